@@ -1,0 +1,54 @@
+# make quickstart   set everything up and run the main job (ARGS=--simulate: no people needed)
+# make test         set everything up, lint, and run every test
+# make lint | fix   ruff and mypy --strict | what ruff can mend by itself
+
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+# uv reads its own variable; hand it the folder of local wheels that pip was told of.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.PHONY: quickstart test lint fix constraints clean
+.DELETE_ON_ERROR:
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "annot needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	@echo "Creating the environment in .venv (once) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' constraints.txt)"
+
+.venv/run.stamp: pyproject.toml constraints.txt | $(BIN)/uv
+	@echo "Installing annot (a few minutes the first time) ..."
+	@$(UV) --editable '.[train,demo]'
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp
+	@echo "Installing what the tests need ..."
+	@$(UV) --editable '.[train,demo,dev]'
+	@touch $@
+
+quickstart: .venv/run.stamp
+	@$(BIN)/annot quickstart $(ARGS)
+
+lint: .venv/dev.stamp
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+fix: .venv/dev.stamp
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test: lint
+	@sh tests/browser.sh
+	@$(BIN)/python -m pytest $(ARGS)
+
+constraints: | $(BIN)/uv
+	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra dev pyproject.toml \
+	  | sed 's/+cpu//' > constraints.new
+	@{ echo "# Exact versions that annot is tested with: names and versions only. Made by 'make constraints'."; cat constraints.new; } > constraints.txt
+	@rm constraints.new
+
+clean:
+	rm -rf .venv build dist *.egg-info

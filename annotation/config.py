@@ -1,0 +1,295 @@
+"""`annot.toml` as frozen settings. Unknown keys are refused with the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from annotation.errors import SettingsError
+from annotation.types import SEATS
+
+
+def known_country(code: str) -> str:
+    """Check an ISO 3166-1 alpha-2 code, any case; ValueError when there is no such country."""
+    import pycountry
+
+    if pycountry.countries.get(alpha_2=code.upper()) is None or len(code) != 2:
+        raise ValueError(f'"{code}" is no ISO 3166 country code; write for example "MX"')
+    return code.upper()
+
+
+def known_language(code: str) -> str:
+    """Check an ISO 639-1 code, any case; ValueError when there is no such language."""
+    import pycountry
+
+    if pycountry.languages.get(alpha_2=code.lower()) is None or len(code) != 2:
+        raise ValueError(f'"{code}" is no two-letter language code; write for example "es"')
+    return code.lower()
+
+
+Country = Annotated[str, AfterValidator(known_country)]
+Language = Annotated[str, AfterValidator(known_language)]
+
+
+class Section(BaseModel):
+    """A table of annot.toml: frozen, and without room for misspelt keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ProjectSettings(Section):
+    """[project]: who this is for."""
+
+    name: str = Field("cultural fit", min_length=1, max_length=80)
+    countries: tuple[Country, ...] = Field((), description="the first is the default for prompts without one")
+    languages: tuple[Language, ...] = Field((), description="what prompts may be in; the first is the default")
+    seed: int = Field(0, ge=0, description="of every shuffle and sampling")
+
+
+class PromptSettings(Section):
+    """[prompts]: what `annot prompts add` lets in."""
+
+    min_chars: int = Field(8, ge=1)
+    max_chars: int = Field(4000, ge=1)
+    near_duplicate: float = Field(0.85, gt=0, le=1, description="Jaccard similarity of 5-character shingles")
+
+
+class DraftSettings(Section):
+    """[draft]: how candidates are drafted with Cohere."""
+
+    models: tuple[str, ...] = Field(("command-a-03-2025", "command-r7b-12-2024"), min_length=1)
+    candidates: int = Field(8, ge=1, le=32, description="answers per prompt")
+    temperatures: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field((0.3, 0.7, 1.0), min_length=1)
+    max_tokens: int = Field(400, ge=16, le=4000, description="longest answer, in tokens")
+    budget_usd: float = Field(500.0, ge=0, description="hard limit over the life of the project")
+    key: Literal["trial", "production"] = "trial"
+    concurrency: int = Field(8, ge=1, le=64, description="calls under way at once")
+    timeout_s: float = Field(120.0, gt=0)
+
+
+class SelectSettings(Section):
+    """[select]: which candidates go on a slate, and which slates come first."""
+
+    encoder: str = Field(
+        "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
+        description='a Hub id, a folder, or "package:NAME" for a model inside an installed package',
+    )
+    slate: int = Field(4, ge=2, le=len(SEATS), description="answers per slate")
+    min_chars: int = Field(20, ge=1)
+    off_topic: float = Field(0.2, ge=-1, le=1, description="least cosine similarity to the centroid of the answers")
+    near_duplicate: float = Field(0.97, gt=0, le=1, description="cosine similarity of two answers")
+
+
+class QuotaGroup(Section):
+    """[[quota.group]]: a group with a target of its own."""
+
+    country: Country
+    topic: str = ""
+    language: Language | Literal[""] = ""
+    target: int = Field(ge=0)
+
+
+class QuotaSettings(Section):
+    """[quota]: how much judgement is enough."""
+
+    target: int = Field(50, ge=1, description="completed slates per group")
+    overlap: int = Field(3, ge=1, description="people per slate")
+    by: Literal["country", "country+topic"] = "country"
+    group: tuple[QuotaGroup, ...] = ()
+
+
+class ArgillaSettings(Section):
+    """[argilla]: where people rank. An empty url is the embedded server."""
+
+    url: str = ""
+    port: int = Field(6900, ge=1024, le=65535)
+    dataset: str = Field("cultural fit", min_length=1, max_length=200)
+
+
+class PreferenceSettings(Section):
+    """[preferences]: which pairs are clear enough to train on."""
+
+    min_margin: float = Field(0.0, ge=0, lt=1, description="(for - against) / votes must exceed this")
+    min_votes: int = Field(1, ge=1)
+
+
+class TrainSettings(Section):
+    """[train]: what starts when every quota is met."""
+
+    auto: bool = True
+    preset: str = "l40s-8b-lora-bf16"
+    base: str = Field("", description="a model folder or Hub id; empty takes the preset's")
+    launcher: str = Field(
+        "local", min_length=1, description='"local", or a command line; {run} and {project} are filled in'
+    )
+
+
+class Settings(Section):
+    """All of annot.toml."""
+
+    project: ProjectSettings = ProjectSettings()
+    prompts: PromptSettings = PromptSettings()
+    draft: DraftSettings = DraftSettings()
+    select: SelectSettings = SelectSettings()
+    quota: QuotaSettings = QuotaSettings()
+    argilla: ArgillaSettings = ArgillaSettings()
+    preferences: PreferenceSettings = PreferenceSettings()
+    train: TrainSettings = TrainSettings()
+
+
+def read_settings(path: Path) -> Settings:
+    """Read annot.toml.
+
+    Raises:
+        SettingsError: The file is missing, is no TOML, or holds an unknown key or an impossible value.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path.name} is missing from {path.parent}; run `annot init` there.") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text; save it again as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is no valid TOML: {error}; mend that line.") from None
+    return check_settings(raw, place=str(path))
+
+
+def check_settings(raw: Mapping[str, Any], *, place: str) -> Settings:
+    """Turn parsed TOML into settings; SettingsError names the place and the remedy."""
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError(f"{place}: {'; '.join(_sentences(error))}.") from None
+
+
+def _sentences(error: ValidationError) -> Iterable[str]:
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = _keys_at(problem["loc"][:-1])
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.0)
+            yield (f'there is no setting "{place}"; did you mean "{near[0]}"?' if near else f'no setting "{place}"')
+        else:
+            reason = problem["msg"].removeprefix("Value error, ")
+            yield f"{place} = {problem['input']!r}: {reason[:1].lower()}{reason[1:]}"
+
+
+def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[str(part)].annotation
+        model = QuotaGroup if model is QuotaSettings else annotation  # type: ignore[assignment]
+    return list(model.model_fields)
+
+
+TEMPLATE = """\
+# Settings of this annot project. Every line that is commented out shows its default.
+# Secrets never stand here: CO_API_KEY comes from the environment or from secrets.toml (mode 0600).
+
+[project]
+name = {name}
+countries = {countries}    # ISO 3166; the first is the default for prompts that name none
+languages = {languages}    # ISO 639-1; what prompts may be in
+# seed = 0                 # of every shuffle and sampling
+
+[prompts]
+# min_chars = 8            # shorter prompts are dropped
+# max_chars = 4000
+# near_duplicate = 0.85    # Jaccard similarity of 5-character shingles from which two prompts are one
+
+[draft]
+# models = ["command-a-03-2025", "command-r7b-12-2024"]   # each needs a line in prices.toml
+# candidates = 8           # answers per prompt
+# temperatures = [0.3, 0.7, 1.0]
+# max_tokens = 400         # longest answer
+# budget_usd = 500.0       # hard limit over the life of the project
+# key = "trial"            # "production" for a paid key: higher rate limits
+# concurrency = 8
+# timeout_s = 120.0
+
+[select]
+# A Hub id, a folder, or "package:NAME" for a model inside an installed Python package.
+{encoder}
+# slate = 4                # answers on a slate
+# min_chars = 20
+# off_topic = 0.2          # least cosine similarity to the centroid of a prompt's answers
+# near_duplicate = 0.97    # cosine similarity from which two answers are one
+
+[quota]
+target = {target}             # completed slates per group
+overlap = {overlap}               # people per slate
+by = "country"             # or "country+topic"
+# [[quota.group]]          # a group with a target of its own
+# country = "MX"
+# topic = "comida"
+# target = 20
+
+[argilla]
+# url = ""                 # empty: the embedded server of `annot up`; else your server (ARGILLA_API_KEY)
+# port = 6900
+# dataset = "cultural fit"
+
+[preferences]
+# min_margin = 0.0         # (votes for - votes against) / votes must exceed this
+# min_votes = 1
+
+[train]
+# auto = true              # start a run when every quota is met
+preset = {preset}
+# base = ""                # a model folder or Hub id; empty: the preset's
+# launcher = "local"       # or a command line, for example "sbatch dpo.sh {{project}} {{run}}"
+"""
+
+
+def _toml(value: str | Iterable[str]) -> str:
+    return json.dumps(value if isinstance(value, str) else list(value), ensure_ascii=False)
+
+
+def write_template(
+    path: Path,
+    *,
+    name: str,
+    countries: Iterable[str],
+    languages: Iterable[str],
+    encoder: str | None = None,
+    target: int = 50,
+    overlap: int = 3,
+    preset: str = "l40s-8b-lora-bf16",
+) -> Settings:
+    """Write a commented annot.toml where there is none, and return what it says.
+
+    Raises:
+        SettingsError: The file exists already, or a value is impossible (nothing is written then).
+    """
+    chosen = f"encoder = {_toml(encoder)}" if encoder else f'# encoder = "{SelectSettings().encoder}"'
+    text = TEMPLATE.format(
+        name=_toml(name),
+        countries=_toml(c.upper() for c in countries),
+        languages=_toml(code.lower() for code in languages),
+        encoder=chosen,
+        target=target,
+        overlap=overlap,
+        preset=_toml(preset),
+    )
+    settings = check_settings(tomllib.loads(text), place="annot.toml")
+    if path.exists():
+        raise SettingsError(f"{path} exists already; edit it, or choose another folder.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    try:
+        os.link(beside, path)  # Fails where a second command was quicker; a rename would overwrite.
+    except FileExistsError:
+        raise SettingsError(f"{path} exists already; edit it, or choose another folder.") from None
+    finally:
+        beside.unlink()
+    return settings

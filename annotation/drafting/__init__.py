@@ -1,0 +1,1 @@
+"""Where candidates come from: Cohere, or a file written elsewhere."""

@@ -1,0 +1,455 @@
+"""SQLite: what people and paid services did. Append-only; the newest row wins; primary keys make repeats harmless."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import BudgetExhausted, ProjectError
+from annotation.types import Candidate, Dropped, Person, Prompt, Slate
+
+BUSY_S = 60.0
+"""How long a write waits for another command's write."""
+
+
+def now() -> str:
+    """The present, ISO 8601 in UTC with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _first_tables(db: sqlite3.Connection) -> None:
+    for statement in (
+        """create table prompts (id text primary key, text text not null, system text not null,
+             country text not null, language text not null, topic text not null, source text not null,
+             licence text not null, added_at text not null)""",
+        """create table candidates (id text primary key, prompt_id text not null references prompts(id),
+             text text not null, model text not null, voice text not null, settings text not null,
+             cost_usd real not null, added_at text not null)""",
+        "create index candidates_of_prompt on candidates(prompt_id)",
+        """create table dropped (step text not null, id text not null, reason text not null,
+             because_of text not null, at text not null, primary key (step, id, reason))""",
+        # One row per request that may cost money, written before it is sent.
+        """create table calls (slot_id text not null, attempt integer not null, prompt_id text not null,
+             slot integer not null, model text not null, voice text not null, settings text not null,
+             reserved_usd real not null, at text not null, primary key (slot_id, attempt))""",
+        # What became of it. A call without an outcome was cut off: it counts as spent.
+        """create table outcomes (slot_id text not null, attempt integer not null, outcome text not null,
+             usd real not null, input_tokens integer not null, output_tokens integer not null,
+             candidate_id text, detail text not null, raw text not null, at text not null,
+             primary key (slot_id, attempt))""",
+        """create table slates (id text primary key, prompt_id text not null unique references prompts(id),
+             seats text not null, position integer not null unique, made_at text not null)""",
+        """create table people (seq integer primary key autoincrement, username text not null,
+             name text not null, role text not null, country text not null, languages text not null,
+             active integer not null, at text not null)""",
+        """create table pushes (server text not null, dataset text not null, slate_id text not null,
+             record_id text not null, at text not null, primary key (server, dataset, slate_id))""",
+        # Every version of every response that was seen, as the server told it.
+        """create table responses (seq integer primary key autoincrement, server text not null,
+             response_id text not null, slate_id text not null, annotator text not null,
+             country text not null, status text not null, updated_at text not null,
+             raw text not null, pulled_at text not null,
+             unique (server, response_id, status, updated_at))""",
+        "create index newest_response on responses(server, response_id, seq)",
+        """create table snapshots (id text primary key, rankings integer not null,
+             preferences integer not null, made_at text not null)""",
+        # At most one launch per snapshot: the primary key is the promise.
+        """create table launches (snapshot_id text primary key, run text not null unique,
+             launcher text not null, at text not null)""",
+        """create table launch_events (seq integer primary key autoincrement, snapshot_id text not null,
+             event text not null, detail text not null, at text not null)""",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables,)
+"""Applied once each, in this order, and recorded; never edited once released."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that may cost money.
+
+    Attributes:
+        slot_id: Names the place of the answer: prompt, slot number, model, voice and sampling.
+        attempt: 0 first; a slot is tried again only when the last attempt certainly cost nothing.
+        reserved_usd: The most it can cost, in dollars.
+    """
+
+    slot_id: str
+    attempt: int
+    prompt_id: str
+    slot: int
+    model: str
+    voice: str
+    settings: Mapping[str, str | int | float]
+    reserved_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a call.
+
+    Attributes:
+        outcome: "answer", "empty", "refused", "wrong language", "duplicate", "broken", "timeout", "lost",
+            or one that cost nothing: "rate limited", "server error", "rejected", "unreachable".
+        usd: What it cost; the whole reservation where nobody can know.
+        detail: One line for a person.
+        raw: The answer as it came, JSON.
+    """
+
+    outcome: str
+    usd: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+    detail: str = ""
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One version of one response, as the server told it."""
+
+    response_id: str
+    slate_id: str
+    annotator: str
+    country: str
+    status: str
+    updated_at: str
+    raw: str
+
+
+class Ledger:
+    """The project's memory. One object per thread; several processes may hold one each.
+
+    Every method that writes is one transaction: it happens whole or not at all.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the ledger, making or migrating it.
+
+        Raises:
+            ProjectError: The file is no ledger, or was made by a newer annot.
+        """
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            self._db.row_factory = sqlite3.Row
+            self._db.execute("pragma journal_mode = wal")
+            # A paid answer must survive a power cut as well as a kill.
+            self._db.execute("pragma synchronous = full")
+            self._db.execute("pragma foreign_keys = on")
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            raise ProjectError(
+                f"{path} cannot be used as annot's ledger ({error}); restore it from a copy, or move it away."
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Write whole or not at all. Waits up to BUSY_S for another writer. Nests into the outer one."""
+        if self._db.in_transaction:
+            yield self._db
+            return
+        self._db.execute("begin immediate")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        """Read with SQL."""
+        return self._db.execute(query, values).fetchall()
+
+    def _migrate(self) -> None:
+        with self.transaction() as db:
+            db.execute("create table if not exists migrations (number integer primary key, name text, at text)")
+            done = db.execute("select coalesce(max(number), 0) from migrations").fetchone()[0]
+            if done > len(MIGRATIONS):
+                raise ProjectError(
+                    f"{self.path} was made by a newer annot (version {done} of its tables); upgrade annot."
+                )
+            for number, migration in enumerate(MIGRATIONS[done:], done + 1):
+                migration(db)
+                db.execute("insert into migrations values (?, ?, ?)", (number, migration.__name__, now()))
+
+    # -- prompts and candidates ---------------------------------------------------------------------------
+
+    def add_prompts(self, prompts: Iterable[Prompt]) -> int:
+        """Keep prompts; those that are there already change nothing. Returns how many were new."""
+        with self.transaction() as db:
+            before = db.total_changes
+            db.executemany(
+                "insert or ignore into prompts values (?,?,?,?,?,?,?,?,?)",
+                ((p.id, p.text, p.system, p.country, p.language, p.topic, p.source, p.licence, now()) for p in prompts),
+            )
+            return db.total_changes - before
+
+    def prompts(self) -> list[Prompt]:
+        """All prompts, in the order in which they came."""
+        return [
+            Prompt(
+                r["id"],
+                r["text"],
+                r["country"],
+                r["language"],
+                r["topic"],
+                r["system"],
+                r["source"],
+                r["licence"],
+            )
+            for r in self.rows("select * from prompts order by rowid")
+        ]
+
+    def add_candidates(self, candidates: Iterable[Candidate]) -> int:
+        """Keep candidates; those that are there already change nothing. Returns how many were new."""
+        with self.transaction() as db:
+            before = db.total_changes
+            db.executemany(
+                "insert or ignore into candidates values (?,?,?,?,?,?,?,?)",
+                (
+                    (
+                        c.id,
+                        c.prompt_id,
+                        c.text,
+                        c.model,
+                        c.voice,
+                        json.dumps(dict(c.settings)),
+                        c.cost_usd,
+                        now(),
+                    )
+                    for c in candidates
+                ),
+            )
+            return db.total_changes - before
+
+    def candidates(self, prompt_id: str | None = None) -> list[Candidate]:
+        """All candidates, or those of one prompt, in the order in which they came."""
+        query, values = "select * from candidates order by rowid", tuple[str, ...]()
+        if prompt_id is not None:
+            query, values = "select * from candidates where prompt_id = ? order by rowid", (prompt_id,)
+        return [
+            Candidate(
+                r["id"],
+                r["prompt_id"],
+                r["text"],
+                r["model"],
+                r["voice"],
+                json.loads(r["settings"]),
+                r["cost_usd"],
+            )
+            for r in self.rows(query, *values)
+        ]
+
+    def add_dropped(self, step: str, dropped: Iterable[Dropped]) -> None:
+        """Remember what a step left out and why."""
+        with self.transaction() as db:
+            db.executemany(
+                "insert or replace into dropped values (?,?,?,?,?)",
+                ((step, d.id, d.reason, d.because_of, now()) for d in dropped),
+            )
+
+    def dropped(self, step: str) -> list[Dropped]:
+        """What a step left out so far."""
+        found = self.rows("select id, reason, because_of from dropped where step = ? order by rowid", step)
+        return [Dropped(r["id"], r["reason"], r["because_of"]) for r in found]
+
+    # -- money --------------------------------------------------------------------------------------------
+
+    def committed_usd(self) -> float:
+        """Dollars spent, plus all that is reserved for calls without an outcome."""
+        return float(
+            self.rows(
+                """select coalesce(sum(coalesce(o.usd, c.reserved_usd)), 0) as usd
+                   from calls c left join outcomes o using (slot_id, attempt)"""
+            )[0]["usd"]
+        )
+
+    def reserve(self, call: Call, budget_usd: float) -> None:
+        """Set the cost of a call aside before it is sent.
+
+        Raises:
+            BudgetExhausted: The call could exceed the budget; nothing is reserved.
+        """
+        with self.transaction() as db:
+            committed = self.committed_usd()
+            if committed + call.reserved_usd > budget_usd + 1e-9:
+                raise BudgetExhausted(
+                    f"draft.budget_usd = {budget_usd:.2f} is reached: {committed:.4f} dollars are spent or reserved "
+                    f"and the next call could cost {call.reserved_usd:.4f}; raise it in annot.toml to go on."
+                )
+            db.execute(
+                "insert into calls values (?,?,?,?,?,?,?,?,?)",
+                (
+                    call.slot_id,
+                    call.attempt,
+                    call.prompt_id,
+                    call.slot,
+                    call.model,
+                    call.voice,
+                    json.dumps(dict(call.settings)),
+                    call.reserved_usd,
+                    now(),
+                ),
+            )
+
+    def settle(self, call: Call, outcome: Outcome, candidate: Candidate | None = None) -> None:
+        """Record what became of a call and, in the same transaction, the candidate that it brought."""
+        with self.transaction() as db:
+            if candidate is not None:
+                self.add_candidates([candidate])
+            db.execute(
+                "insert into outcomes values (?,?,?,?,?,?,?,?,?,?)",
+                (
+                    call.slot_id,
+                    call.attempt,
+                    outcome.outcome,
+                    outcome.usd,
+                    outcome.input_tokens,
+                    outcome.output_tokens,
+                    candidate.id if candidate else None,
+                    outcome.detail,
+                    outcome.raw,
+                    now(),
+                ),
+            )
+
+    def settle_lost(self) -> int:
+        """Give every call that was cut off the outcome "lost", paid in full. Only while no draft is running."""
+        with self.transaction() as db:
+            return db.execute(
+                """insert into outcomes
+                   select slot_id, attempt, 'lost', reserved_usd, 0, 0, null, 'the run was cut off', '', ?
+                   from calls where (slot_id, attempt) not in (select slot_id, attempt from outcomes)""",
+                (now(),),
+            ).rowcount
+
+    def outcomes(self) -> list[sqlite3.Row]:
+        """All calls with their outcomes (null where there is none yet), oldest first."""
+        return self.rows(
+            """select c.*, o.outcome, o.usd, o.input_tokens, o.output_tokens, o.candidate_id, o.detail
+               from calls c left join outcomes o using (slot_id, attempt) order by c.rowid"""
+        )
+
+    # -- slates, people, pushes ---------------------------------------------------------------------------
+
+    def add_slates(self, slates: Iterable[Slate]) -> int:
+        """Keep slates. A prompt that has one keeps it: seats never change once they are stored."""
+        with self.transaction() as db:
+            before = db.total_changes
+            db.executemany(
+                "insert or ignore into slates values (?,?,?,?,?)",
+                ((s.id, s.prompt_id, json.dumps(s.seats), s.position, now()) for s in slates),
+            )
+            return db.total_changes - before
+
+    def slates(self) -> list[Slate]:
+        """All slates in the order of annotation."""
+        return [
+            Slate(r["id"], r["prompt_id"], tuple(json.loads(r["seats"])), r["position"])
+            for r in self.rows("select * from slates order by position")
+        ]
+
+    def add_people(self, people: Iterable[Person]) -> int:
+        """Remember people as they are now; those unchanged add nothing. Returns how many changed."""
+        with self.transaction() as db:
+            known = {p.username: p for p in self.people()}
+            changed = [p for p in people if known.get(p.username) != p]
+            db.executemany(
+                "insert into people (username, name, role, country, languages, active, at) values (?,?,?,?,?,?,?)",
+                (
+                    (p.username, p.name, p.role, p.country, json.dumps(p.languages), int(p.active), now())
+                    for p in changed
+                ),
+            )
+            return len(changed)
+
+    def people(self) -> list[Person]:
+        """Everyone ever on the roster, as last known, by user name."""
+        return [
+            Person(
+                r["username"],
+                r["name"],
+                r["role"],
+                r["country"],
+                tuple(json.loads(r["languages"])),
+                bool(r["active"]),
+            )
+            for r in self.rows(
+                "select * from people where seq in (select max(seq) from people group by username) order by username"
+            )
+        ]
+
+    def add_pushes(self, server: str, dataset: str, records: Mapping[str, str]) -> None:
+        """Remember which slates (id -> Argilla's record id) a dataset holds."""
+        with self.transaction() as db:
+            db.executemany(
+                "insert or replace into pushes values (?,?,?,?,?)",
+                ((server, dataset, slate_id, record_id, now()) for slate_id, record_id in records.items()),
+            )
+
+    def pushed(self, server: str, dataset: str) -> dict[str, str]:
+        """Slate id -> record id of what a dataset is known to hold."""
+        found = self.rows("select slate_id, record_id from pushes where server = ? and dataset = ?", server, dataset)
+        return {r["slate_id"]: r["record_id"] for r in found}
+
+    # -- judgements ---------------------------------------------------------------------------------------
+
+    def add_responses(self, server: str, responses: Iterable[Response]) -> int:
+        """Keep every version of every response once. Returns how many were new or changed."""
+        with self.transaction() as db:
+            newest = {r.response_id: r for r in self.responses(server)}
+            fresh = [r for r in responses if newest.get(r.response_id) != r]
+            before = db.total_changes
+            db.executemany(
+                """insert or ignore into responses
+                   (server, response_id, slate_id, annotator, country, status, updated_at, raw, pulled_at)
+                   values (?,?,?,?,?,?,?,?,?)""",
+                (
+                    (
+                        server,
+                        r.response_id,
+                        r.slate_id,
+                        r.annotator,
+                        r.country,
+                        r.status,
+                        r.updated_at,
+                        r.raw,
+                        now(),
+                    )
+                    for r in fresh
+                ),
+            )
+            return db.total_changes - before
+
+    def responses(self, server: str | None = None) -> list[Response]:
+        """The newest version of every response, deleted ones too (status "deleted"), oldest first."""
+        where, values = ("where server = ?", (server,)) if server is not None else ("", ())
+        return [
+            Response(
+                r["response_id"],
+                r["slate_id"],
+                r["annotator"],
+                r["country"],
+                r["status"],
+                r["updated_at"],
+                r["raw"],
+            )
+            for r in self.rows(
+                f"""select * from responses where seq in
+                    (select max(seq) from responses {where} group by server, response_id) order by seq""",
+                *values,
+            )
+        ]

@@ -1,0 +1,220 @@
+"""The project folder: annot.toml, ledger.sqlite, secrets.toml, parquet files, snapshots and runs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import stat
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from annotation.config import Settings, read_settings, write_template
+from annotation.errors import ProjectError
+from annotation.ledger import Ledger, now
+
+LOCK_WAIT_S = 600.0
+"""How long a second command waits for the first."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with an annot.toml in it."""
+
+    folder: Path
+    settings: Settings
+
+    @classmethod
+    def open(cls, folder: Path) -> Project:
+        """Read the settings of a project.
+
+        Raises:
+            SettingsError: There is no annot.toml, or it is wrong.
+        """
+        folder = folder.expanduser().resolve()
+        return cls(folder, read_settings(folder / "annot.toml"))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The project's memory, opened on first use."""
+        return Ledger(self.folder / "ledger.sqlite")
+
+    @property
+    def argilla_home(self) -> Path:
+        """Where the embedded Argilla keeps its database, logs and keys."""
+        return self.folder / ".argilla"
+
+    def run_folder(self, run: str) -> Path:
+        """Folder of a training run."""
+        return self.folder / "runs" / run
+
+    def snapshot_folder(self, snapshot_id: str) -> Path:
+        """Folder of a snapshot: rankings.parquet, preferences.parquet, snapshot.json (written last)."""
+        return self.folder / "snapshots" / snapshot_id
+
+    @contextlib.contextmanager
+    def lock(self, step: str, *, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+        """Let one command at a time do a step; a second waits and says for whom.
+
+        The lock is the operating system's: it is gone when its process is, however that ends.
+
+        Raises:
+            ProjectError: The other command is still at it after wait_s seconds.
+        """
+        from filelock import FileLock, Timeout
+
+        place = self.folder / ".locks"
+        place.mkdir(exist_ok=True)
+        holder, lock = place / f"{step}.json", FileLock(place / f"{step}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = _holder(holder)
+            print(f"annot: waiting for {who} to finish its {step} ...", file=sys.stderr)
+            try:
+                lock.acquire(timeout=wait_s)
+            except Timeout:
+                raise ProjectError(
+                    f"{self.folder} is in use: {who} holds its {step} lock; wait for it, or end it."
+                ) from None
+        try:
+            write_whole(holder, json.dumps({"pid": os.getpid(), "command": sys.argv[1:], "since": now()}).encode())
+            yield
+        finally:
+            lock.release()
+
+    def secret(self, name: str) -> str | None:
+        """A secret from the environment (upper case) or from secrets.toml; None where neither has it.
+
+        Raises:
+            ProjectError: secrets.toml can be read by others, or is no TOML.
+        """
+        if value := os.environ.get(name.upper()):
+            return value
+        found = self.secrets().get(name.lower())
+        return found if isinstance(found, str) else None
+
+    def secrets(self) -> dict[str, Any]:
+        """All of secrets.toml."""
+        path = self.folder / "secrets.toml"
+        if not path.exists():
+            return {}
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ProjectError(f"{path} can be read by others on this machine; run `chmod 600 {path}`.")
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise ProjectError(f"{path} is no valid TOML: {error}; mend that line.") from None
+
+    def keep_secrets(self, values: Mapping[str, Any]) -> None:
+        """Add to secrets.toml; a table ("passwords") is merged key by key. Mode 0600, whole or not at all."""
+        with self.lock("secrets"):
+            merged = self.secrets()
+            for key, value in values.items():
+                if isinstance(value, Mapping):
+                    merged[key] = {**merged.get(key, {}), **value}
+                else:
+                    merged[key] = value
+            write_whole(self.folder / "secrets.toml", _toml_document(merged).encode(), mode=0o600)
+
+    def pseudonym(self, annotator: str) -> str:
+        """The name under which an annotator's votes leave the project: a keyed hash, stable in this project."""
+        key = self.secrets().get("pseudonym_key")
+        if not isinstance(key, str):
+            key = secrets.token_hex(16)
+            self.keep_secrets({"pseudonym_key": key})
+        return "annotator-" + hashlib.blake2b(annotator.encode(), key=key.encode(), digest_size=5).hexdigest()
+
+
+def init_project(
+    folder: Path,
+    *,
+    name: str,
+    countries: Sequence[str],
+    languages: Sequence[str],
+    **choices: Any,
+) -> Project:
+    """Make a project folder: annot.toml with comments, and nothing else until it is needed.
+
+    Args:
+        folder: Made when missing.
+        name: What annotators see.
+        countries: ISO 3166 codes, any case.
+        languages: ISO 639-1 codes, any case.
+        choices: Other settings that the template takes (encoder, target, overlap, preset).
+
+    Raises:
+        SettingsError: There is a project already, or a code is unknown.
+    """
+    folder = folder.expanduser().resolve()
+    settings = write_template(folder / "annot.toml", name=name, countries=countries, languages=languages, **choices)
+    return Project(folder, settings)
+
+
+def _holder(path: Path) -> str:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        told = json.loads(path.read_text())
+        return f"`annot {' '.join(told['command'])}` (process {told['pid']}, since {told['since'][:19]})"
+    return "another annot command"
+
+
+def _toml_document(values: Mapping[str, Any]) -> str:
+    plain = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
+    lines = [f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}" for k, v in plain.items()]
+    for name, table in values.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{json.dumps(name)}]"]
+            lines += [f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}" for k, v in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: int = 0o644) -> None:
+    """Write a file beside its place and rename it: it is there whole, or not at all.
+
+    Args:
+        path: Where it goes; its folder is made.
+        content: The bytes, or a function that writes the file at the path it is given.
+        mode: Permissions, set before anything is written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    beside = Path(name)
+    try:
+        os.fchmod(handle, mode)
+        with os.fdopen(handle, "wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+        if not isinstance(content, bytes):
+            content(beside)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], schema: Any = None) -> None:
+    """Write rows as parquet, whole or not at all. An empty list needs a pyarrow schema."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    write_whole(path, lambda beside: pq.write_table(table, beside))
+
+
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """Read a parquet file of ours as rows; an absent one is empty."""
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return []
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows

@@ -1,0 +1,113 @@
+"""What a person at the terminal sees: tables, progress, or one JSON object for a script."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+SHOW_AFTER_S = 2.0
+"""Work that takes longer than this gets a progress bar."""
+
+
+class Progress(Protocol):
+    """Told how far a piece of work has come."""
+
+    def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
+        """Say that `done` of `total` units are done; `note` stands beside the bar."""
+
+
+def silent(done: int, total: int | None = None, note: str = "") -> None:
+    """Progress for callers that do not show any."""
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Progress]:
+    """A bar on stderr once the work takes longer than SHOW_AFTER_S; where stderr is a file, a line every 30 s."""
+    began = last = time.monotonic()
+    bar: Any = None
+    task: Any = None
+
+    def report(done: int, total: int | None = None, note: str = "") -> None:
+        nonlocal bar, task, last
+        present = time.monotonic()
+        if present - began < SHOW_AFTER_S:
+            return
+        if not sys.stderr.isatty():
+            if present - last >= 30:
+                last = present
+                print(
+                    f"annot: {label}: {done}{f' of {total}' if total else ''} {note}".rstrip(),
+                    file=sys.stderr,
+                )
+            return
+        if bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            bar.start()
+            task = bar.add_task(label, total=total, note=note)
+        bar.update(task, completed=done, total=total, note=note)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def track(items: Sequence[T], label: str) -> Iterator[T]:
+    """Go through items under a progress bar."""
+    with progress(label) as report:
+        for done, item in enumerate(items):
+            report(done, len(items))
+            yield item
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table on stdout; numbers stand to the right. Nothing is printed for no rows."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, name in enumerate(columns):
+        numeric = all(_is_number(row[index]) for row in cells)
+        drawn.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        drawn.add_row(*(Text(value) for value in row))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(drawn)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).replace("–", "").lstrip("-$").rstrip("%").isdigit() or text == "–"
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    print(json.dumps(values, ensure_ascii=False, indent=2, default=str))

@@ -1,0 +1,1 @@
+"""Annotation tasks: each turns slates into an Argilla dataset and a response back into a judgement."""

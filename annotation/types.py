@@ -1,0 +1,259 @@
+"""The nouns of annot. Standard library only: every other module may import this one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SEATS = "ABCDEFGH"
+"""Names of the places on a slate, in the order of the screen."""
+
+PROBLEMS = ("stereotype", "wrong_country", "wrong_register", "factual_error", "offensive", "other")
+"""What an annotator can say is wrong with the answers of a slate."""
+
+
+def content_id(*parts: str) -> str:
+    """Name a thing by what it holds: 16 hex digits of SHA-256 over the parts, NFC and without outer blanks."""
+    normal = json.dumps([unicodedata.normalize("NFC", part).strip() for part in parts], ensure_ascii=False)
+    return hashlib.sha256(normal.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A culturally situated question.
+
+    Attributes:
+        id: Hash of text, system text, country and language: reading a file twice changes nothing.
+        text: The question, NFC.
+        country: ISO 3166-1 alpha-2, upper case.
+        language: ISO 639-1, lower case.
+        topic: Free label of the quota's group; "general" where the source has none.
+        system: A system text that came with the prompt, or "".
+        source: Where it was read from: file name or dataset, and row.
+        licence: As the source states it, or "".
+    """
+
+    id: str
+    text: str
+    country: str
+    language: str
+    topic: str = "general"
+    system: str = ""
+    source: str = ""
+    licence: str = ""
+
+    @classmethod
+    def make(
+        cls,
+        text: str,
+        *,
+        country: str,
+        language: str,
+        topic: str = "general",
+        system: str = "",
+        source: str = "",
+        licence: str = "",
+    ) -> Prompt:
+        """Build a prompt and name it by its content."""
+        return cls(
+            content_id(text, system, country, language),
+            text,
+            country,
+            language,
+            topic,
+            system,
+            source,
+            licence,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One answer to a prompt. Annotators never see its model or voice.
+
+    Attributes:
+        id: Hash of prompt and text.
+        prompt_id: The prompt it answers.
+        text: The answer.
+        model: Name of the model, or the file it came from.
+        voice: Persona it was drafted in, or "".
+        settings: How it was sampled (temperature, p, seed, …), or where it stood in a preference file.
+        cost_usd: What was paid for it, in dollars.
+    """
+
+    id: str
+    prompt_id: str
+    text: str
+    model: str
+    voice: str = ""
+    settings: Mapping[str, str | int | float] = field(default_factory=dict)
+    cost_usd: float = 0.0
+
+    @classmethod
+    def make(
+        cls,
+        prompt_id: str,
+        text: str,
+        *,
+        model: str,
+        voice: str = "",
+        settings: Mapping[str, str | int | float] | None = None,
+        cost_usd: float = 0.0,
+    ) -> Candidate:
+        """Build a candidate and name it by its prompt and text."""
+        return cls(content_id(prompt_id, text), prompt_id, text, model, voice, dict(settings or {}), cost_usd)
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """The answers that a person ranks side by side.
+
+    Attributes:
+        id: Hash of the prompt and the set of candidates.
+        prompt_id: The prompt they answer.
+        seats: Candidate ids in the order of the screen: seats[0] is A. Shuffled once, saved before pushing.
+        position: Place in the order of annotation, 0 first.
+    """
+
+    id: str
+    prompt_id: str
+    seats: tuple[str, ...]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one person said of one slate.
+
+    Attributes:
+        response_id: Argilla's id of the response; stays the same when the person edits it.
+        slate_id: The slate.
+        annotator: User name. It never leaves the project: exports carry a pseudonym.
+        country: Country of the annotator's team, ISO 3166-1 alpha-2.
+        tiers: Candidate ids, best first; equal ranks share a tier. Empty when nothing was ranked.
+        problems: Some of PROBLEMS.
+        none_acceptable: The person found no answer fit to be chosen.
+        rewrite: The answer that the person would have given, or "".
+        submitted_at: ISO 8601, UTC: when the response last changed on the server.
+    """
+
+    response_id: str
+    slate_id: str
+    annotator: str
+    country: str
+    tiers: tuple[tuple[str, ...], ...]
+    problems: tuple[str, ...] = ()
+    none_acceptable: bool = False
+    rewrite: str = ""
+    submitted_at: str = ""
+
+    def rank(self, candidate_id: str) -> int | None:
+        """Place of a candidate, 1 is best; None when it was not ranked."""
+        return next((place for place, tier in enumerate(self.tiers, 1) if candidate_id in tier), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """One answer preferred to another by the people of one country.
+
+    Attributes:
+        slate_id: Where both stood.
+        prompt_id: What both answer.
+        country: Country of the annotators who voted (not averaged with other countries).
+        chosen: Candidate id.
+        rejected: Candidate id.
+        votes_for: Annotators who ranked chosen above rejected.
+        votes_against: Annotators who ranked rejected above chosen.
+        ties: Annotators who put both in one tier.
+        annotators: Pseudonyms of all who voted, sorted.
+    """
+
+    slate_id: str
+    prompt_id: str
+    country: str
+    chosen: str
+    rejected: str
+    votes_for: int
+    votes_against: int
+    ties: int
+    annotators: tuple[str, ...]
+
+    @property
+    def margin(self) -> float:
+        """(for - against) / all votes, ties included: in (0, 1]."""
+        return (self.votes_for - self.votes_against) / (self.votes_for + self.votes_against + self.ties)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many slates a group owes, and by how many people each.
+
+    Attributes:
+        country: ISO code of the group.
+        topic: Topic of the group, or "" for all topics.
+        language: ISO code, or "" for all languages.
+        target: Slates to complete.
+        overlap: People per slate.
+    """
+
+    country: str
+    topic: str
+    language: str
+    target: int
+    overlap: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Something a step left out.
+
+    Attributes:
+        id: What: an id of ours, or "file:row" for input that never got one.
+        reason: One of a few words that can be counted, for example "exact duplicate".
+        because_of: The thing it collided with, or the number that decided, or "".
+    """
+
+    id: str
+    reason: str
+    because_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member of the team, from the roster.
+
+    Attributes:
+        username: Log-in name in Argilla.
+        name: First name shown on the page, may be "".
+        role: "annotator" or "admin" (a team lead).
+        country: ISO 3166-1 alpha-2; decides the workspace.
+        languages: ISO 639-1 codes; the first is the language of the guidelines.
+        active: False after `annot team remove`.
+    """
+
+    username: str
+    name: str
+    role: str
+    country: str
+    languages: tuple[str, ...]
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The judgements and preferences at the moment the quotas were met: what a run is trained on, for ever.
+
+    Attributes:
+        id: Hash of the content.
+        rankings: How many judgements it holds.
+        preferences: How many preferences it holds.
+        made_at: ISO 8601, UTC.
+    """
+
+    id: str
+    rankings: int
+    preferences: int
+    made_at: str

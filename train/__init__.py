@@ -1,0 +1,1 @@
+"""Everything after the preferences: the DPO run, its data, its presets and its report."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,36 @@ def init(
 
 # -- draft --------------------------------------------------------------------------------------------------
 
+
+@app.command(epilog="Example: annot draft --dry-run, then annot draft --limit 5, then annot draft")
+def draft(
+    folder: Folder = Path(),
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Take answers written elsewhere from a file; nothing is paid."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens, dollars and minutes; no key.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Work on so many prompts that lack answers.")] = None,
+    prices: Annotated[bool, typer.Option("--prices", help="Write prices.toml into the project, to be edited.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
+    json: Json = False,
+) -> None:
+    """Draft candidate answers with Cohere, or take them from a file."""
+    from annotation.drafting import report
+
+    if sum((source is not None, dry_run, prices)) > 1:
+        raise SettingsError("annot draft takes one of --from, --dry-run and --prices at a time.")
+    project = open_project(folder)
+    if prices:
+        report.write_prices(project, json=json)
+    elif source is not None:
+        report.take_from_file(project, source, json=json)
+    elif dry_run:
+        report.show_outlook(project, limit, json=json)
+    else:
+        report.draft_and_show(project, limit, ask_first=not yes and sys.stdin.isatty(), json=json)
+
+
 # -- select -------------------------------------------------------------------------------------------------
 
 # -- the embedded Argilla -----------------------------------------------------------------------------------
@@ -75,6 +106,86 @@ def init(
 # -- team and push ------------------------------------------------------------------------------------------
 
 # -- sync, status and export --------------------------------------------------------------------------------
+
+
+@app.command(epilog="Example: annot sync --watch")
+def sync(
+    folder: Folder = Path(),
+    watch: Annotated[bool, typer.Option("--watch", help="Keep going until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=1, help="Longest pause of --watch, in seconds.")] = 30,
+    relaunch: Annotated[bool, typer.Option("--relaunch", help="Start a failed or lost run again.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring the judgements home, show how far the quotas are, and start the run when all are met."""
+    from sync.board import connect
+
+    from annotation.screen import print_json, progress
+    from sync.cycle import doorbell, sync_once
+    from sync.cycle import watch as keep_going
+    from sync.report import show
+
+    project = open_project(folder)
+    board = connect(project)
+    first = True
+
+    def once() -> None:
+        nonlocal first
+        with progress("pulling") as bar:
+            synced = sync_once(project, board, relaunch=relaunch and first, progress=bar)
+        if json:
+            print_json({"pulled": synced.pulled.as_json(), **synced.report.as_json()})
+        elif first or synced.changed:
+            print(synced.pulled.sentence())
+            show(synced.report)
+        first = False
+
+    if not watch:
+        once()
+        return
+    with doorbell(board, str(project.folder)) as rung:
+        print("annot: watching; Ctrl-C ends it and loses nothing.", file=sys.stderr)
+        keep_going(once, rung, every_s=every)
+
+
+@app.command(epilog="Example: annot status --json")
+def status(folder: Folder = Path(), json: Json = False) -> None:
+    """Say how the project stands and what comes next. Reads only what is on this machine."""
+    from annotation import embedded
+    from annotation.screen import print_json, table
+    from sync.report import next_step, report, show, stock
+
+    project = open_project(folder)
+    server = embedded.state(project.argilla_home)
+    counts, found = stock(project), report(project)
+    if json:
+        print_json({**counts, "server": asdict(server), **found.as_json(), "next": next_step(project)})
+        return
+    table("", ("prompts", "candidates", "slates", "pushed", "spent ($)"), [tuple(counts.values())])
+    embedded_state = f"{server.url} {'' if server.running else 'not running'} {server.detail}".strip()
+    print(f"Argilla: {project.settings.argilla.url or embedded_state}")
+    show(found)
+    print(f"Next: {next_step(project)}")
+
+
+@app.command(epilog="Example: annot export --to exports")
+def export(
+    folder: Folder = Path(),
+    to: Annotated[Path | None, typer.Option(help="Folder to write into; default: exports in the project.")] = None,
+    json: Json = False,
+) -> None:
+    """Write preferences and rankings as parquet, and in TRL's conversational form, under pseudonyms."""
+    from annotation.screen import print_json
+    from sync.snapshot import export as write
+
+    project = open_project(folder)
+    done = write(project, to or project.folder / "exports")
+    if json:
+        print_json(asdict(done))
+        return
+    print(f"{done.preferences} preferences and {done.rankings} rankings; {done.aside} pairs or slates set aside.")
+    for file in done.files:
+        print(f"  {file}")
+
 
 # -- train --------------------------------------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ class QuotaGroup(Section):
 class QuotaSettings(Section):
     """[quota]: how much judgement is enough."""
 
-    target: int = Field(50, ge=1, description="completed slates per group")
+    target: int = Field(50, ge=0, description="completed slates per group; 0: only named groups owe")
     overlap: int = Field(3, ge=1, description="people per slate")
     by: Literal["country", "country+topic"] = "country"
     group: tuple[QuotaGroup, ...] = ()
@@ -197,8 +197,8 @@ TEMPLATE = """\
 
 [project]
 name = {name}
-countries = {countries}    # ISO 3166; the first is the default for prompts that name none
-languages = {languages}    # ISO 639-1; what prompts may be in
+countries = {countries}   # ISO 3166; the first is the default for prompts that name none
+languages = {languages}   # ISO 639-1; what prompts may be in
 # seed = 0                 # of every shuffle and sampling
 
 [prompts]
@@ -225,17 +225,17 @@ languages = {languages}    # ISO 639-1; what prompts may be in
 # near_duplicate = 0.97    # cosine similarity from which two answers are one
 
 [quota]
-target = {target}             # completed slates per group
-overlap = {overlap}               # people per slate
-by = "country"             # or "country+topic"
+target = {target:<17} # completed slates per group; 0: only the groups named below owe anything
+overlap = {overlap:<16} # people per slate
+by = "country"           # or "country+topic"
 # [[quota.group]]          # a group with a target of its own
 # country = "MX"
 # topic = "comida"
 # target = 20
-
+{groups}
 [argilla]
 # url = ""                 # empty: the embedded server of `annot up`; else your server (ARGILLA_API_KEY)
-# port = 6900
+{port}
 # dataset = "cultural fit"
 
 [preferences]
@@ -264,6 +264,8 @@ def write_template(
     target: int = 50,
     overlap: int = 3,
     preset: str = "l40s-8b-lora-bf16",
+    groups: Mapping[str, int] | None = None,
+    port: int | None = None,
 ) -> Settings:
     """Write a commented annot.toml where there is none, and return what it says.
 
@@ -279,6 +281,11 @@ def write_template(
         target=target,
         overlap=overlap,
         preset=_toml(preset),
+        groups="".join(
+            f"[[quota.group]]\ncountry = {_toml(country)}\ntarget = {count}\n"
+            for country, count in (groups or {}).items()
+        ),
+        port=f"port = {port}" if port else "# port = 6900",
     )
     settings = check_settings(tomllib.loads(text), place="annot.toml")
     if path.exists():

@@ -11,6 +11,7 @@
     ├── BoardError         Argilla refused, or is not there
     ├── NotEnoughOverlap   a statistic has nothing to stand on
     └── TrainError         a run cannot start or go on
+        └── TrainLater     not now, but the same command may work later
 
 `annotation.cli.main` catches the family in one place: one sentence on stderr, exit code 2. Any other
 exception is our own bug and keeps its traceback.
@@ -61,3 +62,7 @@ class NotEnoughOverlap(AnnotError):
 
 class TrainError(AnnotError):
     """A training run cannot start or go on."""
+
+
+class TrainLater(TrainError):
+    """A run cannot go on now; the same command may later, with nothing changed."""

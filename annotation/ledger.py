@@ -43,6 +43,14 @@ def _first_tables(db: sqlite3.Connection) -> None:
              usd real not null, input_tokens integer not null, output_tokens integer not null,
              candidate_id text, detail text not null, raw text not null, at text not null,
              primary key (slot_id, attempt))""",
+        # Spent plus reserved, kept by the database itself, so that a reservation costs no scan of all calls.
+        "create table spending (committed_usd real not null)",
+        "insert into spending values (0)",
+        """create trigger reserved after insert on calls begin
+             update spending set committed_usd = committed_usd + new.reserved_usd; end""",
+        """create trigger settled after insert on outcomes begin
+             update spending set committed_usd = committed_usd + new.usd
+               - (select reserved_usd from calls where slot_id = new.slot_id and attempt = new.attempt); end""",
         """create table slates (id text primary key, prompt_id text not null unique references prompts(id),
              seats text not null, position integer not null unique, made_at text not null)""",
         """create table people (seq integer primary key autoincrement, username text not null,
@@ -54,15 +62,12 @@ def _first_tables(db: sqlite3.Connection) -> None:
         """create table responses (seq integer primary key autoincrement, server text not null,
              response_id text not null, slate_id text not null, annotator text not null,
              country text not null, status text not null, updated_at text not null,
-             raw text not null, pulled_at text not null,
-             unique (server, response_id, status, updated_at))""",
+             raw text not null, pulled_at text not null)""",
         "create index newest_response on responses(server, response_id, seq)",
-        """create table snapshots (id text primary key, rankings integer not null,
-             preferences integer not null, made_at text not null)""",
-        # At most one launch per snapshot: the primary key is the promise.
-        """create table launches (snapshot_id text primary key, run text not null unique,
-             launcher text not null, at text not null)""",
-        """create table launch_events (seq integer primary key autoincrement, snapshot_id text not null,
+        # At most one snapshot and one run for the same quotas: the primary key is the promise.
+        """create table launches (quotas text primary key, snapshot_id text not null, run text not null unique,
+             at text not null)""",
+        """create table launch_events (seq integer primary key autoincrement, run text not null,
              event text not null, detail text not null, at text not null)""",
     ):
         db.execute(statement)
@@ -97,7 +102,7 @@ class Outcome:
     """What became of a call.
 
     Attributes:
-        outcome: "answer", "empty", "refused", "wrong language", "duplicate", "broken", "timeout", "lost",
+        outcome: "answer", "empty", "refused", "wrong language", "duplicate", "cut", "broken", "timeout", "lost",
             or one that cost nothing: "rate limited", "server error", "rejected", "unreachable".
         usd: What it cost; the whole reservation where nobody can know.
         detail: One line for a person.
@@ -270,12 +275,7 @@ class Ledger:
 
     def committed_usd(self) -> float:
         """Dollars spent, plus all that is reserved for calls without an outcome."""
-        return float(
-            self.rows(
-                """select coalesce(sum(coalesce(o.usd, c.reserved_usd)), 0) as usd
-                   from calls c left join outcomes o using (slot_id, attempt)"""
-            )[0]["usd"]
-        )
+        return float(self.rows("select committed_usd from spending")[0]["committed_usd"])
 
     def reserve(self, call: Call, budget_usd: float) -> None:
         """Set the cost of a call aside before it is sent.
@@ -411,10 +411,15 @@ class Ledger:
         """Keep every version of every response once. Returns how many were new or changed."""
         with self.transaction() as db:
             newest = {r.response_id: r for r in self.responses(server)}
-            fresh = [r for r in responses if newest.get(r.response_id) != r]
-            before = db.total_changes
+            fresh = []
+            for r in responses:
+                known = newest.get(r.response_id)
+                # A reader that was overtaken by another must not put its older version on top.
+                if known is None or (known != r and r.updated_at >= known.updated_at):
+                    newest[r.response_id] = r
+                    fresh.append(r)
             db.executemany(
-                """insert or ignore into responses
+                """insert into responses
                    (server, response_id, slate_id, annotator, country, status, updated_at, raw, pulled_at)
                    values (?,?,?,?,?,?,?,?,?)""",
                 (
@@ -432,7 +437,7 @@ class Ledger:
                     for r in fresh
                 ),
             )
-            return db.total_changes - before
+            return len(fresh)
 
     def responses(self, server: str | None = None) -> list[Response]:
         """The newest version of every response, deleted ones too (status "deleted"), oldest first."""

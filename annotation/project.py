@@ -52,6 +52,11 @@ class Project:
         """Where the embedded Argilla keeps its database, logs and keys."""
         return self.folder / ".argilla"
 
+    @property
+    def vector_cache(self) -> Path:
+        """Where embeddings are kept, by content."""
+        return self.folder / ".cache" / "vectors"
+
     def run_folder(self, run: str) -> Path:
         """Folder of a training run."""
         return self.folder / "runs" / run

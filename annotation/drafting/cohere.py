@@ -1,0 +1,233 @@
+"""The one seam to Cohere: asks the v2 chat API for one answer and says what came back.
+
+Errors of the SDK carry headers and bodies, and a body may echo the key: they are read here, cleaned of the key and
+dropped; none of them leaves this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from annotation.errors import DraftError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from annotation.drafting.plan import Slot
+
+CONNECT_S = 10.0
+"""How long a connection may take to open; a call that never reached Cohere costs nothing."""
+
+DETAIL_CHARS = 300
+
+PIECE = 8
+"""Letters of the key in a row from which a text gives it away."""
+
+STOPS = {
+    401: "Cohere does not accept the key (401); check CO_API_KEY, or make a new key in Cohere's dashboard.",
+    402: "Cohere wants payment (402: the account's billing limit is reached, or it has no payment method); "
+    "mend that in Cohere's dashboard, then run `annot draft` again.",
+    498: "Cohere does not accept the key (498); check CO_API_KEY, or make a new key in Cohere's dashboard.",
+}
+"""Answers after which no other call can succeed, in one sentence each: without the body, which may echo the key."""
+
+AGAIN = (408, 409, 425, 499)
+"""Refusals that say nothing about the request; so does every 5xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, with what Cohere bills for it.
+
+    Attributes:
+        text: What the model said; its thinking is left out.
+        finish: finish_reason, for example "COMPLETE" or "MAX_TOKENS".
+        input_tokens: Billed units; None when Cohere did not say.
+        output_tokens: Billed units; None when Cohere did not say.
+        raw: The body as it came.
+    """
+
+    text: str
+    finish: str
+    input_tokens: int | None
+    output_tokens: int | None
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """No answer.
+
+    Attributes:
+        outcome: One of the ledger's words. "rate limited", "server error", "rejected" and "unreachable" cost nothing;
+            after "broken", "timeout" and "lost" nobody can know.
+        detail: One line for a person, without the key.
+        status: HTTP status, or None when there was no response.
+        retry_after_s: How long Cohere asks to wait, or None.
+        raw: The body as it came, when the call may have been billed.
+    """
+
+    outcome: str
+    detail: str
+    status: int | None = None
+    retry_after_s: float | None = None
+    raw: str = ""
+
+
+class Writer(Protocol):
+    """Whoever answers prompts: all that drafting asks of a service."""
+
+    async def answer(self, slot: Slot) -> Reply | Fault:
+        """Ask once, without any retry."""
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+
+
+_arrived: ContextVar[list[httpx.Response]] = ContextVar("arrived")
+
+
+class Cohere:
+    """The real SDK. Retries are ours to make (each costs a reservation), so its own are off."""
+
+    def __init__(self, key: str, *, timeout_s: float, connections: int) -> None:
+        """Make a client; CO_API_URL in the environment names another address than Cohere's.
+
+        Raises:
+            DraftError: The key cannot be a key, or CO_API_URL is no address.
+        """
+        import cohere
+        import httpx
+
+        self._key = key.strip()
+        if not re.fullmatch(r"[!-~]+", self._key):
+            raise DraftError("CO_API_KEY is no key: it holds blanks or characters that no key has; copy it again.")
+        url = os.environ.get("CO_API_URL") or None
+        if url is not None and not _is_address(url):
+            raise DraftError(f"CO_API_URL = {url!r} is no address; unset it, or write one that starts with https://.")
+
+        async def note(response: httpx.Response) -> None:
+            _arrived.get().append(response)
+
+        self._timeout_s = timeout_s
+        self._http = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s), pool=None),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            event_hooks={"response": [note]},
+        )
+        self._client = cohere.AsyncClientV2(
+            self._key, base_url=url, client_name="annot", max_retries=0, httpx_client=self._http
+        )
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+    async def answer(self, slot: Slot) -> Reply | Fault:
+        """Ask once. Whatever happens comes back as a value; only our own bugs raise."""
+        import cohere
+        import httpx
+        from cohere.core.api_error import ApiError
+        from cohere.core.parse_error import ParsingError
+
+        responses: list[httpx.Response] = []
+        _arrived.set(responses)
+        try:
+            # httpx counts the time between two bytes; a server that dribbles would hold us for ever.
+            async with asyncio.timeout(self._timeout_s + CONNECT_S):
+                response = await self._client.chat(
+                    model=slot.model,
+                    messages=[
+                        cohere.SystemChatMessageV2(content=slot.voice.system),
+                        cohere.UserChatMessageV2(content=slot.text),
+                    ],
+                    **slot.settings,  # type: ignore[arg-type]
+                )
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+            return Fault("unreachable", self._clean(f"no connection ({type(error).__name__}: {error})"))
+        except (httpx.TimeoutException, TimeoutError):
+            return Fault("timeout", f"no answer within {self._timeout_s:g} s")
+        except httpx.RequestError as error:
+            return Fault("lost", self._clean(f"the connection broke ({type(error).__name__}: {error})"))
+        except (ApiError, ParsingError) as error:
+            return self._refusal(error.status_code or 0, error.body, error.headers or {}, responses)
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:
+            # The SDK builds its objects without checks: JSON of another shape breaks it in these ways.
+            if not responses or not responses[-1].is_success:
+                raise
+            detail = f"JSON of an unknown shape ({type(error).__name__})"
+            return Fault("broken", detail, responses[-1].status_code, raw=self._clean(responses[-1].text))
+        return self._read(response, self._clean(responses[-1].text))
+
+    def _read(self, response: Any, raw: str) -> Reply | Fault:
+        content = getattr(getattr(response, "message", None), "content", None)
+        finish = getattr(response, "finish_reason", None)
+        if not isinstance(finish, str) or not (content is None or isinstance(content, list)):
+            return Fault("broken", "JSON of an unknown shape", 200, raw=raw)
+        texts = [item.text for item in content or () if getattr(item, "type", None) == "text"]
+        if not all(isinstance(text, str) for text in texts):
+            return Fault("broken", "JSON of an unknown shape", 200, raw=raw)
+        billed = getattr(getattr(response, "usage", None), "billed_units", None)
+        tokens_in, tokens_out = getattr(billed, "input_tokens", None), getattr(billed, "output_tokens", None)
+        return Reply("".join(texts).strip(), finish, _count(tokens_in), _count(tokens_out), raw)
+
+    def _refusal(self, status: int, body: object, headers: dict[str, str], responses: list[httpx.Response]) -> Fault:
+        if 200 <= status < 300:
+            return Fault("broken", "no valid JSON", status, raw=self._clean(responses[-1].text))
+        if status in STOPS:
+            return Fault("rejected", STOPS[status], status)
+        message = body.get("message", body) if isinstance(body, dict) else body
+        detail = f"{status}: {self._clean(' '.join(str(message).split()))}"[:DETAIL_CHARS]
+        if status == 429:
+            return Fault("rate limited", detail, status, _wait_s(headers))
+        if status >= 500 or status in AGAIN:
+            return Fault("server error", detail, status, _wait_s(headers))
+        return Fault("rejected", detail, status)
+
+    def _clean(self, text: str) -> str:
+        """Take the key out, and every piece of it that a server may show as a reminder."""
+        size = min(PIECE, len(self._key))
+        shown = bytearray(len(text))
+        for start in range(len(self._key) - size + 1):
+            at = text.find(self._key[start : start + size])
+            while at >= 0:
+                shown[at : at + size] = b"x" * size
+                at = text.find(self._key[start : start + size], at + 1)
+        runs = itertools.groupby(zip(text, shown, strict=True), key=lambda pair: bool(pair[1]))
+        return "".join("[key]" if hidden else "".join(letter for letter, _ in run) for hidden, run in runs)
+
+
+def _is_address(url: str) -> bool:
+    import httpx
+
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host)
+
+
+def _count(tokens: object) -> int | None:
+    if isinstance(tokens, bool) or not isinstance(tokens, int | float) or not 0 <= tokens < 1e9:
+        return None
+    return round(tokens)
+
+
+def _wait_s(headers: dict[str, str]) -> float | None:
+    """Retry-After in seconds, given as a number or as a date; None when it is absent or makes no sense."""
+    import email.utils
+    import time
+
+    told = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", told):
+        return float(told)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(told).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,127 @@
+"""What `annot draft` shows: the outlook before money is spent, and a table of what came back."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from annotation.drafting.draft import Drafted, Outlook, draft, drafted, last_outcome, outlook
+from annotation.drafting.from_file import Brought, draft_from_file
+from annotation.drafting.prices import OURS
+from annotation.errors import AnnotError, SettingsError
+from annotation.project import Project, write_whole
+from annotation.screen import print_json, progress, table
+
+
+def write_prices(project: Project, *, json: bool = False) -> None:
+    """Copy the price table into the project, where it can be edited and counts from then on."""
+    path = project.folder / "prices.toml"
+    if path.exists():
+        raise SettingsError(f"{path} exists already; edit it, or move it away to get a fresh copy.")
+    write_whole(path, OURS.read_bytes())
+    if json:
+        print_json({"prices": str(path)})
+    else:
+        print(f"{path} is written; edit the prices and limits there. Next: annot draft --dry-run")
+
+
+def show_outlook(project: Project, limit: int | None, *, json: bool = False) -> None:
+    """Show what a run would do."""
+    seen = outlook(project, limit=limit)
+    if json:
+        print_json(_outlook_as_json(seen))
+        return
+    table(
+        f"{seen.prompts} prompts lack answers (prices of {seen.prices_date}, {project.settings.draft.key} key)",
+        ("model", "calls", "tokens in", "tokens out", "dollars", "at most", "minutes"),
+        (
+            (line.model, line.calls, line.input_tokens, line.output_tokens, line.usd, line.most_usd, round(line.minutes, 1))
+            for line in seen.models
+        ),
+    )
+    if seen.models:
+        print(_outlook_sentence(project, seen))
+
+
+def draft_and_show(project: Project, limit: int | None, *, ask_first: bool, json: bool = False) -> None:
+    """Draft, and show what came of it, also when the run ends early."""
+    seen = outlook(project, limit=limit)
+    if seen.models and not json:
+        print(_outlook_sentence(project, seen))
+    # Without a key the run ends with its sentence: nobody is asked to agree to that.
+    if seen.models and ask_first and project.secret("CO_API_KEY") is not None:
+        import typer
+
+        typer.confirm("Draft now?", default=True, abort=True)
+    mark = last_outcome(project)
+    try:
+        with progress("drafting") as bar:
+            done = draft(project, limit=limit, progress=bar)
+    except (AnnotError, KeyboardInterrupt):
+        _show(project, drafted(project, mark), json=json)
+        raise
+    _show(project, done, json=json)
+
+
+def take_from_file(project: Project, source: Path, *, json: bool = False) -> None:
+    """Bring in answers written elsewhere and show what was left out."""
+    brought: Brought = draft_from_file(project, source)
+    if json:
+        print_json({**asdict(brought), "dropped": [asdict(dropped) for dropped in brought.dropped]})
+        return
+    reasons: dict[str, list[str]] = {}
+    for dropped in brought.dropped:
+        reasons.setdefault(dropped.reason, []).append(dropped.id)
+    table("left out", ("reason", "answers", "for example"), ((why, len(ids), ids[0]) for why, ids in reasons.items()))
+    if brought.new or brought.dropped:
+        masked = f", {brought.masked} e-mail addresses, phone numbers or user names masked" if brought.masked else ""
+        print(f"{brought.new} candidates are new, {brought.known} were there already{masked}.")
+
+
+def _outlook_sentence(project: Project, seen: Outlook) -> str:
+    calls = sum(line.calls for line in seen.models)
+    key = project.settings.draft.key
+    said = [
+        f"{calls} calls for {seen.prompts} prompts: about ${seen.usd:.2f}, at most ${seen.most_usd:.2f} "
+        f"(${seen.left_usd:.2f} of the budget is left), at least {seen.minutes:.0f} minutes at the limits of a {key} key."
+    ]
+    if key == "trial":
+        said.append("Cohere does not bill calls with a trial key; they are counted at list prices all the same.")
+    if seen.most_usd > seen.left_usd:
+        said.append("The budget may end first: raise draft.budget_usd, or take fewer prompts with --limit.")
+    if seen.monthly is not None:
+        used, most = seen.monthly
+        if used + calls > most:
+            said.append(f"Only {max(0, most - used)} of the {most} calls of this month are left with this key.")
+    return " ".join(said)
+
+
+def _outlook_as_json(seen: Outlook) -> dict[str, Any]:
+    return {**asdict(seen), "usd": seen.usd, "most_usd": seen.most_usd, "minutes": seen.minutes}
+
+
+def _show(project: Project, done: Drafted, *, json: bool) -> None:
+    if json:
+        print_json({**asdict(done), "committed_usd": project.ledger.committed_usd()})
+        return
+    table(
+        "what came back",
+        ("outcome", "calls", "dollars"),
+        ((outcome, tally.calls, tally.usd) for outcome, tally in done.outcomes.items()),
+    )
+    if done.outcomes:
+        print(
+            f"{done.answers} new candidates for ${done.usd:.4f}; ${project.ledger.committed_usd():.4f} of the budget of "
+            f"${project.settings.draft.budget_usd:.2f} are spent."
+        )
+        sys.stdout.flush()
+    if done.outcomes and done.open:
+        print(f"{done.open} prompts still lack answers; run `annot draft` again to go on.")
+    if done.short:
+        wanted = project.settings.draft.candidates
+        print(
+            f"{len(done.short)} prompts have fewer than {wanted} answers and no spare call left, for example "
+            f"{done.short[0].id} ({done.short[0].because_of}); other models or temperatures make new calls possible."
+        )

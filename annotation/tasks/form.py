@@ -1,0 +1,115 @@
+"""An Argilla dataset as plain data: what a task asks. `sync/board.py` turns it into calls; no task imports argilla."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class TextField:
+    """A text that the annotator reads.
+
+    Attributes:
+        name: Key in a record's fields.
+        title: What stands above it, in the team's language.
+        required: Every record has it.
+    """
+
+    name: str
+    title: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that the annotator answers.
+
+    Attributes:
+        name: Key in a response's values.
+        kind: Argilla's name of the type: "ranking", "multi_label_selection", "label_selection" or "text".
+        title: What is asked.
+        description: Help beside it.
+        required: A response without it cannot be submitted.
+        options: Value -> text on the screen, in order; empty for "text".
+    """
+
+    name: str
+    kind: str
+    title: str
+    description: str
+    required: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """Metadata of a record.
+
+    Attributes:
+        name: Key in a record's metadata.
+        kind: "terms" or "integer".
+        title: Its name in the page's filters.
+        visible: Annotators see it too, not only leads.
+    """
+
+    name: str
+    kind: str
+    title: str
+    visible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A vector that every record may carry, for "find similar"."""
+
+    name: str
+    title: str
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What must agree between a form and a dataset that stands, or answers could not be read back.
+
+    Attributes:
+        fields: Names of the fields.
+        questions: (name, kind, values of the options) of each question.
+    """
+
+    fields: frozenset[str]
+    questions: frozenset[tuple[str, str, tuple[str, ...]]]
+
+    @property
+    def seats(self) -> int:
+        """How many answers are ranked; 0 where nothing is."""
+        return max((len(options) for _, kind, options in self.questions if kind == "ranking"), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A dataset before it has records.
+
+    Attributes:
+        guidelines: Markdown, at most 10,000 characters.
+        fields: In the order of the screen.
+        questions: In the order of the screen.
+        metadata: What records are filtered by.
+        vector: None where records carry none.
+        overlap: People who answer each record before it leaves the queues.
+    """
+
+    guidelines: str
+    fields: tuple[TextField, ...]
+    questions: tuple[Question, ...]
+    metadata: tuple[Property, ...]
+    vector: Vector | None
+    overlap: int
+
+    @property
+    def shape(self) -> Shape:
+        """What a dataset made from this form looks like."""
+        return Shape(
+            frozenset(f.name for f in self.fields),
+            frozenset((q.name, q.kind, tuple(q.options)) for q in self.questions),
+        )

@@ -1,0 +1,266 @@
+"""Slates out: one dataset per country team, every slate once, in the order of annotation.
+
+The server says what it holds, and refuses a slate that it holds already; the ledger remembers what was sent. So a
+push that was cut off anywhere goes on, and nothing is ever sent twice: an upsert would overwrite records that
+people are working on, so there is none here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annotation.config import Settings
+from annotation.errors import BoardError
+from annotation.ledger import Ledger
+from annotation.project import Project
+from annotation.screen import Progress, silent
+from annotation.tasks import ranking
+from annotation.tasks.form import Form
+from annotation.types import Dropped, Person, Slate
+from sync.board import Board, Dataset, walk
+from sync.team import workspace_of
+
+BATCH = 200
+"""Slates per call. Argilla takes 500; a smaller batch shows progress, and less is repeated after a cut."""
+
+NO_TEAM = "no team for the country"
+OTHER_SIZE = "other number of answers than the dataset has"
+REMOVED = "removed on the server"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push did, or would do.
+
+    Attributes:
+        sent: Slates sent now, by workspace; in a dry run, those that would be.
+        standing: Slates that were there already.
+        later: Slates that `limit` left for another time.
+        dropped: Slates that are not sent, and why.
+        notes: What else the lead should know, a sentence each.
+    """
+
+    sent: Mapping[str, int]
+    standing: int
+    later: int
+    dropped: tuple[Dropped, ...]
+    notes: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """One line for the lead."""
+        sent = ", ".join(f"{count} to {workspace}" for workspace, count in sorted(self.sent.items())) or "nothing"
+        later = f"; {self.later} left for later" if self.later else ""
+        dropped = f"; {len(self.dropped)} not sent" if self.dropped else ""
+        return f"sent {sent}; {self.standing} were there already{later}{dropped}"
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "sent": dict(self.sent),
+            "standing": self.standing,
+            "later": self.later,
+            "dropped": dict(Counter(d.reason for d in self.dropped)),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Team:
+    """A country's team and its dataset, None where it is still to be made."""
+
+    workspace: str
+    workspace_id: str
+    form: Form
+    dataset: Dataset | None
+
+
+def push(
+    board: Board,
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    vectors: Mapping[str, Sequence[float]] | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
+    batch: int = BATCH,
+    progress: Progress = silent,
+) -> Pushed:
+    """Send every slate that is not there yet to the dataset of its prompt's country.
+
+    Args:
+        board: Argilla.
+        ledger: Slates, prompts, candidates, people; remembers what was sent.
+        settings: Name of the dataset, overlap, answers per slate.
+        vectors: Slate id -> embedding of its prompt, all of one length; slates without one are sent without.
+        limit: Send no more slates than this, first positions first.
+        dry_run: Change nothing, here or there.
+        batch: Slates per call, 500 at most.
+        progress: Told how many slates are sent.
+
+    Raises:
+        BoardError: Argilla is not there, or holds another dataset of that name.
+    """
+    slates, prompts = ledger.slates(), {prompt.id: prompt for prompt in ledger.prompts()}
+    if not slates:
+        raise BoardError("There are no slates to push; run `annot select` first.")
+    vectors = vectors or {}
+    dimensions = len(next(iter(vectors.values()))) if vectors else None
+    teams = _teams(board, ledger, settings, dimensions)
+    fresh, standing, dropped = list[tuple[str, Slate]](), 0, list[Dropped]()
+    of_country: dict[str, list[Slate]] = defaultdict(list)
+    for slate in slates:
+        of_country[prompts[slate.prompt_id].country].append(slate)
+    for country, own in of_country.items():
+        if country not in teams:
+            dropped += [Dropped(slate.id, NO_TEAM, country) for slate in own]
+            continue
+        held, gone = _held(board, ledger, teams[country].dataset, own, keep=not dry_run)
+        standing += len(held)
+        for slate in own:
+            if slate.id in gone:
+                dropped.append(Dropped(slate.id, REMOVED, teams[country].workspace))
+            elif slate.id not in held and len(slate.seats) != settings.select.slate:
+                dropped.append(Dropped(slate.id, OTHER_SIZE, f"{len(slate.seats)} instead of {settings.select.slate}"))
+            elif slate.id not in held:
+                fresh.append((country, slate))
+    fresh.sort(key=lambda pair: pair[1].position)
+    chosen, later = (fresh, 0) if limit is None else (fresh[:limit], max(0, len(fresh) - limit))
+    notes: list[str] = []
+    done = 0
+    for country, team in sorted(teams.items()):
+        own = [slate for of, slate in chosen if of == country]
+        if dry_run or not (own or team.dataset):
+            continue
+        dataset, with_vectors = _prepare(board, settings, team, notes)
+        texts = _texts(ledger, own)
+        for start in range(0, len(own), batch):
+            part = own[start : start + batch]
+            progress(done, len(chosen), team.workspace)
+            made = board.add_records(
+                dataset.id,
+                [
+                    ranking.record(s, prompts[s.prompt_id], texts, vectors.get(s.id) if with_vectors else None)
+                    for s in part
+                ],
+            )
+            ledger.add_pushes(board.server, dataset.id, made)
+            done += len(part)
+    sent = Counter(teams[country].workspace for country, _ in chosen)
+    return Pushed(dict(sent), standing, later, tuple(dropped), tuple(notes))
+
+
+def prompt_vectors(project: Project, progress: Progress = silent) -> dict[str, list[float]]:
+    """Slate id -> embedding of its prompt, for "find similar"; from the cache where `annot select` was there first.
+
+    Raises:
+        EncoderError: The encoder cannot be loaded.
+    """
+    from annotation.embedding import embed, open_encoder
+
+    prompts = {prompt.id: prompt.text for prompt in project.ledger.prompts()}
+    slates = project.ledger.slates()
+    if not slates:
+        return {}
+    encoder = open_encoder(project.settings.select.encoder, project.folder)
+    found = embed([prompts[slate.prompt_id] for slate in slates], encoder, project.vector_cache, progress)
+    return {slate.id: vector.tolist() for slate, vector in zip(slates, found, strict=True)}
+
+
+def team_language(people: Iterable[Person]) -> str:
+    """The language of a team's page: the first language of most of its people, the earlier of LANGUAGES at a tie."""
+    spoken = Counter(ranking.screen_language(person.languages[0]) for person in people)
+    return max(ranking.LANGUAGES, key=lambda language: spoken[language])
+
+
+def _teams(board: Board, ledger: Ledger, settings: Settings, dimensions: int | None) -> dict[str, _Team]:
+    """Every country that has active people, with its form and the dataset that stands."""
+    people: dict[str, list[Person]] = defaultdict(list)
+    for person in ledger.people():
+        if person.active:
+            people[person.country].append(person)
+    if not people:
+        raise BoardError("There is no team to push to; run `annot team add roster.csv` first.")
+    workspaces = board.workspaces()
+    if missing := sorted(workspace_of(country) for country in people if workspace_of(country) not in workspaces):
+        raise BoardError(
+            f"{board.url} has no workspace {', '.join(missing)}; run `annot team add roster.csv` again: it makes what "
+            "is missing."
+        )
+    datasets = {d.workspace: d for d in board.datasets() if d.name == settings.argilla.dataset}
+    teams = {}
+    for country, members in people.items():
+        name = workspace_of(country)
+        form = ranking.form(team_language(members), settings.select.slate, settings.quota.overlap, dimensions)
+        dataset = datasets.get(name)
+        if dataset is not None:
+            _check(board, dataset, form)
+        teams[country] = _Team(name, workspaces[name], form, dataset)
+    return teams
+
+
+def _check(board: Board, dataset: Dataset, form: Form) -> None:
+    """Refuse a dataset that slates of ours do not fit into; a half-made one of ours fits."""
+    shape, needed = board.shape(dataset.id), form.shape
+    if shape == needed or (not dataset.ready and shape.fields <= needed.fields and shape.questions <= needed.questions):
+        return
+    if shape.seats != needed.seats:
+        reason = f"has {shape.seats} answers to rank and select.slate is {needed.seats}"
+    else:
+        differing = sorted(shape.fields ^ needed.fields | {name for name, *_ in shape.questions ^ needed.questions})
+        reason = f"differs from what annot asks in {', '.join(differing)}"
+    raise BoardError(
+        f'The dataset "{dataset.name}" in the workspace {dataset.workspace} {reason}; name another one as '
+        "argilla.dataset in annot.toml (the old one and its answers stay)."
+    )
+
+
+def _held(
+    board: Board, ledger: Ledger, dataset: Dataset | None, own: Sequence[Slate], *, keep: bool
+) -> tuple[set[str], set[str]]:
+    """Which slates the dataset holds, and which were sent and then deleted there by somebody.
+
+    The server is asked, since a push may have been cut off after it had taken a batch; the ledger learns of it.
+    """
+    if dataset is None or not dataset.ready:
+        return set(), set()
+    known = ledger.pushed(board.server, dataset.id)
+    if all(slate.id in known for slate in own) and board.records(dataset.id, 0, 1, responses=False).total == len(known):
+        return {slate.id for slate in own}, set()
+    there = {record["external_id"]: record["id"] for record in walk(board, dataset.id)}
+    found = {slate.id: there[slate.id] for slate in own if slate.id in there}
+    if keep and (unrecorded := {slate: record for slate, record in found.items() if known.get(slate) != record}):
+        ledger.add_pushes(board.server, dataset.id, unrecorded)
+    return set(found), {slate.id for slate in own if slate.id in known and slate.id not in found}
+
+
+def _prepare(board: Board, settings: Settings, team: _Team, notes: list[str]) -> tuple[Dataset, bool]:
+    """Make the dataset, or bring the one that stands up to date. Also tells whether its records can carry vectors."""
+    vector = team.form.vector
+    if team.dataset is None or not team.dataset.ready:
+        if team.dataset is not None:
+            # A push was cut off while it made this one. It was never published, so it holds nothing.
+            board.remove_dataset(team.dataset.id)
+        return board.add_dataset(settings.argilla.dataset, team.workspace_id, team.form), vector is not None
+    if team.dataset.overlap != team.form.overlap:
+        board.set_overlap(team.dataset.id, team.form.overlap)
+        notes.append(f"{team.workspace}: {team.form.overlap} people per slate now, {team.dataset.overlap} before")
+    if vector is None:
+        return team.dataset, False
+    dimensions = board.vectors(team.dataset.id).get(vector.name)
+    if dimensions is None:
+        board.add_vector(team.dataset.id, vector)
+    elif dimensions != vector.dimensions:
+        notes.append(
+            f"{team.workspace}: sent without vectors, since the encoder gives {vector.dimensions} numbers and the "
+            f"dataset has {dimensions}"
+        )
+    return team.dataset, dimensions in (None, vector.dimensions)
+
+
+def _texts(ledger: Ledger, slates: Sequence[Slate]) -> dict[str, str]:
+    """Candidate id -> text, for everyone on the slates."""
+    seated = {candidate for slate in slates for candidate in slate.seats}
+    return {c.id: c.text for c in ledger.candidates() if c.id in seated}

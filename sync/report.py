@@ -1,0 +1,257 @@
+"""What a lead looks at: quotas, people, agreement, what is set aside, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import NotEnoughOverlap
+from annotation.project import Project, write_whole
+from annotation.types import Judgement
+from sync.agreement import Agreement, measure_agreement
+from sync.quotas import QuotaState
+from sync.snapshot import Gathered, gather
+from sync.trigger import Launch, launches
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one person has done.
+
+    Attributes:
+        annotator: User name.
+        country: Of their team.
+        submitted: Judgements.
+        drafts: Answers saved and not submitted.
+        discarded: Slates they passed over.
+        last_day: Judgements of the last 24 hours.
+        per_day: Judgements per day on which they worked.
+        last_seen: ISO 8601, or "".
+    """
+
+    annotator: str
+    country: str
+    submitted: int
+    drafts: int
+    discarded: int
+    last_day: int
+    per_day: float
+    last_seen: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the project stands.
+
+    Attributes:
+        agreement: Group ("all", or a country) -> Agreement, or the sentence that says why there is none.
+        aside: Reason -> how many pairs or slates were set aside for it.
+    """
+
+    quotas: tuple[QuotaState, ...]
+    people: tuple[Work, ...]
+    agreement: dict[str, Agreement | str]
+    judgements: tuple[Judgement, ...]
+    preferences: int
+    aside: dict[str, int]
+    runs: tuple[Launch, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "quotas": [{**asdict(state), "met": state.met} for state in self.quotas],
+            "people": [asdict(work) for work in self.people],
+            "agreement": {
+                group: {"reason": found} if isinstance(found, str) else asdict(found)
+                for group, found in self.agreement.items()
+            },
+            "judgements": len(self.judgements),
+            "preferences": self.preferences,
+            "set_aside": self.aside,
+            "runs": [asdict(launch) for launch in self.runs],
+        }
+
+
+def report(project: Project, gathered: Gathered | None = None) -> Report:
+    """Say how the project stands, from the ledger alone."""
+    gathered = gathered or gather(project)
+    return Report(
+        gathered.quotas,
+        _people(project),
+        _agreement(gathered.judgements, project.settings.project.seed),
+        gathered.judgements,
+        len(gathered.preferences.kept),
+        dict(Counter(dropped.reason for dropped in gathered.preferences.aside)),
+        tuple(launches(project)),
+    )
+
+
+def stock(project: Project) -> dict[str, int | float]:
+    """How much there is of everything before the judgements; dollars for "usd"."""
+    count = {
+        table: project.ledger.rows(f"select count(*) as n from {table}")[0]["n"]
+        for table in ("prompts", "candidates", "slates")
+    }
+    pushed = project.ledger.rows("select count(distinct slate_id) as n from pushes")[0]["n"]
+    return {**count, "pushed": pushed, "usd": project.ledger.committed_usd()}
+
+
+def next_step(project: Project) -> str:
+    """The command that takes the project further."""
+    have = stock(project)
+    people = [person for person in project.ledger.people() if person.active]
+    if not have["prompts"]:
+        return "annot prompts add FILE"
+    if not have["candidates"]:
+        return "annot draft --dry-run, then annot draft (or annot draft --from FILE)"
+    if not have["slates"]:
+        return "annot select"
+    if not people:
+        return "annot up, then annot team add roster.csv"
+    if have["pushed"] < have["slates"]:
+        return "annot push"
+    if any(launch.state == "finished" for launch in launches(project)):
+        return "read the run's report.md; raise the quotas for another round"
+    return "annot sync --watch"
+
+
+def _people(project: Project) -> tuple[Work, ...]:
+    responses: dict[str, list[Any]] = {p.username: [] for p in project.ledger.people() if p.role == "annotator"}
+    country = {p.username: p.country for p in project.ledger.people()}
+    for response in project.ledger.responses():
+        responses.setdefault(response.annotator, []).append(response)
+        country.setdefault(response.annotator, response.country)
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    work = []
+    for annotator, own in responses.items():
+        submitted = [r.updated_at for r in own if r.status == "submitted"]
+        days = {moment[:10] for moment in submitted}
+        status = Counter(r.status for r in own)
+        work.append(
+            Work(
+                annotator,
+                country[annotator],
+                len(submitted),
+                status["draft"],
+                status["discarded"],
+                sum(_utc(moment) >= yesterday for moment in submitted),
+                len(submitted) / len(days) if days else 0.0,
+                max((r.updated_at for r in own), default=""),
+            )
+        )
+    return tuple(sorted(work, key=lambda w: (w.country, -w.submitted, w.annotator)))
+
+
+def _utc(moment: str) -> str:
+    """Argilla tells its moments in UTC, with or without saying so."""
+    parsed = datetime.fromisoformat(moment)
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+
+
+def _agreement(judgements: Sequence[Judgement], seed: int) -> dict[str, Agreement | str]:
+    countries = sorted({judgement.country for judgement in judgements})
+    groups = {"all": list(judgements)} if len(countries) != 1 else {}
+    groups |= {country: [j for j in judgements if j.country == country] for country in countries}
+    found: dict[str, Agreement | str] = {}
+    for group, own in groups.items():
+        try:
+            found[group] = measure_agreement(own, seed=seed)
+        except NotEnoughOverlap as reason:
+            found[group] = f"not enough overlap: {reason}"
+    return found
+
+
+def show(found: Report) -> None:
+    """Print the report as tables."""
+    from annotation.screen import table
+
+    table(
+        "Quotas",
+        ("group", "complete", "target", "people per slate", "judgements", "people", ""),
+        [
+            (s.group, s.completed, s.quota.target, s.quota.overlap, s.judgements, s.people, _verdict(s))
+            for s in found.quotas
+        ],
+    )
+    table(
+        "People",
+        ("annotator", "country", "submitted", "drafts", "discarded", "last 24 h", "per day", "last seen (UTC)"),
+        [
+            (
+                w.annotator,
+                w.country,
+                w.submitted,
+                w.drafts,
+                w.discarded,
+                w.last_day,
+                f"{w.per_day:.1f}",
+                w.last_seen[:16],
+            )
+            for w in found.people
+        ],
+    )
+    table(
+        "Agreement (Krippendorff's alpha, ordinal; 95 % interval by bootstrap over slates)",
+        ("group", "alpha", "interval", "shared slates", "annotators"),
+        [
+            (group, None, a, None, None)
+            if isinstance(a, str)
+            else (group, f"{a.alpha:.2f}", _interval(a), a.slates, a.annotators)
+            for group, a in found.agreement.items()
+        ],
+    )
+    set_aside = ", ".join(f"{count} {reason}" for reason, count in sorted(found.aside.items()))
+    print(
+        f"{len(found.judgements)} judgements give {found.preferences} preferences"
+        + (f"; set aside: {set_aside}." if set_aside else ".")
+    )
+    for launch in found.runs:
+        print(launch.detail)
+
+
+def _interval(agreement: Agreement) -> str:
+    if agreement.low is None or agreement.high is None:
+        return "one slate"
+    return f"{agreement.low:.2f} to {agreement.high:.2f}"
+
+
+def _verdict(state: QuotaState) -> str:
+    if state.met:
+        return "met"
+    if state.slates < state.quota.target:
+        return f"only {state.slates} slates: add prompts, or lower the target"
+    return f"{state.quota.target - state.completed} to go"
+
+
+def draw(found: Report, path: Path) -> None:
+    """Draw the quotas and the judgements by day as a PNG, whole or not at all."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.ticker import MaxNLocator
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, max(3.2, 0.42 * len(found.quotas) + 1.6)), dpi=120)
+    names = [state.group for state in found.quotas]
+    left.barh(names, [s.quota.target for s in found.quotas], color="#dddddd", label="target")
+    colours = ["#009E73" if s.met else "#0072B2" for s in found.quotas]
+    left.barh(names, [s.completed for s in found.quotas], color=colours, height=0.55, label="complete")
+    left.set(title="Completed slates per group", xlabel="slates")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.invert_yaxis()
+    days = Counter(_utc(judgement.submitted_at)[:10] for judgement in found.judgements)
+    right.bar(sorted(days), [days[day] for day in sorted(days)], color="#0072B2", width=0.6)
+    right.set(title="Judgements per day (UTC)", ylabel="judgements")
+    right.yaxis.set_major_locator(MaxNLocator(integer=True))
+    right.tick_params(axis="x", rotation=45)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    try:
+        write_whole(path, lambda beside: figure.savefig(beside))
+    finally:
+        plt.close(figure)

@@ -1,0 +1,309 @@
+"""Who ranks: a roster becomes accounts, one workspace per country, and memberships.
+
+A roster can be read again at any time: what is there stays, what changed is changed, and nobody is ever deleted,
+because Argilla deletes a person's answers with the person.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from annotation.codes import country_code, language_code
+from annotation.errors import BoardError, SourceError
+from annotation.ledger import Ledger
+from annotation.project import Project
+from annotation.screen import Progress, silent
+from annotation.types import Person
+from sync.board import Account, Board
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "username": ("username", "user", "login", "usuario", "nombre_de_usuario", "nome_de_usuario"),
+    "name": ("name", "first_name", "nombre", "nome"),
+    "role": ("role", "rol", "papel", "funcion", "funcao"),
+    "country": ("country", "pais"),
+    "languages": ("languages", "language", "idiomas", "idioma", "lenguas", "linguas"),
+}
+"""What a roster's columns may be called, without accents and in lower case."""
+
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "annotator": ("", "annotator", "anotador", "anotadora", "anotador/a", "anotador(a)"),
+    "admin": ("admin", "lead", "team lead", "lider", "coordinador", "coordinadora", "coordenador", "coordenadora"),
+}
+"""What a role may be called, without accents and in lower case."""
+
+USERNAME = re.compile(r"[^\W_][\w.-]{1,39}")
+"""Argilla takes any user name; annot takes those that can be typed, told apart and printed without surprise."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamChange:
+    """What adding a roster changed; all empty when nothing did.
+
+    Attributes:
+        created: New accounts.
+        joined: People put into a workspace, as "username -> workspace".
+        left: People taken out of one.
+        corrected: Accounts whose name or role was corrected.
+        workspaces: New workspaces.
+    """
+
+    created: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    corrected: tuple[str, ...] = ()
+    workspaces: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything did."""
+        return any((self.created, self.joined, self.left, self.corrected, self.workspaces))
+
+
+def workspace_of(country: str) -> str:
+    """Name of the workspace of a country's team."""
+    return country.lower()
+
+
+def read_roster(path: Path, *, languages: Sequence[str] = ()) -> list[Person]:
+    """Read who is on the team; every row is checked before anything is done.
+
+    Args:
+        path: CSV with commas, semicolons or tabs. Columns: username, country, and optionally name, role
+            ("annotator" or "admin"), languages (several: "es; pt"). Spanish and Portuguese names of columns and
+            roles are understood.
+        languages: Of people whose row names none.
+
+    Raises:
+        SourceError: The file cannot be read, or a row says something impossible; it names the row and the remedy.
+    """
+    rows = _rows(path)
+    people: dict[str, Person] = {}
+    seen_at: dict[str, int] = {}
+    for line, row in rows:
+        place = f"{path.name}, line {line}"
+        person = _person(row, place, languages)
+        key = person.username.casefold()
+        if key in seen_at:
+            raise SourceError(
+                f'{place}: the user name "{person.username}" stands in line {seen_at[key]} already; one person has '
+                "one line and one country."
+            )
+        seen_at[key] = line
+        people[person.username] = person
+    if not people:
+        raise SourceError(f"{path} names nobody; write a line for each person below the line of column names.")
+    return list(people.values())
+
+
+def add_team(
+    project: Project, board: Board, people: Sequence[Person], *, adopt: bool = False, progress: Progress = silent
+) -> TeamChange:
+    """Make Argilla's accounts, workspaces and memberships agree with a roster. People it does not name stay.
+
+    A password is in the project's secrets before its account is made: cut off anywhere and run again, everybody can
+    log in. Whoever changed country moves; whoever had been removed is back.
+
+    Args:
+        project: Its ledger remembers the people, its secrets their passwords.
+        board: Argilla.
+        people: From `read_roster`.
+        adopt: Take accounts that somebody else made on this server as the people of the same user name.
+        progress: Told how many people are done.
+
+    Raises:
+        BoardError: A user name belongs to somebody else on this server; nothing is changed then.
+    """
+    accounts = {account.username: account for account in board.accounts()}
+    passwords = project.secrets().get("passwords", {})
+    known = {person.username for person in project.ledger.people()}
+    _refuse_strangers(people, accounts, set(accounts) if adopt else known | set(passwords), board.url)
+    fresh = [person for person in people if person.username not in accounts]
+    # A password that a killed run kept for an account it never made is used, not replaced.
+    missing = {p.username: secrets.token_urlsafe(9) for p in fresh if p.username not in passwords}
+    if missing:
+        project.keep_secrets({"passwords": missing})
+    passwords = {**passwords, **missing}
+    workspaces = board.workspaces()
+    made, created, corrected = [], [], []
+    for name in sorted({workspace_of(person.country) for person in people} - set(workspaces)):
+        workspaces[name] = board.add_workspace(name)
+        made.append(name)
+    for done, person in enumerate(people):
+        progress(done, len(people), person.username)
+        account = accounts.get(person.username)
+        first_name = person.name or person.username
+        if account is None:
+            accounts[person.username] = board.add_account(
+                person.username, first_name, person.role, passwords[person.username]
+            )
+            created.append(person.username)
+        elif (account.first_name, account.role) != (first_name, person.role):
+            board.change_account(account.id, first_name, person.role)
+            corrected.append(person.username)
+    joined, left = _settle_memberships(board, workspaces, people, accounts, _team_workspaces(project.ledger, people))
+    project.ledger.add_people(people)
+    return TeamChange(tuple(created), joined, left, tuple(corrected), tuple(made))
+
+
+def remove_member(board: Board, ledger: Ledger, username: str) -> Person:
+    """Take someone out of the team: they see no dataset any more. What they answered stays, here and in Argilla.
+
+    Raises:
+        BoardError: Nobody of that name was ever on the team.
+    """
+    people = {person.username: person for person in ledger.people()}
+    person = people.get(username)
+    if person is None:
+        near = difflib.get_close_matches(username, people, n=1)
+        remedy = f'did you mean "{near[0]}"?' if near else "`annot team list` shows who is."
+        raise BoardError(f'Nobody called "{username}" is on the team; {remedy}')
+    workspaces = board.workspaces()
+    account = next((a for a in board.accounts() if a.username == username), None)
+    # Somebody may have deleted the account on the page; then there is nothing left to take it out of.
+    if account is not None:
+        for name in sorted(_team_workspaces(ledger, ()) & set(workspaces)):
+            if account.id in board.members(workspaces[name]):
+                board.remove_member(workspaces[name], account.id)
+    gone = replace(person, active=False)
+    ledger.add_people([gone])
+    return gone
+
+
+def _refuse_strangers(people: Iterable[Person], accounts: Mapping[str, Account], ours: set[str], url: str) -> None:
+    """Stop before an account of somebody else is drawn into the team, or an owner is made an annotator."""
+    for person in people:
+        account = accounts.get(person.username)
+        if account is not None and account.role == "owner":
+            raise BoardError(
+                f'"{person.username}" is an owner of {url} and cannot be on a roster; give this person another user '
+                "name to rank with."
+            )
+        if account is not None and person.username not in ours:
+            raise BoardError(
+                f'The server {url} has a user "{person.username}" already, whom this project did not make; choose '
+                "another user name, or say with --adopt that it is the same person (their password stays)."
+            )
+
+
+def _team_workspaces(ledger: Ledger, people: Iterable[Person]) -> set[str]:
+    """Names of the workspaces that are annot's to fill: of every country that anybody is or ever was in."""
+    past = {row["country"] for row in ledger.rows("select distinct country from people")}
+    return {workspace_of(country) for country in past | {person.country for person in people}}
+
+
+def _settle_memberships(
+    board: Board,
+    workspaces: Mapping[str, str],
+    people: Sequence[Person],
+    accounts: Mapping[str, Account],
+    ours: set[str],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Put everybody into the workspace of their country and out of the other countries'."""
+    joined, left = [], []
+    for name in sorted(ours & set(workspaces)):
+        members = board.members(workspaces[name])
+        for person in people:
+            account = accounts[person.username]
+            if name == workspace_of(person.country) and account.id not in members:
+                board.add_member(workspaces[name], account.id)
+                joined.append(f"{person.username} -> {name}")
+            elif name != workspace_of(person.country) and account.id in members:
+                board.remove_member(workspaces[name], account.id)
+                left.append(f"{person.username} -> {name}")
+    return tuple(joined), tuple(left)
+
+
+def _person(row: Mapping[str, str], place: str, spoken: Sequence[str]) -> Person:
+    username = unicodedata.normalize("NFC", row.get("username", ""))
+    if "@" in username:
+        raise SourceError(
+            f'{place}: "{username}" is an e-mail address, and user names are seen by everyone on the team; write a '
+            f'short name, for example "{_safe(username)}".'
+        )
+    if re.fullmatch(r"[\d.-]{7,}", username):
+        raise SourceError(f'{place}: "{username}" looks like a phone or document number; write a short name instead.')
+    if not USERNAME.fullmatch(username):
+        raise SourceError(
+            f'{place}: "{username}" cannot be a user name; use 2 to 40 letters, digits, dots, dashes or underscores, '
+            "beginning with a letter or digit."
+        )
+    role = next((role for role, names in ROLES.items() if _plain(row.get("role", "")) in names), None)
+    if role is None:
+        raise SourceError(f'{place}: "{row["role"]}" is no role; write "annotator" or "admin".')
+    spoken = [name.strip() for name in re.split(r"[;,/]+", row.get("languages", "")) if name.strip()] or list(spoken)
+    country = country_code(row.get("country", ""))
+    if country is None:
+        raise SourceError(f'{place}: "{row.get("country", "")}" is no country; write its code, for example "MX".')
+    codes = [(name, language_code(name)) for name in spoken]
+    if unknown := [name for name, code in codes if code is None]:
+        raise SourceError(f'{place}: "{unknown[0]}" is no language; write its code, for example "es".')
+    if not codes:
+        raise SourceError(f'{place}: no language is named; write its code, for example "es".')
+    languages = tuple(dict.fromkeys(code for _, code in codes if code))
+    return Person(username, unicodedata.normalize("NFC", row.get("name", "")), role, country, languages)
+
+
+def _safe(address: str) -> str:
+    """A user name that an e-mail address suggests."""
+    near = re.sub(r"[^\w.-]+", "", address.split("@")[0]).lstrip(".-")[:40]
+    return near if USERNAME.fullmatch(near) else "ana"
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Line number and cells of every row that is not empty, under the names of COLUMNS."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror}); check the path.") from None
+    if b"\0" in raw:
+        raise SourceError(f"{path} is no CSV file; save the roster as CSV (UTF-8) in your spreadsheet program.")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = _windows_text(raw, path)
+    header = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
+    try:
+        names = [_column(cell) for cell in next(reader, [])]
+        for needed in ("username", "country"):
+            if names.count(needed) != 1:
+                raise SourceError(
+                    f'{path} needs one column "{needed}", and has {names.count(needed)}; its first line names the '
+                    "columns: username,name,role,country,languages."
+                )
+        rows = []
+        for cells in reader:
+            row = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if name}
+            if any(row.values()):
+                rows.append((reader.line_num, row))
+    except csv.Error as error:
+        raise SourceError(f"{path}, line {reader.line_num}: no valid CSV ({error}); mend that line.") from None
+    return rows
+
+
+def _windows_text(raw: bytes, path: Path) -> str:
+    """Text as spreadsheets on Windows write it."""
+    try:
+        return raw.decode("cp1252")
+    except UnicodeDecodeError:
+        raise SourceError(f"{path} is neither UTF-8 nor Windows text; save the roster again as CSV (UTF-8).") from None
+
+
+def _column(cell: str) -> str:
+    """The name of COLUMNS that a heading means, or "" for a column that is not ours."""
+    told = _plain(cell).replace(" ", "_")
+    return next((name for name, synonyms in COLUMNS.items() if told in synonyms), "")
+
+
+def _plain(text: str) -> str:
+    """Lower case without accents and outer blanks."""
+    bare = unicodedata.normalize("NFKD", text).strip().casefold()
+    return "".join(char for char in bare if not unicodedata.combining(char))

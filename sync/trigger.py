@@ -1,0 +1,237 @@
+"""When every quota is met: one snapshot, one run. Two syncs at once or a crash in between change nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from annotation.errors import SettingsError
+from annotation.ledger import now
+from annotation.project import Project
+from annotation.types import Quota, content_id
+from sync.quotas import all_met
+from sync.snapshot import Gathered, freeze
+
+MOST_STARTS = 5
+"""A local run that is cut off is started again this many times before a person must look."""
+
+State = Literal["started", "running", "finished", "failed", "unknown", "handed over"]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A run that the trigger owns.
+
+    Attributes:
+        snapshot_id: What it is trained on.
+        run: Its name; the folder is runs/NAME.
+        state: "started" (by this very call), "running", "finished", "failed", "handed over" to the team's own
+            launcher, or "unknown" (the launcher was cut off and only a person can tell what became of it).
+        detail: One sentence for the lead.
+    """
+
+    snapshot_id: str
+    run: str
+    state: State
+    detail: str
+
+
+def trigger(project: Project, gathered: Gathered, *, relaunch: bool = False) -> Launch | None:
+    """Freeze a snapshot and start its run, if every quota is met; None while one is not.
+
+    The quotas themselves are the key: the same quotas, once met, have one snapshot and one run, however
+    often this is called and however many judgements come later. Raising a quota makes room for the next.
+
+    Args:
+        project: The project.
+        gathered: What the ledger says now.
+        relaunch: Start again a run that failed or whose launcher was cut off.
+    """
+    if not all_met(gathered.quotas):
+        return None
+    with project.lock("trigger"):
+        key = _key([state.quota for state in gathered.quotas])
+        ledger = project.ledger
+        found = ledger.rows("select snapshot_id, run from launches where quotas = ?", key)
+        if not found:
+            if not gathered.preferences.kept:
+                detail = "every quota is met, but no preference is clear enough to train on; see `annot export`."
+                return Launch("", "", "failed", detail)
+            snapshot = freeze(project, gathered)
+            if same := ledger.rows("select run from launches where snapshot_id = ?", snapshot.id):
+                return _ensure_running(project, snapshot.id, same[0]["run"], relaunch)
+            with ledger.transaction() as db:
+                db.execute(
+                    "insert into launches values (?,?,?,?)",
+                    (key, snapshot.id, f"{snapshot.made_at[:10]}-{snapshot.id[:8]}", now()),
+                )
+            found = ledger.rows("select snapshot_id, run from launches where quotas = ?", key)
+        return _ensure_running(project, found[0]["snapshot_id"], found[0]["run"], relaunch)
+
+
+def launches(project: Project) -> list[Launch]:
+    """Every run that the trigger owns and how it stands; starts nothing."""
+    found = project.ledger.rows("select snapshot_id, run from launches order by at")
+    return [_look(project, row["snapshot_id"], row["run"]) for row in found]
+
+
+def _key(quotas: Sequence[Quota]) -> str:
+    return content_id(*(json.dumps([q.country, q.topic, q.language, q.target, q.overlap]) for q in quotas))
+
+
+def _look(project: Project, snapshot_id: str, run: str) -> Launch:
+    folder = project.run_folder(run)
+    local = project.settings.train.launcher == "local"
+    events = project.ledger.rows("select event, detail from launch_events where run = ? order by seq", run)
+    last = events[-1]["event"] if events else ""
+    if (folder / "DONE").exists():
+        return Launch(snapshot_id, run, "finished", f"runs/{run} is finished; read runs/{run}/report.md.")
+    if (folder / "FAILED").exists():
+        reason = (folder / "FAILED").read_text(encoding="utf-8").strip()
+        return Launch(snapshot_id, run, "failed", f"runs/{run} failed: {reason} Then run `annot sync --relaunch`.")
+    if last == "failed":
+        detail = f"the launcher of runs/{run} failed: {events[-1]['detail']}; mend train.launcher, then run "
+        return Launch(snapshot_id, run, "failed", detail + "`annot sync --relaunch`.")
+    if _is_locked(folder) or (local and last == "started" and _is_alive(events[-1]["detail"])):
+        return Launch(snapshot_id, run, "running", f"runs/{run} is training; read runs/{run}/log.txt.")
+    if not local and last == "started":
+        return Launch(snapshot_id, run, "handed over", f"runs/{run} was handed to your launcher.")
+    if not local and last == "starting":
+        detail = f"the launcher of runs/{run} was cut off; if nothing is queued, run `annot sync --relaunch`."
+        return Launch(snapshot_id, run, "unknown", detail)
+    return Launch(snapshot_id, run, "unknown", f"runs/{run} is not running; `annot sync` goes on with it.")
+
+
+def _ensure_running(project: Project, snapshot_id: str, run: str, relaunch: bool) -> Launch:
+    seen = _look(project, snapshot_id, run)
+    if seen.state in ("finished", "running", "handed over") and not (relaunch and seen.state == "handed over"):
+        return seen
+    local = project.settings.train.launcher == "local"
+    starts = len(project.ledger.rows("select 1 from launch_events where run = ? and event = 'starting'", run))
+    if not relaunch:
+        if seen.state == "failed" or (starts and not local):
+            return seen
+        if starts >= MOST_STARTS:
+            detail = f"runs/{run} was cut off {starts} times; read runs/{run}/log.txt, then `annot sync --relaunch`."
+            return Launch(snapshot_id, run, "failed", detail)
+    folder = project.run_folder(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "FAILED").unlink(missing_ok=True)
+    if local:
+        _note(project, run, "starting", "local")
+        return _start_local(project, snapshot_id, run, folder, again=starts > 0)
+    words = _launcher_words(project, snapshot_id, run)
+    _note(project, run, "starting", project.settings.train.launcher)
+    return _hand_over(project, snapshot_id, run, folder, words)
+
+
+def train_command(project: Project, snapshot_id: str, run: str) -> list[str]:
+    """The command that trains a run, for this machine or for the team's own launcher."""
+    settings = project.settings.train
+    command = [sys.executable, "-m", "annotation.cli", "train", "--project", str(project.folder)]
+    command += ["--snapshot", snapshot_id, "--run", run, "--preset", settings.preset]
+    return command + (["--base", settings.base] if settings.base else [])
+
+
+def _start_local(project: Project, snapshot_id: str, run: str, folder: Path, *, again: bool) -> Launch:
+    with (folder / "log.txt").open("ab") as log:
+        # A session of its own: closing the lead's terminal does not end the run.
+        process = subprocess.Popen(
+            train_command(project, snapshot_id, run),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=project.folder,
+        )
+    _note(project, run, "started", f"{process.pid} {_created(process.pid)}")
+    verb = "was cut off and goes on" if again else "has started"
+    return Launch(snapshot_id, run, "started", f"runs/{run} {verb}; read runs/{run}/log.txt.")
+
+
+def _launcher_words(project: Project, snapshot_id: str, run: str) -> list[str]:
+    launcher = project.settings.train.launcher
+    try:
+        return [
+            word.format(run=run, project=str(project.folder), snapshot=snapshot_id) for word in shlex.split(launcher)
+        ]
+    except (ValueError, KeyError, IndexError) as error:
+        raise SettingsError(
+            f"annot.toml: train.launcher = {launcher!r} cannot be read ({error}); only {{run}}, {{project}} and "
+            f"{{snapshot}} are filled in."
+        ) from None
+
+
+def _hand_over(project: Project, snapshot_id: str, run: str, folder: Path, words: list[str]) -> Launch:
+    environment = {
+        **os.environ,
+        "ANNOT_RUN": run,
+        "ANNOT_PROJECT": str(project.folder),
+        "ANNOT_SNAPSHOT": snapshot_id,
+        "ANNOT_TRAIN": shlex.join(train_command(project, snapshot_id, run)),
+    }
+    with (folder / "launcher.log").open("ab") as log:
+        try:
+            code = subprocess.run(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=project.folder,
+                check=False,
+            ).returncode
+        except OSError as error:
+            code, reason = -1, f"{words[0]}: {error.strerror}"
+        else:
+            reason = f"exit code {code}, see runs/{run}/launcher.log"
+    _note(project, run, "started" if code == 0 else "failed", "" if code == 0 else reason)
+    if code == 0:
+        return Launch(snapshot_id, run, "started", f"runs/{run} was handed to your launcher.")
+    return _look(project, snapshot_id, run)
+
+
+def _note(project: Project, run: str, event: str, detail: str) -> None:
+    with project.ledger.transaction() as db:
+        db.execute("insert into launch_events (run, event, detail, at) values (?,?,?,?)", (run, event, detail, now()))
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether a training process holds the run."""
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _created(pid: int) -> float:
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def _is_alive(detail: str) -> bool:
+    """Whether the very process that was started still runs, not another that was given its number."""
+    import psutil
+
+    pid, created = detail.split()
+    try:
+        process = psutil.Process(int(pid))
+        return abs(process.create_time() - float(created)) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

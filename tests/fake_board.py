@@ -1,0 +1,269 @@
+"""An Argilla in memory, held to the same contract as the real one by test_board.py; and a project to push from."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+from annotation.errors import BoardError
+from annotation.project import Project, init_project
+from annotation.tasks.form import Form, Shape, Vector
+from annotation.types import SEATS, Candidate, Person, Prompt, Slate
+from sync.board import Account, Board, Dataset, Page
+
+
+class Annotator(Protocol):
+    """What a test asks of someone who is logged in."""
+
+    def queue(self, dataset_id: str, limit: int = 50) -> list[dict[str, Any]]: ...
+
+    def answer(self, record_id: str, values: Mapping[str, Any], status: str = "submitted") -> dict[str, Any]: ...
+
+    def withdraw(self, response_id: str) -> None: ...
+
+
+class World(Protocol):
+    """A board, and what happens at it that annot has no part in."""
+
+    @property
+    def board(self) -> Board: ...
+
+    def desk(self, username: str, password: str) -> Annotator: ...
+
+    def delete_account(self, account_id: str) -> None: ...
+
+    def delete_record(self, record_id: str) -> None: ...
+
+
+class FakeBoard:
+    """The parts of Argilla 2.8 that annot stands on, with its rules and its traps."""
+
+    server = "fake"
+    url = "http://fake"
+
+    def __init__(self) -> None:
+        self.users: dict[str, Account] = {}
+        self.passwords: dict[str, str] = {}
+        self.rooms: dict[str, str] = {}
+        self.inside: dict[str, set[str]] = {}
+        self.made: dict[str, Dataset] = {}
+        self.forms: dict[str, Form] = {}
+        self.extra_vectors: dict[str, dict[str, int]] = {}
+        self.rows: dict[str, list[dict[str, Any]]] = {}
+        self.hooks: list[str] = []
+        self.between_pages: Callable[[], None] = lambda: None
+        self.before_adding: Callable[[], None] = lambda: None
+        self._ticks = itertools.count()
+        owner = Account(str(uuid4()), "owner", "Owner", "owner")
+        self.users[owner.id] = owner
+
+    def now(self) -> str:
+        """A time that only grows, as Argilla tells it: UTC without saying so."""
+        return (
+            (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self._ticks))).replace(tzinfo=None).isoformat()
+        )
+
+    def accounts(self) -> list[Account]:
+        return list(self.users.values())
+
+    def add_account(self, username: str, first_name: str, role: str, password: str) -> Account:
+        if any(account.username == username for account in self.users.values()):
+            raise BoardError(f"refused: {username} is not unique")
+        account = Account(str(uuid4()), username, first_name, role)
+        self.users[account.id], self.passwords[username] = account, password
+        return account
+
+    def change_account(self, account_id: str, first_name: str, role: str) -> None:
+        self.users[account_id] = Account(account_id, self.users[account_id].username, first_name, role)
+
+    def workspaces(self) -> dict[str, str]:
+        return dict(self.rooms)
+
+    def add_workspace(self, name: str) -> str:
+        if name in self.rooms:
+            raise BoardError(f"refused: {name} is not unique")
+        self.rooms[name] = str(uuid4())
+        self.inside[self.rooms[name]] = set()
+        return self.rooms[name]
+
+    def members(self, workspace_id: str) -> set[str]:
+        return set(self.inside[workspace_id])
+
+    def add_member(self, workspace_id: str, account_id: str) -> None:
+        if account_id in self.inside[workspace_id]:
+            raise BoardError("refused: a member already")
+        self.inside[workspace_id].add(account_id)
+
+    def remove_member(self, workspace_id: str, account_id: str) -> None:
+        self.inside[workspace_id].remove(account_id)
+
+    def datasets(self) -> list[Dataset]:
+        return list(self.made.values())
+
+    def shape(self, dataset_id: str) -> Shape:
+        return self.forms[dataset_id].shape
+
+    def vectors(self, dataset_id: str) -> dict[str, int]:
+        return dict(self.extra_vectors[dataset_id])
+
+    def add_dataset(self, name: str, workspace_id: str, form: Form) -> Dataset:
+        workspace = next(room for room, known in self.rooms.items() if known == workspace_id)
+        if any((d.name, d.workspace) == (name, workspace) for d in self.made.values()):
+            raise BoardError("refused: the dataset exists")
+        dataset = Dataset(str(uuid4()), name, workspace, True, form.overlap)
+        self.made[dataset.id], self.forms[dataset.id], self.rows[dataset.id] = dataset, form, []
+        self.extra_vectors[dataset.id] = {form.vector.name: form.vector.dimensions} if form.vector else {}
+        return dataset
+
+    def remove_dataset(self, dataset_id: str) -> None:
+        del self.made[dataset_id]
+
+    def add_vector(self, dataset_id: str, vector: Vector) -> None:
+        self.extra_vectors[dataset_id][vector.name] = vector.dimensions
+
+    def set_overlap(self, dataset_id: str, overlap: int) -> None:
+        old = self.made[dataset_id]
+        self.made[dataset_id] = Dataset(old.id, old.name, old.workspace, old.ready, overlap)
+
+    def add_records(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        if len(records) > 500:
+            raise BoardError("refused: more than 500 records")
+        self.before_adding()
+        there = {row["external_id"] for row in self.rows[dataset_id]}
+        if again := there & {record["external_id"] for record in records}:
+            raise BoardError(f"refused: records with same external ids: {again}")
+        form = self.forms[dataset_id]
+        names = {field.name: field.required for field in form.fields}
+        added = {}
+        for record in records:
+            missing = [name for name, required in names.items() if required and record["fields"].get(name) is None]
+            if missing or set(record["fields"]) - set(names):
+                raise BoardError(f"refused: fields {sorted(record['fields'])}, missing {missing}")
+            for name, vector in record.get("vectors", {}).items():
+                if self.extra_vectors[dataset_id].get(name) != len(vector):
+                    raise BoardError("refused: no such vector")
+            row = {"id": str(uuid4()), "inserted_at": self.now(), "responses": [], **record}
+            self.rows[dataset_id].append(row)
+            added[row["external_id"]] = row["id"]
+        return added
+
+    def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
+        rows = self.rows[dataset_id]
+        kept = [k if responses else {n: v for n, v in k.items() if n != "responses"} for k in rows[offset:][:limit]]
+        page = Page(tuple({**row, "responses": list(row.get("responses", ()))} for row in kept), len(rows))
+        self.between_pages()
+        return page
+
+    def record(self, record_id: str) -> dict[str, Any] | None:
+        return next((row for rows in self.rows.values() for row in rows if row["id"] == record_id), None)
+
+    def add_webhook(self, url: str, events: tuple[str, ...], description: str) -> tuple[str, str]:
+        self.hooks.append(description)
+        return str(uuid4()), f"secret of {url} for {len(events)} events"
+
+    def remove_webhooks(self, description: str) -> None:
+        self.hooks = [hook for hook in self.hooks if hook != description]
+
+
+class FakeDesk:
+    """Someone who is logged in at a FakeBoard."""
+
+    def __init__(self, board: FakeBoard, username: str, password: str) -> None:
+        if board.passwords.get(username) != password:
+            raise BoardError("unknown password")
+        self.board, self.account = board, next(a for a in board.users.values() if a.username == username)
+
+    def queue(self, dataset_id: str, limit: int = 50) -> list[dict[str, Any]]:
+        dataset = self.board.made[dataset_id]
+        if self.account.id not in self.board.inside[self.board.rooms[dataset.workspace]]:
+            raise BoardError("allowed to members only")
+        waiting = []
+        for row in self.board.rows[dataset_id]:
+            done = sum(r["status"] == "submitted" for r in row["responses"])
+            if done < dataset.overlap and all(r["user_id"] != self.account.id for r in row["responses"]):
+                waiting.append(row)
+        return waiting[:limit]
+
+    def answer(self, record_id: str, values: Mapping[str, Any], status: str = "submitted") -> dict[str, Any]:
+        row = self.board.record(record_id)
+        assert row is not None
+        moment = self.board.now()
+        response = next((r for r in row["responses"] if r["user_id"] == self.account.id), None)
+        if response is None:
+            response = {"id": str(uuid4()), "record_id": record_id, "user_id": self.account.id, "inserted_at": moment}
+            row["responses"].append(response)
+        response |= {"values": dict(values) or None, "status": status, "updated_at": moment}
+        return response
+
+    def withdraw(self, response_id: str) -> None:
+        for rows in self.board.rows.values():
+            for row in rows:
+                row["responses"] = [r for r in row["responses"] if r["id"] != response_id]
+
+
+class FakeWorld:
+    """A FakeBoard and what happens at it."""
+
+    def __init__(self) -> None:
+        self.board = FakeBoard()
+
+    def desk(self, username: str, password: str) -> FakeDesk:
+        return FakeDesk(self.board, username, password)
+
+    def delete_account(self, account_id: str) -> None:
+        """Argilla deletes the answers with the person."""
+        del self.board.users[account_id]
+        for members in self.board.inside.values():
+            members.discard(account_id)
+        for rows in self.board.rows.values():
+            for row in rows:
+                row["responses"] = [r for r in row["responses"] if r["user_id"] != account_id]
+
+    def delete_record(self, record_id: str) -> None:
+        for rows in self.board.rows.values():
+            rows[:] = [row for row in rows if row["id"] != record_id]
+
+
+def some_project(folder: Path, *, slates: int = 6, seats: int = 4, name: str = "cultural fit") -> Project:
+    """A project with slates for Mexico and Brazil, in turn; Mexico has the even positions."""
+    project = init_project(folder, name="Prueba", countries=["MX", "BR"], languages=["es", "pt"], overlap=2)
+    text = (folder / "annot.toml").read_text()
+    (folder / "annot.toml").write_text(
+        text.replace('# dataset = "cultural fit"', f'dataset = "{name}"').replace("# slate = 4 ", f"slate = {seats} ")
+    )
+    project = Project.open(folder)
+    made = []
+    for position in range(slates):
+        prompt = Prompt.make(
+            f"¿Qué se come en la fiesta {position}?",
+            country=("MX", "BR")[position % 2],
+            language=("es", "pt")[position % 2],
+            topic="comida",
+            system="Responde con calidez." if position % 3 == 0 else "",
+        )
+        candidates = [
+            Candidate.make(prompt.id, f"Respuesta {n} & <b>{position}</b>", model=f"model-{n}", voice=f"voice-{n}")
+            for n in range(seats)
+        ]
+        project.ledger.add_prompts([prompt])
+        project.ledger.add_candidates(candidates)
+        seated = tuple(candidates[(n + position) % seats].id for n in range(seats))
+        made.append(Slate(f"slate{position:04}{uuid4().hex[:6]}", prompt.id, seated, position))
+    project.ledger.add_slates(made)
+    return project
+
+
+def person(username: str, country: str = "MX", **changes: Any) -> Person:
+    """Someone on the team."""
+    known: dict[str, Any] = {"name": username.title(), "role": "annotator", "languages": ("es",)}
+    return Person(username, country=country, **{**known, **changes})
+
+
+def ranking_of(ranks: str, **more: Any) -> dict[str, Any]:
+    """Values of a response: ranking_of("1123") ties A and B in the first place."""
+    given = [{"value": seat, "rank": int(rank)} for seat, rank in zip(SEATS, ranks, strict=False)]
+    return {"ranking": {"value": given}, **{name: {"value": value} for name, value in more.items()}}

@@ -1,0 +1,143 @@
+"""Imports point one way; heavy libraries stay where they belong; the command line answers at once."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SERVER = ROOT / "annotation" / "server"
+
+PURE = {"annotation.types", "annotation.errors"}
+"""May import the standard library and each other, nothing else."""
+TOP = {"annotation.cli", "annotation.quickstart"}
+"""Nothing imports them, but for the command line that starts the quickstart."""
+ONLY = {
+    "argilla": {"sync.board"},
+    "cohere": {"annotation.drafting.cohere"},
+    "trl": {"train"},
+    "peft": {"train"},
+    "bitsandbytes": {"train"},
+    "transformers": {"train"},
+    "torch": {"train", "annotation.embedding"},
+    "sentence_transformers": {"annotation.embedding"},
+}
+"""A library -> the modules or packages that may import it."""
+HEAVY = {*ONLY, "datasets", "pyarrow", "numpy", "matplotlib", "pandas", "rich", "lingua", "sklearn", "scipy"}
+
+
+def name_of(path: Path) -> str:
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules() -> dict[str, Path]:
+    found = [p for top in ("annotation", "sync", "train") for p in sorted((ROOT / top).rglob("*.py"))]
+    return {name_of(path): path for path in found if SERVER not in path.parents}
+
+
+def imports(path: Path, *, only_at_import: bool = False) -> Iterator[str]:
+    """Names that a file imports, inside functions too unless told otherwise; type checking blocks do not run."""
+    stack: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if only_at_import and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where a name comes from"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        stack.extend(ast.iter_child_nodes(node))
+
+
+def is_under(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def test_the_modules_are_found() -> None:
+    found = modules()
+    assert {"annotation.cli", "sync.board", "train.dpo", "annotation.ledger"} <= set(found)
+    assert len(found) > 20
+
+
+@pytest.mark.parametrize(("name", "path"), modules().items(), ids=modules())
+def test_imports_point_one_way(name: str, path: Path) -> None:
+    for imported in imports(path):
+        ours = any(is_under(imported, top) for top in ("annotation", "sync", "train"))
+        if name in PURE and ours:
+            assert any(is_under(imported, pure) for pure in PURE), f"{name} imports {imported}"
+        if name not in TOP:
+            assert not any(is_under(imported, top) for top in TOP), f"{name} imports {imported}"
+            if is_under(name, "annotation"):
+                assert not is_under(imported, "sync"), f"{name} imports {imported}"
+                assert not is_under(imported, "train"), f"{name} imports {imported}"
+            if is_under(name, "sync"):
+                assert not is_under(imported, "train"), f"{name} imports {imported}: they meet through files"
+            if is_under(name, "train"):
+                assert not is_under(imported, "sync"), f"{name} imports {imported}: they meet through files"
+        assert not is_under(imported, "annotation.server"), f"{name} imports {imported}, which runs elsewhere"
+        for library, allowed in ONLY.items():
+            if is_under(imported, library):
+                assert any(is_under(name, place) for place in allowed), f"{name} imports {library}"
+
+
+def test_the_embedded_server_imports_nothing_of_ours() -> None:
+    files = sorted(SERVER.rglob("*.py"))
+    assert files
+    for path in files:
+        for imported in imports(path):
+            assert not any(is_under(imported, top) for top in ("annotation", "sync", "train")), f"{path}: {imported}"
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = "import sys, annotation.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "typer" in loaded
+    assert not HEAVY & set(loaded)
+
+
+def test_every_command_has_help_an_example_a_project_and_json() -> None:
+    import typer.main
+
+    from annotation.cli import app
+
+    seen = []
+
+    def visit(command: object, words: tuple[str, ...]) -> None:
+        if children := getattr(command, "commands", None):
+            for name, child in children.items():
+                visit(child, (*words, name))
+            return
+        seen.append(" ".join(words))
+        options = {option for parameter in command.params for option in parameter.opts}  # type: ignore[attr-defined]
+        assert command.help, f"{words} has no help"  # type: ignore[attr-defined]
+        assert f"annot {' '.join(words)}" in (command.epilog or ""), f"{words} has no example"  # type: ignore[attr-defined]
+        assert "--json" in options, f"{words} has no --json"
+        assert "--project" in options or words in (("init",), ("quickstart",)), f"{words} has no --project"
+
+    visit(typer.main.get_command(app), ())
+    assert {"init", "prompts add", "draft", "select", "up", "push", "sync", "export", "train", "quickstart"} <= set(
+        seen
+    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [words for words in seen if f"annot {words}" not in readme]
+    assert not missing, f"README says nothing of {missing}"
+
+
+def test_no_file_names_a_registry_or_a_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    texts = [ROOT / name for name in tracked if name and (ROOT / name).suffix not in {".png", ".sqlite"}]
+    assert texts
+    hosts = ["python" + "hosted", "pypi" + ".org", "registry." + "npmjs", "deb." + "debian", "download." + "pytorch"]
+    for path in texts:
+        if path.exists():
+            content = path.read_text(encoding="utf-8", errors="replace")
+            assert not [host for host in hosts if host in content], path

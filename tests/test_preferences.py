@@ -1,0 +1,96 @@
+"""Rankings become preferences; what is no preference is set aside with a reason."""
+
+from itertools import combinations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotation.types import Judgement, Slate
+from sync.preferences import Preferences, build_preferences
+
+SLATE = Slate("s", "p", ("a", "b", "c", "d"), 0)
+
+
+def vote(who: str, *tiers: str, country: str = "MX", none: bool = False) -> Judgement:
+    return Judgement(f"r-{who}", "s", who, country, tuple(tuple(tier) for tier in tiers), none_acceptable=none)
+
+
+def build(*votes: Judgement, **thresholds: float) -> Preferences:
+    return build_preferences([SLATE], votes, pseudonym=str.upper, **thresholds)  # type: ignore[arg-type]
+
+
+def test_one_ranking_gives_a_pair_for_every_two_tiers() -> None:
+    found = build(vote("p1", "a", "bc", "d"))
+    pairs = {(p.chosen, p.rejected) for p in found.kept}
+    assert pairs == {("a", "b"), ("a", "c"), ("a", "d"), ("b", "d"), ("c", "d")}
+    assert [(d.id, d.reason) for d in found.aside] == [("s:b/c, MX", "tie")]
+    assert all(p.annotators == ("P1",) for p in found.kept)
+
+
+def test_votes_stay_attached_to_a_pair() -> None:
+    found = build(vote("p1", "a", "b", "c", "d"), vote("p2", "a", "b", "c", "d"), vote("p3", "b", "a", "cd"))
+    pair = next(p for p in found.kept if {p.chosen, p.rejected} == {"a", "b"})
+    assert (pair.chosen, pair.votes_for, pair.votes_against, pair.ties) == ("a", 2, 1, 0)
+    last = next(p for p in found.kept if {p.chosen, p.rejected} == {"c", "d"})
+    assert (last.votes_for, last.votes_against, last.ties) == (2, 0, 1)
+    assert pair.annotators == ("P1", "P2", "P3")
+
+
+def test_equal_votes_are_a_tie_and_become_no_pair() -> None:
+    found = build(vote("p1", "a", "bcd"), vote("p2", "bcd", "a"))
+    assert found.kept == ()
+    assert {d.reason for d in found.aside} == {"tie"}
+
+
+def test_who_finds_none_acceptable_does_not_vote() -> None:
+    found = build(vote("p1", "a", "bcd"), vote("p2", "a", "bcd"), vote("p3", "bcd", "a", none=True))
+    assert {(p.chosen, p.votes_against) for p in found.kept} == {("a", 0)}
+
+
+def test_a_slate_that_half_find_unacceptable_is_set_aside() -> None:
+    found = build(vote("p1", "a", "bcd"), vote("p2", "a", "bcd", none=True))
+    assert found.kept == ()
+    assert [(d.id, d.reason, d.because_of) for d in found.aside] == [("s, MX", "none is acceptable", "1 of 2")]
+
+
+def test_countries_are_counted_apart_and_both_answers_stay() -> None:
+    found = build(vote("p1", "a", "bcd"), vote("p4", "bcd", "a", country="PT"))
+    assert {(p.country, p.chosen) for p in found.kept} == {("MX", "a"), ("PT", "b"), ("PT", "c"), ("PT", "d")}
+
+
+def test_margin_and_votes_below_the_threshold_are_set_aside() -> None:
+    votes = (vote("p1", "a", "b", "cd"), vote("p2", "a", "b", "cd"), vote("p3", "b", "a", "cd"))
+    found = build(*votes, min_margin=0.34)
+    assert ("s:a/b, MX", "below margin") in {(d.id, d.reason) for d in found.aside}
+    assert {d.reason for d in build(*votes, min_votes=4).aside} == {"too few votes", "tie"}
+
+
+rankings = st.permutations("abcd").flatmap(
+    lambda seats: st.lists(st.integers(0, 3), min_size=4, max_size=4).map(
+        lambda places: tuple(
+            tuple(seat for seat, place in zip(seats, places, strict=True) if place == tier)
+            for tier in sorted(set(places))
+        )
+    )
+)
+
+
+@given(st.lists(st.tuples(rankings, st.sampled_from(["MX", "PT"]), st.booleans()), max_size=8))
+def test_every_pair_is_kept_once_or_set_aside_once(sheets: list[tuple[tuple[tuple[str, ...], ...], str, bool]]) -> None:
+    votes = [
+        Judgement(str(n), "s", f"p{n}", country, ranked, none_acceptable=none)
+        for n, (ranked, country, none) in enumerate(sheets)
+    ]
+    found = build(*votes)
+    kept = [(p.country, frozenset((p.chosen, p.rejected))) for p in found.kept]
+    assert len(kept) == len(set(kept)), "a pair goes both ways"
+    for country in {v.country for v in votes}:
+        if any(d.id == f"s, {country}" for d in found.aside):
+            assert not any(place == country for place, _ in kept)
+            continue
+        aside = [d for d in found.aside if d.id.endswith(f", {country}")]
+        assert sum(place == country for place, _ in kept) + len(aside) == len(list(combinations("abcd", 2)))
+    for pair in found.kept:
+        ours = [v for v in votes if v.country == pair.country and not v.none_acceptable]
+        assert pair.votes_for + pair.votes_against + pair.ties == len(ours)
+        assert 0 < pair.margin <= 1

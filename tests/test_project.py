@@ -1,0 +1,290 @@
+"""The project folder: settings, ledger, secrets, locks, whole files."""
+
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotation.config import Settings, check_settings, read_settings
+from annotation.errors import AnnotError, ProjectError, SettingsError
+from annotation.ledger import Ledger
+from annotation.project import Project, init_project, read_parquet, write_parquet, write_whole
+from annotation.types import Candidate, Person, Prompt, Slate, content_id
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return init_project(tmp_path / "mexico", name="México", countries=["mx"], languages=["es"])
+
+
+def test_the_commented_template_says_what_the_defaults_are(project: Project) -> None:
+    text = (project.folder / "annot.toml").read_text(encoding="utf-8")
+    uncommented = "\n".join(
+        line.removeprefix("# ")
+        if " = " in line and not line.startswith(("# Every", "# country", "# topic", "# target"))
+        else line
+        for line in text.splitlines()
+    )
+    (project.folder / "all.toml").write_text(uncommented, encoding="utf-8")
+    shown = read_settings(project.folder / "all.toml").model_dump()
+    default = Settings().model_dump()
+    default["project"] |= {"name": "México", "countries": ("MX",), "languages": ("es",)}
+    assert shown == default
+    for section, values in default.items():
+        for key in values:
+            assert key in text, f"{section}.{key} is not in the template"
+
+
+def test_init_refuses_to_overwrite_a_project(project: Project) -> None:
+    before = (project.folder / "annot.toml").read_bytes()
+    with pytest.raises(SettingsError, match="exists already"):
+        init_project(project.folder, name="x", countries=["BR"], languages=["pt"])
+    assert (project.folder / "annot.toml").read_bytes() == before
+
+
+def test_init_with_a_wrong_country_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match='"XX" is no ISO 3166'):
+        init_project(tmp_path / "new", name="x", countries=["XX"], languages=["es"])
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ({"draft": {"candidats": 3}}, 'did you mean "candidates"'),
+        ({"proyect": {}}, 'did you mean "project"'),
+        (
+            {"quota": {"group": [{"country": "MX", "target": 1, "tema": "x"}]}},
+            'there is no setting "quota.group.0.tema"',
+        ),
+        ({"select": {"slate": 99}}, "select.slate = 99"),
+        ({"project": {"languages": ["spanish"]}}, "two-letter language code"),
+        ({"draft": {"budget_usd": float("inf")}}, "finite"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_place(text: dict[str, object], sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_settings(text, place="annot.toml")
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"[project\n", b"\xff\xfe\x00", b"name = \n"])
+def test_a_broken_annot_toml_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "annot.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"annot\.toml"):
+        Project.open(tmp_path)
+
+
+def test_a_folder_without_settings_says_annot_init(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="annot init"):
+        Project.open(tmp_path)
+
+
+def test_every_error_of_the_family_exits_with_2() -> None:
+    def family(kind: type[AnnotError]) -> list[type[AnnotError]]:
+        return [kind, *(found for child in kind.__subclasses__() for found in family(child))]
+
+    assert len(family(AnnotError)) > 8
+    assert {kind.exit_code for kind in family(AnnotError)} == {2}
+
+
+def test_the_command_line_turns_the_family_into_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "annotation.cli", "prompts", "list", "--project", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "annot init" in done.stderr
+    assert done.stdout == ""
+
+
+# -- ledger -------------------------------------------------------------------------------------------------
+
+PROMPT = Prompt.make("¿Qué se come en una posada?", country="MX", language="es")
+
+
+def test_what_is_added_twice_is_kept_once(project: Project) -> None:
+    ledger = project.ledger
+    answers = [Candidate.make(PROMPT.id, text, model="file", settings={"seed": 1}) for text in ("uno", "dos", "uno")]
+    assert (ledger.add_prompts([PROMPT, PROMPT]), ledger.add_prompts([PROMPT])) == (1, 0)
+    assert (ledger.add_candidates(answers), ledger.add_candidates(answers)) == (2, 0)
+    assert ledger.prompts() == [PROMPT]
+    assert ledger.candidates(PROMPT.id) == answers[:2]
+
+
+def test_a_prompt_keeps_its_first_slate(project: Project) -> None:
+    project.ledger.add_prompts([PROMPT])
+    first = Slate("one", PROMPT.id, ("b", "a"), 0)
+    assert project.ledger.add_slates([first]) == 1
+    assert project.ledger.add_slates([Slate("two", PROMPT.id, ("a", "b"), 1)]) == 0
+    assert project.ledger.slates() == [first]
+
+
+def test_people_are_known_as_they_were_last(project: Project) -> None:
+    member = Person("mx_1", "", "annotator", "MX", ("es",))
+    gone = Person("mx_1", "", "annotator", "MX", ("es",), active=False)
+    assert [project.ledger.add_people([p]) for p in (member, member, gone, gone, member)] == [1, 0, 1, 0, 1]
+    assert project.ledger.people() == [member]
+
+
+def test_a_failed_transaction_leaves_nothing(project: Project) -> None:
+    def fail_half_way() -> None:
+        with project.ledger.transaction():
+            project.ledger.add_prompts([PROMPT])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail_half_way()
+    assert project.ledger.prompts() == []
+
+
+def test_a_ledger_of_a_newer_annot_is_refused(project: Project) -> None:
+    project.ledger.close()
+    with sqlite3.connect(project.folder / "ledger.sqlite") as db:
+        db.execute("insert into migrations values (999, 'from the future', '')")
+    with pytest.raises(ProjectError, match="newer annot"):
+        Ledger(project.folder / "ledger.sqlite")
+
+
+def test_a_file_that_is_no_ledger_is_refused_and_left_alone(project: Project) -> None:
+    path = project.folder / "ledger.sqlite"
+    path.write_bytes(b"this is no database, it is a letter to a friend" * 50)
+    before = path.read_bytes()
+    with pytest.raises(ProjectError, match="cannot be used"):
+        Ledger(path)
+    assert path.read_bytes() == before
+
+
+def test_eight_processes_open_and_fill_one_new_ledger_together(project: Project) -> None:
+    code = """
+import sys
+from pathlib import Path
+from annotation.project import Project
+from annotation.types import Prompt
+project = Project.open(Path(sys.argv[1]))
+for number in range(20):
+    project.ledger.add_prompts([Prompt.make(f"pregunta {number}", country="MX", language="es"),
+                                Prompt.make(f"de {sys.argv[2]}: {number}", country="MX", language="es")])
+"""
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(project.folder), str(n)], stderr=subprocess.PIPE)
+        for n in range(8)
+    ]
+    assert [(process.communicate()[1], process.returncode) for process in running] == [(b"", 0)] * 8
+    assert len(project.ledger.prompts()) == 20 + 8 * 20
+
+
+# -- ids ----------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(), min_size=1, max_size=4), st.lists(st.text(), min_size=1, max_size=4))
+def test_ids_are_equal_only_for_equal_content(one: list[str], other: list[str]) -> None:
+    import unicodedata
+
+    def normal(parts: list[str]) -> list[str]:
+        return [unicodedata.normalize("NFC", part).strip() for part in parts]
+
+    assert (content_id(*one) == content_id(*other)) == (normal(one) == normal(other))
+
+
+# -- secrets, files, locks ----------------------------------------------------------------------------------
+
+
+def test_secrets_are_kept_in_a_file_that_only_its_owner_reads(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CO_API_KEY", raising=False)
+    project.keep_secrets({"co_api_key": 'a"b\\c', "passwords": {"mx_1": "ñandú"}})
+    project.keep_secrets({"passwords": {"mx_2": "y"}})
+    assert stat.S_IMODE((project.folder / "secrets.toml").stat().st_mode) == 0o600
+    assert project.secret("CO_API_KEY") == 'a"b\\c'
+    assert project.secrets()["passwords"] == {"mx_1": "ñandú", "mx_2": "y"}
+    monkeypatch.setenv("CO_API_KEY", "from the environment")
+    assert project.secret("CO_API_KEY") == "from the environment"
+
+
+def test_secrets_that_others_can_read_are_refused(project: Project) -> None:
+    project.keep_secrets({"co_api_key": "x"})
+    (project.folder / "secrets.toml").chmod(0o644)
+    with pytest.raises(ProjectError, match="chmod 600"):
+        project.secret("CO_API_KEY_2")
+
+
+def test_a_pseudonym_is_stable_here_and_different_elsewhere(project: Project, tmp_path: Path) -> None:
+    elsewhere = init_project(tmp_path / "peru", name="x", countries=["PE"], languages=["es"])
+    again = Project.open(project.folder)
+    assert project.pseudonym("mx_1") == again.pseudonym("mx_1") != project.pseudonym("mx_2")
+    assert elsewhere.pseudonym("mx_1") != project.pseudonym("mx_1")
+    assert "mx" not in project.pseudonym("mx_1").removeprefix("annotator-")
+
+
+def test_a_file_whose_writing_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    write_parquet(path, [{"a": 1}])
+
+    def fail(beside: Path) -> None:
+        beside.write_bytes(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(path, fail)
+    assert read_parquet(path) == [{"a": 1}]
+    assert os.listdir(tmp_path) == ["x.parquet"]
+
+
+def test_a_second_command_waits_and_says_for_whom(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    entered = threading.Event()
+    order: list[str] = []
+
+    def first() -> None:
+        with project.lock("draft"):
+            entered.set()
+            time.sleep(0.4)
+            order.append("first leaves")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait()
+    with Project.open(project.folder).lock("draft"):
+        order.append("second enters")
+    thread.join()
+    assert order == ["first leaves", "second enters"]
+    assert f"(process {os.getpid()}" in capsys.readouterr().err
+
+
+def test_a_lock_that_is_not_given_up_ends_in_a_sentence(project: Project) -> None:
+    with (
+        project.lock("draft"),
+        pytest.raises(ProjectError, match="holds its draft lock"),
+        Project.open(project.folder).lock("draft", wait_s=0.1),
+    ):
+        pass
+    with project.lock("select"), project.lock("draft"):
+        pass
+
+
+def test_the_lock_of_a_killed_command_is_free(project: Project) -> None:
+    code = """
+import sys, time
+from pathlib import Path
+from annotation.project import Project
+with Project.open(Path(sys.argv[1])).lock("draft"):
+    print("in", flush=True)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, str(project.folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "in\n"
+    process.kill()
+    process.wait()
+    with project.lock("draft", wait_s=5):
+        assert json.loads((project.folder / ".locks" / "draft.json").read_text())["pid"] == os.getpid()

@@ -1,0 +1,228 @@
+"""Every quota met: one snapshot, one run, whatever is killed and however many look."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from projects import fill, judge, make_project
+
+from annotation.errors import SettingsError
+from annotation.project import Project, read_parquet
+from annotation.types import Slate
+from sync.snapshot import export, freeze, gather, snapshots
+from sync.trigger import launches, trigger
+
+LAUNCHER = "sh -c 'echo {run} {snapshot} >> launched; sleep 0.05'"
+
+
+def settings(target: int = 3, launcher: str = LAUNCHER) -> str:
+    return (
+        f'[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[quota]\ntarget = {target}\noverlap = 2\n'
+        f"[train]\nlauncher = {json.dumps(launcher)}\n"
+    )
+
+
+def launched(project: Project) -> list[str]:
+    path = project.folder / "launched"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_nothing_starts_before_every_quota_is_met(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings(target=4))
+    fill(project, 3)
+    assert trigger(project, gather(project)) is None
+    assert launches(project) == []
+    assert not (tmp_path / "snapshots").exists()
+
+
+def test_the_run_starts_once_and_later_judgements_start_no_other(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings())
+    slates = fill(project, 3)
+    first = trigger(project, gather(project))
+    judge(project, slates, ("mx_3",))
+    second = trigger(project, gather(project))
+    assert first is not None
+    assert second is not None
+    assert (first.state, second.state, first.run) == ("started", "handed over", second.run)
+    assert launched(project) == [f"{first.run} {first.snapshot_id}"]
+    assert len(snapshots(project)) == 1
+
+
+def test_a_raised_quota_makes_room_for_the_next_run(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings())
+    fill(project, 3)
+    trigger(project, gather(project))
+    project = make_project(tmp_path, settings(target=4))
+    assert trigger(project, gather(project)) is None
+    fill(project, 4)
+    again = trigger(project, gather(project))
+    assert again is not None
+    assert again.state == "started"
+    assert len(launched(project)) == 2
+
+
+def test_a_launcher_that_fails_is_told_and_not_repeated_until_asked(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings(launcher="sh -c 'echo {run} >> launched; exit 3'"))
+    fill(project, 3)
+    states = [trigger(project, gather(project)) for _ in range(3)]
+    assert all(launch is not None and launch.state == "failed" for launch in states)
+    assert "exit code 3" in str(states[0])
+    assert len(launched(project)) == 1
+    project = make_project(tmp_path, settings())
+    again = trigger(project, gather(project), relaunch=True)
+    assert again is not None
+    assert again.state == "started"
+    assert len(launched(project)) == 2
+
+
+@pytest.mark.parametrize("launcher", ["echo {unknown}", "echo 'open", "echo {0}"])
+def test_a_launcher_that_cannot_be_read_is_one_sentence(tmp_path: Path, launcher: str) -> None:
+    project = make_project(tmp_path, settings(launcher=launcher))
+    fill(project, 3)
+    with pytest.raises(SettingsError, match=r"train\.launcher"):
+        trigger(project, gather(project))
+    mended = trigger(make_project(tmp_path, settings()), gather(project))
+    assert mended is not None
+    assert mended.state == "started", "a launcher that never ran must not count as one that was cut off"
+
+
+def test_a_launcher_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings(launcher="no-such-program {run}"))
+    fill(project, 3)
+    launch = trigger(project, gather(project))
+    assert launch is not None
+    assert launch.state == "failed"
+    assert "no-such-program: No such file" in launch.detail
+
+
+def test_met_quotas_without_a_clear_preference_start_nothing_and_say_so(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings() + "[preferences]\nmin_votes = 9\n")
+    fill(project, 3)
+    launch = trigger(project, gather(project))
+    assert launch is not None
+    assert launch.state == "failed"
+    assert "no preference" in launch.detail
+    assert launches(project) == []
+
+
+TRIGGER = """
+import sys
+from pathlib import Path
+from annotation.project import Project
+from sync.snapshot import gather
+from sync.trigger import trigger
+project = Project.open(Path(sys.argv[1]))
+print("ready", flush=True)
+launch = trigger(project, gather(project))
+print(launch.state)
+"""
+
+
+def start_trigger(project: Project) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", TRIGGER, str(project.folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def test_six_syncs_at_once_launch_once(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings())
+    fill(project, 3)
+    running = [start_trigger(project) for _ in range(6)]
+    said = [process.communicate()[0].split() for process in running]
+    assert sorted(words[-1] for words in said) == ["over"] * 5 + ["started"]
+    assert len(launched(project)) == 1
+
+
+def test_a_trigger_killed_anywhere_never_launches_twice(tmp_path: Path) -> None:
+    random.seed(7)
+    outcomes = []
+    for number in range(20):
+        project = make_project(tmp_path / str(number), settings())
+        fill(project, 3)
+        process = start_trigger(project)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(random.uniform(0, 0.12))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        launch = trigger(project, gather(project))
+        assert launch is not None
+        outcomes.append(launch.state)
+        assert len(launched(project)) <= 1
+        assert len(project.ledger.rows("select * from launches")) == 1
+        if launch.state in ("started", "handed over"):
+            assert len(launched(project)) == 1
+        else:
+            assert launch.state == "unknown", "what became of a launcher that was cut off is for a person to say"
+            again = trigger(project, gather(project), relaunch=True)
+            assert again is not None
+            assert again.state == "started"
+    assert "started" in outcomes, "no kill came before the launch: the test proves nothing"
+
+
+def test_a_snapshot_is_named_by_its_content_and_frozen_once(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings())
+    slates = fill(project, 3)
+    one = freeze(project, gather(project))
+    stamp = (project.snapshot_folder(one.id) / "preferences.parquet").stat().st_mtime_ns
+    assert freeze(project, gather(project)) == one
+    assert (project.snapshot_folder(one.id) / "preferences.parquet").stat().st_mtime_ns == stamp
+    judge(project, slates, ("mx_3",))
+    assert freeze(project, gather(project)).id != one.id
+
+
+def test_a_snapshot_holds_texts_votes_and_ranks_and_no_user_name(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings())
+    slates: list[Slate] = fill(project, 2)
+    snapshot = freeze(project, gather(project))
+    folder = project.snapshot_folder(snapshot.id)
+    pairs, rankings = read_parquet(folder / "preferences.parquet"), read_parquet(folder / "rankings.parquet")
+    assert (len(pairs), len(rankings)) == (2 * 5, 2 * 2) == (snapshot.preferences, snapshot.rankings)
+    texts = {c.id: c.text for c in project.ledger.candidates()}
+    for row in rankings:
+        seats = next(slate.seats for slate in slates if slate.id == row["slate_id"])
+        assert row["candidate_ids"] == list(seats)
+        assert row["candidates"] == [texts[seat] for seat in seats]
+        assert row["ranks"] == [1, 2, 3, 3]
+        assert row["problems"] == ["stereotype"]
+    assert {(row["votes_for"], row["votes_against"], row["agreement"]) for row in pairs} == {(2, 0, 1.0)}
+    for file in folder.iterdir():
+        assert b"mx_1" not in file.read_bytes(), file.name
+
+
+def test_an_export_is_trls_conversational_form_and_says_what_was_set_aside(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings())
+    fill(project, 2)
+    done = export(project, tmp_path / "out")
+    assert (done.preferences, done.rankings, done.aside) == (10, 4, 2)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "preferences.jsonl").read_text().splitlines()]
+    assert len(lines) == 10
+    assert lines[0]["prompt"][0]["role"] == "user"
+    assert [m["role"] for key in ("chosen", "rejected") for m in lines[0][key]] == ["assistant", "assistant"]
+    assert "mx_1" not in (tmp_path / "out" / "preferences.jsonl").read_text()
+    assert {row["reason"] for row in read_parquet(tmp_path / "out" / "set_aside.parquet")} == {"tie"}
+
+
+def test_what_identifies_somebody_in_a_rewrite_stays_home(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings())
+    slates = fill(project, 1)
+    response = project.ledger.responses()[0]
+    raw = json.loads(response.raw)
+    raw["values"]["rewrite"] = {"value": "Escríbeme a alguien@example.org, o al +52 55 1234 5678."}
+    raw["updated_at"] = "2026-01-02T00:00:00.000000"
+    changed = type(response)(
+        raw["id"], slates[0].id, response.annotator, "MX", "submitted", raw["updated_at"], json.dumps(raw)
+    )
+    project.ledger.add_responses("test", [changed])
+    rewrites = [row["rewrite"] for row in read_parquet(_rankings(project))]
+    assert any(rewrites)
+    assert not any("example.org" in text or "1234" in text for text in rewrites)
+
+
+def _rankings(project: Project) -> Path:
+    return project.snapshot_folder(freeze(project, gather(project)).id) / "rankings.parquet"

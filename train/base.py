@@ -1,0 +1,224 @@
+"""The model that is adapted: where it is, its tokenizer, and its frozen weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import TrainError, TrainLater
+from train.settings import BaseModelSettings, DeviceSettings
+from train.tiny_model import NOTICE, make_tiny_base
+
+HUB_TIMEOUT_S = 10.0
+"""How long the Hub may take to answer at all; a download that has begun may take as long as it needs."""
+
+HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+"""What a model consists of; the same weights in other formats stay on the Hub."""
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A model on this machine.
+
+    Attributes:
+        name: As it was asked for.
+        folder: Where its files are.
+        version: Commit on the Hub, or for a folder a hash of its configuration and the sizes of its weights.
+        tiny: It is random and was made on the spot.
+    """
+
+    name: str
+    folder: Path
+    version: str
+    tiny: bool = False
+
+    @property
+    def shown(self) -> str:
+        """Its name for people; a made-up model is called one."""
+        return NOTICE if self.tiny else self.name
+
+
+def find_base(settings: BaseModelSettings, home: Path, texts: Callable[[], Sequence[str]], *, seed: int) -> Base:
+    """Find the base on this machine, fetch it from the Hub, or make a tiny one where none is named.
+
+    Args:
+        settings: Which.
+        home: Folder in which a tiny one is made.
+        texts: What a tiny one's tokenizer is learnt from.
+        seed: Of a tiny one's weights.
+
+    Raises:
+        TrainError: The name is no folder and no model on the Hub, or the Hub refuses.
+        TrainLater: The Hub cannot be reached and no earlier download is here.
+    """
+    if not settings.name:
+        folder = make_tiny_base(home / "base", texts(), seed=seed)
+        return Base("", folder, _fingerprint(folder), tiny=True)
+    folder = Path(settings.name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise TrainError(f"--base {settings.name} is no model folder: config.json is missing.")
+        return Base(settings.name, folder.resolve(), _fingerprint(folder))
+    if folder.is_absolute() or settings.name.count("/") > 1 or settings.name.startswith((".", "~")):
+        raise TrainError(f"--base {settings.name}: there is no such folder; name a model folder or a Hub id.")
+    folder = _fetch(settings.name, settings.revision)
+    return Base(settings.name, folder, folder.name)
+
+
+def _fetch(name: str, revision: str) -> Path:
+    # Read when the library is imported, which must therefore not have happened yet; harmless when it has.
+    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", str(int(HUB_TIMEOUT_S)))
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        folder = Path(
+            snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES), etag_timeout=HUB_TIMEOUT_S)
+        )
+    except GatedRepoError:
+        raise TrainError(
+            f"the Hub does not give out {name} to everyone: accept its licence on its page, and set HF_TOKEN."
+        ) from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise TrainError(
+            f"{name} is neither a folder here nor a model on the Hub; check the name, or set HF_TOKEN if it is private."
+        ) from None
+    except RevisionNotFoundError:
+        raise TrainError(f'{name} has no revision "{revision}" on the Hub; mend base.revision.') from None
+    except LocalEntryNotFoundError:
+        raise TrainLater(
+            f"{name} is not on this machine and the Hub cannot be reached; connect, or name a model folder with --base."
+        ) from None
+    except (HfHubHTTPError, ConnectionError) as error:
+        raise TrainLater(f"the Hub broke off while {name} was fetched ({_first_line(error)}); run it again.") from None
+    if missing := _missing_weights(folder):
+        raise TrainLater(f"the download of {name} is not whole ({missing[0]} is missing); connect, and run it again.")
+    return folder
+
+
+def _missing_weights(folder: Path) -> list[str]:
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return [] if (folder / "model.safetensors").exists() else ["model.safetensors"]
+    named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return sorted(name for name in named if not (folder / name).exists())
+
+
+def _fingerprint(folder: Path) -> str:
+    weights = sorted((path.name, path.stat().st_size) for path in folder.glob("*.safetensors"))
+    config = (folder / "config.json").read_bytes()
+    return hashlib.sha256(json.dumps(weights).encode() + config).hexdigest()[:16]
+
+
+def load_tokenizer(base: Base, settings: BaseModelSettings) -> Any:
+    """Load the base's tokenizer, with the template of the settings where they name one.
+
+    Raises:
+        TrainError: There is none, or it has no end-of-sequence token.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{base.name}: the tokenizer cannot be loaded ({_first_line(error)}).") from None
+    if settings.chat_template:
+        path = Path(settings.chat_template).expanduser()
+        if not path.is_file():
+            raise TrainError(f"base.chat_template = {settings.chat_template}: there is no such file.")
+        tokenizer.chat_template = path.read_text(encoding="utf-8")
+    if tokenizer.eos_token is None:
+        raise TrainError(f"{base.name}: the tokenizer has no end-of-sequence token, so no answer could ever end.")
+    return tokenizer
+
+
+def ends_of_text(base: Base, tokenizer: Any) -> frozenset[int]:
+    """Ids of all tokens at which generation stops: the tokenizer's, and those of generation_config.json."""
+    ends = {tokenizer.eos_token_id}
+    path = base.folder / "generation_config.json"
+    if path.exists():
+        told = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+        ends |= set(told) if isinstance(told, list) else {told} - {None}
+    return frozenset(ends)
+
+
+def quantisation_config(settings: BaseModelSettings) -> Any:
+    """What transformers is told about 4-bit weights; None without quantisation (Dettmers et al. 2023, QLoRA)."""
+    if settings.quantisation == "none":
+        return None
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, settings.dtype),
+    )
+
+
+def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) -> Any:
+    """Load the frozen weights in the dtype that the settings say, onto one device.
+
+    Raises:
+        TrainError: The folder holds no causal language model that transformers can load.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            base.folder,
+            dtype=getattr(torch, settings.dtype),
+            attn_implementation=settings.attention,
+            quantization_config=quantisation_config(settings),
+            device_map={"": "cuda:0" if device.kind == "cuda" else "cpu"},
+            local_files_only=True,
+        )
+    except (OSError, ValueError) as error:
+        raise TrainError(f"{base.name}: the model cannot be loaded ({_first_line(error)}).") from None
+    model.config.use_cache = False
+    return model
+
+
+def check_device(device: DeviceSettings, preset: str) -> str:
+    """Name the device, once it is sure that the preset can run on it.
+
+    Raises:
+        TrainError: There is no GPU, or too little of its memory is free.
+    """
+    import torch
+
+    if device.kind == "cpu":
+        return f"CPU, {device.threads or os.cpu_count()} threads"
+    if not torch.cuda.is_available():
+        raise TrainError(
+            f"the preset {preset} needs a CUDA GPU with {device.min_free_gib:.0f} GiB free, and this machine has none; "
+            "run it on one that has, or try the way with --preset cpu-smoke."
+        )
+    free, total = (number / GIB for number in torch.cuda.mem_get_info(0))
+    name = torch.cuda.get_device_name(0)
+    if free < device.min_free_gib:
+        raise TrainError(
+            f"the preset {preset} needs {device.min_free_gib:.0f} GiB of GPU memory and {name} has {free:.1f} of "
+            f"{total:.1f} GiB free; end what uses it, or choose a smaller preset."
+        )
+    return f"{name}, {free:.0f} of {total:.0f} GiB free"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,543 @@
+"""Preferences in, adapter out: LoRA DPO with TRL, to be read from top to bottom.
+
+`train` is the whole recipe. What it decides stands in a preset (presets/*.toml), what it meets in the run's folder
+(run_folder.py). Running the same command again goes on from the newest whole checkpoint, or does nothing when done.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import TrainError
+from annotation.ledger import now
+from annotation.project import write_whole
+from annotation.screen import Progress, silent
+from train.base import Base, check_device, ends_of_text, find_base, load_model, load_tokenizer
+from train.dataset import Pair, one_row_per_vote, read_pairs, source_digest, split_by_prompt, texts
+from train.preflight import Encoded, Preflight, dropped_rows, encode, preflight
+from train.report import Outcome, draw_plots, measure_outcome, write_report
+from train.run_folder import (
+    Failure,
+    RunLog,
+    begun_with,
+    check_same,
+    claimed,
+    newest_checkpoint,
+    seal,
+    write_if_new,
+    write_rows,
+)
+from train.scores import log_probs
+from train.settings import Recipe, load_recipe
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "tokenizers", "datasets", "numpy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: Where everything is.
+        already: It was finished before, and nothing was done now.
+        done: What DONE says.
+    """
+
+    folder: Path
+    already: bool
+    done: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, known before any weight is loaded.
+
+    Attributes:
+        recipe: Settings.
+        base: The model.
+        tokenizer: Its tokenizer.
+        train: Rows to train on.
+        held_out: Preferences to measure on.
+        flight: What was counted.
+        steps: Updates of the weights.
+    """
+
+    recipe: Recipe
+    base: Base
+    tokenizer: Any
+    train: tuple[Pair, ...]
+    held_out: tuple[Pair, ...]
+    flight: Preflight
+    steps: int
+
+
+def train(
+    folder: Path,
+    source: Path,
+    *,
+    preset: str = "cpu-smoke",
+    base: str = "",
+    overrides: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+    progress: Progress = silent,
+) -> Run:
+    """Train an adapter on preferences, measure it, and leave a run folder that explains itself.
+
+    Args:
+        folder: The run's folder, made when missing. One that was begun is gone on with.
+        source: A snapshot folder, or a parquet or jsonl file with prompt, chosen and rejected.
+        preset: Name of a preset.
+        base: A model folder or Hub id in place of the preset's; empty keeps it.
+        overrides: "section.key=value" on top of the preset.
+        say: Shows a line to a person.
+        progress: Told the steps done.
+
+    Raises:
+        SettingsError: There is no such preset or key, or a value is impossible.
+        TrainError: The data, the base or the machine will not do; FAILED says so too.
+        TrainLater: The run is being trained by another process, or the Hub cannot be reached.
+    """
+    with Failure(folder):
+        # What is asked, before anything heavy is loaded.
+        recipe = load_recipe(preset, overrides, base=base)
+        asked = {
+            "source": "snapshot " + source.name if source.is_dir() else source.name,
+            "snapshot": source.name if source.is_dir() else None,
+            "digest": source_digest(source),
+            "preset": preset,
+            "recipe": recipe.model_dump(mode="json"),
+        }
+        with claimed(folder):
+            log = RunLog(folder, say)
+            check_same(folder, asked)
+            if (folder / "DONE").exists():
+                done = json.loads((folder / "DONE").read_text(encoding="utf-8"))
+                log.say(f"{folder.name} is finished ({done['finished_at'][:19]} UTC): {done['summary']}.")
+                return Run(folder, True, done)
+            (folder / "FAILED").unlink(missing_ok=True)
+            began = time.monotonic()
+            with quiet_libraries(folder / "libraries.log"):
+                # The machine, the base and the rows; nothing is trained on rows that were not looked at.
+                device = check_device(recipe.device, preset)
+                settle_numerics(recipe)
+                plan = make_plan(recipe, source, folder, progress=progress)
+                begin(folder, asked, plan, device, log)
+
+                # The adapter, unless an earlier process finished it and was cut off before the report.
+                adapter = folder / "adapter"
+                resumed = 0
+                if not adapter.exists():
+                    resumed = train_adapter(folder, plan, adapter, log, progress)
+
+                # What it is worth: the adapter as it lies on disk, on a base loaded afresh.
+                outcome = measure(plan, adapter, log, progress)
+            draw_plots(folder)
+            seconds = time.monotonic() - began
+            write_report(folder, plan.flight, outcome, resumed=resumed, seconds=seconds)
+            return finish(folder, plan, outcome, seconds, log)
+
+
+def rehearse(
+    source: Path, *, preset: str = "cpu-smoke", base: str = "", overrides: Sequence[str] = ()
+) -> tuple[Plan, str]:
+    """Do all that comes before the weights, and write nothing.
+
+    Returns:
+        The plan, and the device, or one sentence that says why this machine cannot run it.
+
+    Raises:
+        SettingsError: There is no such preset or key, or a value is impossible.
+        TrainError: The data or the base will not do.
+        TrainLater: The Hub cannot be reached.
+    """
+    recipe = load_recipe(preset, overrides, base=base)
+    with tempfile.TemporaryDirectory(prefix="annot-rehearsal-") as home, quiet_libraries(None):
+        plan = make_plan(recipe, source, Path(home))
+        try:
+            return plan, check_device(recipe.device, preset)
+        except TrainError as error:
+            return plan, str(error)
+
+
+def make_plan(recipe: Recipe, source: Path, home: Path, *, progress: Progress = silent) -> Plan:
+    """Read the preferences, find the base, look at the tokens, and part the rows by prompt."""
+    read = read_pairs(source)
+    if not read.pairs:
+        raise TrainError(f"{read.source} holds no preferences: there is nothing to train on; collect judgements first.")
+    base = find_base(recipe.base, home, lambda: texts(read.pairs), seed=recipe.run.seed)
+    tokenizer = load_tokenizer(base, recipe.base)
+    kept, flight = preflight(
+        read.pairs, tokenizer, ends_of_text(base, tokenizer), recipe.data, source=read.source, progress=progress
+    )
+    split = split_by_prompt(kept, recipe.data.held_out, recipe.run.seed)
+    rows = split.train if recipe.data.rows == "preference" else one_row_per_vote(split.train)
+    return Plan(recipe, base, tokenizer, rows, split.held_out, flight, count_steps(len(rows), recipe))
+
+
+def count_steps(rows: int, recipe: Recipe) -> int:
+    """Updates that the epochs need, or max_steps where that is fewer."""
+    per_epoch = math.ceil(math.ceil(rows / recipe.optimiser.batch) / recipe.optimiser.accumulate)
+    steps = max(1, math.ceil(per_epoch * recipe.optimiser.epochs))
+    return min(steps, recipe.optimiser.max_steps or steps)
+
+
+def begin(folder: Path, asked: Mapping[str, Any], plan: Plan, device: str, log: RunLog) -> None:
+    """Write run.json and the rows, and say what is about to happen."""
+    from importlib.metadata import version
+
+    base = {
+        "base": plan.base.name,
+        "base_version": plan.base.version,
+        "base_is_tiny_and_random": plan.base.tiny,
+        "base_note": plan.base.shown,
+    }
+    again = begun_with(folder) is not None
+    if again:
+        check_same(folder, base)
+    else:
+        facts = {
+            "run": folder.name,
+            **asked,
+            **base,
+            "seed": plan.recipe.run.seed,
+            "steps": plan.steps,
+            "train_rows": len(plan.train),
+            "held_out_pairs": len(plan.held_out),
+            "device": device,
+            "versions": {"python": sys.version.split()[0], **{name: version(name) for name in LIBRARIES}},
+            "begun_at": now(),
+        }
+        write_whole(folder / "run.json", json.dumps(facts, ensure_ascii=False, indent=2).encode())
+    write_rows(folder / "train.jsonl", [pair.row() for pair in plan.train])
+    write_rows(folder / "held_out.jsonl", [pair.row() for pair in plan.held_out])
+    write_rows(folder / "dropped.jsonl", dropped_rows(plan.flight.dropped))
+    told = {**asdict(plan.flight), "dropped": len(plan.flight.dropped)}
+    write_if_new(folder / "preflight.json", json.dumps(told, ensure_ascii=False, indent=2).encode())
+    if again:
+        log(f"{folder.name} was cut off; going on.")
+        return
+    for line in plan_lines(plan, device):
+        log(line)
+
+
+def plan_lines(plan: Plan, device: str) -> list[str]:
+    """The preflight and the plan, one line each."""
+    optimiser = plan.recipe.optimiser
+    lines = [f"{label:<22}{value}" for label, value in plan.flight.lines()]
+    lines += [f"warning: {sentence}" for sentence in plan.flight.warnings()]
+    return [
+        *lines,
+        f"{'base':<22}{plan.base.shown}",
+        f"{'device':<22}{device}",
+        f"{'split by prompt':<22}{len(plan.train)} rows to train on (one per {plan.recipe.data.rows}), "
+        f"{len(plan.held_out)} pairs held out",
+        f"{'plan':<22}{plan.steps} steps of {optimiser.batch * optimiser.accumulate} pairs",
+    ]
+
+
+def train_adapter(folder: Path, plan: Plan, adapter: Path, log: RunLog, progress: Progress) -> int:
+    """Train, from the newest whole checkpoint if there is one, and write the adapter whole.
+
+    Returns:
+        The step from which it went on; 0 from the start.
+    """
+    from datasets import Dataset
+    from trl import DPOTrainer
+    from trl.trainer.utils import disable_dropout_in_model
+
+    recipe = plan.recipe
+    columns = ["prompt", "chosen", "rejected"]
+    # Read from files, so that tokens and reference log-probs are kept in the folder and a resumed run has them at once.
+    rows, held_out = (
+        Dataset.from_json(str(folder / name), cache_dir=str(folder / ".cache")).select_columns(columns)
+        for name in ("train.jsonl", "held_out.jsonl")
+    )
+    model = load_model(plan.base, recipe.base, recipe.device)
+    # TRL's own disable_dropout would also silence the adapter's dropout: only the base's is wanted off.
+    disable_dropout_in_model(model)
+    trainer = DPOTrainer(
+        model=model,
+        args=dpo_config(folder / "checkpoints", recipe, plan.steps),
+        train_dataset=rows,
+        eval_dataset=held_out,
+        processing_class=plan.tokenizer,
+        peft_config=lora_config(recipe),
+        callbacks=[run_callback(folder, plan.steps, log, progress)],
+    )
+    keep_adapter_in_float32(trainer.model)
+    check_same_tokens(trainer.train_dataset, plan.train, plan.tokenizer)
+    show_no_logs_twice(trainer)
+
+    checkpoint = newest_checkpoint(folder)
+    resumed = 0
+    lines: list[dict[str, Any]] = []
+    if checkpoint:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        resumed, lines = int(state["global_step"]), [kept_metrics(line) for line in state["log_history"]]
+        log(f"going on from step {resumed} of {plan.steps}")
+    write_rows(folder / "metrics.jsonl", [line for line in lines if line])
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    check_float32(trainer.model)
+    save_adapter(trainer.model, plan, adapter)
+    return resumed
+
+
+def dpo_config(output: Path, recipe: Recipe, steps: int) -> Any:
+    """The settings as TRL wants them."""
+    from trl import DPOConfig
+
+    optimiser, run = recipe.optimiser, recipe.run
+    return DPOConfig(
+        output_dir=str(output),
+        beta=recipe.dpo.beta,
+        loss_type=[recipe.dpo.loss],
+        label_smoothing=recipe.dpo.label_smoothing,
+        precompute_ref_log_probs=recipe.dpo.precompute_reference,
+        precompute_ref_batch_size=run.eval_batch,
+        max_length=recipe.data.max_length,
+        truncation_mode="keep_start",
+        disable_dropout=False,
+        optim=optimiser.name,
+        learning_rate=optimiser.learning_rate,
+        lr_scheduler_type=optimiser.schedule,
+        warmup_steps=math.ceil(optimiser.warmup * steps),
+        weight_decay=optimiser.weight_decay,
+        max_grad_norm=optimiser.max_grad_norm,
+        max_steps=steps,
+        per_device_train_batch_size=optimiser.batch,
+        gradient_accumulation_steps=optimiser.accumulate,
+        per_device_eval_batch_size=run.eval_batch,
+        bf16=optimiser.autocast == "bfloat16",
+        activation_checkpointing=optimiser.checkpoint_activations,
+        use_cpu=recipe.device.kind == "cpu",
+        seed=run.seed,
+        data_seed=run.seed,
+        logging_steps=run.log_every,
+        logging_nan_inf_filter=False,  # it would show the last finite loss in place of a NaN
+        eval_strategy="steps" if run.eval_every else "no",
+        eval_steps=run.eval_every or None,
+        save_strategy="steps",
+        save_steps=run.save_every,
+        save_total_limit=2,  # the newest may be half written when the power goes; the one before is whole
+        disable_tqdm=True,
+        report_to="none",
+        dataloader_num_workers=0,
+        dataloader_pin_memory=recipe.device.kind == "cuda",
+    )
+
+
+def lora_config(recipe: Recipe) -> Any:
+    """The settings as PEFT wants them (Hu et al. 2021, LoRA)."""
+    from peft import LoraConfig
+
+    lora = recipe.lora
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def keep_adapter_in_float32(model: Any) -> None:
+    """Undo TRL's cast of the adapter to bfloat16 on a 4-bit base, in which small updates are rounded away."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def check_float32(model: Any) -> None:
+    """Make sure that what is trained is float32 and that something is trained; anything else is a bug of ours."""
+    import torch
+
+    trained = {name: p.dtype for name, p in model.named_parameters() if p.requires_grad}
+    wrong = [f"{name} ({dtype})" for name, dtype in trained.items() if dtype != torch.float32]
+    if wrong or not trained:
+        raise RuntimeError(f"{len(wrong)} of {len(trained)} trained tensors are not float32: {', '.join(wrong[:3])}")
+
+
+def check_same_tokens(rows: Any, pairs: Sequence[Pair], tokenizer: Any) -> None:
+    """Make sure that TRL trains on the tokens that were looked at; anything else is a bug of ours."""
+    if len(rows) != len(pairs):
+        raise RuntimeError(f"TRL has {len(rows)} rows and the preflight saw {len(pairs)}")
+    for index in {0, len(rows) // 2, len(rows) - 1}:
+        row, seen = rows[index], encode(pairs[index], tokenizer)
+        if (row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]) != (seen.prompt, seen.chosen, seen.rejected):
+            raise RuntimeError(f"TRL cuts row {pairs[index].id} into other tokens than the preflight did")
+
+
+def show_no_logs_twice(trainer: Any) -> None:
+    """Take out the callback that prints every log as a dict: ours writes it to metrics.jsonl."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+
+
+def kept_metrics(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A log line of the trainer without what the clock says: the same run writes the same lines. It may be empty."""
+    if "train_runtime" in line:
+        return {}
+    clock = ("_runtime", "_per_second", "num_tokens")
+    return {key: value for key, value in line.items() if not key.endswith(clock)}
+
+
+def run_callback(folder: Path, steps: int, log: RunLog, progress: Progress) -> Any:
+    """What happens between the steps: metrics to the file, progress to the screen, a seal on each checkpoint."""
+    from transformers import TrainerCallback
+
+    class Between(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, *, model: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            check_float32(model)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            progress(state.global_step, steps)
+
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            line = kept_metrics(state.log_history[-1])
+            if not line:
+                return
+            with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            kind = "eval_" if "eval_loss" in line else ""
+            loss, margin, right = (line[kind + key] for key in ("loss", "rewards/margins", "rewards/accuracies"))
+            if not math.isfinite(loss):
+                raise TrainError(
+                    f"the loss is {loss} at step {line['step']}: training has diverged; lower it with "
+                    "--set optimiser.learning_rate=..., in a new --run."
+                )
+            log.step(
+                f"step {line['step']} of {steps}: {'held-out ' if kind else ''}loss {loss:.4f}, "
+                f"reward margin {margin:+.4f}, accuracy {right:.1%}"
+            )
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+    return Between()
+
+
+def save_adapter(model: Any, plan: Plan, adapter: Path) -> None:
+    """Write adapter, tokenizer and template whole or not at all, under the base's own name."""
+    beside = adapter.with_name(f".adapter.{os.getpid()}")
+    shutil.rmtree(beside, ignore_errors=True)
+    model.save_pretrained(beside)
+    plan.tokenizer.save_pretrained(beside)
+    path = beside / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    # PEFT notes the folder of the download; whoever gets the adapter knows the base by its name.
+    config["base_model_name_or_path"] = plan.base.name or str(plan.base.folder)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+    (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; report.md says what there is to say
+    beside.replace(adapter)
+
+
+def measure(plan: Plan, adapter: Path, log: RunLog, progress: Progress) -> Outcome:
+    """Load the adapter from disk onto a fresh base and score the held-out pairs without and with it."""
+    import torch
+    from peft import PeftModel
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    recipe, tokenizer = plan.recipe, plan.tokenizer
+    rows: list[Encoded] = [encode(pair, tokenizer) for pair in plan.held_out]
+    model = PeftModel.from_pretrained(load_model(plan.base, recipe.base, recipe.device), str(adapter))
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    limit, batch = recipe.data.max_length, recipe.run.eval_batch
+    with model.disable_adapter():
+        before = log_probs(model, rows, pad=pad, limit=limit, batch=batch, progress=progress)
+    after = log_probs(model, rows, pad=pad, limit=limit, batch=batch, progress=progress)
+    outcome = measure_outcome(plan.held_out, before, after, beta=recipe.dpo.beta, seed=recipe.run.seed)
+    log(f"held out: {outcome.summary}")
+    return outcome
+
+
+def finish(folder: Path, plan: Plan, outcome: Outcome, seconds: float, log: RunLog) -> Run:
+    """Clear what was only there to go on from, and write DONE."""
+    for name in ("checkpoints", ".cache"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    with (folder / "adapter" / "adapter_model.safetensors").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    facts = begun_with(folder) or {}
+    done = {
+        "run": folder.name,
+        "source": facts["source"],
+        "snapshot": facts["snapshot"],
+        "base": plan.base.shown,
+        "base_is_tiny_and_random": plan.base.tiny,
+        "summary": outcome.summary,
+        "accuracy": outcome.as_json(),
+        "adapter_sha256": digest,
+        "seconds": round(seconds, 1),
+        "begun_at": facts["begun_at"],
+        "finished_at": now(),
+    }
+    log(f"done in {seconds:.0f} s; read {folder / 'report.md'}")
+    write_whole(folder / "DONE", json.dumps(done, ensure_ascii=False, indent=2).encode())
+    return Run(folder, False, done)
+
+
+def settle_numerics(recipe: Recipe) -> None:
+    """Make the arithmetic repeatable where it can be, and safe where it cannot."""
+    import torch
+
+    # cuDNN's attention can give NaN gradients with a mask on some cards.
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    if recipe.device.kind == "cpu":
+        if recipe.device.threads:
+            torch.set_num_threads(recipe.device.threads)
+        torch.use_deterministic_algorithms(True)
+
+
+@contextmanager
+def quiet_libraries(log: Path | None) -> Iterator[None]:
+    """Keep libraries from calling home, drawing bars and filling the screen; their warnings go to a file."""
+    import logging
+    import warnings
+
+    for name, value in (
+        ("HF_HUB_DISABLE_TELEMETRY", "1"),
+        ("TOKENIZERS_PARALLELISM", "false"),
+        ("TQDM_DISABLE", "1"),
+        ("BITSANDBYTES_NOWELCOME", "1"),
+    ):
+        os.environ[name] = value
+    handler: logging.Handler = logging.FileHandler(log, encoding="utf-8") if log else logging.NullHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    try:
+        with warnings.catch_warnings():
+            import datasets
+            import huggingface_hub.constants
+            import transformers
+
+            huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+            datasets.disable_progress_bars()
+            transformers.utils.logging.disable_progress_bar()
+            transformers.utils.logging.disable_default_handler()
+            transformers.utils.logging.enable_propagation()
+            yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()

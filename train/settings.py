@@ -1,0 +1,179 @@
+"""A preset as frozen settings: complete TOML files in presets/, and `--set section.key=value` on top of one."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from annotation.config import Section
+from annotation.errors import SettingsError
+
+PRESETS = Path(__file__).parent / "presets"
+"""One complete file per preset; the name of the file is the name of the preset."""
+
+
+class BaseModelSettings(Section):
+    """[base]: the model that is adapted, and how its weights are held."""
+
+    name: str = Field(description='a folder, a Hub id, or "" for a tiny model made on the spot')
+    revision: str
+    dtype: Literal["float32", "bfloat16"]
+    quantisation: Literal["none", "nf4"]
+    attention: Literal["sdpa", "eager"]
+    chat_template: str = Field(description="a Jinja file for a base that has no template of its own, or empty")
+
+
+class DeviceSettings(Section):
+    """[device]: where it runs."""
+
+    kind: Literal["cpu", "cuda"]
+    min_free_gib: float = Field(ge=0)
+    threads: int = Field(ge=0)
+
+
+class LoraSettings(Section):
+    """[lora]: the adapter. Its weights are float32, whatever the base."""
+
+    rank: int = Field(ge=1, le=1024)
+    alpha: int = Field(ge=1)
+    dropout: float = Field(ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...]
+
+
+class DataSettings(Section):
+    """[data]: which rows, how they are split, and how long they may be."""
+
+    rows: Literal["preference", "vote"]
+    held_out: float = Field(gt=0, le=0.5)
+    max_length: int = Field(ge=16)
+    on_overflow: Literal["drop", "error", "truncate"]
+
+
+class DpoSettings(Section):
+    """[dpo]: the objective."""
+
+    beta: float = Field(gt=0)
+    loss: Literal["sigmoid", "hinge", "ipo", "robust", "sigmoid_norm", "apo_zero", "apo_down"]
+    label_smoothing: float = Field(ge=0, lt=0.5)
+    precompute_reference: bool
+
+    @model_validator(mode="after")
+    def _smoothing_is_heard(self) -> Self:
+        if self.label_smoothing and self.loss != "robust":
+            raise ValueError(f'the "{self.loss}" loss ignores label_smoothing; set dpo.loss = "robust", or 0.0 here')
+        return self
+
+
+class OptimiserSettings(Section):
+    """[optimiser]: steps and batches. A step is one update of the weights."""
+
+    name: Literal["adamw_torch", "adamw_torch_fused"]
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["linear", "cosine", "constant_with_warmup"]
+    warmup: float = Field(ge=0, lt=1)
+    weight_decay: float = Field(ge=0)
+    max_grad_norm: float = Field(gt=0)
+    epochs: float = Field(gt=0)
+    max_steps: int = Field(ge=0)
+    batch: int = Field(ge=1)
+    accumulate: int = Field(ge=1)
+    autocast: Literal["none", "bfloat16"]
+    checkpoint_activations: bool
+
+
+class RunSettings(Section):
+    """[run]: what is written, and how often."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    log_every: int = Field(ge=1)
+    save_every: int = Field(ge=1)
+    eval_every: int = Field(ge=0)
+    eval_batch: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _saves_fall_on_logs(self) -> Self:
+        # The mean since the last log line lives in memory only: a checkpoint between two lines would lose it.
+        if self.save_every % self.log_every:
+            raise ValueError(f"save_every = {self.save_every} must be a multiple of log_every = {self.log_every}")
+        return self
+
+
+class Recipe(Section):
+    """Everything that decides what a run does, apart from its data. No key has a default: a preset says all of it."""
+
+    base: BaseModelSettings
+    device: DeviceSettings
+    lora: LoraSettings
+    data: DataSettings
+    dpo: DpoSettings
+    optimiser: OptimiserSettings
+    run: RunSettings
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.base.quantisation != "none" and not self.base.name:
+            raise ValueError("a model made on the spot is not quantised; name a base, or set base.quantisation=none")
+        return self
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of all presets, sorted."""
+    return tuple(sorted(path.stem for path in PRESETS.glob("*.toml")))
+
+
+def load_recipe(preset: str, overrides: Sequence[str] = (), *, base: str = "") -> Recipe:
+    """Read a preset and put overrides on top.
+
+    Args:
+        preset: Its name.
+        overrides: "section.key=value" each, the value as TOML or as a bare word.
+        base: A model folder or Hub id in place of the preset's; empty keeps it.
+
+    Raises:
+        SettingsError: There is no such preset or key, or a value is impossible.
+    """
+    if preset not in preset_names():
+        near = difflib.get_close_matches(preset, preset_names(), n=1, cutoff=0.0)
+        raise SettingsError(
+            f'there is no preset "{preset}"; there are {", ".join(preset_names())}. Did you mean "{near[0]}"?'
+        )
+    raw = tomllib.loads((PRESETS / f"{preset}.toml").read_text(encoding="utf-8"))
+    for override in overrides:
+        section, key, value = _parse(override)
+        if key not in raw.get(section, {}):
+            known = [f"{table}.{name}" for table, values in raw.items() for name in values]
+            near = difflib.get_close_matches(f"{section}.{key}", known, n=1, cutoff=0.0)
+            raise SettingsError(f'--set {override}: there is no setting "{section}.{key}"; did you mean "{near[0]}"?')
+        raw[section][key] = value
+    if base:
+        raw["base"]["name"] = base
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        place = f"preset {preset}" + (f" with --set {' '.join(overrides)}" if overrides else "")
+        raise SettingsError(f"{place}: {'; '.join(_sentences(error))}.") from None
+
+
+def _parse(override: str) -> tuple[str, str, Any]:
+    name, equals, text = override.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not equals or not dot:
+        raise SettingsError(f"--set {override}: write section.key=value, for example --set lora.rank=8.")
+    try:
+        return section, key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return section, key, text.strip()
+
+
+def _sentences(error: ValidationError) -> Iterable[str]:
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        reason = problem["msg"].removeprefix("Value error, ")
+        shown = problem["input"]
+        value = "" if isinstance(shown, BaseModel | dict) else f" = {shown!r}"
+        yield f"{place}{value}: {reason[:1].lower()}{reason[1:]}" if place else reason

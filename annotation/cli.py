@@ -77,7 +77,9 @@ def draft(
         Path | None,
         typer.Option("--from", metavar="FILE", help="Take answers written elsewhere from a file; nothing is paid."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens, dollars and minutes; no key.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show calls, tokens, dollars and minutes; no key.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Work on so many prompts that lack answers.")] = None,
     prices: Annotated[bool, typer.Option("--prices", help="Write prices.toml into the project, to be edited.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
@@ -101,9 +103,147 @@ def draft(
 
 # -- select -------------------------------------------------------------------------------------------------
 
+
+@app.command(epilog="Example: annot select --dry-run, then annot select")
+def select(
+    folder: Folder = Path(),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be chosen; store only vectors.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Add no more slates than this.")] = None,
+    json: Json = False,
+) -> None:
+    """Choose the answers that really differ, seat them on slates and put the slates in order."""
+    from annotation import selection_report, slates
+    from annotation.screen import print_json, progress
+
+    project = open_project(folder)
+    with progress("selecting") as bar:
+        chosen = slates.select(project, limit=limit, dry_run=dry_run, progress=bar)
+    if json:
+        print_json(selection_report.as_json(chosen, dry_run=dry_run))
+    elif not chosen.slates:
+        print(selection_report.nothing_new(chosen))
+    else:
+        selection_report.show(chosen)
+        print("Nothing was stored." if dry_run else f"Plots: {project.folder / 'selection'}. Next: annot push")
+
 # -- the embedded Argilla -----------------------------------------------------------------------------------
 
 # -- team and push ------------------------------------------------------------------------------------------
+
+
+@team_app.command("add", epilog="Example: annot team add roster.csv")
+def team_add(
+    roster: Annotated[Path, typer.Argument(help="CSV: username,name,role,country,languages.")],
+    folder: Folder = Path(),
+    adopt: Annotated[bool, typer.Option("--adopt", help="Accounts that are on the server already are theirs.")] = False,
+    json: Json = False,
+) -> None:
+    """Make accounts, a workspace per country and memberships agree with a roster; can be run again at any time."""
+    from annotation.screen import print_json, progress
+    from sync.board import connect
+    from sync.team import add_team, read_roster
+
+    project = open_project(folder)
+    people = read_roster(roster, languages=project.settings.project.languages)
+    with project.lock("team"), progress("adding people") as bar:
+        change = add_team(project, connect(project), people, adopt=adopt, progress=bar)
+    if json:
+        print_json(asdict(change))
+        return
+    for what, names in asdict(change).items():
+        if names:
+            print(f"{what}: {', '.join(names)}")
+    if change.created:
+        print("`annot team list --passwords` prints the log-ins to hand out.")
+
+
+@team_app.command("remove", epilog="Example: annot team remove ana")
+def team_remove(username: str, folder: Folder = Path(), json: Json = False) -> None:
+    """Take someone out of the team. Their judgements stay, and a roster that names them brings them back."""
+    from annotation.screen import print_json
+    from sync.board import connect
+    from sync.team import remove_member
+
+    project = open_project(folder)
+    with project.lock("team"):
+        gone = remove_member(connect(project), project.ledger, username)
+    if json:
+        print_json(asdict(gone))
+    else:
+        print(f"{gone.username} is out of the team; what {gone.username} answered stays.")
+
+
+@team_app.command("list", epilog="Example: annot team list --passwords")
+def team_list(
+    folder: Folder = Path(),
+    passwords: Annotated[bool, typer.Option("--passwords", help="Show the log-ins, to hand them out.")] = False,
+    json: Json = False,
+) -> None:
+    """Show who is on the team. Reads only what is on this machine."""
+    from annotation.screen import print_json, table
+    from sync.team import workspace_of
+
+    project = open_project(folder)
+    people = project.ledger.people()
+    known = project.secrets().get("passwords", {}) if passwords else {}
+    if json:
+        shown = [{**asdict(p), **({"password": known.get(p.username)} if passwords else {})} for p in people]
+        print_json({"people": shown})
+        return
+    if not people:
+        print("Nobody yet; run `annot team add roster.csv`.")
+        return
+    table(
+        "",
+        ("username", "name", "role", "workspace", "languages", "active", *(("password",) if passwords else ())),
+        [
+            (
+                p.username,
+                p.name,
+                p.role,
+                workspace_of(p.country),
+                " ".join(p.languages),
+                "yes" if p.active else "no",
+                *((known.get(p.username, "their own"),) if passwords else ()),
+            )
+            for p in people
+        ],
+    )
+
+
+@app.command(epilog="Example: annot push --limit 100")
+def push(
+    folder: Folder = Path(),
+    limit: Annotated[int | None, typer.Option(min=0, help="Send no more slates than this, the first first.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent; send nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Send the slates that are not in Argilla yet, each to the team of its country; can be run again at any time."""
+    from annotation.screen import print_json, progress, table
+    from annotation.slates import prompt_vectors
+    from sync.board import connect
+    from sync.push import count_dropped
+    from sync.push import push as send
+
+    project = open_project(folder)
+    with project.lock("push"), progress("pushing") as bar:
+        pushed = send(
+            connect(project),
+            project.ledger,
+            project.settings,
+            vectors=prompt_vectors(project),
+            limit=limit,
+            dry_run=dry_run,
+            progress=bar,
+        )
+    if json:
+        print_json(pushed.as_json())
+        return
+    print(("would have " if dry_run else "") + pushed.sentence())
+    for note in pushed.notes:
+        print(note)
+    table("Not sent", ("reason", "what", "slates"), count_dropped(pushed.dropped))
+
 
 # -- sync, status and export --------------------------------------------------------------------------------
 
@@ -117,10 +257,9 @@ def sync(
     json: Json = False,
 ) -> None:
     """Bring the judgements home, show how far the quotas are, and start the run when all are met."""
-    from sync.board import connect
-
     from annotation.screen import print_json, progress
-    from sync.cycle import doorbell, sync_once
+    from sync.board import connect
+    from sync.cycle import listening, sync_once
     from sync.cycle import watch as keep_going
     from sync.report import show
 
@@ -142,7 +281,7 @@ def sync(
     if not watch:
         once()
         return
-    with doorbell(board, str(project.folder)) as rung:
+    with listening(board, project) as rung:
         print("annot: watching; Ctrl-C ends it and loses nothing.", file=sys.stderr)
         keep_going(once, rung, every_s=every)
 
@@ -189,7 +328,79 @@ def export(
 
 # -- train --------------------------------------------------------------------------------------------------
 
+
+@app.command(epilog="Example: annot train --preset cpu-smoke")
+def train(
+    folder: Folder = Path(),
+    snapshot: Annotated[str, typer.Option(help="Id of a snapshot; default: the newest.")] = "",
+    data: Annotated[Path | None, typer.Option(help="Parquet or jsonl with prompt, chosen, rejected instead.")] = None,
+    run: Annotated[str, typer.Option(help="Name of the run; default: preset and snapshot.")] = "",
+    preset: Annotated[str, typer.Option(help="Settings to use; default: train.preset of annot.toml.")] = "",
+    base: Annotated[str, typer.Option(help="Model folder or Hub id in place of the preset's.")] = "",
+    change: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; repeat for more.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the preflight and the plan, train nothing.")] = False,
+    list_presets: Annotated[bool, typer.Option("--list-presets", help="Show the presets and end.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a LoRA adapter on preferences with DPO; the same command goes on with a run that was cut off."""
+    from annotation.config import TrainSettings
+    from annotation.screen import print_json, progress, table
+    from train.dataset import newest_snapshot
+    from train.dpo import plan_facts, plan_lines, rehearse
+    from train.dpo import train as train_run
+    from train.run_folder import name_run
+    from train.settings import describe_preset, preset_names
+
+    if list_presets:
+        presets = {name: describe_preset(name) for name in preset_names()}
+        print_json(presets) if json else table("", ["preset", "for"], presets.items())
+        return
+    if data and snapshot:
+        raise SettingsError("--data and --snapshot exclude each other; name one of them.")
+    outside = data is not None and not (folder / "annot.toml").exists()
+    settings = TrainSettings() if outside else open_project(folder).settings.train
+    home = folder.expanduser().resolve()
+    source = data or (home / "snapshots" / snapshot if snapshot else newest_snapshot(home))
+    preset = preset or settings.preset
+    if preset == settings.preset:  # annot.toml's base belongs to annot.toml's preset
+        base = base or settings.base
+    if dry_run:
+        plan, device = rehearse(source, preset=preset, base=base, overrides=change or ())
+        print_json(plan_facts(plan, device)) if json else print("\n".join(plan_lines(plan, device)))
+        return
+    target = home / "runs" / name_run(run, preset, source)
+    with progress("training") as bar:
+        result = train_run(target, source, preset=preset, base=base, overrides=change or (), quiet=json, progress=bar)
+    if json:
+        print_json({"folder": result.folder, "already": result.already, **result.done})
+
+
 # -- quickstart ---------------------------------------------------------------------------------------------
+
+
+@app.command(epilog="Example: annot quickstart --country BR; annot quickstart --simulate needs no people.")
+def quickstart(
+    folder: Annotated[Path | None, typer.Argument(help="Demo project; default: demo, or demo-simulated.")] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Simulated annotators rank until DONE.")] = False,
+    country: Annotated[str, typer.Option(help="Whose quota starts the run when people rank.")] = "MX",
+    port: Annotated[int | None, typer.Option(min=1024, max=65535, help="Of Argilla; default: a free one.")] = None,
+    json: Json = False,
+) -> None:
+    """Go the whole way on bundled prompts: select, open Argilla, rank, sync, train."""
+    from annotation.quickstart import run_for_people, run_simulated
+    from annotation.screen import print_json
+
+    def say(line: str) -> None:
+        print(f"annot: {line}", file=sys.stderr)
+
+    if not simulate:
+        run_for_people(folder or Path("demo"), country=country, port=port, say=say)
+        return
+    summary = run_simulated(folder or Path("demo-simulated"), port=port, say=say)
+    if json:
+        print_json(asdict(summary))
+    else:
+        print(summary.text())
 
 
 def main() -> None:

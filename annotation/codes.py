@@ -78,6 +78,12 @@ def country_code(name: str) -> str | None:
     return known.get(locale[1]) if locale else None
 
 
+def locale_country(locale: str) -> str | None:
+    """The country that a locale names: MX for "es-MX", None for "es" (which is a language and no Spain)."""
+    region = re.fullmatch(r"[A-Za-z]{2,3}[-_](?:[A-Za-z]{4}[-_])?([A-Za-z]{2})", locale.strip())
+    return _countries().get(region[1].lower()) if region else None
+
+
 @functools.lru_cache(maxsize=4096)
 def language_code(name: str) -> str | None:
     """Find the ISO 639-1 code of a language.

@@ -83,8 +83,10 @@ class SelectSettings(Section):
     )
     slate: int = Field(4, ge=2, le=len(SEATS), description="answers per slate")
     min_chars: int = Field(20, ge=1)
-    off_topic: float = Field(0.2, ge=-1, le=1, description="least cosine similarity to the centroid of the answers")
-    near_duplicate: float = Field(0.97, gt=0, le=1, description="cosine similarity of two answers")
+    off_topic: float = Field(
+        0.25, ge=-1, le=1, description="least cosine similarity to the centroid of the other answers, or to the prompt"
+    )
+    near_duplicate: float = Field(0.95, gt=0, le=1, description="cosine similarity of two answers")
 
 
 class QuotaGroup(Section):
@@ -221,8 +223,9 @@ languages = {languages}   # ISO 639-1; what prompts may be in
 {encoder}
 # slate = 4                # answers on a slate
 # min_chars = 20
-# off_topic = 0.2          # least cosine similarity to the centroid of a prompt's answers
-# near_duplicate = 0.97    # cosine similarity from which two answers are one
+# off_topic = 0.25         # least cosine to the centroid of a prompt's other answers, or to the prompt (0.4 for
+#                          # an English encoder on Spanish or Portuguese: there everything is more alike)
+# near_duplicate = 0.95    # cosine similarity from which two answers are one
 
 [quota]
 target = {target:<17} # completed slates per group; 0: only the groups named below owe anything

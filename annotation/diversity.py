@@ -49,6 +49,9 @@ def similarities(vectors: Floats) -> Whole:
     exact = vectors.astype(np.float64)
     cosines = np.clip(exact @ np.swapaxes(exact, -1, -2), -1.0, 1.0)
     whole: Whole = np.rint(cosines * UNIT).astype(np.int32)
+    # A vector in single precision is of length 1 only nearly.
+    every = np.arange(vectors.shape[-2])
+    whole[..., every, every] = UNIT
     return whole
 
 
@@ -279,27 +282,24 @@ def order_by_coverage(vectors: Floats, placed: Sequence[int] = ()) -> tuple[list
     return order, gains
 
 
-def coverage_curve(vectors: Floats, order: Sequence[int], points: int = 200) -> tuple[list[int], list[float]]:
-    """Mean similarity of all prompts to the nearest of the first m in an order.
+def coverage_curve(points: Floats, ordered: Floats, sizes: int = 200) -> tuple[list[int], list[float]]:
+    """Mean similarity of some points to the nearest of the first m things in an order.
 
     Args:
-        vectors: Shape (n, d), unit rows.
-        order: Indices, first to last.
-        points: At most so many prefixes are looked at.
+        points: Shape (n, d), unit rows: what is to be covered.
+        ordered: Shape (m, d), unit rows, first to last.
+        sizes: At most so many prefixes are looked at.
 
     Returns:
-        The sizes m and the coverage of each, 0 to 1.
+        The sizes of the prefixes and the coverage of each, 0 to 1.
     """
-    sizes = sorted({round(size) for size in np.linspace(1, len(order), points)}) if order else []
-    covered = np.zeros(len(vectors), np.float32)
+    chosen = sorted({round(size) for size in np.linspace(1, len(ordered), min(sizes, len(ordered)))})
+    covered = np.zeros(len(points), np.float32)
     curve: list[float] = []
-    done = 0
-    for size in sizes:
-        added = vectors @ vectors[list(order[done:size])].T
-        covered = np.maximum(covered, added.max(axis=1))
+    for before, size in zip([0, *chosen], chosen, strict=False):
+        covered = np.maximum(covered, (points @ ordered[before:size].T).max(axis=1))
         curve.append(float(covered.mean(dtype=np.float64)))
-        done = size
-    return sizes, curve
+    return chosen, curve
 
 
 def interleave(lengths: Sequence[int], weights: Sequence[int], taken: Sequence[int]) -> list[int]:

@@ -137,11 +137,11 @@ def stop(home: Path) -> bool:
 def state(home: Path) -> ServerState:
     """What runs now."""
     home = home.resolve()
-    remembered = _remembered(home)
+    remembered = _last_start(home)
     processes = {role: process.pid for role, process in _processes(home).items()}
     if not remembered:
         return ServerState(False, "", "", processes, "Argilla was never started here; run `annot up`.")
-    port, version = int(remembered["port"]), str(remembered["version"])
+    port, version = remembered
     url = f"http://{HOST}:{port}"
     missing = [role for role in ROLES if role not in processes]
     answered = _ask_version(port) if "server" in processes else None
@@ -151,9 +151,7 @@ def state(home: Path) -> ServerState:
         names = " and ".join(missing)
         detail = f"Argilla's {names} stopped working; run `annot up` to start again. Nothing is lost."
     elif answered is None:
-        detail = (
-            f"Argilla's server runs but does not answer at {url}; see `annot logs`, or `annot down` and `annot up`."
-        )
+        detail = f"Argilla's server does not answer at {url}; see `annot logs`, or run `annot down` and `annot up`."
     else:
         detail = ""
     return ServerState(not detail, url, answered or version, processes, detail)
@@ -246,7 +244,8 @@ def ensure_environment(say: Callable[[str], None]) -> Path:
 def _environment_path() -> Path:
     cache = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache"
-    contents = "\n".join([_REQUIREMENTS.read_text(), _python_request(), platform.platform()])
+    python = "{}.{}".format(*sys.version_info)
+    contents = "\n".join([_REQUIREMENTS.read_text(), python, sys.platform, platform.machine()])
     return base / "annot" / f"argilla-server-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
 
 
@@ -271,7 +270,7 @@ def _uv(arguments: list[str], say: Callable[[str], None]) -> None:
         raise ServerError(
             "uv, which builds Argilla's environment, is missing from annot's own: run `pip install uv` there."
         ) from problem
-    environment = {**os.environ, "UV_NO_CONFIG": "1"}
+    environment = dict(os.environ)
     # pip's folder of local wheels, by uv's name for it: blanks there, commas here.
     if "UV_FIND_LINKS" not in environment and (links := environment.get("PIP_FIND_LINKS")):
         environment["UV_FIND_LINKS"] = ",".join(links.split())
@@ -288,7 +287,8 @@ def _uv(arguments: list[str], say: Callable[[str], None]) -> None:
     if process.returncode:
         reason = next((line for line in said if "error" in line.lower()), said[-1] if said else "no reason given")
         raise ServerError(
-            f"Argilla's environment could not be built: {reason} Check the network and the disk, then run `annot up` again."
+            f"Argilla's environment could not be built: {reason} "
+            "Check the network and the disk, then run `annot up` again."
         )
 
 
@@ -386,9 +386,11 @@ def _stop(home: Path) -> bool:
     # Redis last: until then the others may still hand it jobs.
     for roles in (("server", "worker"), ("redis",)):
         processes = [process for role, process in running if role in roles]
-        for process in processes:
+        # The forks are told by the one they were forked from; told twice, they would drop their job.
+        for role, process in _processes(home).items():
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.terminate()
+                if role in roles:
+                    process.terminate()
         _, stubborn = psutil.wait_procs(processes, timeout=_STOP_SECONDS)
         for process in stubborn:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -404,7 +406,8 @@ def _stop(home: Path) -> bool:
 def _why_it_ended(home: Path, role: str, port: int, status: int) -> str:
     if role == "server" and status == _PORT_IN_USE:
         return _port_sentence(port)
-    return f"Argilla's {role} ended as soon as it was started (status {status}): {_last_words(home, role)} See `annot logs`."
+    said = _last_words(home, role)
+    return f"Argilla's {role} ended as soon as it was started (status {status}): {said} See `annot logs`."
 
 
 def _server_environment(home: Path, port: int, redis_port: int, kept: _Secrets) -> dict[str, str]:
@@ -430,7 +433,6 @@ def _server_environment(home: Path, port: int, redis_port: int, kept: _Secrets) 
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TMPDIR": str(home / "tmp"),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "",
     }
 
 
@@ -520,11 +522,12 @@ def _prepare_home(home: Path) -> Path:
     return home.resolve()
 
 
-def _remembered(home: Path) -> dict[str, object] | None:
+def _last_start(home: Path) -> tuple[int, str] | None:
+    """The port and the version of the last start; a damaged file counts as none, the next start mends it."""
     try:
-        remembered = json.loads((home / "server.json").read_text())
-        return remembered if {"port", "version"} <= remembered.keys() else None
-    except (FileNotFoundError, ValueError, AttributeError):
+        written = json.loads((home / "server.json").read_text())
+        return int(written["port"]), str(written["version"])
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
 
 

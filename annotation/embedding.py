@@ -256,7 +256,7 @@ def _load(name: str, place: str, *, local_files_only: bool) -> SentenceModel:
     import httpx
 
     try:
-        with _quiet():
+        with _quiet(bars=not local_files_only):
             from sentence_transformers import SentenceTransformer
 
             model: SentenceModel = SentenceTransformer(place, local_files_only=local_files_only)
@@ -270,17 +270,17 @@ def _load(name: str, place: str, *, local_files_only: bool) -> SentenceModel:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Loading a model makes libraries chat about files and backends; a person waits for an answer."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        from transformers.utils import logging as bars
+def _quiet(*, bars: bool) -> Iterator[None]:
+    """Loading a model makes libraries chat about files and backends; a person waits for an answer, or a download."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
-        shown = bars.is_progress_bar_enabled()
-        bars.disable_progress_bar()
+    before, shown = logging.root.manager.disable, not are_progress_bars_disabled()
+    logging.disable(logging.WARNING)
+    if not bars:
+        disable_progress_bars()
+    try:
         yield
-        if shown:
-            bars.enable_progress_bar()
     finally:
         logging.disable(before)
+        if shown:
+            enable_progress_bars()

@@ -35,6 +35,21 @@ def detect(texts: Sequence[str], among: Sequence[str]) -> list[str | None]:
     return [language.iso_code_639_1.name.lower() if language else None for language in found]
 
 
+def shares(texts: Sequence[str], among: Sequence[str]) -> list[dict[str, float]]:
+    """Say how likely each text is in each of the languages.
+
+    Args:
+        texts: Any texts.
+        among: ISO 639-1 codes; those that cannot be told (see `detectable`) are left out. At least two must remain.
+
+    Returns:
+        For each text: code to share, likeliest first; the shares add up to 1, or are all 0 for a text without letters.
+    """
+    known = tuple(sorted({code.lower() for code in among if detectable(code)}))
+    found = _detector(known).compute_language_confidence_values_in_parallel(list(texts))
+    return [{value.language.iso_code_639_1.name.lower(): value.value for value in values} for values in found]
+
+
 def detectable(code: str) -> bool:
     """Whether a language can be told from others at all; Galician, Quechua and Guaraní, for example, cannot."""
     return code.lower() in _codes()

@@ -275,7 +275,8 @@ class Ledger:
 
     def committed_usd(self) -> float:
         """Dollars spent, plus all that is reserved for calls without an outcome."""
-        return float(self.rows("select committed_usd from spending")[0]["committed_usd"])
+        # Sums of floats leave dust: what was set aside and given back must be nothing.
+        return round(float(self.rows("select committed_usd from spending")[0]["committed_usd"]), 10)
 
     def reserve(self, call: Call, budget_usd: float) -> None:
         """Set the cost of a call aside before it is sent.

@@ -25,7 +25,10 @@ _ADDRESS = re.compile(
 )
 
 # "@100g" and "@ 20 pesos" are prices and recipes; "amig@s" has a letter before it.
-_UNITS = r"(?:g|gr|grs|gramos?|gramas?|kg|kilos?|ml|lt?|lts|litros?|cm|mm|km|m|usd|eur|mxn|brl|pesos?|reais|soles|x|c|h|hs|hrs?|min)"
+_UNITS = (
+    r"(?:g|gr|grs|gramos?|gramas?|kg|kilos?|ml|lt?|lts|litros?|cm|mm|km|m|usd|eur|mxn|brl|pesos?|reais|soles|x|c|h|hs|hrs?"
+    r"|min)"
+)
 _HANDLE = re.compile(rf"(?<![\w@＠.])[@＠](?!\d+{_UNITS}\b)(?=\d*[^\W\d])\w[\w.-]*\w", re.IGNORECASE)
 
 # The part of an address of a social network that names an account.
@@ -36,8 +39,8 @@ _ACCOUNT = re.compile(
 )
 _CHAT = re.compile(r"\b((?:wa\.me/|api\.whatsapp\.com/send\?phone=|tel:)\+?)\d{7,15}\b", re.IGNORECASE)
 
-# Numbers that libphonenumber calls invalid and people dial all the same: with a plus (the "+52 1" of old Mexican mobiles),
-# and local ones without an area code where the text says that they are telephones.
+# Numbers that libphonenumber calls invalid and people dial all the same: with a plus (the "+52 1" of old Mexican
+# mobiles), and local ones without an area code where the text says that they are telephones.
 _PLUS = re.compile(r"(?<![\w+])\+\s?(?:\d[\s().-]{0,2}){8,14}\d(?!\w)")
 _CALLED = re.compile(
     r"(\b(?:tel|tels|tel[eé]fonos?|telefones?|fones?|cel|cels|celular|m[oó]vil|whats?app|wpp|zap|phone|ll[aá]m[ae]\w*)"
@@ -62,12 +65,12 @@ _COUNT_AFTER = re.compile(
 def mask(text: str, region: str | None = None, accounts: Iterable[str] = ()) -> tuple[str, Counter[str]]:
     """Put a token in the place of everything that leads to a person.
 
-    Phone numbers are found with libphonenumber's matcher, which knows the numbering plan of every country. Years, prices
-    and head counts that happen to be valid numbers stay.
+    Phone numbers are found with libphonenumber's matcher, which knows the numbering plan of every country. Years,
+    prices and head counts that happen to be valid numbers stay.
 
     Args:
         text: Any text, of any length: the time is linear in it.
-        region: ISO 3166-1 alpha-2 of the country whose national phone numbers to look for; None finds international ones.
+        region: ISO 3166-1 alpha-2 of the country whose national phone numbers to look for; None finds only "+" ones.
         accounts: User names known to belong to the text's author, masked wherever they stand as a word.
 
     Returns:
@@ -101,7 +104,7 @@ def mask(text: str, region: str | None = None, accounts: Iterable[str] = ()) -> 
 
 
 def looks_like_account(name: str) -> bool:
-    """Whether a cell of a user column is a name that no ordinary word can be: "ana_92", "Rosa Pérez", but not "Rosa"."""
+    """Whether a cell of a user column can be no ordinary word: "ana_92" and "Rosa Pérez" cannot, "Rosa" can."""
     return 4 <= len(name) <= 80 and bool(re.search(r"[\W\d_]", name)) and bool(re.search(r"[^\W\d_]", name))
 
 

@@ -55,7 +55,7 @@ class Project:
     @property
     def vector_cache(self) -> Path:
         """Where embeddings are kept, by content."""
-        return self.folder / ".cache" / "vectors"
+        return self.folder / "embeddings"
 
     def run_folder(self, run: str) -> Path:
         """Folder of a training run."""

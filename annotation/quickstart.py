@@ -14,7 +14,8 @@ from typing import Any
 
 from annotation import embedded
 from annotation.drafting.from_file import draft_from_file
-from annotation.errors import ProjectError, TrainError
+from annotation.drafting.report import draft_and_show, show_outlook
+from annotation.errors import ProjectError, SettingsError, TrainError
 from annotation.project import Project, init_project
 from annotation.prompts import add_prompts
 from annotation.screen import progress
@@ -54,6 +55,17 @@ class Summary:
     seconds: float
     facts: dict[str, Any]
 
+    def text(self) -> str:
+        """For a person."""
+        alpha = "not measurable" if self.alpha is None else f"{self.alpha:.2f}"
+        return (
+            f"Simulated annotators (no people) gave {self.judgements} judgements of {self.slates} slates from "
+            f"{self.prompts} prompts.\n"
+            f"Agreement (Krippendorff's alpha, ordinal): {alpha}. Preferences: {self.preferences}.\n"
+            f"The run is finished after {self.seconds:.0f} s: {self.run}\n"
+            f"Read {self.run / 'report.md'}; it was trained on simulated judgements and a tiny model made on the spot."
+        )
+
 
 def prepare(folder: Path, *, simulate: bool, country: str = "MX", port: int | None = None) -> Project:
     """Open the demo project, or make it: settings, bundled prompts, their answers."""
@@ -75,6 +87,25 @@ def prepare(folder: Path, *, simulate: bool, country: str = "MX", port: int | No
     for source in bundled():
         add_prompts(project, str(source))
     return project
+
+
+def take_bundled_answers(project: Project) -> None:
+    """Bring in the answers that were written for the demo."""
+    for source in bundled():
+        draft_from_file(project, source)
+
+
+def draft_or_take(project: Project) -> None:
+    """Answers for the demo's prompts: from Cohere where there is a key and a person agrees, else the bundled ones."""
+    if project.secret("CO_API_KEY") and sys.stdin.isatty() and not project.ledger.candidates():
+        import typer
+
+        show_outlook(project, None)
+        if typer.confirm("Draft with Cohere instead of taking the bundled answers?", default=False):
+            draft_and_show(project, None, ask_first=False)
+            return
+    if not project.ledger.candidates():
+        take_bundled_answers(project)
 
 
 def bundled() -> list[Path]:
@@ -174,8 +205,7 @@ def run_simulated(folder: Path, *, port: int | None = None, say: Callable[[str],
 
     began = time.monotonic()
     project = prepare(folder, simulate=True, port=port)
-    for source in bundled():
-        draft_from_file(project, source)
+    take_bundled_answers(project)
     board = open_board(project, simulate=True, say=say)
     try:
         simulate_people(project, board, say)
@@ -208,11 +238,16 @@ def run_simulated(folder: Path, *, port: int | None = None, say: Callable[[str],
     )
 
 
-def run_for_people(project: Project, *, say: Callable[[str], None]) -> None:
+def run_for_people(folder: Path, *, country: str, port: int | None = None, say: Callable[[str], None]) -> None:
     """Open the demo to people and sync until Ctrl-C; Argilla stops with it, and everything is kept."""
-    from sync.cycle import doorbell, sync_once, watch
+    from sync.cycle import listening, sync_once, watch
     from sync.report import show
 
+    country = country.upper()
+    if country not in COUNTRIES:
+        raise SettingsError(f"the demo has no prompts of {country}; choose one of {', '.join(COUNTRIES)}.")
+    project = prepare(folder, simulate=False, country=country, port=port)
+    draft_or_take(project)
     board = open_board(project, simulate=False, say=say)
     try:
         _print_logins(project, board.url)
@@ -226,7 +261,7 @@ def run_for_people(project: Project, *, say: Callable[[str], None]) -> None:
                 show(synced.report)
             first = False
 
-        with doorbell(board, str(project.folder)) as rung:
+        with listening(board, project) as rung:
             watch(once, rung, every_s=15)
     finally:
         embedded.stop(project.argilla_home)

@@ -64,7 +64,8 @@ class Row:
     """One row.
 
     Attributes:
-        place: Where a person finds it: line of a text file, row of a sheet, key of a JSON object, "train:12" of a dataset.
+        place: Where a person finds it: line of a text file, row of a sheet, key of a JSON object, "train:12" of a
+            dataset.
         values: Column to cell: text, number, bool, None, or what JSON and parquet nest.
     """
 
@@ -108,7 +109,7 @@ def read_table(source: str, *, limits: Limits | None = None, progress: Progress 
     suffix = _format(path)
     if suffix is None:
         raise SourceError(
-            f"{source} has a format that annot does not read; save it as one of {', '.join(FORMATS)} (text also as .gz)."
+            f"{source} has a format that annot does not read; save it as one of {', '.join(FORMATS)} (text also .gz)."
         )
     try:
         if path.stat().st_size == 0:
@@ -191,8 +192,8 @@ def _scan(file: IO[bytes], source: str, suffix: str, limits: Limits) -> tuple[st
         if suffix != ".json" and max(run + len(pieces[0]), max(map(len, pieces[1:]), default=0)) > limits.line:
             over = next(n for n, piece in enumerate(pieces) if len(piece) + (0 if n else run) > limits.line)
             raise SourceError(
-                f"{source}, line {line + over} is longer than {_size(limits.line)}; no prompt is: check that the file is "
-                "what you mean, and that its lines end."
+                f"{source}, line {line + over} is longer than {_size(limits.line)}, as no prompt is; check that this "
+                "is the file you mean, and that its lines end."
             )
         total += len(chunk)
         if total > limits.total:
@@ -238,8 +239,9 @@ def _wide_encoding(head: bytes) -> str | None:
 def _western_encoding(file: IO[bytes], source: str, line: int) -> tuple[str, tuple[str, ...]]:
     """Accept Windows-1252, what a Western European spreadsheet writes; refuse what only might be it.
 
-    A guess that is wrong would put wrong letters into every prompt, so two things must hold: the file is not mostly UTF-8
-    (then it is damaged), and nine of ten of its letters beyond ASCII are ones that Spanish, Portuguese or English use.
+    A guess that is wrong would put wrong letters into every prompt, so two things must hold: the file is not mostly
+    UTF-8 (then it is damaged), and nine of ten of its letters beyond ASCII are ones that Spanish, Portuguese or English
+    use.
     """
     file.seek(0)
     whole = other = expected = 0
@@ -250,13 +252,13 @@ def _western_encoding(file: IO[bytes], source: str, line: int) -> tuple[str, tup
         expected += sum(letter in WESTERN for letter in letters)
     if 4 * whole > other:
         raise SourceError(
-            f"{source}, line {line} is damaged: it is not UTF-8 although most of the file is; mend that line, or save the "
-            "file again as UTF-8."
+            f"{source}, line {line} is damaged: it is not UTF-8 although most of the file is; mend that line, or save "
+            "the file again as UTF-8."
         )
     if expected < 0.9 * other:
         raise SourceError(
-            f"{source}, line {line} is neither UTF-8 nor Windows-1252; open the file with the program that wrote it and "
-            'save it as UTF-8 (in a spreadsheet: "CSV UTF-8").'
+            f"{source}, line {line} is neither UTF-8 nor Windows-1252; open the file with the program that wrote it "
+            'and save it as UTF-8 (in a spreadsheet: "CSV UTF-8").'
         )
     notice = (
         f"{source} is not UTF-8 (line {line}); it was read as Windows-1252. If accents look wrong, save it as UTF-8."
@@ -295,14 +297,14 @@ def _read_delimited(
                 continue
             if any(cell.strip() for cell in record[len(header) :]) or len(record) < len(header):
                 raise SourceError(
-                    f"{source}, line {line} has {len(record)} cells where the header has {len(header)}; put cells that hold "
-                    f'"{delimiter}" or a line break in quotation marks, or save the file again from a spreadsheet.'
+                    f"{source}, line {line} has {len(record)} cells where the header has {len(header)}; put cells that "
+                    f'hold "{delimiter}" or a line break in quotation marks, or save the file again from a spreadsheet.'
                 )
             rows.append(Row(str(line), {name: cell for name, cell in zip(header, record, strict=False) if name}))
     except csv.Error as error:
         raise SourceError(
-            f"{source}, line {before + skipped + 1} opens a quotation mark that is not closed as it should be ({error}); "
-            "double the quotation marks inside a cell, or save the file again from a spreadsheet."
+            f"{source}, line {before + skipped + 1} opens a quotation mark that is not closed as it should be "
+            f"({error}); double the quotation marks inside a cell, or save the file again from a spreadsheet."
         ) from None
     return tuple(name for name in header if name), tuple(rows)
 
@@ -336,7 +338,7 @@ def _read_json(text: IO[str], source: str) -> tuple[tuple[str, ...], tuple[Row, 
     content = text.read()
     lines = content.split("\n", 2)
     if len(lines) > 1 and lines[1].lstrip().startswith("{") and lines[0].rstrip().endswith("}"):
-        return _read_json_lines(content.splitlines(), source)  # JSON lines under the name of JSON.
+        return _read_json_lines(content.split("\n"), source)  # JSON lines under the name of JSON.
     document = _parse(content, source)
     if isinstance(document, dict):
         under = next((key for key in ROWS_UNDER if isinstance(document.get(key), list)), None)
@@ -349,7 +351,8 @@ def _read_json(text: IO[str], source: str) -> tuple[tuple[str, ...], tuple[Row, 
         items = document.items()
     else:
         raise SourceError(
-            f'{source} holds no rows that annot knows; write a list of objects, an object of objects, or {{"data": [...]}}.'
+            f"{source} holds no rows that annot knows; write a list of objects, an object of objects, or "
+            '{"data": [...]}.'
         )
     rows = [_json_row(str(key), value, f"{source}, item {key}") for key, value in items]
     return _union(rows), tuple(rows)
@@ -360,8 +363,8 @@ def _parse(text: str, source: str, line: int | None = None) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise SourceError(
-            f"{source}, line {line or error.lineno}, column {error.colno} is no valid JSON ({error.msg}); mend that place, or "
-            "export the file again."
+            f"{source}, line {line or error.lineno}, column {error.colno} is no valid JSON ({error.msg}); mend that "
+            "place, or export the file again."
         ) from None
     except (RecursionError, ValueError) as error:
         place = source if line is None else f"{source}, line {line}"
@@ -386,7 +389,6 @@ def _union(rows: Iterable[Row]) -> tuple[str, ...]:
 def _read_xlsx(path: Path, source: str, limits: Limits, progress: Progress) -> Table:
     import warnings
     import zipfile
-    from xml.etree.ElementTree import ParseError
 
     import openpyxl
     from openpyxl.utils.exceptions import InvalidFileException
@@ -419,11 +421,13 @@ def _read_xlsx(path: Path, source: str, limits: Limits, progress: Progress) -> T
         KeyError,
         ValueError,
         TypeError,
-        ParseError,
+        IndexError,
+        SyntaxError,  # Both XML parsers of openpyxl raise a kind of it.
         InvalidFileException,
     ) as error:
         raise SourceError(
-            f"{source} is cut off or no .xlsx file ({str(error)[:80]}); copy it again, or open and save it in a spreadsheet."
+            f"{source} is cut off or no .xlsx file ({str(error)[:80]}); copy it again, or open and save it in a "
+            "spreadsheet."
         ) from error
 
 
@@ -497,7 +501,7 @@ def _read_parquet(path: Path, source: str, limits: Limits) -> Table:
         if isinstance(error, PermissionError):
             raise
         raise SourceError(
-            f"{source} is cut off, damaged or no parquet file ({str(error).splitlines()[0][:80]}); copy or download it again."
+            f"{source} is cut off, damaged or no parquet file ({str(error)[:80]}); copy or download it again."
         ) from error
     return Table(path.name, tuple(columns), rows)
 
@@ -545,7 +549,8 @@ def read_dataset(name: str, *, limits: Limits | None = None, progress: Progress 
     import pyarrow as pa
     from huggingface_hub.errors import HfHubHTTPError
 
-    transport = HfHubHTTPError.__bases__[0]  # HTTPError of the client in use, whose name changes between versions.
+    # HTTPError of the client in use, whose package changes between versions.
+    transport: type[BaseException] = HfHubHTTPError.__bases__[0]
     repository, _, configuration = name.partition(":")
     talkative = [logging.getLogger(library) for library in ("huggingface_hub", "datasets")]
     levels = [logger.level for logger in talkative]
@@ -559,12 +564,12 @@ def read_dataset(name: str, *, limits: Limits | None = None, progress: Progress 
         reason = " ".join(str(error).split())[:200]
         if isinstance(error, (ConnectionError, transport)):
             raise SourceError(
-                f"{name} is no file here, and the Hub cannot be reached ({reason}); check the name and your connection, or "
-                "download the dataset and name its file."
+                f"{name} is no file here, and the Hub cannot be reached ({reason}); check the name and your "
+                "connection, or download the dataset and name its file."
             ) from error
         raise SourceError(
-            f"The dataset {name} cannot be loaded ({reason}); check its name (owner/name:configuration), or set HF_TOKEN if it "
-            "is private."
+            f"The dataset {name} cannot be loaded ({reason}); check its name (owner/name:configuration), or set "
+            "HF_TOKEN if it is private."
         ) from error
     finally:
         for logger, level in zip(talkative, levels, strict=True):

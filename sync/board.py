@@ -202,8 +202,8 @@ def connect(project: Project) -> ArgillaBoard:
     from annotation.embedded import owner, state
 
     found = state(project.argilla_home)
-    if found is None:
-        raise BoardError("The embedded Argilla is not running; start it with `annot up`.")
+    if not found.running:
+        raise BoardError(found.detail)
     return ArgillaBoard(found.url, owner(project.argilla_home).api_key, server=EMBEDDED)
 
 
@@ -229,7 +229,7 @@ class ArgillaBoard:
                 base_url=f"{self.url}/api/v1",
                 headers={"X-Argilla-Api-Key": key},
                 timeout=httpx.Timeout(TIMEOUT_S, connect=10.0),
-                transport=httpx.HTTPTransport(retries=3),
+                transport=httpx.HTTPTransport(retries=1),
             )
         role = self._get("/me", "to know who is there")["role"]
         if role != "owner":
@@ -310,14 +310,16 @@ class ArgillaBoard:
     def add_dataset(self, name: str, workspace_id: str, form: Form) -> Dataset:
         """See Board."""
         import argilla as rg
+        from argilla._exceptions import ArgillaError
 
         asked = f'the new dataset "{name}"'
         try:
             with self._answers(asked):
                 client = rg.Argilla(api_url=self.url, api_key=self._key, timeout=int(TIMEOUT_S))
-                workspace = client.workspaces(id=workspace_id)
-                made = rg.Dataset(name, workspace, _settings(form, client), client).create()
-        except rg.ArgillaError as error:
+                with contextlib.closing(client.http_client):
+                    workspace = client.workspaces(id=workspace_id)
+                    made = rg.Dataset(name, workspace, _settings(form, client), client).create()
+        except ArgillaError as error:
             # The SDK wraps what went wrong while the form was made, and takes the dataset away again.
             cause = error.__cause__ or error
             raise BoardError(f"Argilla at {self.url} refused {asked}: {_first_line(str(cause))}.") from error
@@ -563,7 +565,7 @@ def _settings(form: Form, client: Any) -> Any:
             for p in form.metadata
         ],
         vectors=[
-            rg.VectorField(name=v.name, title=v.title, dimensions=v.dimensions, client=client)
+            rg.VectorField(name=v.name, title=v.title, dimensions=v.dimensions, _client=client)
             for v in (form.vector,)
             if v is not None
         ],

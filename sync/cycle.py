@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
+from urllib.parse import urlsplit
 
+from annotation.errors import BoardError
 from annotation.project import Project
 from annotation.screen import Progress, silent
 from sync.board import Board
@@ -53,21 +55,11 @@ LARGEST_CALL = 1 << 20
 """Bytes of a webhook's body that are read; Argilla's are a few thousand."""
 
 
-class Bell(Protocol):
-    """What of Argilla the doorbell needs."""
-
-    def add_webhook(self, url: str, events: tuple[str, ...], description: str) -> tuple[str, str]:
-        """Ask to be called; returns the webhook's id and its signing secret."""
-
-    def remove_webhooks(self, description: str) -> None:
-        """Forget every webhook of this description."""
-
-
 EVENTS = ("response.created", "response.updated", "response.deleted")
 
 
 @contextmanager
-def doorbell(board: Bell, name: str) -> Iterator[threading.Event]:
+def doorbell(board: Board, name: str) -> Iterator[threading.Event]:
     """An event that is set whenever Argilla reports a response.
 
     A call is a hint and carries nothing that is believed: its signature is checked, its body is not read
@@ -120,18 +112,39 @@ def doorbell(board: Bell, name: str) -> Iterator[threading.Event]:
             server.server_close()
 
 
+@contextmanager
+def listening(board: Board, project: Project) -> Iterator[threading.Event]:
+    """A doorbell where Argilla runs on this machine and allows one; elsewhere an event that nobody sets.
+
+    A server on another machine cannot call this one: it is polled, which is enough.
+    """
+    if urlsplit(board.url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        yield threading.Event()
+        return
+    with ExitStack() as stack:
+        try:
+            rung = stack.enter_context(doorbell(board, str(project.folder)))
+        except BoardError as error:
+            print(f"annot: no webhook, so this only polls: {error}", file=sys.stderr)
+            rung = threading.Event()
+        yield rung
+
+
 def watch(once: Callable[[], None], rung: threading.Event, *, every_s: float, rest_s: float = 1.0) -> None:
     """Call `once` for ever: at once when rung, and every `every_s` seconds without being rung.
 
     Args:
-        once: One sync. Its errors end the watch.
+        once: One sync. While Argilla is away (BoardError) the watch says so and goes on; other errors end it.
         rung: Set by the doorbell; cleared before each call, so that a ring during a call is not lost.
         every_s: The longest pause, in seconds.
         rest_s: The shortest pause: a burst of rings is one call.
     """
     while True:
         rung.clear()
-        once()
+        try:
+            once()
+        except BoardError as error:
+            print(f"annot: {error} Trying again in {every_s:.0f} s.", file=sys.stderr)
         if not rung.wait(every_s):
             continue
         threading.Event().wait(rest_s)

@@ -15,7 +15,6 @@ from typing import Any
 from annotation.config import Settings
 from annotation.errors import BoardError
 from annotation.ledger import Ledger
-from annotation.project import Project
 from annotation.screen import Progress, silent
 from annotation.tasks import ranking
 from annotation.tasks.form import Form
@@ -152,21 +151,10 @@ def push(
     return Pushed(dict(sent), standing, later, tuple(dropped), tuple(notes))
 
 
-def prompt_vectors(project: Project, progress: Progress = silent) -> dict[str, list[float]]:
-    """Slate id -> embedding of its prompt, for "find similar"; from the cache where `annot select` was there first.
-
-    Raises:
-        EncoderError: The encoder cannot be loaded.
-    """
-    from annotation.embedding import embed, open_encoder
-
-    prompts = {prompt.id: prompt.text for prompt in project.ledger.prompts()}
-    slates = project.ledger.slates()
-    if not slates:
-        return {}
-    encoder = open_encoder(project.settings.select.encoder, project.folder)
-    found = embed([prompts[slate.prompt_id] for slate in slates], encoder, project.vector_cache, progress)
-    return {slate.id: vector.tolist() for slate, vector in zip(slates, found, strict=True)}
+def count_dropped(dropped: Iterable[Dropped]) -> list[tuple[str, str, int]]:
+    """Rows of (reason, because of what, how many), most first."""
+    counts = Counter((d.reason, d.because_of) for d in dropped)
+    return [(reason, cause, count) for (reason, cause), count in counts.most_common()]
 
 
 def team_language(people: Iterable[Person]) -> str:

@@ -6,9 +6,7 @@ because Argilla deletes a person's answers with the person.
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import re
 import secrets
 import unicodedata
@@ -20,6 +18,7 @@ from annotation.codes import country_code, language_code
 from annotation.errors import BoardError, SourceError
 from annotation.ledger import Ledger
 from annotation.project import Project
+from annotation.reading import read_table
 from annotation.screen import Progress, silent
 from annotation.types import Person
 from sync.board import Account, Board
@@ -76,7 +75,7 @@ def read_roster(path: Path, *, languages: Sequence[str] = ()) -> list[Person]:
     """Read who is on the team; every row is checked before anything is done.
 
     Args:
-        path: CSV with commas, semicolons or tabs. Columns: username, country, and optionally name, role
+        path: CSV or another table that annot reads. Columns: username, country, and optionally name, role
             ("annotator" or "admin"), languages (several: "es; pt"). Spanish and Portuguese names of columns and
             roles are understood.
         languages: Of people whose row names none.
@@ -84,11 +83,10 @@ def read_roster(path: Path, *, languages: Sequence[str] = ()) -> list[Person]:
     Raises:
         SourceError: The file cannot be read, or a row says something impossible; it names the row and the remedy.
     """
-    rows = _rows(path)
     people: dict[str, Person] = {}
-    seen_at: dict[str, int] = {}
-    for line, row in rows:
-        place = f"{path.name}, line {line}"
+    seen_at: dict[str, str] = {}
+    for line, row in _rows(path):
+        place = f"{path.name}, {line}"
         person = _person(row, place, languages)
         key = person.username.casefold()
         if key in seen_at:
@@ -257,44 +255,27 @@ def _safe(address: str) -> str:
     return near if USERNAME.fullmatch(near) else "ana"
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Line number and cells of every row that is not empty, under the names of COLUMNS."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}); check the path.") from None
-    if b"\0" in raw:
-        raise SourceError(f"{path} is no CSV file; save the roster as CSV (UTF-8) in your spreadsheet program.")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = _windows_text(raw, path)
-    header = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count))
-    try:
-        names = [_column(cell) for cell in next(reader, [])]
-        for needed in ("username", "country"):
-            if names.count(needed) != 1:
-                raise SourceError(
-                    f'{path} needs one column "{needed}", and has {names.count(needed)}; its first line names the '
-                    "columns: username,name,role,country,languages."
-                )
-        rows = []
-        for cells in reader:
-            row = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if name}
-            if any(row.values()):
-                rows.append((reader.line_num, row))
-    except csv.Error as error:
-        raise SourceError(f"{path}, line {reader.line_num}: no valid CSV ({error}); mend that line.") from None
-    return rows
+def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """Place and cells of every row, under the names of COLUMNS."""
+    if not path.is_file():
+        raise SourceError(f"There is no file {path}; check the path of the roster.")
+    table = read_table(str(path))
+    names = {column: _column(column) for column in table.columns}
+    for needed in COLUMNS:
+        found = [column for column, name in names.items() if name == needed]
+        if len(found) > 1 or (not found and needed in ("username", "country")):
+            raise SourceError(
+                f'{path} needs one column "{needed}" and has {len(found)}; its first line names the columns: '
+                "username,name,role,country,languages."
+            )
+    return [
+        (row.place, {name: _cell(row.values.get(column)) for column, name in names.items() if name})
+        for row in table.rows
+    ]
 
 
-def _windows_text(raw: bytes, path: Path) -> str:
-    """Text as spreadsheets on Windows write it."""
-    try:
-        return raw.decode("cp1252")
-    except UnicodeDecodeError:
-        raise SourceError(f"{path} is neither UTF-8 nor Windows text; save the roster again as CSV (UTF-8).") from None
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).strip()
 
 
 def _column(cell: str) -> str:

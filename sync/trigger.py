@@ -232,6 +232,6 @@ def _is_alive(detail: str) -> bool:
     pid, created = detail.split()
     try:
         process = psutil.Process(int(pid))
-        return abs(process.create_time() - float(created)) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        return bool(abs(process.create_time() - float(created)) < 1 and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

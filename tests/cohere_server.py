@@ -168,6 +168,12 @@ class CohereStandIn:
         """Requests that got an answer that is paid for."""
         return [request for request in self.requests if request.status == 200]
 
+    def forget(self) -> None:
+        """Start anew: nothing was asked, nothing was billed."""
+        with self._lock:
+            self.requests.clear()
+            self._seen.clear()
+
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
         body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
         key = handler.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from uuid import uuid4
+
+import httpx
 
 from annotation.errors import BoardError
 from annotation.project import Project, init_project
 from annotation.tasks.form import Form, Shape, Vector
 from annotation.types import SEATS, Candidate, Person, Prompt, Slate
-from sync.board import Account, Board, Dataset, Page
+from sync.board import Account, ArgillaBoard, Board, Dataset, Desk, Page
 
 
 class Annotator(Protocol):
@@ -138,7 +141,6 @@ class FakeBoard:
             raise BoardError(f"refused: records with same external ids: {again}")
         form = self.forms[dataset_id]
         names = {field.name: field.required for field in form.fields}
-        added = {}
         for record in records:
             missing = [name for name, required in names.items() if required and record["fields"].get(name) is None]
             if missing or set(record["fields"]) - set(names):
@@ -146,6 +148,8 @@ class FakeBoard:
             for name, vector in record.get("vectors", {}).items():
                 if self.extra_vectors[dataset_id].get(name) != len(vector):
                     raise BoardError("refused: no such vector")
+        added = {}
+        for record in records:
             row = {"id": str(uuid4()), "inserted_at": self.now(), "responses": [], **record}
             self.rows[dataset_id].append(row)
             added[row["external_id"]] = row["id"]
@@ -154,7 +158,7 @@ class FakeBoard:
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         rows = self.rows[dataset_id]
         kept = [k if responses else {n: v for n, v in k.items() if n != "responses"} for k in rows[offset:][:limit]]
-        page = Page(tuple({**row, "responses": list(row.get("responses", ()))} for row in kept), len(rows))
+        page = Page(tuple(deepcopy(kept)), len(rows))
         self.between_pages()
         return page
 
@@ -197,7 +201,7 @@ class FakeDesk:
             response = {"id": str(uuid4()), "record_id": record_id, "user_id": self.account.id, "inserted_at": moment}
             row["responses"].append(response)
         response |= {"values": dict(values) or None, "status": status, "updated_at": moment}
-        return response
+        return dict(response)
 
     def withdraw(self, response_id: str) -> None:
         for rows in self.board.rows.values():
@@ -226,6 +230,34 @@ class FakeWorld:
     def delete_record(self, record_id: str) -> None:
         for rows in self.board.rows.values():
             rows[:] = [row for row in rows if row["id"] != record_id]
+
+
+class RealWorld:
+    """A running Argilla and what happens at it."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.board = ArgillaBoard(url, key, server="embedded")
+        self._rest = httpx.Client(base_url=f"{url}/api/v1", headers={"X-Argilla-Api-Key": key}, timeout=60)
+        self._desks: list[Desk] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.board.close()
+        self._rest.close()
+        for desk in self._desks:
+            desk.close()
+
+    def desk(self, username: str, password: str) -> Desk:
+        self._desks.append(Desk(self.board.url, username, password))
+        return self._desks[-1]
+
+    def delete_account(self, account_id: str) -> None:
+        self._rest.delete(f"/users/{account_id}").raise_for_status()
+
+    def delete_record(self, record_id: str) -> None:
+        self._rest.delete(f"/records/{record_id}").raise_for_status()
 
 
 def some_project(folder: Path, *, slates: int = 6, seats: int = 4, name: str = "cultural fit") -> Project:
@@ -264,6 +296,6 @@ def person(username: str, country: str = "MX", **changes: Any) -> Person:
 
 
 def ranking_of(ranks: str, **more: Any) -> dict[str, Any]:
-    """Values of a response: ranking_of("1123") ties A and B in the first place."""
+    """Values of a response: "1123" ties A and B in the first place."""
     given = [{"value": seat, "rank": int(rank)} for seat, rank in zip(SEATS, ranks, strict=False)]
     return {"ranking": {"value": given}, **{name: {"value": value} for name, value in more.items()}}

@@ -192,6 +192,11 @@ def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) 
     except (OSError, ValueError) as error:
         raise TrainError(f"{base.name}: the model cannot be loaded ({_first_line(error)}).") from None
     model.config.use_cache = False
+    for module in model.modules():
+        # On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights at the first forward pass in evaluation mode, and
+        # its kernel for the packed form has no gradient: every later training step would silently learn less.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
     return model
 
 

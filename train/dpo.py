@@ -15,7 +15,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def train(
     preset: str = "cpu-smoke",
     base: str = "",
     overrides: Sequence[str] = (),
-    say: Callable[[str], None] = print,
+    quiet: bool = False,
     progress: Progress = silent,
 ) -> Run:
     """Train an adapter on preferences, measure it, and leave a run folder that explains itself.
@@ -102,7 +103,7 @@ def train(
         preset: Name of a preset.
         base: A model folder or Hub id in place of the preset's; empty keeps it.
         overrides: "section.key=value" on top of the preset.
-        say: Shows a line to a person.
+        quiet: Keep log.txt and print nothing.
         progress: Told the steps done.
 
     Raises:
@@ -121,11 +122,11 @@ def train(
             "recipe": recipe.model_dump(mode="json"),
         }
         with claimed(folder):
-            log = RunLog(folder, say)
+            log = RunLog(folder, quiet=quiet)
             check_same(folder, asked)
             if (folder / "DONE").exists():
                 done = json.loads((folder / "DONE").read_text(encoding="utf-8"))
-                log.say(f"{folder.name} is finished ({done['finished_at'][:19]} UTC): {done['summary']}.")
+                log.show(f"{folder.name} is finished ({done['finished_at'][:19]} UTC): {done['summary']}.")
                 return Run(folder, True, done)
             (folder / "FAILED").unlink(missing_ok=True)
             began = time.monotonic()
@@ -224,8 +225,9 @@ def begin(folder: Path, asked: Mapping[str, Any], plan: Plan, device: str, log: 
     write_rows(folder / "train.jsonl", [pair.row() for pair in plan.train])
     write_rows(folder / "held_out.jsonl", [pair.row() for pair in plan.held_out])
     write_rows(folder / "dropped.jsonl", dropped_rows(plan.flight.dropped))
-    told = {**asdict(plan.flight), "dropped": len(plan.flight.dropped)}
-    write_if_new(folder / "preflight.json", json.dumps(told, ensure_ascii=False, indent=2).encode())
+    write_if_new(
+        folder / "preflight.json", json.dumps(flight_facts(plan.flight), ensure_ascii=False, indent=2).encode()
+    )
     if again:
         log(f"{folder.name} was cut off; going on.")
         return
@@ -246,6 +248,25 @@ def plan_lines(plan: Plan, device: str) -> list[str]:
         f"{len(plan.held_out)} pairs held out",
         f"{'plan':<22}{plan.steps} steps of {optimiser.batch * optimiser.accumulate} pairs",
     ]
+
+
+def plan_facts(plan: Plan, device: str) -> dict[str, Any]:
+    """The same for a script."""
+    return {
+        "preflight": flight_facts(plan.flight),
+        "base": plan.base.shown,
+        "base_is_tiny_and_random": plan.base.tiny,
+        "device": device,
+        "train_rows": len(plan.train),
+        "held_out_pairs": len(plan.held_out),
+        "steps": plan.steps,
+        "recipe": plan.recipe.model_dump(mode="json"),
+    }
+
+
+def flight_facts(flight: Preflight) -> dict[str, Any]:
+    """What was counted, with the dropped rows as counts per reason."""
+    return {**asdict(flight), "dropped": dict(Counter(dropped.reason for dropped in flight.dropped))}
 
 
 def train_adapter(folder: Path, plan: Plan, adapter: Path, log: RunLog, progress: Progress) -> int:
@@ -405,7 +426,7 @@ def run_callback(folder: Path, steps: int, log: RunLog, progress: Progress) -> A
             check_float32(model)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            progress(state.global_step, steps)
+            progress(state.global_step, steps, "steps")
 
         def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
             line = kept_metrics(state.log_history[-1])
@@ -517,7 +538,7 @@ def quiet_libraries(log: Path | None) -> Iterator[None]:
         ("BITSANDBYTES_NOWELCOME", "1"),
     ):
         os.environ[name] = value
-    handler: logging.Handler = logging.FileHandler(log, encoding="utf-8") if log else logging.NullHandler()
+    handler: logging.Handler = logging.FileHandler(log, encoding="utf-8", delay=True) if log else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
     root = logging.getLogger()
     level = root.level

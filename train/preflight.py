@@ -159,7 +159,7 @@ def preflight(
     rows: list[Encoded] = []
     truncated = longest = 0
     for done, pair in enumerate(whole):
-        progress(done, len(whole))
+        progress(done, len(whole), "rows looked at")
         row = encode(pair, tokenizer)
         longest = max(longest, row.length)
         if row.length > settings.max_length:

@@ -176,6 +176,7 @@ PLOTS: Mapping[str, tuple[str, str, Sequence[tuple[str, str]]]] = {
 def draw_plots(folder: Path) -> tuple[Path, ...]:
     """Draw metrics.jsonl as one PNG per plot; a plot without any point is left out."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     with (folder / "metrics.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
@@ -189,7 +190,8 @@ def draw_plots(folder: Path) -> tuple[Path, ...]:
                 axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
         if not axes.lines:
             continue
-        axes.set(title=title, xlabel="step", ylabel=unit)
+        axes.set(title=title, xlabel="step", ylabel=unit, xlim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
         write_whole(folder / f"{name}.png", _painter(figure))

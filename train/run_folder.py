@@ -16,14 +16,15 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from annotation.errors import TrainError, TrainLater
+from annotation.errors import AnnotError, SettingsError, TrainError, TrainLater
 from annotation.ledger import now
 from annotation.project import write_whole
 
@@ -32,6 +33,18 @@ LOCK_WAIT_S = 3.0
 
 SEAL = "sealed.json"
 """Written into a checkpoint after everything else: size and SHA-256 of each file."""
+
+
+def name_run(run: str, preset: str, source: Path) -> str:
+    """The name of a run: as asked, or from preset and source, so that the same command means the same run.
+
+    Raises:
+        SettingsError: It would be no folder of its own.
+    """
+    name = run or f"{preset}-{source.stem}"
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise SettingsError(f'--run "{name}" is no name for a folder; use letters, digits, dots, dashes and _.')
+    return name
 
 
 @contextlib.contextmanager
@@ -82,7 +95,7 @@ class Failure:
             return
         if not self.folder.exists() or (self.folder / "DONE").exists():
             return
-        sentence = str(error) if isinstance(error, TrainError) else f"{type(error).__name__}: {error}"
+        sentence = str(error) if isinstance(error, AnnotError) else f"{type(error).__name__}: {error}"
         with contextlib.suppress(TrainLater), claimed(self.folder):
             write_whole(self.folder / "FAILED", (" ".join(sentence.split()) + "\n").encode())
 
@@ -90,28 +103,32 @@ class Failure:
 class RunLog:
     """Tells a person what happens, and keeps it in log.txt."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        """Append to the folder's log.txt; `say` shows a line at once."""
-        self.path, self.say = folder / "log.txt", say
+    def __init__(self, folder: Path, *, quiet: bool = False) -> None:
+        """Append to the folder's log.txt; a quiet one shows nothing."""
+        self.path, self.quiet = folder / "log.txt", quiet
 
     def __call__(self, line: str) -> None:
-        """Say a line and keep it. Where stdout already goes to log.txt, it is written once."""
-        self.say(line)
+        """Show a line at once and keep it. Where stdout already goes to log.txt, it is written once."""
+        self.show(line)
         self.keep(line)
 
+    def show(self, line: str) -> None:
+        """Show a line without keeping it."""
+        if not self.quiet:
+            print(line, flush=True)
+
     def keep(self, line: str) -> None:
-        """Keep a line without saying it."""
-        if not (self.say is print and _same_file(self.path)):
+        """Keep a line without showing it."""
+        if self.quiet or not _is_stdout(self.path):
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
 
     def step(self, line: str) -> None:
-        """Keep a line; say it only where no progress bar says the same."""
+        """Keep a line; show it only where no progress bar says the same."""
         (self.keep if sys.stderr.isatty() else self)(line)
 
 
-def _same_file(path: Path) -> bool:
-    sys.stdout.flush()
+def _is_stdout(path: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
         return path.exists() and os.path.samestat(os.fstat(sys.stdout.fileno()), path.stat())
     return False

@@ -96,7 +96,7 @@ def log_probs(
     device = next(model.parameters()).device
     with torch.inference_mode():
         for first in range(0, len(order), 2 * batch):
-            progress(first // 2, len(rows))
+            progress(first // 2, len(rows), "pairs measured")
             chosen = order[first : first + 2 * batch]
             width = max(len(sequences[i]) for i in chosen)
             ids = torch.full((len(chosen), width), pad, dtype=torch.long)

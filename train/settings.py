@@ -126,6 +126,11 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in PRESETS.glob("*.toml")))
 
 
+def describe_preset(preset: str) -> str:
+    """The first line of a preset's file, which is a comment that says what it is for."""
+    return (PRESETS / f"{preset}.toml").read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
+
+
 def load_recipe(preset: str, overrides: Sequence[str] = (), *, base: str = "") -> Recipe:
     """Read a preset and put overrides on top.
 

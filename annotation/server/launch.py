@@ -36,9 +36,9 @@ def main(arguments: list[str]) -> int:
     """Run one role until it is told to stop."""
     role, home = arguments[0], Path(arguments[1])
     # Before argilla_server, which else sets up handlers of its own that fold lines at 80 columns.
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("httpx", "rq", "alembic", "rq.worker"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("annot", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.INFO)
     if role == "serve":
         return serve(home, int(os.environ["ANNOT_PORT"]))
     if role == "work":

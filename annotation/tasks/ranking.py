@@ -14,7 +14,7 @@ from annotation.types import PROBLEMS, SEATS, Judgement, Prompt, Slate
 LANGUAGES = ("es", "pt", "en")
 """Languages that guidelines and titles are written in; the last is for teams that speak none of the others."""
 
-VECTOR = "prompt"
+VECTOR = "embedding"
 """Name of the vector that "find similar" uses: the embedding of the prompt."""
 
 TEXTS: Mapping[str, Mapping[str, str]] = {
@@ -114,7 +114,7 @@ def screen_language(language: str) -> str:
 
 def guidelines(language: str) -> str:
     """The guidelines in one of LANGUAGES, Markdown."""
-    return files(__package__).joinpath("guidelines", f"{language}.md").read_text(encoding="utf-8")
+    return files(__package__).joinpath("guidelines", f"{language}.md").read_text(encoding="utf-8").strip()
 
 
 def form(language: str, seats: int, overlap: int, dimensions: int | None = None) -> Form:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -66,6 +67,71 @@ def init(
 
 
 # -- prompts ------------------------------------------------------------------------------------------------
+
+
+@prompts_app.command("add", epilog="Example: annot prompts add questions.csv --column prompt=Question --country MX")
+def prompts_add(
+    source: Annotated[
+        str,
+        typer.Argument(help="A csv, tsv, json, jsonl, parquet or xlsx file, or owner/name of a dataset on the Hub."),
+    ],
+    folder: Folder = Path(),
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=COLUMN", help="Say what a column means, for example prompt=Question; repeatable."),
+    ] = None,
+    country: Annotated[str, typer.Option(help="Of rows that name none.", show_default="the project's first")] = "",
+    language: Annotated[str, typer.Option(help="Of rows that name none.", show_default="detected")] = "",
+    topic: Annotated[str, typer.Option(help="Of rows that name none.", show_default="general")] = "",
+    licence: Annotated[str, typer.Option(help="Of rows that name none.", show_default="not stated")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would come, and write nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Read prompts into the project: cleaned, masked, without duplicates."""
+    from annotation.prompts import add_prompts
+    from annotation.screen import print_json, progress, table
+
+    columns = {}
+    for pair in column or ():
+        wanted, sign, name = pair.partition("=")
+        if not (sign and wanted.strip() and name.strip()):
+            raise SettingsError(f'--column "{pair}" says too little; write FIELD=COLUMN, for example prompt=Question.')
+        columns[wanted.strip()] = name.strip()
+    said = {"country": country, "language": language, "topic": topic, "licence": licence}
+    defaults = {name: value for name, value in said.items() if value}
+    with progress("prompts") as report:
+        added = add_prompts(
+            open_project(folder), source, columns=columns, defaults=defaults, dry_run=dry_run, progress=report
+        )
+    if json:
+        print_json(added.as_json())
+        return
+    print(added.sentence())
+    if not added.changed:
+        return
+    if dry_run:
+        table("", ("country", "language", "topic", "prompts"), added.groups())
+        table("", ("the first of them",), ((prompt.text[:100],) for prompt in added.kept[:5]))
+    table("Left out", ("reason", "rows", "for example"), added.reasons())
+    for notice in added.notices:
+        print(f"Note: {notice}")
+
+
+@prompts_app.command("list", epilog="Example: annot prompts list --json")
+def prompts_list(folder: Folder = Path(), json: Json = False) -> None:
+    """Count the project's prompts by country, language and topic."""
+    from annotation.prompts import count_prompts
+    from annotation.screen import print_json, table
+
+    groups = count_prompts(open_project(folder))
+    if json:
+        total = sum(group.prompts for group in groups)
+        print_json({"prompts": total, "groups": [asdict(group) for group in groups]})
+    elif groups:
+        table("", ("country", "language", "topic", "prompts", "answers"), (tuple(asdict(g).values()) for g in groups))
+    else:
+        print("There are no prompts yet. Next: annot prompts add FILE")
+
 
 # -- draft --------------------------------------------------------------------------------------------------
 
@@ -408,6 +474,8 @@ def main() -> None:
     # Libraries that call home at import are told not to, before any of them is imported.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Being told to end is like Ctrl-C: what was started is stopped, and nothing is half written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except AnnotError as error:

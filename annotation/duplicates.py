@@ -1,7 +1,7 @@
 """Exact and near duplicates among prompts.
 
 Near duplicates are found exactly, without hashing: a set-similarity join with prefix filtering (Chaudhuri, Ganti and
-Kaushik 2006; Bayardo, Ma and Srikant 2007) and prefixes extended by EXTRA tokens (Wang, Li and Feng 2012, "Can we beat
+Kaushik 2006; Bayardo, Ma and Srikant 2007) and longer prefixes that must share more (Wang, Li and Feng 2012, "Can we beat
 the prefix filtering?"). Tokens are ordered by rarity; two sets whose Jaccard similarity is at least t must share tokens
 in short prefixes of that order, so that few pairs are ever compared. On 100,000 templated questions it took half the
 time and a twelfth of the memory of MinHash with LSH (datasketch), and it misses nothing.
@@ -21,8 +21,6 @@ from annotation.screen import Progress, silent
 from annotation.types import Dropped, Prompt
 
 SHINGLE = 5
-EXTRA = 5
-"""Tokens by which prefixes are longer than need be; a pair is compared when it shares more than this many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +138,11 @@ def near_duplicates(
     for index, tokens in enumerate(sets):
         ordered = array("i", sorted(rarity[token] for token in tokens))
         size = len(ordered)
-        need = math.ceil(threshold * size - 1e-9)  # The least overlap with a twin of any size.
-        shared = min(EXTRA + 1, need)
-        prefix = ordered[: size - need + shared]
+        prefix = ordered[: _prefix(size, threshold)[0]]
         twin, similarity = None, 0.0
         if index >= settled:
             seen = Counter(chain.from_iterable(holders.get(token, ()) for token in prefix))
+            shared = _prefix(math.ceil(threshold * size - 1e-9), threshold)[1]  # Of the smallest twin there can be.
             mine = set(ordered)
             for other in sorted(number for number, times in seen.items() if times >= shared):
                 theirs = kept[other]
@@ -161,3 +158,14 @@ def near_duplicates(
             kept[index] = ordered
             for token in prefix:
                 holders[token].append(index)
+
+
+def _prefix(size: int, threshold: float) -> tuple[int, int]:
+    """How many of its rarest tokens a set is found by, and how many of them it shares with any larger twin.
+
+    A twin shares at least `need` tokens. All but need - shared of the rarest must therefore hold `shared` of these. More of
+    them make longer lists to go through and fewer pairs to compare; the best number grows with the set.
+    """
+    need = math.ceil(threshold * size - 1e-9)
+    shared = min(need, 2 + size // 14)
+    return size - need + shared, shared

@@ -139,6 +139,9 @@ def _read_cache(folder: Path) -> tuple[dict[bytes, int], Vectors]:
     parts: list[Vectors] = []
     held = 0
     for path in sorted(folder.glob("*.npz")):
+        if path.name.startswith("."):  # A run was killed while it wrote this one.
+            path.unlink()
+            continue
         try:
             with np.load(path, allow_pickle=False) as part:
                 keys, vectors = part["keys"], part["vectors"]
@@ -272,7 +275,7 @@ def _load(name: str, place: str, *, local_files_only: bool) -> SentenceModel:
 @contextlib.contextmanager
 def _quiet(*, bars: bool) -> Iterator[None]:
     """Loading a model makes libraries chat about files and backends; a person waits for an answer, or a download."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     before, shown = logging.root.manager.disable, not are_progress_bars_disabled()
     logging.disable(logging.WARNING)

@@ -11,8 +11,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from annotation.codes import country_code, fold, language_code, locale_country
@@ -108,6 +108,8 @@ CLEARLY = 1.5
 """How many times likelier the best of the project's languages must be than the second; else it is the first named."""
 SURE_LETTERS = 12
 """A text with fewer letters is never dropped for its language."""
+SURE_CHARS = 400
+"""So much of a text tells its language."""
 BATCH = 4096
 
 
@@ -218,6 +220,40 @@ class PromptsAdded:
         first = {drop.reason: drop for drop in reversed(self.dropped)}
         examples = {reason: f"{drop.id}: {drop.because_of}".removesuffix(": ") for reason, drop in first.items()}
         return [(reason, count, examples[reason]) for reason, count in counts.most_common()]
+
+    def groups(self) -> list[tuple[str, str, str, int]]:
+        """Country, language, topic and count of the new prompts."""
+        counts = Counter((prompt.country, prompt.language, prompt.topic) for prompt in self.kept)
+        return [(*group, count) for group, count in sorted(counts.items())]
+
+    def sentence(self) -> str:
+        """What happened, in a line or two."""
+        if not self.changed:
+            return f"Nothing new: the project knows all {self.rows} rows of {self.source}."
+        answers = f" with {self.candidates} answers" if self.candidates else ""
+        told = [
+            f"{len(self.kept)} prompts{answers} {'would come' if self.dry_run else 'came'} from the {self.rows} rows "
+            f"of {self.source}",
+            *([f"{self.already_there} were there already"] if self.already_there else []),
+            *([f"{len(self.dropped)} were left out"] if self.dropped else []),
+        ]
+        masked = ", ".join(f"{count} {kind}" for kind, count in self.masked.items())
+        return "; ".join(told) + "." + (f"\nMasked on the way in: {masked}." if masked else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a script; a dry run also lists the prompts."""
+        return {
+            "source": self.source,
+            "rows": self.rows,
+            "kept": len(self.kept),
+            "already_there": self.already_there,
+            "candidates": self.candidates,
+            "dropped": {reason: {"count": count, "example": shown} for reason, count, shown in self.reasons()},
+            "masked": dict(self.masked),
+            "notices": list(self.notices),
+            "dry_run": self.dry_run,
+            **({"prompts": [asdict(prompt) for prompt in self.kept]} if self.dry_run else {}),
+        }
 
 
 def add_prompts(
@@ -453,9 +489,17 @@ def clean(text: str) -> str:
     """
     from ftfy import fix_text
 
+    if not text:
+        return ""
     text = _INVISIBLE.sub("", fix_text(text, _repairs()))
     text = re.sub(r"(?<=\S)[^\S\n]+", " ", unicodedata.normalize("NFC", text))
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[^\S\n]+(?=\n)", "", text)).strip()
+
+
+@lru_cache(maxsize=4096)
+def _clean_label(text: str) -> str:
+    """Clean a cell that many rows share, as one line."""
+    return " ".join(clean(text).split())
 
 
 def is_formula(text: str) -> bool:
@@ -493,15 +537,14 @@ def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, 
         if len(raw) > 8 * limit and len(raw.strip()) > 8 * limit:
             return Dropped(entry.where, "too long", f"{len(raw)} characters")
     text, system = clean(entry.text), clean(entry.system)
-    topic = " ".join(clean(entry.topic[: 8 * TOPIC_CHARS]).split())
+    topic, stated = _clean_label(entry.topic[: 8 * TOPIC_CHARS]), _clean_label(entry.country[:200])
     if not text:
         return Dropped(entry.where, "empty")
-    for cell in (text, system, topic, clean(entry.country[:200])):
+    for cell in (text, system, topic, stated):
         if is_formula(cell):
             return Dropped(entry.where, "formula", _shown(cell))
     if len(text) > most or len(system) > room:
         return Dropped(entry.where, "too long", f"{max(len(text), len(system))} characters")
-    stated = clean(entry.country[:200])
     country = country_code(stated) if stated else locale_country(entry.language) or defaults.get("country")
     if not country:
         return Dropped(entry.where, "unknown country", _shown(stated) or "none is named")
@@ -528,9 +571,9 @@ def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, 
         system=system,
         country=country,
         topic=topic[:TOPIC_CHARS].strip() or defaults.get("topic") or "general",
-        language=clean(entry.language[:80]) or defaults.get("language", ""),
-        licence=private(" ".join(clean(entry.licence[:400]).split())) or defaults.get("licence", ""),
-        label=private(" ".join(clean(entry.label).split())),
+        language=_clean_label(entry.language[:80]) or defaults.get("language", ""),
+        licence=private(_clean_label(entry.licence[:400])) or defaults.get("licence", ""),
+        label=private(_clean_label(entry.label)),
         answers=tuple(answer if len(answer.text) <= room else replace(answer, text="") for answer in answers),
         masked=masked,
     )
@@ -562,7 +605,7 @@ def tell_languages(entries: Sequence[Entry], languages: Sequence[str], progress:
     else:
         for start in range(0, len(unnamed), BATCH):
             batch = unnamed[start : start + BATCH]
-            told = shares([_TOKEN.sub("", entries[n].text) for n in batch], (*NEIGHBOURS, *languages))
+            told = shares([_TOKEN.sub("", entries[n].text[:SURE_CHARS]) for n in batch], (*NEIGHBOURS, *languages))
             found.update(
                 (n, likeliest(shared, languages, sum(map(str.isalpha, entries[n].text))))
                 for n, shared in zip(batch, told, strict=True)

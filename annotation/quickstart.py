@@ -19,7 +19,7 @@ from annotation.errors import ProjectError, SettingsError, TrainError
 from annotation.project import Project, init_project
 from annotation.prompts import add_prompts
 from annotation.screen import progress
-from annotation.slates import select
+from annotation.slates import prompt_vectors, select
 from annotation.types import Person
 
 COUNTRIES = ("AR", "BR", "CL", "CO", "ES", "MX", "PE", "PT")
@@ -148,7 +148,7 @@ def _free_port() -> int:
 def open_board(project: Project, *, simulate: bool, say: Callable[[str], None]) -> Any:
     """Select, start Argilla, add the team, push: everything up to the annotator's screen. Returns the board."""
     from sync.board import connect
-    from sync.push import prompt_vectors, push
+    from sync.push import push
     from sync.team import add_team
 
     with progress("selecting") as bar:

@@ -51,7 +51,7 @@ def show(selection: Selection) -> None:
             ],
         )
     for title, of in _groupings(selection):
-        counts = _prompt_counts(selection.prompts, of)
+        counts = prompt_counts(selection.prompts, of)
         owed = any(name in selection.targets for name in counts)
         table(
             "",
@@ -104,7 +104,7 @@ def _groupings(selection: Selection) -> list[tuple[str, Callable[[PromptOutcome]
     return groupings
 
 
-def _prompt_counts(
+def prompt_counts(
     outcomes: Sequence[PromptOutcome], of: Callable[[PromptOutcome], str]
 ) -> dict[str, tuple[int, int, int]]:
     """Prompts with a slate, waiting and dropped; the largest groups by name, the rest as one."""
@@ -247,7 +247,7 @@ def _answers(selection: Selection) -> Any:
 
 
 def _groups(selection: Selection) -> Any:
-    groupings = [(title, _prompt_counts(selection.prompts, of)) for title, of in _groupings(selection)]
+    groupings = [(title, prompt_counts(selection.prompts, of)) for title, of in _groupings(selection)]
     tallest = max(len(counts) for _, counts in groupings)
     figure, all_axes = _figure(len(groupings), height=1.9 + 0.38 * tallest, width=6.2 * len(groupings) + 0.5)
     kinds = (("with a slate", BLUE), ("ready, waiting", SKY), ("too few usable answers", RED))

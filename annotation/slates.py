@@ -231,7 +231,7 @@ def select(
         encoder = encoder or open_encoder(project.settings.select.encoder, project.folder)
         answered = [prompts[prompt_id] for prompt_id in prompts if prompt_id in answers]
         everything = [prompt.text for prompt in answered] + [c.text for p in answered for c in answers[p.id]]
-        vectors = embed(everything, encoder, project.folder / "embeddings", progress)
+        vectors = embed(everything, encoder, project.vector_cache, progress)
         of_prompt = dict(zip((p.id for p in answered), vectors[: len(answered)], strict=True))
 
         seats = {slate.prompt_id: slate.seats for slate in slates}
@@ -609,6 +609,8 @@ def _write(project: Project, selection: Selection, of_prompt: Mapping[str, Float
     from annotation.selection_report import draw
 
     place = _place(project)
+    for left in place.glob(".*"):  # A run was killed while it wrote this one.
+        left.unlink()
     text, flag, whole, number = pa.string(), pa.bool_(), pa.int64(), pa.float64()
     write_parquet(
         place / "candidates.parquet",

@@ -228,29 +228,35 @@ def _verdict(state: QuotaState) -> str:
 
 
 def draw(found: Report, path: Path) -> None:
-    """Draw the quotas and the judgements by day as a PNG, whole or not at all."""
+    """Draw the quotas and the judgements over time as a PNG, whole or not at all."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot as plt
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.ticker import MaxNLocator
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, max(3.2, 0.42 * len(found.quotas) + 1.6)), dpi=120)
-    names = [state.group for state in found.quotas]
-    left.barh(names, [s.quota.target for s in found.quotas], color="#dddddd", label="target")
+    height = max(3.2, 0.42 * len(found.quotas) + 1.6)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, height), dpi=120, layout="constrained")
+    places = range(len(found.quotas))
     colours = ["#009E73" if s.met else "#0072B2" for s in found.quotas]
-    left.barh(names, [s.completed for s in found.quotas], color=colours, height=0.55, label="complete")
-    left.set(title="Completed slates per group", xlabel="slates")
+    left.barh(places, [s.completed for s in found.quotas], color=colours, height=0.6)
+    targets = [s.quota.target for s in found.quotas]
+    left.vlines(targets, [p - 0.42 for p in places], [p + 0.42 for p in places], color="black", lw=2, label="target")
+    left.set_yticks(places, [state.group for state in found.quotas])
+    left.set(title="Completed slates per group (green: target met)", xlabel="slates")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.invert_yaxis()
-    days = Counter(_utc(judgement.submitted_at)[:10] for judgement in found.judgements)
-    right.bar(sorted(days), [days[day] for day in sorted(days)], color="#0072B2", width=0.6)
-    right.set(title="Judgements per day (UTC)", ylabel="judgements")
+    left.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, -0.22))
+    moments = sorted(datetime.fromisoformat(_utc(judgement.submitted_at)) for judgement in found.judgements)
+    right.step(moments, range(1, len(moments) + 1), where="post", color="#0072B2")
+    right.set(title="Judgements over time (UTC)", ylabel="judgements", ylim=(0, None))
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    right.xaxis.set_major_locator(locator)
+    right.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     right.yaxis.set_major_locator(MaxNLocator(integer=True))
-    right.tick_params(axis="x", rotation=45)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
     try:
         write_whole(path, lambda beside: figure.savefig(beside))
     finally:

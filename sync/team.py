@@ -86,7 +86,7 @@ def read_roster(path: Path, *, languages: Sequence[str] = ()) -> list[Person]:
     people: dict[str, Person] = {}
     seen_at: dict[str, str] = {}
     for line, row in _rows(path):
-        place = f"{path.name}, {line}"
+        place = f"{path.name}, line {line}"
         person = _person(row, place, languages)
         key = person.username.casefold()
         if key in seen_at:

@@ -1,4 +1,4 @@
-"""A stand-in for Cohere: a local HTTP server that speaks the v2 chat protocol, bills tokens and can be told to misbehave.
+"""A stand-in for Cohere: a local HTTP server that speaks its v2 chat protocol, bills, and can be told to misbehave.
 
 It is no model: its answers are sentences drawn by a hash of the request, so that the same request always gets the same
 answer. Tests reach it with the real SDK through CO_API_URL.

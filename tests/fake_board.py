@@ -60,15 +60,13 @@ class FakeBoard:
         self.hooks: list[str] = []
         self.between_pages: Callable[[], None] = lambda: None
         self.before_adding: Callable[[], None] = lambda: None
-        self._ticks = itertools.count()
+        self.ticks = itertools.count()
         owner = Account(str(uuid4()), "owner", "Owner", "owner")
         self.users[owner.id] = owner
 
     def now(self) -> str:
         """A time that only grows, as Argilla tells it: UTC without saying so."""
-        return (
-            (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self._ticks))).replace(tzinfo=None).isoformat()
-        )
+        return (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(self.ticks))).replace(tzinfo=None).isoformat()
 
     def accounts(self) -> list[Account]:
         return list(self.users.values())
@@ -268,7 +266,7 @@ def some_project(folder: Path, *, slates: int = 6, seats: int = 4, name: str = "
         text.replace('# dataset = "cultural fit"', f'dataset = "{name}"').replace("# slate = 4 ", f"slate = {seats} ")
     )
     project = Project.open(folder)
-    made = []
+    prompts, everyone, made = list[Prompt](), list[Candidate](), list[Slate]()
     for position in range(slates):
         prompt = Prompt.make(
             f"¿Qué se come en la fiesta {position}?",
@@ -281,10 +279,12 @@ def some_project(folder: Path, *, slates: int = 6, seats: int = 4, name: str = "
             Candidate.make(prompt.id, f"Respuesta {n} & <b>{position}</b>", model=f"model-{n}", voice=f"voice-{n}")
             for n in range(seats)
         ]
-        project.ledger.add_prompts([prompt])
-        project.ledger.add_candidates(candidates)
+        prompts.append(prompt)
+        everyone += candidates
         seated = tuple(candidates[(n + position) % seats].id for n in range(seats))
         made.append(Slate(f"slate{position:04}{uuid4().hex[:6]}", prompt.id, seated, position))
+    project.ledger.add_prompts(prompts)
+    project.ledger.add_candidates(everyone)
     project.ledger.add_slates(made)
     return project
 

@@ -14,8 +14,8 @@ from annotation.errors import TrainError, TrainLater
 from train.settings import BaseModelSettings, DeviceSettings
 from train.tiny_model import NOTICE, make_tiny_base
 
-HUB_TIMEOUT_S = 10.0
-"""How long the Hub may take to answer at all; a download that has begun may take as long as it needs."""
+HUB_TIMEOUT_S = 5.0
+"""How long the Hub may be silent before it counts as unreachable; a download may take as long as it needs."""
 
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """What a model consists of; the same weights in other formats stay on the Hub."""
@@ -73,22 +73,26 @@ def find_base(settings: BaseModelSettings, home: Path, texts: Callable[[], Seque
 
 
 def _fetch(name: str, revision: str) -> Path:
-    # Read when the library is imported, which must therefore not have happened yet; harmless when it has.
-    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", str(int(HUB_TIMEOUT_S)))
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
+        HTTPError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
     try:
-        folder = Path(
-            snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES), etag_timeout=HUB_TIMEOUT_S)
-        )
+        try:
+            # Asked first, because a download waits for minutes on a network that swallows what it is sent.
+            commit = HfApi().model_info(name, revision=revision, timeout=HUB_TIMEOUT_S).sha
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            raise
+        except (HTTPError, ConnectionError):
+            folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+        else:
+            folder = Path(snapshot_download(name, revision=commit, allow_patterns=list(HUB_FILES)))
     except GatedRepoError:
         raise TrainError(
             f"the Hub does not give out {name} to everyone: accept its licence on its page, and set HF_TOKEN."
@@ -103,7 +107,7 @@ def _fetch(name: str, revision: str) -> Path:
         raise TrainLater(
             f"{name} is not on this machine and the Hub cannot be reached; connect, or name a model folder with --base."
         ) from None
-    except (HfHubHTTPError, ConnectionError) as error:
+    except (HTTPError, ConnectionError) as error:
         raise TrainLater(f"the Hub broke off while {name} was fetched ({_first_line(error)}); run it again.") from None
     if missing := _missing_weights(folder):
         raise TrainLater(f"the download of {name} is not whole ({missing[0]} is missing); connect, and run it again.")

@@ -179,6 +179,7 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, progress: Progress = 
     if not read.pairs:
         raise TrainError(f"{read.source} holds no preferences: there is nothing to train on; collect judgements first.")
     base = find_base(recipe.base, home, lambda: texts(read.pairs), seed=recipe.run.seed)
+    work_offline()
     tokenizer = load_tokenizer(base, recipe.base)
     kept, flight = preflight(
         read.pairs, tokenizer, ends_of_text(base, tokenizer), recipe.data, source=read.source, progress=progress
@@ -525,6 +526,13 @@ def settle_numerics(recipe: Recipe) -> None:
         torch.use_deterministic_algorithms(True)
 
 
+def work_offline() -> None:
+    """From here on everything is on this machine: no library asks the Hub for anything (a save would, each time)."""
+    import huggingface_hub.constants
+
+    huggingface_hub.constants.HF_HUB_OFFLINE = True
+
+
 @contextmanager
 def quiet_libraries(log: Path | None) -> Iterator[None]:
     """Keep libraries from calling home, drawing bars and filling the screen; their warnings go to a file."""
@@ -552,11 +560,15 @@ def quiet_libraries(log: Path | None) -> Iterator[None]:
             import transformers
 
             huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+            offline = huggingface_hub.constants.HF_HUB_OFFLINE
             datasets.disable_progress_bars()
             transformers.utils.logging.disable_progress_bar()
             transformers.utils.logging.disable_default_handler()
             transformers.utils.logging.enable_propagation()
-            yield
+            try:
+                yield
+            finally:
+                huggingface_hub.constants.HF_HUB_OFFLINE = offline
     finally:
         logging.captureWarnings(False)
         root.removeHandler(handler)

@@ -13,11 +13,22 @@ from annotation.drafting.answer import same
 from annotation.errors import SourceError
 from annotation.privacy import looks_like_account, mask
 from annotation.project import Project
-from annotation.prompts import ACCOUNT_COLUMNS, ANSWER_ROOM, SYNONYMS, clean
+from annotation.prompts import ACCOUNT_COLUMNS, ANSWER_ROOM, SYNONYMS, clean, is_formula
 from annotation.reading import Row, Table, read_table
 from annotation.types import Candidate, Dropped, Prompt
 
-ANSWERS = ("candidate", "response", "answer", "completion", "output", "respuesta", "resposta", "candidato", "text", "texto")
+ANSWERS = (
+    "candidate",
+    "response",
+    "answer",
+    "completion",
+    "output",
+    "respuesta",
+    "resposta",
+    "candidato",
+    "text",
+    "texto",
+)
 """What the column of one answer may be called, folded; the first that is there is taken."""
 
 LISTS = ("candidates", "responses", "answers", "completions", "outputs", "respuestas", "respostas", "candidatos")
@@ -74,6 +85,8 @@ def draft_from_file(project: Project, source: Path) -> Brought:
             dropped.append(Dropped(place, "no text"))
         elif not text:
             dropped.append(Dropped(place, "empty"))
+        elif is_formula(text):
+            dropped.append(Dropped(place, "formula"))
         elif len(text) > longest:
             dropped.append(Dropped(place, "too long", f"{len(text)} characters, at most {longest}"))
         else:
@@ -92,9 +105,7 @@ def draft_from_file(project: Project, source: Path) -> Brought:
         new = [candidate for candidate in kept.values() if candidate.id not in there]
         project.ledger.add_candidates(new)
         project.ledger.add_dropped("draft", dropped)
-    return Brought(
-        len(new), len(kept) - len(new), sum(masked[candidate.id] for candidate in new), tuple(dropped)
-    )
+    return Brought(len(new), len(kept) - len(new), sum(masked[candidate.id] for candidate in new), tuple(dropped))
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,30 +206,30 @@ def voices(prompt: Prompt, dice: random.Random) -> list[Voice]:
     """All voices that can answer a prompt, in an order that the dice decide; no two share a persona."""
     data = _voices_data()
     language = _template_language(prompt, data["language"])
-    template = data["language"][language]
-    home = data["country"].get(prompt.country, {})
-    country = name_of_country(prompt.country, language)
-    places: Sequence[str] = dice.sample(home.get("places", []), k=len(home.get("places", [])))
+    home = data["country"].get(prompt.country, {}).get("places", [])
+    places: Sequence[str] = dice.sample(home, k=len(home))
     cast = []
-    for number, persona in enumerate(dice.sample(data["persona"], k=len(data["persona"]))):
-        who, register = persona[language]
-        place = places[number % len(places)] if places else ""
-        pattern = template["persona"] if place else template["persona_without_place"]
-        voice = pattern.format(persona=who, place=place, country=country)
-        task = (
-            template["task"]
-            .strip()
-            .format(
-                voice=voice,
-                register=register,
-                speech=home.get("speech", {}).get(prompt.language, ""),
-                language=_name_of_language(prompt.language),
-            )
-        )
+    for turn, number in enumerate(dice.sample(range(len(data["persona"])), k=len(data["persona"]))):
+        place = places[turn % len(places)] if places else ""
+        voice = _voice(language, prompt.language, prompt.country, number, place)
         if prompt.system.strip():
-            task = f"{prompt.system.strip()}\n\n{template['after_system']}\n{task}"
-        cast.append(Voice(f"{voice}; {register}", task))
+            more = data["language"][language]["after_system"]
+            voice = Voice(voice.persona, f"{prompt.system.strip()}\n\n{more}\n{voice.system}")
+        cast.append(voice)
     return cast
+
+
+@functools.cache
+def _voice(template_language: str, language: str, country: str, number: int, place: str) -> Voice:
+    data = _voices_data()
+    template = data["language"][template_language]
+    who, register = data["persona"][number][template_language]
+    pattern = template["persona"] if place else template["persona_without_place"]
+    persona = pattern.format(persona=who, place=place, country=name_of_country(country, template_language))
+    task = template["task"].strip()
+    speech = data["country"].get(country, {}).get("speech", {}).get(language, "")
+    task = task.format(voice=persona, register=register, speech=speech, language=_name_of_language(language))
+    return Voice(f"{persona}; {register}", task)
 
 
 def countries_with_places() -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,7 @@ def show_outlook(project: Project, limit: int | None, *, json: bool = False) -> 
     table(
         f"{seen.prompts} prompts lack answers (prices of {seen.prices_date}, {project.settings.draft.key} key)",
         ("model", "calls", "tokens in", "tokens out", "dollars", "at most", "minutes"),
-        (
-            (line.model, line.calls, line.input_tokens, line.output_tokens, line.usd, line.most_usd, round(line.minutes, 1))
-            for line in seen.models
-        ),
+        ((*astuple(line)[:-1], round(line.minutes, 1)) for line in seen.models),
     )
     if seen.models:
         print(_outlook_sentence(project, seen))
@@ -84,18 +81,18 @@ def _outlook_sentence(project: Project, seen: Outlook) -> str:
     calls = sum(line.calls for line in seen.models)
     key = project.settings.draft.key
     said = [
-        f"{calls} calls for {seen.prompts} prompts: about ${seen.usd:.2f}, at most ${seen.most_usd:.2f} "
-        f"(${seen.left_usd:.2f} of the budget is left), at least {seen.minutes:.0f} minutes at the limits of a {key} key."
+        f"{calls} calls for {seen.prompts} prompts: about ${seen.usd:.2f}, at most ${seen.most_usd:.2f}; "
+        f"${seen.left_usd:.2f} of the budget is left. With a {key} key it takes {seen.minutes:.0f} min or more."
     ]
     if key == "trial":
-        said.append("Cohere does not bill calls with a trial key; they are counted at list prices all the same.")
+        said.append("Cohere does not bill calls with a trial key; here they are counted at list prices all the same.")
     if seen.most_usd > seen.left_usd:
         said.append("The budget may end first: raise draft.budget_usd, or take fewer prompts with --limit.")
     if seen.monthly is not None:
         used, most = seen.monthly
         if used + calls > most:
             said.append(f"Only {max(0, most - used)} of the {most} calls of this month are left with this key.")
-    return " ".join(said)
+    return "\n".join(said)
 
 
 def _outlook_as_json(seen: Outlook) -> dict[str, Any]:
@@ -113,7 +110,7 @@ def _show(project: Project, done: Drafted, *, json: bool) -> None:
     )
     if done.outcomes:
         print(
-            f"{done.answers} new candidates for ${done.usd:.4f}; ${project.ledger.committed_usd():.4f} of the budget of "
+            f"{done.answers} new candidates for ${done.usd:.4f}; ${project.ledger.committed_usd():.4f} of "
             f"${project.settings.draft.budget_usd:.2f} are spent."
         )
         sys.stdout.flush()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import json
 import logging
 import os
@@ -18,10 +19,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 PORT_IN_USE = 3  # exit status; `annotation.embedded` knows it
 DATABASE = "argilla.db"
@@ -72,6 +75,7 @@ def serve(home: Path, port: int) -> int:
         log.error("Port %d of 127.0.0.1 cannot be used: %s", port, problem.strerror)
         return PORT_IN_USE
 
+    put_off_hub()
     with without_garbage_collection():
         import table_search  # registers itself as the search engine that ARGILLA_SEARCH_ENGINE names
         import uvicorn
@@ -143,15 +147,20 @@ def set_owner(owner: dict[str, str]) -> None:
 
 
 def work() -> int:
-    """Keep one worker process per queue alive until SIGTERM."""
+    """Keep one worker process per queue alive until SIGTERM, and queue what is to be tried again later."""
+    put_off_hub()
     with without_garbage_collection():
         import table_search  # noqa: F401  jobs look the engine up by its name
-
-        # Imported once here; the processes that do the jobs are forked and share it.
         from argilla_server.jobs import dataset_jobs, hub_jobs, webhook_jobs  # noqa: F401
+        from argilla_server.jobs.queues import REDIS_CONNECTION
+        from redis.exceptions import RedisError
+        from rq.scheduler import RQScheduler
 
+    # The modules of the jobs were imported once: the processes that do the jobs are forked and share them.
+    wait_for_redis()
     revive_abandoned_jobs()
     stopping = False
+    workers: dict[int, str] = {}
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         nonlocal stopping
@@ -159,21 +168,68 @@ def work() -> int:
         for child in workers:
             os.kill(child, signal.SIGTERM)
 
-    workers: dict[int, str] = {}
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     for queue in QUEUES:
         workers[fork_worker(queue)] = queue
     log.info("Jobs are done: %s.", ", ".join(QUEUES))
+
+    # Webhooks that failed are tried again later. rq would fork a scheduler for every worker, and have it wait
+    # ten minutes for the lock of one that was killed; there is only one of us, so none is needed.
+    scheduler = RQScheduler(QUEUES, connection=REDIS_CONNECTION, logging_level="WARNING")
+    scheduler.prepare_registries(QUEUES)
     while workers:
-        child, status = os.wait()
-        queue = workers.pop(child, None)
-        if queue is not None and not stopping:
-            log.error("The worker of queue %s ended (%s); starting another.", queue, status)
-            time.sleep(1)
+        child, status = os.waitpid(-1, os.WNOHANG)
+        if queue := workers.pop(child, ""):
+            if not stopping:
+                log.error("The worker of queue %s ended (%s); starting another.", queue, status)
+                time.sleep(1)
             if not stopping:
                 workers[fork_worker(queue)] = queue
+            continue
+        try:
+            scheduler.enqueue_scheduled_jobs()
+        except RedisError as problem:
+            log.error("Redis does not answer: %s", problem)
+            time.sleep(5)
+        time.sleep(0.5)
     return 0
+
+
+def put_off_hub() -> None:
+    """Have Argilla load its exchange with the Hugging Face Hub when it is first used.
+
+    That module alone brings pandas, pyarrow and datasets: 100 MB in each process and a third of the time
+    that a start takes. Its two classes are only ever called, by jobs; calling them loads it.
+    """
+    name = "argilla_server.contexts.hub"
+    stand_in = types.ModuleType(name)
+
+    def load(class_name: str) -> Callable[..., Any]:
+        def make(*arguments: Any) -> Any:
+            if sys.modules[name] is stand_in:
+                del sys.modules[name]
+            return getattr(importlib.import_module(name), class_name)(*arguments)
+
+        return make
+
+    for class_name in ("HubDataset", "HubDatasetExporter"):
+        setattr(stand_in, class_name, load(class_name))
+    sys.modules[name] = stand_in
+
+
+def wait_for_redis() -> None:
+    """Redis is started together with us, and reads what it kept before it answers."""
+    from argilla_server.jobs.queues import REDIS_CONNECTION
+    from redis.exceptions import RedisError
+
+    for _ in range(300):
+        try:
+            REDIS_CONNECTION.ping()
+            return
+        except RedisError:
+            time.sleep(0.1)
+    REDIS_CONNECTION.ping()
 
 
 def fork_worker(queue: str) -> int:
@@ -191,8 +247,7 @@ def fork_worker(queue: str) -> int:
 
     done = 1
     try:
-        # The scheduler brings back the webhooks that are to be tried again later.
-        Worker([queue], connection=REDIS_CONNECTION).work(with_scheduler=True, logging_level="WARNING")
+        Worker([queue], connection=REDIS_CONNECTION).work(logging_level="WARNING")
         done = 0
     except Exception:
         log.exception("The worker of queue %s failed.", queue)

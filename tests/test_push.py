@@ -1,0 +1,348 @@
+"""Slates go out once, whole, in order, to the right team; and a push that was killed goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from fake_board import FakeBoard, FakeWorld, RealWorld, World, person, some_project
+
+from annotation.config import Settings
+from annotation.errors import BoardError
+from annotation.project import Project
+from annotation.tasks import ranking
+from annotation.types import Candidate, Prompt, Slate
+from sync.board import ArgillaBoard, Board, Dataset, walk
+from sync.push import NO_TEAM, OTHER_SIZE, REMOVED, Pushed, count_dropped, push, team_language
+from sync.team import add_team
+
+
+def dataset_name() -> str:
+    return f"set {uuid4().hex[:8]}"
+
+
+def with_team(world: World, project: Project, *countries: str) -> None:
+    tail = uuid4().hex[:6]
+    people = [
+        person(f"p{n}-{tail}", country, languages=("pt",) if country == "BR" else ("es",))
+        for n, country in enumerate(countries)
+    ]
+    add_team(project, world.board, people)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return some_project(tmp_path / "p", name=dataset_name())
+
+
+def send(world: World, project: Project, **choices: object) -> Pushed:
+    return push(world.board, project.ledger, project.settings, **choices)  # type: ignore[arg-type]
+
+
+def datasets(board: Board, project: Project) -> dict[str, Dataset]:
+    return {d.workspace: d for d in board.datasets() if d.name == project.settings.argilla.dataset}
+
+
+def held(board: Board, project: Project) -> dict[str, list[str]]:
+    """Workspace -> slates of its dataset, in order."""
+    return {w: [r["external_id"] for r in walk(board, d.id)] for w, d in datasets(board, project).items()}
+
+
+def wanted(project: Project) -> dict[str, list[str]]:
+    ids = [slate.id for slate in project.ledger.slates()]
+    return {"mx": ids[::2], "br": ids[1::2]}
+
+
+def settings_with(project: Project, **changes: dict[str, object]) -> Settings:
+    parts = {name: getattr(project.settings, name).model_copy(update=change) for name, change in changes.items()}
+    return project.settings.model_copy(update=parts)
+
+
+# -- what arrives ---------------------------------------------------------------------------------------
+
+
+def test_every_slate_goes_to_the_team_of_its_country_in_order(world: World, project: Project) -> None:
+    with_team(world, project, "MX", "BR")
+    pushed = send(world, project, batch=2)
+    assert (pushed.sent, pushed.standing, pushed.dropped) == ({"mx": 3, "br": 3}, 0, ())
+    assert held(world.board, project) == wanted(project)
+    for dataset in datasets(world.board, project).values():
+        assert dataset.ready
+        assert dataset.overlap == project.settings.quota.overlap == 2
+        known = project.ledger.pushed(world.board.server, dataset.id)
+        assert known == {r["external_id"]: r["id"] for r in walk(world.board, dataset.id)}
+
+
+def test_seats_show_the_answers_of_the_slate_and_nothing_tells_the_model(world: World, project: Project) -> None:
+    with_team(world, project, "MX")
+    send(world, project)
+    slates = {slate.id: slate for slate in project.ledger.slates()}
+    texts = {c.id: c.text for c in project.ledger.candidates()}
+    found = list(walk(world.board, datasets(world.board, project)["mx"].id))
+    assert len(found) == 3
+    for record in found:
+        slate = slates[record["external_id"]]
+        shown = [ranking.as_written(record["fields"][seat]) for seat in "ABCD"]
+        assert shown == [texts[candidate] for candidate in slate.seats]
+        assert not any(secret in str(record) for secret in ("model-", "voice-"))
+        assert record["metadata"]["slate"] == slate.id
+        assert record["metadata"]["position"] == slate.position
+    assert ["system" in record["fields"] for record in found] == [True, False, False]
+
+
+def test_pushing_twice_sends_once(world: World, project: Project) -> None:
+    with_team(world, project, "MX", "BR")
+    send(world, project)
+    before = held(world.board, project)
+    again = send(world, project)
+    assert (again.sent, again.standing) == ({}, 6)
+    assert held(world.board, project) == before
+
+
+def test_a_limit_takes_the_first_positions_of_all_countries(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX", "BR")
+    pushed = send(world, project, limit=3)
+    assert (pushed.sent, pushed.later) == ({"mx": 2, "br": 1}, 3)
+    assert held(world.board, project) == {"mx": wanted(project)["mx"][:2], "br": wanted(project)["br"][:1]}
+    pushed = send(world, project)
+    assert (pushed.sent, pushed.standing, pushed.later) == ({"mx": 1, "br": 2}, 3, 0)
+    assert held(world.board, project) == wanted(project)
+
+
+def test_a_dry_run_changes_nothing_here_or_there(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX", "BR")
+    assert send(world, project, dry_run=True).sent == {"mx": 3, "br": 3}
+    assert datasets(world.board, project) == {}
+    send(world, project, limit=2)
+    before = held(world.board, project)
+    assert send(world, project, dry_run=True).sent == {"mx": 2, "br": 2}
+    assert held(world.board, project) == before
+
+
+def test_a_country_without_a_team_is_named_and_goes_out_when_it_has_one(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX")
+    pushed = send(world, project)
+    assert count_dropped(pushed.dropped) == [(NO_TEAM, "BR", 3)]
+    assert pushed.sent == {"mx": 3}
+    with_team(world, project, "BR")
+    assert send(world, project).sent == {"br": 3}
+
+
+def test_a_person_who_left_is_no_team(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX")
+    project.ledger.add_people([replace(p, active=False) for p in project.ledger.people()])
+    with pytest.raises(BoardError, match="annot team add"):
+        send(world, project)
+
+
+def test_vectors_go_along_and_may_come_later(world: World, project: Project) -> None:
+    with_team(world, project, "MX", "BR")
+    ids = [slate.id for slate in project.ledger.slates()]
+    send(world, project, limit=2)
+    pushed = send(world, project, vectors={slate_id: [0.6, 0.8] for slate_id in ids[:4]})
+    assert pushed.sent == {"mx": 2, "br": 2}
+    assert pushed.notes == ()
+    assert world.board.vectors(datasets(world.board, project)["mx"].id) == {ranking.VECTOR: 2}
+
+
+def test_vectors_of_another_encoder_are_left_out_and_it_is_said(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX")
+    ids = [slate.id for slate in project.ledger.slates()]
+    send(world, project, limit=1, vectors={ids[0]: [0.6, 0.8]})
+    pushed = send(world, project, vectors={slate_id: [1.0, 0.0, 0.0] for slate_id in ids})
+    assert pushed.sent == {"mx": 2}
+    assert "3 numbers and the dataset has 2" in pushed.notes[0]
+    assert held(world.board, project)["mx"] == wanted(project)["mx"]
+
+
+def test_a_changed_overlap_reaches_the_dataset(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX")
+    send(world, project)
+    pushed = push(world.board, project.ledger, settings_with(project, quota={"overlap": 5}))
+    assert pushed.notes == ("mx: 5 people per slate now, 2 before",)
+    assert datasets(world.board, project)["mx"].overlap == 5
+
+
+def test_the_team_reads_its_own_language() -> None:
+    spanish, portuguese = person("a"), person("b", languages=("pt", "es"))
+    assert team_language([spanish, portuguese]) == "es"
+    assert team_language([spanish, portuguese, portuguese]) == "pt"
+    assert team_language([person("c", languages=("gn",))]) == "en"
+
+
+# -- what is refused ------------------------------------------------------------------------------------
+
+
+def test_nothing_to_push_or_nobody_to_push_to_is_a_sentence(tmp_path: Path) -> None:
+    board = FakeBoard()
+    with pytest.raises(BoardError, match="annot select"):
+        push(board, some_project(tmp_path / "a", slates=0).ledger, Settings())
+    with pytest.raises(BoardError, match="annot team add"):
+        push(board, some_project(tmp_path / "b").ledger, Settings())
+
+
+def test_a_team_without_its_workspace_is_a_sentence(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX")
+    with pytest.raises(BoardError, match="no workspace mx"):
+        push(FakeBoard(), project.ledger, project.settings)
+
+
+def test_a_dataset_with_other_seats_is_refused_and_left_alone(tmp_path: Path) -> None:
+    world = FakeWorld()
+    name = dataset_name()
+    three = some_project(tmp_path / "three", seats=3, name=name)
+    with_team(world, three, "MX")
+    send(world, three)
+    four = some_project(tmp_path / "four", seats=4, name=name)
+    with_team(world, four, "MX")
+    with pytest.raises(BoardError, match=r"has 3 answers to rank and select\.slate is 4.*argilla\.dataset"):
+        send(world, four)
+    assert len(held(world.board, three)["mx"]) == 3
+
+
+@pytest.mark.server
+def test_a_dataset_that_asks_something_else_is_refused(real_world: RealWorld, project: Project) -> None:
+    with_team(real_world, project, "MX")
+    board = real_world.board
+    form = ranking.form("es", 4, 2)
+    other = replace(form, questions=form.questions[:1])
+    board.add_dataset(project.settings.argilla.dataset, board.workspaces()["mx"], other)
+    with pytest.raises(BoardError, match="differs from what annot asks in acceptable, problems, rewrite"):
+        send(real_world, project)
+
+
+def test_a_slate_of_another_size_is_named(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX", "BR")
+    prompt = Prompt.make("¿Y de postre, qué se sirve?", country="MX", language="es")
+    candidates = [Candidate.make(prompt.id, text, model="m") for text in ("Flan", "Nieve", "Cajeta")]
+    project.ledger.add_prompts([prompt])
+    project.ledger.add_candidates(candidates)
+    project.ledger.add_slates([Slate("short", prompt.id, tuple(c.id for c in candidates), 99)])
+    pushed = send(world, project)
+    assert [(d.id, d.reason) for d in pushed.dropped] == [("short", OTHER_SIZE)]
+    assert pushed.sent == {"mx": 3, "br": 3}
+
+
+def test_a_record_that_a_lead_deleted_is_not_sent_again(world: World, project: Project) -> None:
+    with_team(world, project, "MX", "BR")
+    send(world, project)
+    first = next(iter(walk(world.board, datasets(world.board, project)["mx"].id)))
+    world.delete_record(first["id"])
+    pushed = send(world, project)
+    assert (pushed.sent, pushed.standing) == ({}, 5)
+    assert [(d.id, d.reason) for d in pushed.dropped] == [(first["external_id"], REMOVED)]
+
+
+def test_two_pushes_at_once_never_send_a_slate_twice(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX", "BR")
+    send(world, project, limit=1)
+
+    def another() -> None:
+        world.board.before_adding = lambda: None
+        send(world, project)
+
+    world.board.before_adding = another
+    with pytest.raises(BoardError, match="same external ids"):
+        send(world, project)
+    assert send(world, project).sent == {}
+    assert {w: sorted(ids) for w, ids in held(world.board, project).items()} == {
+        w: sorted(ids) for w, ids in wanted(project).items()
+    }
+
+
+# -- what a cut leaves ----------------------------------------------------------------------------------
+
+
+@pytest.mark.server
+def test_a_dataset_that_was_left_half_made_is_made_whole(real_world: RealWorld, project: Project) -> None:
+    with_team(real_world, project, "MX", "BR")
+    board, name = real_world.board, project.settings.argilla.dataset
+    room = board.workspaces()["mx"]
+    told = {"name": name, "workspace_id": room, "guidelines": "…"}
+    half = board._send("POST", "/datasets", "half a dataset", told)
+    field = {"name": "prompt", "title": "Pregunta", "required": True, "settings": {"type": "text"}}
+    board._send("POST", f"/datasets/{half['id']}/fields", "a field", field)
+    send(real_world, project)
+    assert held(board, project) == wanted(project)
+    assert board.shape(datasets(board, project)["mx"].id) == ranking.form("es", 4, 2).shape
+
+
+@pytest.mark.server
+def test_an_unpublished_dataset_of_somebody_else_is_left_alone(real_world: RealWorld, project: Project) -> None:
+    with_team(real_world, project, "MX", "BR")
+    board = real_world.board
+    told = {"name": project.settings.argilla.dataset, "workspace_id": board.workspaces()["mx"]}
+    theirs = board._send("POST", "/datasets", "a dataset", told)
+    field = {"name": "novel", "title": "Novela", "required": True, "settings": {"type": "text"}}
+    board._send("POST", f"/datasets/{theirs['id']}/fields", "a field", field)
+    with pytest.raises(BoardError, match="has 0 answers to rank"):
+        send(real_world, project)
+    assert theirs["id"] in {d.id for d in board.datasets()}
+
+
+def killed_at(moment_s: float, work: Callable[[], None]) -> bool:
+    """Do work in a process of its own and kill it after a while; whether it was still at it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    time.sleep(moment_s)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.server
+def test_killed_at_any_moment_no_slate_is_sent_twice_and_none_is_missing(
+    real_world: RealWorld, argilla_server: tuple[str, object], tmp_path: Path
+) -> None:
+    import argilla  # noqa: F401  in the parent once, so that a child spends its life pushing
+
+    url, key = argilla_server[0], real_world.board._key
+    chance = random.Random(0)
+    kills, rounds = 0, 0
+    while kills < 24 and rounds < 12:
+        rounds += 1
+        project = some_project(tmp_path / f"p{rounds}", slates=60, name=dataset_name())
+        with_team(real_world, project, "MX", "BR")
+        project.ledger.close()
+
+        def work(folder: Path = project.folder) -> None:
+            mine = Project.open(folder)
+            board = ArgillaBoard(url, key, server="embedded")
+            push(board, mine.ledger, mine.settings, batch=3)
+
+        alive = 0
+        while alive < 8 and killed_at(chance.uniform(0.01, 0.5), work):
+            alive += 1
+        kills += alive
+        project = Project.open(project.folder)
+        pushed = send(real_world, project)
+        assert held(real_world.board, project).keys() == {"mx", "br"}
+        for workspace, ids in held(real_world.board, project).items():
+            assert Counter(ids) == Counter(wanted(project)[workspace])
+            assert ids == wanted(project)[workspace]  # in order, too
+        assert pushed.standing + sum(pushed.sent.values()) == 60
+        for workspace, dataset in datasets(real_world.board, project).items():
+            assert set(project.ledger.pushed("embedded", dataset.id)) == set(wanted(project)[workspace])
+        assert send(real_world, project).sent == {}
+    assert kills >= 20

@@ -1,0 +1,91 @@
+"""Snapshots whose preference is known, and processes that train on them and can be killed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from annotation.project import write_parquet, write_whole
+
+WORDS = {"AR": ("laburo", "curro"), "BR": ("ônibus", "autocarro"), "MX": ("chamba", "curro")}
+"""Country -> the word of the place, which people there prefer, and a word from elsewhere."""
+REST = ("la gente", "por la mañana", "con calma", "en familia", "cada día", "los domingos", "sin prisa")
+
+QUICK = (
+    "optimiser.max_steps=16",
+    "optimiser.batch=4",
+    "run.log_every=1",
+    "run.save_every=2",
+    "run.eval_every=8",
+    "lora.dropout=0.1",
+    "lora.rank=2",
+)
+"""Overrides of cpu-smoke for a run of a second, with dropout: what is random must come back after a crash too."""
+
+
+def preference_rows(prompts: int, *, seed: int = 0, per_prompt: int = 2) -> list[dict[str, Any]]:
+    """Rows of preferences.parquet in which the local word decides, and nothing else differs on average."""
+    chance = random.Random(seed)
+    rows = []
+    for number in range(prompts):
+        country = sorted(WORDS)[number % len(WORDS)]
+        local, foreign = WORDS[country]
+        question = f"¿Cómo se vive el asunto {chance.randint(1000, 9999)} en el barrio {number}?"
+        for pair in range(per_prompt):
+            good, bad = (" ".join(chance.choices(REST, k=5)) for _ in range(2))
+            rows.append(
+                {
+                    "slate_id": f"slate{number}",
+                    "prompt_id": f"prompt{number}",
+                    "system": "Responde como alguien del lugar." if number % 2 else "",
+                    "prompt": question,
+                    "chosen": f"Aquí {local}: {good}",
+                    "rejected": f"Aquí {foreign}: {bad}",
+                    "chosen_id": f"c{number}{pair}",
+                    "rejected_id": f"r{number}{pair}",
+                    "country": country,
+                    "language": "pt" if country == "BR" else "es",
+                    "topic": "general",
+                    "votes_for": 3,
+                    "votes_against": pair,
+                    "ties": 1,
+                    "annotators": ["annotator-1", "annotator-2"],
+                    "agreement": None if pair else 0.5,
+                }
+            )
+    return rows
+
+
+def write_snapshot(
+    project: Path, name: str, rows: list[dict[str, Any]], *, made_at: str = "2026-01-01T00:00:00"
+) -> Path:
+    """A snapshot folder as `annot sync` leaves it; snapshot.json last."""
+    folder = project / "snapshots" / name
+    write_parquet(folder / "preferences.parquet", rows)
+    facts = {"id": name, "made_at": made_at, "rankings": 0, "preferences": len(rows)}
+    write_whole(folder / "snapshot.json", json.dumps(facts).encode())
+    return folder
+
+
+def train_quietly(folder: Path, source: Path, preset: str, base: str, overrides: tuple[str, ...]) -> None:
+    """What a process of `training_process` does."""
+    from train.dpo import train
+
+    train(folder, source, preset=preset, base=base, overrides=overrides, quiet=True)
+
+
+def training_process(
+    folder: Path, source: Path, *, preset: str = "cpu-smoke", base: str = "", overrides: tuple[str, ...] = QUICK
+) -> BaseProcess:
+    """Start training in a process of its own that has the libraries loaded already: it can be killed at once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["trl.trainer.dpo_trainer", "peft", "datasets", "matplotlib.figure", "train.dpo", "train_snapshots"]
+    )
+    process = context.Process(target=train_quietly, args=(folder, source, preset, base, overrides))
+    process.start()
+    return process

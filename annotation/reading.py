@@ -16,6 +16,7 @@ import itertools
 import json
 import logging
 import re
+import sys
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -277,7 +278,7 @@ def _read_delimited(
     text: Iterable[str], source: str, suffix: str, limits: Limits
 ) -> tuple[tuple[str, ...], tuple[Row, ...]]:
     lines = iter(text)
-    first, skipped = next(lines), 0
+    first, skipped = next(lines, ""), 0
     if named := re.fullmatch(r"sep=(.)\s*", first):  # What Excel writes where a comma is no separator.
         first, skipped = next(lines, ""), 1
     delimiter = "\t" if suffix == ".tsv" else named[1] if named else _delimiter(first)
@@ -297,8 +298,9 @@ def _read_delimited(
                 continue
             if any(cell.strip() for cell in record[len(header) :]) or len(record) < len(header):
                 raise SourceError(
-                    f"{source}, line {line} has {len(record)} cells where the header has {len(header)}; put cells that "
-                    f'hold "{delimiter}" or a line break in quotation marks, or save the file again from a spreadsheet.'
+                    f"{source}, line {line} does not fit the header (cells: {len(record)}, columns: {len(header)}); "
+                    f'put cells that hold "{delimiter}" or a line break in quotation marks, or save the file again '
+                    "from a spreadsheet."
                 )
             rows.append(Row(str(line), {name: cell for name, cell in zip(header, record, strict=False) if name}))
     except csv.Error as error:
@@ -317,6 +319,8 @@ def _delimiter(header: str) -> str:
 
 def _header(record: Sequence[object], source: str) -> list[str]:
     names = ["" if cell is None else str(cell).strip().lstrip("\ufeff") for cell in record]
+    while names and not names[-1]:  # Spreadsheets write separators for cells that were once in use.
+        names.pop()
     for name in names:
         if name and names.count(name) > 1:
             raise SourceError(f'{source} has two columns called "{name[:40]}"; rename one of them.')
@@ -422,6 +426,8 @@ def _read_xlsx(path: Path, source: str, limits: Limits, progress: Progress) -> T
         ValueError,
         TypeError,
         IndexError,
+        NotImplementedError,
+        RuntimeError,  # A part that is encrypted.
         SyntaxError,  # Both XML parsers of openpyxl raise a kind of it.
         InvalidFileException,
     ) as error:
@@ -480,7 +486,7 @@ def _read_sheet(path: Path, source: str, shown: Any, written: Any, progress: Pro
     if len(sheets) > 1:
         notices.append(f'Of {len(sheets)} sheets in {source}, only "{title}" was read.')
     if computed:
-        notices.append(f"{computed} cells of {source} hold formulas; the values that they last showed were read.")
+        notices.append(f"Cells of {source} with a formula: {computed}; the values that they last showed were read.")
     return Table(path.name, tuple(name for name in header if name), tuple(rows), tuple(notices))
 
 
@@ -544,10 +550,10 @@ def read_dataset(name: str, *, limits: Limits | None = None, progress: Progress 
         SourceError: It is not there, the Hub cannot be reached, or it cannot be read.
     """
     limits = limits or Limits()
-    progress(0, note="loading datasets")
     import datasets
     import pyarrow as pa
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     # HTTPError of the client in use, whose package changes between versions.
     transport: type[BaseException] = HfHubHTTPError.__bases__[0]
@@ -555,14 +561,20 @@ def read_dataset(name: str, *, limits: Limits | None = None, progress: Progress 
     talkative = [logging.getLogger(library) for library in ("huggingface_hub", "datasets")]
     levels = [logger.level for logger in talkative]
     bars = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     for logger in talkative:
         logger.setLevel(logging.CRITICAL)  # Every retry would be a line; the sentence below says it once.
     try:
+        if not Path(repository).exists():
+            # Asked once first: `datasets` alone needs half a minute of retries to find out that nobody answers. Told to
+            # be offline, it looks into its cache.
+            with contextlib.suppress(OfflineModeIsEnabled):
+                HfApi().dataset_info(repository, timeout=20)
         loaded = datasets.load_dataset(repository, configuration or None)
     except (datasets.exceptions.DatasetsError, transport, OSError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
-        if isinstance(error, (ConnectionError, transport)):
+        if isinstance(error, (ConnectionError, transport)) and not isinstance(error, HfHubHTTPError):
             raise SourceError(
                 f"{name} is no file here, and the Hub cannot be reached ({reason}); check the name and your "
                 "connection, or download the dataset and name its file."

@@ -22,7 +22,8 @@ BLUE, SKY, ORANGE, RED, GREY = "#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#9A9
 LONGEST_LIST = 14
 """Topics are free text: beyond so many, the smallest are drawn as one."""
 
-ON_SLATE, BEHIND, NO_SLATE = "on a slate", "in the cluster of one on a slate", "usable, but too few beside it"
+ON_SLATE, BEHIND = "on a slate", "in the cluster of one on a slate"
+WAITS, NO_SLATE = "usable, its prompt waits for another run", "usable, but too few beside it"
 
 
 def show(selection: Selection) -> None:
@@ -88,11 +89,14 @@ def draw(selection: Selection, folder: Path) -> None:
 def _answer_counts(selection: Selection) -> dict[str, int]:
     reasons = Counter(placement.dropped for placement in selection.placements if placement.dropped)
     kept = [placement for placement in selection.placements if not placement.dropped]
-    stands = {outcome.prompt_id for outcome in selection.prompts if not outcome.dropped}
+    stands = {outcome.prompt_id for outcome in selection.prompts if outcome.slate_id}
+    few = {outcome.prompt_id for outcome in selection.prompts if outcome.dropped}
+    done = stands | few
     return {
-        ON_SLATE: sum(placement.medoid for placement in kept),
+        ON_SLATE: sum(placement.medoid and placement.prompt_id in stands for placement in kept),
         BEHIND: sum(not placement.medoid and placement.prompt_id in stands for placement in kept),
-        NO_SLATE: sum(placement.prompt_id not in stands for placement in kept),
+        WAITS: sum(placement.prompt_id not in done for placement in kept),
+        NO_SLATE: sum(placement.prompt_id in few for placement in kept),
         **dict(reasons.most_common()),
     }
 
@@ -227,7 +231,7 @@ def _answers(selection: Selection) -> Any:
     counts = {what: count for what, count in _answer_counts(selection).items() if count}
     figure, (axes,) = _figure(1, height=1.6 + 0.5 * len(counts))
     total = sum(counts.values())
-    colours = {ON_SLATE: BLUE, BEHIND: SKY, NO_SLATE: GREY}
+    colours = {ON_SLATE: BLUE, BEHIND: SKY, WAITS: GREY, NO_SLATE: GREY}
     names = [what if what in colours else f"dropped: {what}" for what in counts]
     bars = axes.barh(names, list(counts.values()), color=[colours.get(what, RED) for what in counts], height=0.68)
     axes.bar_label(bars, [f"{count:,}  ({count / total:.1%})" for count in counts.values()], padding=5)
@@ -262,9 +266,9 @@ def _groups(selection: Selection) -> Any:
             left = [before + value for before, value in zip(left, values, strict=True)]
         for place, name in enumerate(names):
             if target := selection.targets.get(name):
-                axes.plot([target, target], [place - 0.42, place + 0.42], color="black", linewidth=2.2, zorder=5)
+                axes.plot(target, place - 0.45, "v", color="black", markersize=8, zorder=5, clip_on=False)
                 owed = True
-        axes.invert_yaxis()
+        axes.set_ylim(tallest - 0.4, -0.75)
         axes.set_xlabel("prompts")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlim(0, 1.05 * max(axes.get_xlim()[1], 1))
@@ -274,7 +278,7 @@ def _groups(selection: Selection) -> Any:
     if owed:
         from matplotlib.lines import Line2D
 
-        handles.append(Line2D([], [], color="black", linewidth=2.2))
+        handles.append(Line2D([], [], color="black", marker="v", markersize=8, linestyle="none"))
         labels.append("slates owed (quota)")
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     return figure

@@ -107,7 +107,11 @@ def push(
         raise BoardError("There are no slates to push; run `annot select` first.")
     vectors = vectors or {}
     dimensions = len(next(iter(vectors.values()))) if vectors else None
-    teams = _teams(board, ledger, settings, dimensions)
+    datasets = board.datasets()
+    teams = _teams(board, ledger, settings, datasets, dimensions)
+    ours = {team.dataset.id for team in teams.values() if team.dataset}
+    # Where argilla.dataset was given another name, people go on with the old one: its slates are not sent twice.
+    elsewhere = {slate_id for d in datasets if d.id not in ours for slate_id in ledger.pushed(board.server, d.id)}
     fresh, standing, dropped = list[tuple[str, Slate]](), 0, list[Dropped]()
     of_country: dict[str, list[Slate]] = defaultdict(list)
     for slate in slates:
@@ -117,6 +121,7 @@ def push(
             dropped += [Dropped(slate.id, NO_TEAM, country) for slate in own]
             continue
         held, gone = _held(board, ledger, teams[country].dataset, own, keep=not dry_run)
+        held |= elsewhere & {slate.id for slate in own}
         standing += len(held)
         for slate in own:
             if slate.id in gone:
@@ -127,6 +132,7 @@ def push(
                 fresh.append((country, slate))
     fresh.sort(key=lambda pair: pair[1].position)
     chosen, later = (fresh, 0) if limit is None else (fresh[:limit], max(0, len(fresh) - limit))
+    texts = _texts(ledger, [slate for _, slate in chosen])
     notes: list[str] = []
     done = 0
     for country, team in sorted(teams.items()):
@@ -134,7 +140,6 @@ def push(
         if dry_run or not (own or team.dataset):
             continue
         dataset, with_vectors = _prepare(board, settings, team, notes)
-        texts = _texts(ledger, own)
         for start in range(0, len(own), batch):
             part = own[start : start + batch]
             progress(done, len(chosen), team.workspace)
@@ -163,7 +168,9 @@ def team_language(people: Iterable[Person]) -> str:
     return max(ranking.LANGUAGES, key=lambda language: spoken[language])
 
 
-def _teams(board: Board, ledger: Ledger, settings: Settings, dimensions: int | None) -> dict[str, _Team]:
+def _teams(
+    board: Board, ledger: Ledger, settings: Settings, datasets: Iterable[Dataset], dimensions: int | None
+) -> dict[str, _Team]:
     """Every country that has active people, with its form and the dataset that stands."""
     people: dict[str, list[Person]] = defaultdict(list)
     for person in ledger.people():
@@ -177,12 +184,12 @@ def _teams(board: Board, ledger: Ledger, settings: Settings, dimensions: int | N
             f"{board.url} has no workspace {', '.join(missing)}; run `annot team add roster.csv` again: it makes what "
             "is missing."
         )
-    datasets = {d.workspace: d for d in board.datasets() if d.name == settings.argilla.dataset}
+    standing = {d.workspace: d for d in datasets if d.name == settings.argilla.dataset}
     teams = {}
     for country, members in people.items():
         name = workspace_of(country)
         form = ranking.form(team_language(members), settings.select.slate, settings.quota.overlap, dimensions)
-        dataset = datasets.get(name)
+        dataset = standing.get(name)
         if dataset is not None:
             _check(board, dataset, form)
         teams[country] = _Team(name, workspaces[name], form, dataset)

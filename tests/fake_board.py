@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
@@ -299,3 +302,30 @@ def ranking_of(ranks: str, **more: Any) -> dict[str, Any]:
     """Values of a response: "1123" ties A and B in the first place."""
     given = [{"value": seat, "rank": int(rank)} for seat, rank in zip(SEATS, ranks, strict=False)]
     return {"ranking": {"value": given}, **{name: {"value": value} for name, value in more.items()}}
+
+
+def killed_at(moment_s: float, work: Callable[[], None]) -> bool:
+    """Do work in a process of its own and kill -9 it after a while; whether it was still at it."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    time.sleep(moment_s)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def seconds_of(work: Callable[[], None]) -> float:
+    """How long work takes in a process of its own, undisturbed."""
+    began = time.perf_counter()
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    return time.perf_counter() - began

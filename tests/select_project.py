@@ -1,13 +1,9 @@
-"""Projects whose answers are known, and an encoder whose vectors are known, for the tests of `annot select`.
-
-Run as a script with a project folder, it selects there: what the kill test kills.
-"""
+"""Projects whose answers are known, and an encoder whose vectors are known, for the tests of `annot select`."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +84,7 @@ def add_prompt(project: Project, number: int, answers: list[str] | None = None) 
     return prompt
 
 
-if __name__ == "__main__":
-    embedding.PART, embedding.BATCH = 24, 8  # Many small parts: many places to be killed at.
-    print("ready", flush=True)
-    select(Project.open(Path(sys.argv[1])), encoder=word_encoder())
-    print("done", flush=True)
+def select_in(folder: Path) -> None:
+    """What another process does: select, with a cache of many small parts, hence many places to be killed at."""
+    embedding.PART, embedding.BATCH = 24, 8
+    select(Project.open(folder), encoder=word_encoder())

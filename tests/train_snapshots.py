@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -82,10 +83,21 @@ def training_process(
     folder: Path, source: Path, *, preset: str = "cpu-smoke", base: str = "", overrides: tuple[str, ...] = QUICK
 ) -> BaseProcess:
     """Start training in a process of its own that has the libraries loaded already: it can be killed at once."""
+    process = _context().Process(target=train_quietly, args=(folder, source, preset, base, overrides))
+    process.start()
+    return process
+
+
+def load_libraries() -> None:
+    """Wait until a training process would have its libraries at once."""
+    process = _context().Process(target=len, args=("",))
+    process.start()
+    process.join()
+
+
+def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["trl.trainer.dpo_trainer", "peft", "datasets", "matplotlib.figure", "train.dpo", "train_snapshots"]
     )
-    process = context.Process(target=train_quietly, args=(folder, source, preset, base, overrides))
-    process.start()
-    return process
+    return context

@@ -133,18 +133,18 @@ def train(
             with quiet_libraries(folder / "libraries.log"):
                 # The machine, the base and the rows; nothing is trained on rows that were not looked at.
                 device = check_device(recipe.device, preset)
-                settle_numerics(recipe)
                 plan = make_plan(recipe, source, folder, progress=progress)
                 begin(folder, asked, plan, device, log)
 
-                # The adapter, unless an earlier process finished it and was cut off before the report.
-                adapter = folder / "adapter"
-                resumed = 0
-                if not adapter.exists():
-                    resumed = train_adapter(folder, plan, adapter, log, progress)
+                with settled_numerics(recipe):
+                    # The adapter, unless an earlier process finished it and was cut off before the report.
+                    adapter = folder / "adapter"
+                    resumed = 0
+                    if not adapter.exists():
+                        resumed = train_adapter(folder, plan, adapter, log, progress)
 
-                # What it is worth: the adapter as it lies on disk, on a base loaded afresh.
-                outcome = measure(plan, adapter, log, progress)
+                    # What it is worth: the adapter as it lies on disk, on a base loaded afresh.
+                    outcome = measure(plan, adapter, log, progress)
             draw_plots(folder)
             seconds = time.monotonic() - began
             write_report(folder, plan.flight, outcome, resumed=resumed, seconds=seconds)
@@ -277,6 +277,9 @@ def train_adapter(folder: Path, plan: Plan, adapter: Path, log: RunLog, progress
         The step from which it went on; 0 from the start.
     """
     from datasets import Dataset
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+    from transformers import set_seed
     from trl import DPOTrainer
     from trl.trainer.utils import disable_dropout_in_model
 
@@ -311,7 +314,13 @@ def train_adapter(folder: Path, plan: Plan, adapter: Path, log: RunLog, progress
         resumed, lines = int(state["global_step"]), [kept_metrics(line) for line in state["log_history"]]
         log(f"going on from step {resumed} of {plan.steps}")
     write_rows(folder / "metrics.jsonl", [line for line in lines if line])
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if checkpoint and resumed >= plan.steps:
+        # Cut off between the last step and the adapter. The trainer would take one step too many before it stops.
+        set_peft_model_state_dict(trainer.model, load_file(checkpoint / "adapter_model.safetensors"))
+    else:
+        # Reference log-probs that an earlier process left in the cache cost no random numbers; those computed now do.
+        set_seed(recipe.run.seed)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     check_float32(trainer.model)
     save_adapter(trainer.model, plan, adapter)
     return resumed
@@ -414,8 +423,8 @@ def kept_metrics(line: Mapping[str, Any]) -> dict[str, Any]:
     """A log line of the trainer without what the clock says: the same run writes the same lines. It may be empty."""
     if "train_runtime" in line:
         return {}
-    clock = ("_runtime", "_per_second", "num_tokens")
-    return {key: value for key, value in line.items() if not key.endswith(clock)}
+    clock = ("_runtime", "_per_second", "num_tokens")  # tokens are counted from the last start only
+    return {"step": line["step"], **{key: line[key] for key in sorted(line) if not key.endswith(clock)}}
 
 
 def run_callback(folder: Path, steps: int, log: RunLog, progress: Progress) -> Any:
@@ -514,16 +523,22 @@ def finish(folder: Path, plan: Plan, outcome: Outcome, seconds: float, log: RunL
     return Run(folder, False, done)
 
 
-def settle_numerics(recipe: Recipe) -> None:
+@contextmanager
+def settled_numerics(recipe: Recipe) -> Iterator[None]:
     """Make the arithmetic repeatable where it can be, and safe where it cannot."""
     import torch
 
     # cuDNN's attention can give NaN gradients with a mask on some cards.
     torch.backends.cuda.enable_cudnn_sdp(False)
+    threads, repeatable = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     if recipe.device.kind == "cpu":
-        if recipe.device.threads:
-            torch.set_num_threads(recipe.device.threads)
+        torch.set_num_threads(recipe.device.threads or threads)
         torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(repeatable)
 
 
 def work_offline() -> None:

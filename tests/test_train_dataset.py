@@ -1,0 +1,180 @@
+"""From preferences to rows: every form is read, nothing stands on both sides of the split, votes become soft labels."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from train_snapshots import preference_rows, write_snapshot
+
+from annotation.errors import TrainError
+from annotation.project import write_parquet
+from train.dataset import (
+    Pair,
+    newest_snapshot,
+    one_row_per_vote,
+    read_pairs,
+    set_aside,
+    source_digest,
+    split_by_prompt,
+    texts,
+)
+
+
+def pair(prompt: str, country: str = "MX", **facts: Any) -> Pair:
+    return Pair(f"{prompt}:{country}", prompt, "sí", "no", country, **facts)
+
+
+def test_a_snapshot_is_read_as_conversations_with_its_votes(tmp_path: Path) -> None:
+    source = write_snapshot(tmp_path, "abc", preference_rows(4))
+    read = read_pairs(source)
+    assert (read.source, read.snapshot, len(read.pairs)) == ("snapshot abc", "abc", 8)
+    assert read.digest == source_digest(source)
+    first, later = read.pairs[0], read.pairs[3]
+    assert [message["role"] for message in first.prompt] == ["user"]  # type: ignore[index]
+    assert [message["role"] for message in later.prompt] == ["system", "user"]  # type: ignore[index]
+    assert first.chosen == ({"role": "assistant", "content": first.chosen[0]["content"]},)  # type: ignore[index]
+    assert (later.country, later.language, later.votes_for, later.votes_against, later.ties) == ("BR", "pt", 3, 1, 1)
+    assert len({row.id for row in read.pairs}) == 8
+
+
+def test_the_newest_whole_snapshot_is_the_default(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="no snapshot yet"):
+        newest_snapshot(tmp_path)
+    write_snapshot(tmp_path, "old", preference_rows(2), made_at="2026-01-01T00:00:00")
+    new = write_snapshot(tmp_path, "new", preference_rows(2), made_at="2026-02-01T00:00:00")
+    half = write_snapshot(tmp_path, "half", preference_rows(2), made_at="2026-03-01T00:00:00")
+    (half / "snapshot.json").unlink()
+    assert newest_snapshot(tmp_path) == new
+    with pytest.raises(TrainError, match="no whole snapshot"):
+        read_pairs(half)
+
+
+def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
+    plain = {"prompt": "¿Qué?", "chosen": "Esto.", "rejected": "Eso.", "country": "PE", "other": 1}
+    talk = {
+        "prompt": [{"role": "system", "content": "Eres de aquí."}, {"role": "user", "content": "¿Qué?"}],
+        "chosen": [{"role": "assistant", "content": "Esto."}],
+        "rejected": [{"role": "assistant", "content": "Eso."}],
+        "votes_for": 4,
+        "votes_against": 1,
+    }
+    write_parquet(tmp_path / "plain.parquet", [plain])
+    (tmp_path / "talk.jsonl").write_text(json.dumps(talk, ensure_ascii=False) + "\n\n", encoding="utf-8")
+    read = read_pairs(tmp_path / "plain.parquet")
+    assert (read.snapshot, read.source) == ("", "plain.parquet")
+    assert read.pairs == (Pair("plain.parquet:1", "¿Qué?", "Esto.", "Eso.", "PE"),)
+    spoken = read_pairs(tmp_path / "talk.jsonl").pairs[0]
+    assert (spoken.votes_for, spoken.votes_against, spoken.country) == (4, 1, "")
+    assert spoken.row()["prompt"] == talk["prompt"]
+    write_parquet(tmp_path / "talk.parquet", [talk])
+    again = read_pairs(tmp_path / "talk.parquet").pairs[0]
+    assert (again.prompt, again.chosen, again.rejected) == (spoken.prompt, spoken.chosen, spoken.rejected)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("gone.jsonl", None, "does not exist"),
+        ("a.csv", b"prompt,chosen,rejected\n", "read from .parquet and .jsonl"),
+        ("a.jsonl", b'{"prompt": "a"\n', "line 1 is no JSON"),
+        ("a.jsonl", b"\n[1]\n", "line 2 is no JSON object"),
+        ("a.jsonl", "{'é'}".encode("latin-1"), "not UTF-8"),
+        ("a.jsonl", b'{"chosen": "b", "rejected": "c"}', "a.jsonl:1, prompt is neither text nor a list"),
+        ("a.jsonl", b'{"prompt": "a", "chosen": [{"role": "x"}], "rejected": "c"}', "without role and content"),
+        (
+            "a.jsonl",
+            b'{"prompt": "a", "chosen": [{"role": "assistant", "content": "b"}], "rejected": "c"}',
+            "mixes plain text and messages",
+        ),
+        ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": 0.5}', "whole numbers"),
+        ("a.parquet", b"PAR1 cut off", "no whole parquet"),
+    ],
+)
+def test_a_file_that_will_not_do_is_refused_with_its_place(
+    tmp_path: Path, name: str, content: bytes | None, told: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrainError) as caught:
+        read_pairs(tmp_path / name)
+    assert told in str(caught.value)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.sampled_from(["MX", "AR", "BR"])), min_size=2, max_size=120),
+    st.floats(0.01, 0.5),
+    st.integers(0, 5),
+)
+def test_no_prompt_is_on_both_sides_and_no_row_is_lost(asked: list[tuple[int, str]], share: float, seed: int) -> None:
+    pairs = [pair(f"pregunta {number}", country) for number, country in asked]
+    prompts = {row.prompt_key for row in pairs}
+    if len(prompts) < 2:
+        with pytest.raises(TrainError, match="nothing can be held out"):
+            split_by_prompt(pairs, share, seed)
+        return
+    split = split_by_prompt(pairs, share, seed)
+    train, held_out = ({row.prompt_key for row in side} for side in (split.train, split.held_out))
+    assert train
+    assert held_out
+    assert not train & held_out
+    assert Counter(split.train) + Counter(split.held_out) == Counter(pairs)
+    assert len(held_out) == max(1, int(len(prompts) * share + 0.5))
+    assert split_by_prompt(list(reversed(pairs)), share, seed).held_out == tuple(reversed(split.held_out))
+
+
+def test_each_country_gives_its_share_and_another_seed_other_prompts() -> None:
+    pairs = [pair(f"{country} {number}", country) for country in ("AR", "BR", "MX") for number in range(40)]
+    split = split_by_prompt(pairs, 0.1, 0)
+    assert Counter(row.country for row in split.held_out) == {"AR": 4, "BR": 4, "MX": 4}
+    assert split_by_prompt(pairs, 0.1, 1).held_out != split.held_out
+
+
+def test_the_same_question_under_another_persona_stays_on_one_side() -> None:
+    def asked(system: str) -> Pair:
+        talk = ({"role": "system", "content": system}, {"role": "user", "content": " ¿Qué se come? "})
+        return Pair(system, talk, ("a",), ("b",))  # type: ignore[arg-type]
+
+    assert asked("Eres una abuela.").prompt_key == asked("Eres un cocinero.").prompt_key
+    assert asked("Eres una abuela.").prompt_key == pair("¿Qué se come?").prompt_key
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.floats(-5, 5))
+def test_rows_per_vote_have_the_loss_of_smoothed_labels(votes_for: int, votes_against: int, margin: float) -> None:
+    """Conservative DPO (Mitchell 2023): (1 - e) * l(m) + e * l(-m), with e the share of votes against."""
+    rows = one_row_per_vote([pair("a", votes_for=votes_for, votes_against=votes_against, ties=3)])
+    assert len(rows) == votes_for + votes_against
+    if not rows:
+        return
+
+    def loss(margin: float) -> float:
+        return math.log1p(math.exp(-margin))
+
+    stock = sum(loss(margin if row.chosen == "sí" else -margin) for row in rows) / len(rows)
+    smoothing = votes_against / len(rows)
+    assert stock == pytest.approx((1 - smoothing) * loss(margin) + smoothing * loss(-margin))
+
+
+def test_rows_that_cannot_teach_are_set_aside_with_their_reason() -> None:
+    nothing_asked = ({"role": "system", "content": "x"}, {"role": "user", "content": " "})
+    pairs = [
+        pair("a"),
+        Pair("same", "a", "igual ", " igual"),
+        Pair("empty", "a", "  ", "no"),
+        Pair("asks nothing", nothing_asked, ({"role": "assistant", "content": "b"},), "c"),
+    ]
+    kept, dropped = set_aside(pairs)
+    assert kept == (pairs[0],)
+    assert {row.id: row.reason for row in dropped} == {
+        "same": "chosen and rejected are the same",
+        "empty": "empty",
+        "asks nothing": "empty",
+    }
+
+
+def test_texts_come_once_each_in_order() -> None:
+    assert texts([pair("a"), pair("b")]) == ["a", "sí", "no", "b"]

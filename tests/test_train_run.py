@@ -1,0 +1,545 @@
+"""A run from the first line to DONE, on a CPU: what it leaves, what it says, what it refuses, and how it goes on."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from train_snapshots import QUICK, preference_rows, training_process, write_snapshot
+from typer.testing import CliRunner
+
+from annotation.cli import app
+from annotation.errors import SettingsError, TrainError, TrainLater
+from annotation.project import init_project
+from train.base import Base, check_device, find_base, load_model
+from train.dataset import read_pairs, texts
+from train.dpo import check_float32, count_steps, keep_adapter_in_float32, make_plan, rehearse, train
+from train.run_folder import SEAL, check_same, claimed, name_run, newest_checkpoint, seal
+from train.settings import load_recipe
+from train.tiny_model import NOTICE, make_tiny_base
+
+ANNOT_TRAIN = (sys.executable, "-m", "annotation.cli", "train", "--project")
+
+ON_CPU = (
+    "device.kind=cpu",
+    "device.threads=1",
+    "optimiser.name=adamw_torch",
+    "optimiser.learning_rate=5e-3",
+    "optimiser.max_steps=20",
+    "optimiser.epochs=9",
+    "optimiser.batch=8",
+    "optimiser.accumulate=1",
+    "run.save_every=10",
+    "run.eval_every=10",
+)
+"""What a GPU preset needs to run here on a tiny model; its dtype, quantisation, autocast and dropout stay."""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with one snapshot whose preference is the local word."""
+    folder = tmp_path_factory.mktemp("project")
+    init_project(folder, name="prueba", countries=["MX"], languages=["es"], preset="cpu-smoke")
+    write_snapshot(folder, "abc", preference_rows(40))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(project: Path) -> Path:
+    return project / "snapshots" / "abc"
+
+
+@pytest.fixture(scope="module")
+def base(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder as a user would name one."""
+    return make_tiny_base(tmp_path_factory.mktemp("model") / "tiny", texts(read_pairs(source).pairs), seed=1)
+
+
+def annot(project: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*ANNOT_TRAIN, str(project), *words],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(project: Path) -> Path:
+    """A run as the trigger starts it: detached, with its output in the run's own log.txt."""
+    folder = project / "runs" / "first"
+    folder.mkdir(parents=True)
+    began = time.monotonic()
+    with (folder / "log.txt").open("ab") as log:
+        code = subprocess.run(
+            [*ANNOT_TRAIN, str(project), "--snapshot", "abc", "--run", "first", "--preset", "cpu-smoke"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            check=False,
+        ).returncode
+    print(f"cpu-smoke took {time.monotonic() - began:.1f} s, imports included")
+    assert code == 0, (folder / "log.txt").read_text()
+    return folder
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def adapter_tensors(adapter: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    tensors: dict[str, Any] = load_file(adapter / "adapter_model.safetensors")
+    assert tensors
+    return tensors
+
+
+def test_a_run_learns_the_planted_preference_and_shows_it(finished: Path) -> None:
+    done = json.loads((finished / "DONE").read_text())
+    accuracy = done["accuracy"]
+    assert accuracy["implicit_reward"]["after"]["value"] > 0.9
+    assert accuracy["per_token"]["after"]["value"] > 0.9 > accuracy["per_token"]["before"]["value"]
+    assert set(accuracy["by_country"]) == {"AR", "BR", "MX"}
+    metrics = rows_of(finished / "metrics.jsonl")
+    train_lines = [line for line in metrics if "loss" in line]
+    assert train_lines[0]["loss"] > train_lines[-1]["loss"]
+    assert train_lines[-1]["rewards/margins"] > 1
+    assert [line["step"] for line in train_lines] == [5, 10, 15, 20]
+    report = (finished / "report.md").read_text(encoding="utf-8")
+    assert NOTICE in report
+    assert "| implicit reward |" in report
+    assert "| answers without EOS | 0 of 160 |" in report
+    worst_first = [country for country in accuracy["by_country"] if f"| {country} |" in report]
+    assert worst_first == list(accuracy["by_country"])
+    for plot in ("loss", "reward_margin", "accuracy", "rewards"):
+        assert f"({plot}.png)" in report
+        assert (finished / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_folder_says_all_about_itself_and_keeps_nothing_else(finished: Path) -> None:
+    facts = json.loads((finished / "run.json").read_text())
+    assert (facts["snapshot"], facts["preset"], facts["seed"], facts["steps"]) == ("abc", "cpu-smoke", 0, 24)
+    assert facts["base_is_tiny_and_random"] is True
+    assert facts["base_note"] == NOTICE
+    assert facts["recipe"] == load_recipe("cpu-smoke").model_dump(mode="json")
+    assert facts["versions"]["trl"].startswith("1.16")
+    trained, held = (
+        {row["prompt"][-1]["content"] for row in rows_of(finished / name)} for name in ("train.jsonl", "held_out.jsonl")
+    )
+    assert (len(trained), len(held)) == (32, 8)
+    assert not trained & held
+    assert (finished / "DONE").stat().st_mtime_ns >= max(path.stat().st_mtime_ns for path in finished.rglob("*"))
+    names = {path.name for path in finished.iterdir()}
+    assert not {"checkpoints", ".cache", "FAILED", ".holder.json"} & names
+    assert not [name for name in names if name.startswith(".adapter")]
+
+
+def test_the_detached_log_has_plain_lines_once_each(finished: Path) -> None:
+    lines = (finished / "log.txt").read_text(encoding="utf-8").splitlines()
+    assert sum(line.startswith("step 5 of 24: loss") for line in lines) == 1
+    assert any(NOTICE in line for line in lines)
+    assert lines[-1].startswith("done in ")
+    assert not [line for line in lines if "Warning" in line or "Traceback" in line or "\r" in line]
+
+
+def test_the_adapter_alone_gives_the_accuracy_of_the_report(finished: Path) -> None:
+    """Read back by plain PEFT, scored one answer at a time by the definition."""
+    import torch
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoTokenizer
+
+    tensors = adapter_tensors(finished / "adapter")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    model = AutoPeftModelForCausalLM.from_pretrained(finished / "adapter").eval()
+    tokenizer = AutoTokenizer.from_pretrained(finished / "adapter")
+
+    def score(prompt: Any, answer: Any) -> float:
+        start = len(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=True)["input_ids"])
+        ids = torch.tensor([tokenizer.apply_chat_template(prompt + answer, return_dict=True)["input_ids"]])
+        with torch.no_grad():
+            scores = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+        return float(scores.gather(1, ids[0, 1:, None])[start - 1 :].mean())
+
+    rows = rows_of(finished / "held_out.jsonl")
+    right = [score(row["prompt"], row["chosen"]) > score(row["prompt"], row["rejected"]) for row in rows]
+    done = json.loads((finished / "DONE").read_text())
+    assert sum(right) / len(right) == pytest.approx(done["accuracy"]["per_token"]["after"]["value"])
+
+
+def test_a_finished_run_says_so_at_once_and_touches_nothing(finished: Path, project: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"}
+    began = time.monotonic()
+    again = annot(project, "--snapshot", "abc", "--run", "first")
+    assert again.returncode == 0, again.stderr
+    assert "first is finished" in again.stdout
+    assert time.monotonic() - began < 6  # loading torch alone takes longer on a busy machine
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"}
+    told = json.loads(annot(project, "--run", "first", "--json").stdout)
+    assert told["already"] is True
+    assert told["accuracy"]["per_token"]["after"]["pairs"] == 16
+
+
+def test_a_run_is_not_gone_on_with_under_other_settings(finished: Path, source: Path, project: Path) -> None:
+    with pytest.raises(TrainError, match=r"first was begun with recipe.lora.rank = 8, and now it is 4"):
+        train(finished, source, overrides=["lora.rank=4"], quiet=True)
+    other = write_snapshot(project, "other", preference_rows(4), made_at="2025-01-01T00:00:00")
+    with pytest.raises(TrainError, match="first was begun with"):
+        train(finished, other, quiet=True)
+    assert not (finished / "FAILED").exists()
+
+
+def test_a_rehearsal_shows_the_plan_and_writes_nothing(project: Path, source: Path) -> None:
+    before = sorted(project.rglob("*"))
+    plan, device = rehearse(source, preset="cpu-smoke")
+    assert (plan.steps, len(plan.train), len(plan.held_out)) == (24, 64, 16)
+    assert device == "CPU, 1 threads"
+    plan, device = rehearse(source, preset="cpu-smoke", overrides=["data.rows=vote"])
+    held_out = {pair.prompt_key for pair in plan.held_out}
+    rest = [pair for pair in read_pairs(source).pairs if pair.prompt_key not in held_out]
+    assert len(plan.train) == sum(pair.votes_for + pair.votes_against for pair in rest) == 32 * 3 + 32 * 4
+    assert len(plan.held_out) == 16
+    assert sorted(project.rglob("*")) == before
+
+
+def test_steps_are_what_the_epochs_need_up_to_a_limit() -> None:
+    assert count_steps(64, load_recipe("cpu-smoke")) == 24
+    assert count_steps(6400, load_recipe("cpu-smoke")) == 60
+    assert count_steps(1, load_recipe("l40s-8b-qlora")) == 2
+    assert count_steps(3201, load_recipe("l40s-8b-qlora")) == 202
+
+
+# -- GPU presets, as far as a CPU goes ----------------------------------------------------------------------
+
+
+def test_the_bfloat16_preset_trains_a_float32_adapter_on_a_bfloat16_base(
+    source: Path, base: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    recipe = load_recipe("l40s-8b-lora-bf16", ON_CPU, base=str(base))
+    model = load_model(Base(str(base), base, "1"), recipe.base, recipe.device)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    run = train(tmp_path / "run", source, preset="l40s-8b-lora-bf16", base=str(base), overrides=ON_CPU, quiet=True)
+    assert run.done["accuracy"]["implicit_reward"]["after"]["value"] > 0.9
+    tensors = adapter_tensors(tmp_path / "run" / "adapter")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    config = json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(base)
+    assert config["lora_dropout"] == 0.05
+
+
+def test_the_qlora_preset_trains_a_float32_adapter_on_a_4_bit_base(source: Path, base: Path, tmp_path: Path) -> None:
+    import torch
+
+    run = train(tmp_path / "run", source, preset="l40s-8b-qlora", base=str(base), overrides=ON_CPU, quiet=True)
+    assert run.done["accuracy"]["implicit_reward"]["after"]["value"] > 0.9
+    tensors = adapter_tensors(tmp_path / "run" / "adapter")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    # Float32 in name only would round to bfloat16 without loss.
+    assert all((tensor != tensor.bfloat16().float()).any() for tensor in tensors.values())
+    assert "gemv_4bit" not in (tmp_path / "run" / "libraries.log").read_text()
+
+
+def test_trl_casts_the_adapter_on_a_4_bit_base_and_we_undo_it(base: Path, source: Path, tmp_path: Path) -> None:
+    import torch
+    from datasets import Dataset
+    from trl import DPOTrainer
+
+    from train.dpo import dpo_config, lora_config
+
+    recipe = load_recipe(
+        "l40s-8b-qlora", [*ON_CPU, "dpo.precompute_reference=false", "run.eval_every=0"], base=str(base)
+    )
+    trainer = DPOTrainer(
+        model=load_model(Base(str(base), base, "1"), recipe.base, recipe.device),
+        args=dpo_config(tmp_path, recipe, 2),
+        train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
+        processing_class=make_plan(recipe, source, tmp_path).tokenizer,
+        peft_config=lora_config(recipe),
+    )
+    with pytest.raises(RuntimeError, match=r"trained tensors are not float32: .*bfloat16"):
+        check_float32(trainer.model)
+    keep_adapter_in_float32(trainer.model)
+    check_float32(trainer.model)
+    assert any(module.p == 0.05 for module in trainer.model.modules() if isinstance(module, torch.nn.Dropout))
+
+
+def test_gradients_through_4_bit_weights_survive_an_evaluation(base: Path) -> None:
+    """On some CPUs bitsandbytes repacks weights in evaluation mode for a kernel without a gradient."""
+    import torch
+
+    recipe = load_recipe("l40s-8b-qlora", ON_CPU, base=str(base))
+    model = load_model(Base(str(base), base, "1"), recipe.base, recipe.device)
+    ids = torch.arange(20)[None]
+
+    def gradient() -> Any:
+        model.train()
+        inputs = model.get_input_embeddings()(ids).detach().requires_grad_()
+        model(inputs_embeds=inputs).logits[0, -1, 5].backward()
+        return inputs.grad.float()
+
+    before = gradient()
+    model.eval()
+    with torch.no_grad():
+        model(input_ids=ids)
+    assert before.norm() > 0
+    assert torch.equal(gradient(), before)
+
+
+def test_without_a_gpu_one_sentence_says_so(source: Path, base: Path, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(TrainError, match=r"needs a CUDA GPU with 36 GiB free, and this machine has none") as caught:
+        train(tmp_path / "run", source, preset="l40s-8b-lora-bf16", base=str(base), quiet=True)
+    assert (tmp_path / "run" / "FAILED").read_text() == f"{caught.value}\n"
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_too_little_gpu_memory_is_refused_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (20 * 2**30, 44 * 2**30))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a GPU")
+    with pytest.raises(TrainError, match=r"needs 36 GiB of GPU memory and a GPU has 20.0 of 44.0 GiB free"):
+        check_device(load_recipe("l40s-8b-lora-bf16").device, "l40s-8b-lora-bf16")
+    assert check_device(load_recipe("l40s-8b-qlora").device, "l40s-8b-qlora") == "a GPU, 20 of 44 GiB free"
+
+
+# -- going on ------------------------------------------------------------------------------------------------
+
+
+class Cut(BaseException):
+    """Stands for a kill at a place that random moments seldom hit."""
+
+
+@pytest.mark.parametrize("step", [0, 3, 8])
+def test_a_run_cut_off_anywhere_ends_like_an_undisturbed_one(
+    source: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Cut before the first step (reference log-probs are cached by then), in the middle, and behind the last one."""
+    import transformers
+
+    import train.dpo
+
+    # A rate that does not fall: a step too many would show.
+    overrides = (*QUICK, "optimiser.max_steps=8", "optimiser.schedule=constant_with_warmup")
+    whole = train.dpo.train(tmp_path / "whole", source, base=str(base), overrides=overrides, quiet=True)
+    with monkeypatch.context() as patch:
+
+        def cut(*_args: Any, **_kwargs: Any) -> None:
+            raise Cut
+
+        if step == 0:
+            patch.setattr(transformers.Trainer, "train", cut)
+        elif step == 8:
+            patch.setattr(train.dpo, "save_adapter", cut)
+        else:
+            patch.setattr(train.dpo, "seal", lambda path: cut() if path.name == "checkpoint-4" else seal(path))
+        with pytest.raises(Cut):
+            train.dpo.train(tmp_path / "cut", source, base=str(base), overrides=overrides, quiet=True)
+    assert not (tmp_path / "cut" / "FAILED").exists()
+    again = train.dpo.train(tmp_path / "cut", source, base=str(base), overrides=overrides, quiet=True)
+    assert again.done["adapter_sha256"] == whole.done["adapter_sha256"]
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    went_on = {0: "", 3: "going on from step 2 of 8", 8: "going on from step 8 of 8"}[step]
+    assert went_on in (tmp_path / "cut" / "log.txt").read_text()
+
+
+def test_checkpoints_that_are_not_whole_are_removed(tmp_path: Path) -> None:
+    for step in (10, 20, 30, 9):
+        folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "optimizer.pt").write_bytes(b"state" * step)
+        if step != 30:
+            seal(folder)
+    damaged = tmp_path / "checkpoints" / "checkpoint-20" / "optimizer.pt"
+    damaged.write_bytes(b"x" + damaged.read_bytes()[1:])
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.name == "checkpoint-10"
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"checkpoint-10", "checkpoint-9"}
+    (found / SEAL).unlink()
+    (tmp_path / "checkpoints" / "checkpoint-9" / "optimizer.pt").unlink()
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(project: Path) -> None:
+    words = ["--snapshot", "abc", "--run", "stopped", *(f"--set={override}" for override in QUICK)]
+    process = subprocess.Popen(
+        [*ANNOT_TRAIN, str(project), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step 4 of"):
+            break
+    process.send_signal(2)
+    process.communicate()
+    assert process.returncode not in (0, 2)
+    folder = project / "runs" / "stopped"
+    assert not (folder / "FAILED").exists()
+    assert newest_checkpoint(folder) is not None
+    child = training_process(folder, project / "snapshots" / "abc")
+    child.join()
+    assert child.exitcode == 0
+    assert "going on from step" in (folder / "log.txt").read_text()
+    assert (folder / "DONE").exists()
+
+
+def test_two_processes_never_train_one_run(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with claimed(folder), pytest.raises(TrainLater, match=rf"run is being trained by process {os.getpid()} since"):
+        train(folder, source, quiet=True)
+    assert not (folder / "FAILED").exists()
+    assert not (folder / "run.json").exists()
+
+
+# -- refusals ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "overrides", "told"),
+    [
+        ([], (), "holds no preferences"),
+        (preference_rows(1), (), "only 1 prompt"),
+        (preference_rows(4), ("data.max_length=16",), "nothing is left to train on"),
+        ([{**row, "rejected": row["chosen"]} for row in preference_rows(4)], (), "chosen and rejected are the same"),
+    ],
+)
+def test_nonsense_is_refused_in_one_sentence_and_marked_as_failed(
+    tmp_path: Path, rows: list[dict[str, Any]], overrides: tuple[str, ...], told: str
+) -> None:
+    snapshot = write_snapshot(tmp_path, "abc", rows or preference_rows(1))
+    if not rows:
+        import pyarrow.parquet as pq
+
+        path = snapshot / "preferences.parquet"
+        pq.write_table(pq.read_table(path).slice(0, 0), path)
+    with pytest.raises(TrainError, match=told):
+        train(tmp_path / "run", snapshot, overrides=overrides, quiet=True)
+    assert told in (tmp_path / "run" / "FAILED").read_text()
+    assert len((tmp_path / "run" / "FAILED").read_text().splitlines()) == 1
+    # Nothing to mend is left behind: with better data the same run succeeds.
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_wrong_flag_fails_a_run_that_was_launched_and_litters_nowhere_else(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="there is no preset"):
+        train(tmp_path / "typo", source, preset="l40", quiet=True)
+    assert not (tmp_path / "typo").exists()
+    (tmp_path / "launched").mkdir()
+    with pytest.raises(SettingsError, match="there is no preset"):
+        train(tmp_path / "launched", source, preset="l40", quiet=True)
+    assert "there is no preset" in (tmp_path / "launched" / "FAILED").read_text()
+    with pytest.raises(TrainError, match="does not exist"):
+        train(tmp_path / "typo", source.parent / "gone", quiet=True)
+
+
+def test_a_diverged_run_stops_and_says_so(source: Path, base: Path, tmp_path: Path) -> None:
+    # Rewards beyond the range of float32 make the loss infinite at once.
+    overrides = (*QUICK, "optimiser.learning_rate=1e30", "optimiser.max_grad_norm=1e30", "optimiser.warmup=0.0")
+    with pytest.raises(TrainError, match="training has diverged"):
+        train(tmp_path / "run", source, base=str(base), overrides=overrides, quiet=True)
+    assert "training has diverged" in (tmp_path / "run" / "FAILED").read_text()
+
+
+def test_an_unreachable_hub_is_one_sentence_within_seconds_and_no_failure(project: Path) -> None:
+    began = time.monotonic()
+    # Nothing listens on port 9 of this machine.
+    told = annot(
+        project,
+        "--preset",
+        "l40s-8b-lora-bf16",
+        "--set=device.kind=cpu",
+        "--run",
+        "far",
+        HF_ENDPOINT="http://127.0.0.1:9",
+    )
+    assert told.returncode == 2
+    assert told.stderr.strip() == (
+        "annot: CohereLabs/aya-expanse-8b is not on this machine and the Hub cannot be reached; "
+        "connect, or name a model folder with --base."
+    )
+    assert time.monotonic() - began < 40
+    assert not (project / "runs" / "far" / "FAILED").exists()
+
+
+def test_a_model_that_was_downloaded_before_is_found_without_the_hub(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "models--someone--tiny"
+    shutil.copytree(base, cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    recipe = load_recipe("cpu-smoke", base="someone/tiny")
+    found = find_base(recipe.base, tmp_path, list, seed=0)
+    assert (found.name, found.version, found.folder) == ("someone/tiny", commit, cached / "snapshots" / commit)
+    (cached / "snapshots" / commit / "model.safetensors").unlink()
+    with pytest.raises(TrainLater, match=r"not whole \(model.safetensors is missing\)"):
+        find_base(recipe.base, tmp_path, list, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("./gone", "no such folder"), ("/gone", "no such folder"), ("a b/c", "neither a folder here nor a model")],
+)
+def test_a_base_that_is_nowhere_is_refused(name: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=told) as caught:
+        find_base(load_recipe("cpu-smoke", base=name).base, tmp_path, list, seed=0)
+    assert not isinstance(caught.value, TrainLater)
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match="no model folder"):
+        find_base(load_recipe("cpu-smoke", base=str(tmp_path)).base, tmp_path, list, seed=0)
+
+
+def test_runs_are_named_by_what_they_are_unless_told(tmp_path: Path) -> None:
+    assert name_run("", "cpu-smoke", tmp_path / "abc") == "cpu-smoke-abc"
+    assert name_run("mine.2", "cpu-smoke", tmp_path) == "mine.2"
+    for wrong in ("../up", "a/b", ".hidden", "with space"):
+        with pytest.raises(SettingsError, match="no name for a folder"):
+            name_run(wrong, "cpu-smoke", tmp_path)
+
+
+def test_what_was_not_begun_may_be_begun_with_anything(tmp_path: Path) -> None:
+    check_same(tmp_path, {"preset": "x"})
+    (tmp_path / "run.json").write_text(json.dumps({"preset": "y"}))
+    with pytest.raises(TrainError, match="preset = 'y', and now it is 'x'"):
+        check_same(tmp_path, {"preset": "x"})
+
+
+def test_the_command_trains_on_a_plain_file_without_a_project(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"Pregunta {i}: ", "chosen": f"laburo {i}", "rejected": f"trabajo {i}", "country": "AR"}
+        for i in range(12)
+    ]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["--data", str(tmp_path / "mine.jsonl"), "--preset", "cpu-smoke", "--dry-run", "--json"]
+    told = CliRunner().invoke(app, ["train", "--project", str(tmp_path), *words], catch_exceptions=False)
+    plan = json.loads(told.stdout)
+    assert (plan["train_rows"], plan["held_out_pairs"], plan["base_is_tiny_and_random"]) == (10, 2, True)
+    assert plan["preflight"]["form"] == "plain text, as it stands"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+    run = train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=(*QUICK, "data.rows=vote"), quiet=True)
+    assert run.done["snapshot"] is None
+    assert math.isfinite(run.done["accuracy"]["summed"]["after"]["value"])

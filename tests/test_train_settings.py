@@ -1,0 +1,112 @@
+"""Presets are complete, commented and checked, and become the objects that the libraries want."""
+
+import re
+import tomllib
+
+import pytest
+from pydantic import ValidationError
+
+from annotation.errors import SettingsError
+from train.settings import PRESETS, Recipe, describe_preset, load_recipe, preset_names
+
+EXPECTED = ("cpu-smoke", "l40s-8b-lora-bf16", "l40s-8b-qlora")
+
+
+def test_every_preset_loads_and_all_were_found() -> None:
+    assert preset_names() == EXPECTED
+    for name in EXPECTED:
+        recipe = load_recipe(name)
+        raw = tomllib.loads((PRESETS / f"{name}.toml").read_text(encoding="utf-8"))
+        assert recipe.model_dump(mode="json") == raw  # nothing is filled in that the file does not say
+        assert len(describe_preset(name)) > 40
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_key_of_a_preset_has_a_comment(name: str) -> None:
+    lines = (PRESETS / f"{name}.toml").read_text(encoding="utf-8").splitlines()
+    keys = [line for line in lines if re.match(r"\w+ = ", line)]
+    assert len(keys) == sum(len(section.model_dump()) for _, section in load_recipe(name))
+    assert [line for line in keys if not re.search(r"  # .{10,}", line)] == []
+
+
+def test_a_recipe_is_frozen_and_refuses_what_it_does_not_know() -> None:
+    recipe = load_recipe("cpu-smoke")
+    with pytest.raises(ValidationError, match="frozen"):
+        recipe.lora.rank = 4  # type: ignore[misc]
+    raw = recipe.model_dump()
+    raw["lora"]["rnak"] = 3
+    with pytest.raises(ValidationError, match="rnak"):
+        Recipe.model_validate(raw)
+
+
+def test_overrides_change_one_key_each_and_keep_the_rest() -> None:
+    changed = load_recipe(
+        "cpu-smoke", ["lora.rank=4", "data.on_overflow=truncate", 'lora.targets=["q_proj", "v_proj"]'], base="folder"
+    )
+    assert (changed.lora.rank, changed.data.on_overflow, changed.base.name) == (4, "truncate", "folder")
+    assert changed.lora.targets == ("q_proj", "v_proj")
+    assert changed.run == load_recipe("cpu-smoke").run
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("lora.rnk=4", 'no setting "lora.rnk"; did you mean "lora.rank"'),
+        ("rank=4", "write section.key=value"),
+        ("lora.rank", "write section.key=value"),
+        ("lora.rank=0", "lora.rank = 0: input should be greater than or equal to 1"),
+        ("data.held_out=0.9", "data.held_out"),
+        ("data.on_overflow=ignore", "data.on_overflow = 'ignore'"),
+        ("dpo.label_smoothing=0.1", '"sigmoid" loss ignores label_smoothing'),
+        ("run.save_every=7", "must be a multiple of log_every"),
+        ("optimiser.learning_rate=nan", "optimiser.learning_rate"),
+        ("base.quantisation=nf4", "made on the spot is not quantised"),
+    ],
+)
+def test_a_wrong_override_is_one_sentence_that_names_the_key(override: str, told: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_recipe("cpu-smoke", [override])
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(SettingsError, match='Did you mean "l40s-8b-qlora"'):
+        load_recipe("l40s-qlora")
+
+
+def test_presets_become_what_the_libraries_want() -> None:
+    import torch
+
+    from train.base import quantisation_config
+    from train.dpo import dpo_config, lora_config
+
+    # A GPU is asked for only when it is there: the rest of the configuration is the preset's own.
+    recipe = load_recipe("l40s-8b-lora-bf16", ["device.kind=cpu"])
+    config = dpo_config(PRESETS / "nowhere", recipe, steps=600)
+    assert config.bf16
+    assert config.activation_checkpointing
+    assert config.precompute_ref_log_probs
+    assert (config.learning_rate, config.lr_scheduler_type, config.warmup_steps) == (2e-5, "cosine", 60)
+    assert (config.per_device_train_batch_size, config.gradient_accumulation_steps, config.max_steps) == (4, 8, 600)
+    assert (config.beta, config.loss_type, config.max_length) == (0.1, ["sigmoid"], 1024)
+    assert config.optim == "adamw_torch_fused"
+    assert config.report_to == []
+    assert config.save_total_limit == 2
+    assert config.disable_dropout is False  # TRL's default would silence the adapter's dropout
+    assert quantisation_config(recipe.base) is None
+    lora = lora_config(recipe)
+    assert (lora.r, lora.lora_alpha, lora.lora_dropout, lora.target_modules) == (16, 32, 0.05, "all-linear")
+
+    qlora = load_recipe("l40s-8b-qlora", ["device.kind=cpu"])
+    four_bit = quantisation_config(qlora.base)
+    assert four_bit.load_in_4bit
+    assert four_bit.bnb_4bit_use_double_quant
+    assert (four_bit.bnb_4bit_quant_type, four_bit.bnb_4bit_compute_dtype) == ("nf4", torch.bfloat16)
+    config = dpo_config(PRESETS / "nowhere", qlora, steps=10)
+    assert config.per_device_train_batch_size * config.gradient_accumulation_steps == 32
+
+    smoke = dpo_config(PRESETS / "nowhere", load_recipe("cpu-smoke"), steps=10)
+    assert not smoke.bf16
+    assert not smoke.activation_checkpointing
+    assert smoke.use_cpu

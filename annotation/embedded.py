@@ -386,16 +386,18 @@ def _spawn(home: Path, role: str, command: list[str], environment: dict[str, str
 def _stop(home: Path) -> bool:
     import psutil
 
-    running = _all_processes(home)
+    running, leaders = _all_processes(home), _processes(home)
+    # Without Redis nobody can note that a job is done: there is nothing to wait for.
+    patience = _STOP_SECONDS if "redis" in leaders else 1.0
     # Redis last: until then the others may still hand it jobs.
     for roles in (("server", "worker"), ("redis",)):
         processes = [process for role, process in running if role in roles]
         # The forks are told by the one they were forked from; told twice, they would drop their job.
-        for role, process in _processes(home).items():
+        for role, process in leaders.items():
             with contextlib.suppress(psutil.NoSuchProcess):
                 if role in roles:
                     process.terminate()
-        _, stubborn = psutil.wait_procs(processes, timeout=_STOP_SECONDS)
+        _, stubborn = psutil.wait_procs(processes, timeout=patience)
         for process in stubborn:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

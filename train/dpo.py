@@ -531,14 +531,18 @@ def settled_numerics(recipe: Recipe) -> Iterator[None]:
     # cuDNN's attention can give NaN gradients with a mask on some cards.
     torch.backends.cuda.enable_cudnn_sdp(False)
     threads, repeatable = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
     if recipe.device.kind == "cpu":
         torch.set_num_threads(recipe.device.threads or threads)
         torch.use_deterministic_algorithms(True)
+        # It would write NaN into every new tensor, which costs more than the training of a small model.
+        torch.utils.deterministic.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(repeatable)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
 
 
 def work_offline() -> None:

@@ -228,7 +228,7 @@ def work() -> int:
             scheduler.enqueue_scheduled_jobs()
         except RedisError as problem:
             log.error("Redis does not answer: %s", problem)
-            time.sleep(5)
+            time.sleep(2)
         time.sleep(0.5)
     return 0
 

@@ -31,6 +31,9 @@ team_app = typer.Typer(help="Who ranks: accounts, workspaces and roles.", no_arg
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(team_app, name="team")
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 Folder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.", show_default="here")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -542,9 +545,10 @@ def main() -> None:
     except AnnotError as error:
         print(f"annot: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("annot: stopped; run the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer has turned Ctrl-C into this.
+            print("annot: stopped; run the same command again to go on.", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ languages = {languages}   # ISO 639-1; what prompts may be in
 {encoder}
 # slate = 4                # answers on a slate
 # min_chars = 20
-# off_topic = 0.25         # least cosine to the centroid of a prompt's other answers, or to the prompt (0.4 for
+{off_topic:<24} # least cosine to the centroid of a prompt's other answers, or to the prompt (0.4 for
 #                          # an English encoder on Spanish or Portuguese: there everything is more alike)
 # near_duplicate = 0.95    # cosine similarity from which two answers are one
 
@@ -269,6 +269,7 @@ def write_template(
     preset: str = "l40s-8b-lora-bf16",
     groups: Mapping[str, int] | None = None,
     port: int | None = None,
+    off_topic: float | None = None,
 ) -> Settings:
     """Write a commented annot.toml where there is none, and return what it says.
 
@@ -288,6 +289,7 @@ def write_template(
             f"[[quota.group]]\ncountry = {_toml(country)}\ntarget = {count}\n"
             for country, count in (groups or {}).items()
         ),
+        off_topic="# off_topic = 0.25" if off_topic is None else f"off_topic = {off_topic}",
         port=f"port = {port}" if port else "# port = 6900",
     )
     settings = check_settings(tomllib.loads(text), place="annot.toml")

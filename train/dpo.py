@@ -531,18 +531,19 @@ def settled_numerics(recipe: Recipe) -> Iterator[None]:
     # cuDNN's attention can give NaN gradients with a mask on some cards.
     torch.backends.cuda.enable_cudnn_sdp(False)
     threads, repeatable = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    memory = torch.utils.deterministic
+    fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
     if recipe.device.kind == "cpu":
         torch.set_num_threads(recipe.device.threads or threads)
         torch.use_deterministic_algorithms(True)
         # It would write NaN into every new tensor, which costs more than the training of a small model.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(repeatable)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
 def work_offline() -> None:

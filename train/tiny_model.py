@@ -17,8 +17,8 @@ TEMPLATE = (
 )
 
 
-def make_tiny_base(folder: Path, texts: Sequence[str], *, seed: int, vocabulary: int = 1024) -> Path:
-    """Make a Llama of 0.2M random weights with a byte-level BPE tokenizer learnt from the texts.
+def make_tiny_base(folder: Path, texts: Sequence[str], *, seed: int, vocabulary: int = 512) -> Path:
+    """Make a Llama of 0.1M random weights with a byte-level BPE tokenizer learnt from the texts.
 
     The same texts and seed give the same files. A folder that is there already is whole, and is kept.
 

@@ -72,6 +72,7 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     String,
+    Subquery,
     Text,
     and_,
     cast,
@@ -95,6 +96,10 @@ NAME = "annot"
 MAX_TERMS = 2**14
 # Matrices of vectors kept in memory, one for each vector settings that was searched lately.
 MAX_MATRICES = 8
+
+
+QUEUE_BLOCK = 10
+"""Records that everybody gets before anybody gets the next ones."""
 
 
 class SearchRefused(UnprocessableEntityError):
@@ -165,6 +170,12 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
     connection.create_function("annot_relevance", 4, _relevance, deterministic=True)
     connection.create_function("annot_shuffle", 2, _shuffle, deterministic=True)
+
+
+def _blocks(dataset_id: UUID) -> Subquery:
+    """Every record of a dataset, whatever is filtered, with the number of its block in the order of adding."""
+    place = func.row_number().over(order_by=(Record.inserted_at, Record.id)) - 1
+    return select(Record.id, (place // QUEUE_BLOCK).label("block")).where(Record.dataset_id == dataset_id).subquery()
 
 
 # --- filters and orders -------------------------------------------------------------------------------
@@ -572,8 +583,11 @@ class TableSearchEngine(SearchEngine):
         """A page of the records that match, and how many match in all.
 
         With `user_id` (the abstract class does not declare it, the request handler passes it) records
-        that nothing else puts in order come in that person's own random order, which stays the same
-        while others answer and when records are added.
+        that nothing else puts in order come in blocks of QUEUE_BLOCK as they were added, and within a
+        block in that person's own random order. It stays the same while others answer and when records
+        are added. So people work in the same neighbourhood at the same time and complete records
+        together; with one shuffle over everything, a large dataset would be begun everywhere and
+        completed nowhere.
         """
         async with _reading(dataset) as session:
             schema = await Schema.read(session, dataset.id)
@@ -582,6 +596,10 @@ class TableSearchEngine(SearchEngine):
             if not orders and relevance is not None:
                 orders.append(relevance.desc())
             if user_id is not None:
+                if not orders:
+                    blocks = _blocks(dataset.id)
+                    matching = matching.join(blocks, blocks.c.id == Record.id)
+                    orders.append(blocks.c.block)
                 orders.append(self._dialect.shuffle(str(user_id)))
             orders += [Record.inserted_at, Record.id]
             score = literal(1.0) if relevance is None else relevance

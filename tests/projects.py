@@ -1,6 +1,9 @@
 """Projects with judgements in them, for tests that begin after the people's work."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from annotation.config import check_settings
@@ -37,6 +40,35 @@ def fill(project: Project, slates: int, annotators: tuple[str, ...] = ("mx_1", "
     project.ledger.add_slates(made)
     judge(project, made, annotators)
     return made
+
+
+def annot(project: Project, *words: str) -> str:
+    """Run the command as a lead does, and return what it printed."""
+    command = [sys.executable, "-m", "annotation.cli", *words, "--project", str(project.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def push_project(folder: Path, url: str, country: str, texts: Sequence[str], *, slates: int = 2) -> Project:
+    """A project on a running server (ARGILLA_API_KEY is set): pushed slates, and one annotator, COUNTRY_1."""
+    project = make_project(
+        folder,
+        f'[project]\ncountries = ["{country}"]\nlanguages = ["es"]\n[quota]\ntarget = 9\noverlap = 1\n'
+        f'[argilla]\nurl = "{url}"\n',
+    )
+    for number in range(slates):
+        prompt = Prompt.make(f"¿Cómo se invita a un mate la vez {number}?", country=country, language="es")
+        answers = [Candidate.make(prompt.id, text, model="a secret model", voice="a secret voice") for text in texts]
+        project.ledger.add_prompts([prompt])
+        project.ledger.add_candidates(answers)
+        project.ledger.add_slates([Slate(f"{country}{number}", prompt.id, tuple(a.id for a in answers), number)])
+    roster = project.folder / "roster.csv"
+    name = f"{country.lower()}_1"
+    roster.write_text(f"username,name,role,country,languages\n{name},Demo,annotator,{country},es\n", encoding="utf-8")
+    annot(project, "team", "add", str(roster))
+    annot(project, "push")
+    return project
 
 
 def judge(project: Project, slates: list[Slate], annotators: tuple[str, ...]) -> None:

@@ -2,18 +2,15 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
-from projects import make_project
+from projects import annot, push_project
 
 from annotation.embedded import Owner
 from annotation.project import Project
-from annotation.types import Candidate, Prompt, Slate
 from sync.pull import judgements
 
 pytestmark = [pytest.mark.server, pytest.mark.browser]
@@ -48,36 +45,13 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def annot(project: Project, *words: str) -> str:
-    """Run the command as a lead does."""
-    command = [sys.executable, "-m", "annotation.cli", *words, "--project", str(project.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture
 def project(tmp_path: Path, argilla_server: tuple[str, Owner], monkeypatch: pytest.MonkeyPatch) -> Project:
     """Two pushed slates and one annotator, on the real server."""
     url, owner = argilla_server
     monkeypatch.setenv("ARGILLA_API_KEY", owner.api_key)
-    project = make_project(
-        tmp_path / "uruguay",
-        '[project]\ncountries = ["UY"]\nlanguages = ["es"]\n[quota]\ntarget = 9\noverlap = 1\n'
-        f'[argilla]\nurl = "{url}"\n',
-    )
-    for number in range(2):
-        prompt = Prompt.make(f"¿Cómo se invita a un mate la vez {number}?", country="UY", language="es", topic="comida")
-        texts = [HOSTILE, "Che, ¿te tomás un mate?", "¿Le apetece a usted una infusión?", "¿Quieres un mate, güey?"]
-        answers = [Candidate.make(prompt.id, text, model="a secret model", voice="a secret voice") for text in texts]
-        project.ledger.add_prompts([prompt])
-        project.ledger.add_candidates(answers)
-        project.ledger.add_slates([Slate(f"uy{number}", prompt.id, tuple(a.id for a in answers), number)])
-    roster = project.folder / "roster.csv"
-    roster.write_text("username,name,role,country,languages\nuy_1,Demo,annotator,UY,es\n", encoding="utf-8")
-    annot(project, "team", "add", str(roster))
-    annot(project, "push")
-    return project
+    texts = [HOSTILE, "Che, ¿te tomás un mate?", "¿Le apetece a usted una infusión?", "¿Quieres un mate, güey?"]
+    return push_project(tmp_path / "uruguay", url, "UY", texts)
 
 
 def drag(page: Page, seat: str, place: int) -> None:

@@ -38,7 +38,7 @@ def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tmp_path: Pat
         folder, runs = tmp_path / f"killed{runs}", runs + 1
         for _ in range(KILLS_A_RUN):
             process = training_process(folder, source, overrides=OVERRIDES)
-            moment = chance.uniform(0, seconds)
+            moment = chance.uniform(0, 0.8 * seconds)
             process.join(timeout=moment)
             if process.is_alive():
                 process.kill()

@@ -17,8 +17,11 @@ from train.tiny_model import NOTICE, make_tiny_base
 HUB_TIMEOUT_S = 5.0
 """How long the Hub may be silent before it counts as unreachable; a download may take as long as it needs."""
 
-HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
-"""What a model consists of; the same weights in other formats stay on the Hub."""
+HUB_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
+"""What a model consists of beside its weights."""
+
+HUB_WEIGHTS = ("*.safetensors",)
+"""Its weights; the same in other formats stay on the Hub."""
 
 GIB = 2**30
 
@@ -45,7 +48,9 @@ class Base:
         return NOTICE if self.tiny else self.name
 
 
-def find_base(settings: BaseModelSettings, home: Path, texts: Callable[[], Sequence[str]], *, seed: int) -> Base:
+def find_base(
+    settings: BaseModelSettings, home: Path, texts: Callable[[], Sequence[str]], *, seed: int, weights: bool = True
+) -> Base:
     """Find the base on this machine, fetch it from the Hub, or make a tiny one where none is named.
 
     Args:
@@ -53,6 +58,7 @@ def find_base(settings: BaseModelSettings, home: Path, texts: Callable[[], Seque
         home: Folder in which a tiny one is made.
         texts: What a tiny one's tokenizer is learnt from.
         seed: Of a tiny one's weights.
+        weights: Fetch its weights too; a plan needs only the tokenizer.
 
     Raises:
         TrainError: The name is no folder and no model on the Hub, or the Hub refuses.
@@ -68,11 +74,11 @@ def find_base(settings: BaseModelSettings, home: Path, texts: Callable[[], Seque
         return Base(settings.name, folder.resolve(), _fingerprint(folder))
     if folder.is_absolute() or settings.name.count("/") > 1 or settings.name.startswith((".", "~")):
         raise TrainError(f"--base {settings.name}: there is no such folder; name a model folder or a Hub id.")
-    folder = _fetch(settings.name, settings.revision)
+    folder = _fetch(settings.name, settings.revision, weights)
     return Base(settings.name, folder, folder.name)
 
 
-def _fetch(name: str, revision: str) -> Path:
+def _fetch(name: str, revision: str, weights: bool) -> Path:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         GatedRepoError,
@@ -92,7 +98,8 @@ def _fetch(name: str, revision: str) -> Path:
         except (HTTPError, ConnectionError):
             folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
         else:
-            folder = Path(snapshot_download(name, revision=commit, allow_patterns=list(HUB_FILES)))
+            wanted = [*HUB_FILES, *(HUB_WEIGHTS if weights else ())]
+            folder = Path(snapshot_download(name, revision=commit, allow_patterns=wanted))
     except GatedRepoError:
         raise TrainError(
             f"the Hub does not give out {name} to everyone: accept its licence on its page, and set HF_TOKEN."
@@ -109,7 +116,7 @@ def _fetch(name: str, revision: str) -> Path:
         ) from None
     except (HTTPError, ConnectionError) as error:
         raise TrainLater(f"the Hub broke off while {name} was fetched ({_first_line(error)}); run it again.") from None
-    if missing := _missing_weights(folder):
+    if weights and (missing := _missing_weights(folder)):
         raise TrainLater(f"the download of {name} is not whole ({missing[0]} is missing); connect, and run it again.")
     return folder
 

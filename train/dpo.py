@@ -166,19 +166,19 @@ def rehearse(
     """
     recipe = load_recipe(preset, overrides, base=base)
     with tempfile.TemporaryDirectory(prefix="annot-rehearsal-") as home, quiet_libraries(None):
-        plan = make_plan(recipe, source, Path(home))
+        plan = make_plan(recipe, source, Path(home), weights=False)
         try:
             return plan, check_device(recipe.device, preset)
         except TrainError as error:
             return plan, str(error)
 
 
-def make_plan(recipe: Recipe, source: Path, home: Path, *, progress: Progress = silent) -> Plan:
+def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True, progress: Progress = silent) -> Plan:
     """Read the preferences, find the base, look at the tokens, and part the rows by prompt."""
     read = read_pairs(source)
     if not read.pairs:
         raise TrainError(f"{read.source} holds no preferences: there is nothing to train on; collect judgements first.")
-    base = find_base(recipe.base, home, lambda: texts(read.pairs), seed=recipe.run.seed)
+    base = find_base(recipe.base, home, lambda: texts(read.pairs), seed=recipe.run.seed, weights=weights)
     work_offline()
     tokenizer = load_tokenizer(base, recipe.base)
     kept, flight = preflight(

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -495,6 +497,43 @@ def test_a_model_that_was_downloaded_before_is_found_without_the_hub(
     assert find_base(recipe.base, tmp_path, list, seed=0, weights=False) == found  # enough for a plan
     with pytest.raises(TrainLater, match=r"not whole \(model.safetensors is missing\)"):
         find_base(recipe.base, tmp_path, list, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "told"),
+    [
+        (403, "GatedRepo", TrainError, "accept its licence on its page"),
+        (401, "RepoNotFound", TrainError, "neither a folder here nor a model on the Hub"),
+        (404, "RevisionNotFound", TrainError, 'has no revision "main"'),
+        (500, "", TrainLater, "the Hub cannot be reached"),
+    ],
+)
+def test_what_the_hub_refuses_is_told_in_our_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: str, kind: type[Exception], told: str
+) -> None:
+    import huggingface_hub.constants
+
+    class Refusal(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("X-Error-Code", code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusal)
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    try:
+        with pytest.raises(kind, match=told) as caught:
+            find_base(load_recipe("cpu-smoke", base="someone/else").base, tmp_path, list, seed=0)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize(

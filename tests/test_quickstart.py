@@ -1,6 +1,8 @@
 """The whole way in one command: with simulated annotators, cut off once, and run again."""
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -8,12 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from cohere_server import KEY, CohereStandIn
 from conftest import free_port
 
 from annotation.project import Project
+from annotation.quickstart import prepare
 from sync.simulated import PREFIX
-
-pytestmark = pytest.mark.server
 
 
 def command(folder: Path, port: int) -> list[str]:
@@ -21,6 +23,7 @@ def command(folder: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "annotation.cli", *words]
 
 
+@pytest.mark.server
 @pytest.mark.timeout(900)
 def test_from_bundled_prompts_to_a_trained_adapter_although_it_is_killed_on_the_way(tmp_path: Path) -> None:
     folder, port = tmp_path / "demo", free_port()
@@ -53,3 +56,34 @@ def test_from_bundled_prompts_to_a_trained_adapter_although_it_is_killed_on_the_
     assert again.returncode == 0, again.stderr
     assert {**json.loads(again.stdout), "seconds": 0} == {**summary, "seconds": 0}
     assert (run / "DONE").stat().st_mtime_ns == stamp
+
+
+ASK = """
+import sys
+from pathlib import Path
+from annotation.quickstart import draft_or_take, prepare
+draft_or_take(prepare(Path(sys.argv[1]), simulate=False))
+"""
+
+
+@pytest.mark.parametrize(("reply", "models"), [("n", "bundled"), ("y", "command")])
+def test_with_a_key_a_person_is_asked_whether_cohere_drafts(tmp_path: Path, reply: str, models: str) -> None:
+    project = prepare(tmp_path, simulate=False)
+    settings = tmp_path / "annot.toml"
+    text = settings.read_text(encoding="utf-8").replace("# candidates = 8", "candidates = 1")
+    settings.write_text(text.replace('# key = "trial"', 'key = "production"'), encoding="utf-8")
+    terminal, end = pty.openpty()
+    with CohereStandIn() as cohere:
+        environment = {**os.environ, "CO_API_KEY": KEY, "CO_API_URL": cohere.url}
+        process = subprocess.Popen(
+            [sys.executable, "-c", ASK, str(tmp_path)], stdin=end, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        os.write(terminal, f"{reply}\n".encode())
+        said, _ = process.communicate(timeout=120)
+        paid = len(cohere.answered)
+    assert process.returncode == 0
+    assert "48 prompts lack answers" in said
+    assert "Draft with Cohere instead" in said
+    candidates = project.ledger.candidates()
+    assert (len(candidates), paid) == ((288, 0) if reply == "n" else (48, 48))
+    assert all(candidate.model.startswith("command") == (models == "command") for candidate in candidates)

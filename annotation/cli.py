@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from dataclasses import asdict
@@ -66,7 +67,8 @@ def init(
     if json:
         print_json({"project": str(project.folder), "settings": project.settings.model_dump()})
     else:
-        print(f"{project.folder / 'annot.toml'} is ready. Next: annot prompts add FILE")
+        enter = "" if project.folder == Path.cwd() else f"cd {shlex.quote(str(folder))}, then "
+        print(f"{project.folder / 'annot.toml'} is ready. Next: {enter}annot prompts add FILE")
 
 
 # -- prompts ------------------------------------------------------------------------------------------------
@@ -389,31 +391,30 @@ def sync(
     """Bring the judgements home, show how far the quotas are, and start the run when all are met."""
     from annotation.screen import print_json, progress
     from sync.board import connect
-    from sync.cycle import listening, sync_once
-    from sync.cycle import watch as keep_going
+    from sync.cycle import Synced, follow, sync_once
     from sync.report import show
 
     project = open_project(folder)
     board = connect(project)
     first = True
 
-    def once() -> None:
+    def tell(synced: Synced) -> None:
         nonlocal first
-        with progress("pulling") as bar:
-            synced = sync_once(project, board, relaunch=relaunch and first, progress=bar)
         if json:
             print_json({"pulled": synced.pulled.as_json(), **synced.report.as_json()})
-        elif first or synced.changed:
+        else:
             print(synced.pulled.sentence())
-            show(synced.report)
+            show(synced.report, brief=not first)
         first = False
 
     if not watch:
-        once()
+        with progress("pulling") as bar:
+            tell(sync_once(project, board, relaunch=relaunch, progress=bar))
         return
-    with listening(board, project) as rung:
-        print("annot: watching; Ctrl-C ends it and loses nothing.", file=sys.stderr)
-        keep_going(once, rung, every_s=every)
+    if relaunch:
+        sync_once(project, board, relaunch=True)
+    print("annot: watching; Ctrl-C ends it and loses nothing.", file=sys.stderr)
+    follow(project, board, every_s=every, tell=tell)
 
 
 @app.command(epilog="Example: annot status --json")
@@ -426,14 +427,15 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
     project = open_project(folder)
     server = embedded.state(project.argilla_home)
     counts, found = stock(project), report(project)
+    following = next_step(project, found, server.running)
     if json:
-        print_json({**counts, "server": asdict(server), **found.as_json(), "next": next_step(project)})
+        print_json({**counts, "server": asdict(server), **found.as_json(), "next": following})
         return
     table("", ("prompts", "candidates", "slates", "pushed", "spent ($)"), [tuple(counts.values())])
-    embedded_state = f"{server.url} {'' if server.running else 'not running'} {server.detail}".strip()
-    print(f"Argilla: {project.settings.argilla.url or embedded_state}")
+    here = f"running at {server.url}. {server.detail}" if server.running else server.detail
+    print(f"Argilla: {project.settings.argilla.url or here}")
     show(found)
-    print(f"Next: {next_step(project)}")
+    print(f"Next: {following}")
 
 
 @app.command(epilog="Example: annot export --to exports")

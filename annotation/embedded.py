@@ -509,7 +509,7 @@ def _port_sentence(port: int) -> str:
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.laddr.port == port and connection.pid and connection.status == "LISTEN":
                 user = f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-    return f"Port {port} is in use{user}: stop that program, or choose another with `annot up --port {_free_port()}`."
+    return f"Port {port} is in use{user}: stop that program, or set argilla.port = {_free_port()} in annot.toml."
 
 
 def _free_port() -> int:

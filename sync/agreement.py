@@ -62,12 +62,12 @@ def measure_agreement(judgements: Iterable[Judgement], *, seed: int = 0, resampl
             by_slate[judgement.slate_id][judgement.annotator] = judgement
     shared = {slate: votes for slate, votes in by_slate.items() if len(votes) >= 2}
     if not shared:
-        raise NotEnoughOverlap("No slate was ranked by two people yet; agreement needs quota.overlap of 2 or more.")
+        raise NotEnoughOverlap("no slate was ranked by two people yet.")
 
     ranks = [[middle_ranks(vote.tiers) for vote in votes.values()] for votes in shared.values()]
     values = sorted({rank for votes in ranks for vote in votes for rank in vote.values()})
     if len(values) == 1:
-        raise NotEnoughOverlap("Every shared slate was ranked as one tie; there is nothing to agree on yet.")
+        raise NotEnoughOverlap("every shared slate was ranked as one tie.")
     column = {value: index for index, value in enumerate(values)}
     # (units, values): how many annotators gave a candidate each middle rank; the units of a slate stand together.
     units, slate_of_unit = [], []

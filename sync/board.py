@@ -459,7 +459,8 @@ def _said_plainly(url: str, asked: str) -> Iterator[None]:
         status, detail = error.response.status_code, _detail(error.response)
         if status == httpx.codes.UNAUTHORIZED:
             raise BoardError(
-                f"Argilla at {url} does not know this key or password; check ARGILLA_API_KEY, or the log-in."
+                f"Argilla at {url} does not know this key or password; check ARGILLA_API_KEY or the log-in, and "
+                "with `annot status` whether this project's own Argilla runs there."
             ) from None
         if status == httpx.codes.FORBIDDEN:
             raise BoardError(f"Argilla at {url} allows {asked} to owners only; use an owner's key.") from None

@@ -130,6 +130,29 @@ def listening(board: Board, project: Project) -> Iterator[threading.Event]:
         yield rung
 
 
+def follow(project: Project, board: Board, *, every_s: float, tell: Callable[[Synced], None]) -> None:
+    """Sync for ever, and tell of a cycle that brought judgements, or after which the run stands differently.
+
+    Args:
+        project: The project.
+        board: Its Argilla.
+        every_s: The longest pause, in seconds.
+        tell: Given the first cycle, and every later one with news.
+    """
+    told: list[str] = []
+
+    def once() -> None:
+        synced = sync_once(project, board)
+        # That a run which has started is still running is no news.
+        standing = synced.launch.state.replace("started", "running") if synced.launch else ""
+        if synced.changed or [standing] != told:
+            tell(synced)
+        told[:] = [standing]
+
+    with listening(board, project) as rung:
+        watch(once, rung, every_s=every_s)
+
+
 def watch(once: Callable[[], None], rung: threading.Event, *, every_s: float, rest_s: float = 1.0) -> None:
     """Call `once` for ever: at once when rung, and every `every_s` seconds without being rung.
 

@@ -100,22 +100,29 @@ def stock(project: Project) -> dict[str, int | float]:
     return {**count, "pushed": pushed, "usd": project.ledger.committed_usd()}
 
 
-def next_step(project: Project) -> str:
+def next_step(project: Project, found: Report, argilla_runs: bool) -> str:
     """The command that takes the project further."""
     have = stock(project)
     people = [person for person in project.ledger.people() if person.active]
+    runs = argilla_runs or bool(project.settings.argilla.url)
+    short = [state for state in found.quotas if state.slates < state.quota.target]
     if not have["prompts"]:
         return "annot prompts add FILE"
     if not have["candidates"]:
         return "annot draft --dry-run, then annot draft (or annot draft --from FILE)"
     if not have["slates"]:
         return "annot select"
+    if not runs:
+        return "annot up"
     if not people:
-        return "annot up, then annot team add roster.csv"
+        return "annot team add roster.csv"
     if have["pushed"] < have["slates"]:
         return "annot push"
-    if any(launch.state == "finished" for launch in launches(project)):
+    if any(launch.state == "finished" for launch in found.runs):
         return "read the run's report.md; raise the quotas for another round"
+    if short:
+        missing = ", ".join(f"{s.group} has {s.slates} of {s.quota.target}" for s in short)
+        return f"annot sync --watch; too few slates for the quotas ({missing}): add prompts, or lower the targets"
     return "annot sync --watch"
 
 
@@ -165,21 +172,35 @@ def _agreement(judgements: Sequence[Judgement], seed: int) -> dict[str, Agreemen
     return found
 
 
-def show(found: Report) -> None:
-    """Print the report as tables."""
+def show(found: Report, *, brief: bool = False) -> None:
+    """Print the report as tables; a brief one leaves out people and agreement."""
     from annotation.screen import table
 
     table(
         "Quotas",
-        ("group", "complete", "target", "people per slate", "judgements", "people", ""),
+        ("group", "complete", "target", "people per slate", "judgements", "people", "state"),
         [
             (s.group, s.completed, s.quota.target, s.quota.overlap, s.judgements, s.people, _verdict(s))
             for s in found.quotas
         ],
     )
+    if not brief:
+        _show_people(found)
+    set_aside = ", ".join(f"{count} {reason}" for reason, count in sorted(found.aside.items()))
+    print(
+        f"{len(found.judgements)} judgements give {found.preferences} preferences"
+        + (f"; set aside: {set_aside}." if set_aside else ".")
+    )
+    for launch in found.runs:
+        print(launch.detail)
+
+
+def _show_people(found: Report) -> None:
+    from annotation.screen import table
+
     table(
         "People",
-        ("annotator", "country", "submitted", "drafts", "discarded", "last 24 h", "per day", "last seen (UTC)"),
+        ("annotator", "team", "submitted", "drafts", "discarded", "24 h", "a day", "seen (UTC)"),
         [
             (
                 w.annotator,
@@ -189,7 +210,7 @@ def show(found: Report) -> None:
                 w.discarded,
                 w.last_day,
                 f"{w.per_day:.1f}",
-                w.last_seen[:16],
+                w.last_seen[5:16].replace("T", " "),
             )
             for w in found.people
         ],
@@ -204,13 +225,6 @@ def show(found: Report) -> None:
             for group, a in found.agreement.items()
         ],
     )
-    set_aside = ", ".join(f"{count} {reason}" for reason, count in sorted(found.aside.items()))
-    print(
-        f"{len(found.judgements)} judgements give {found.preferences} preferences"
-        + (f"; set aside: {set_aside}." if set_aside else ".")
-    )
-    for launch in found.runs:
-        print(launch.detail)
 
 
 def _interval(agreement: Agreement) -> str:

@@ -1,5 +1,6 @@
 """What several test modules share."""
 
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,18 @@ import pytest
 from fake_board import FakeWorld, RealWorld, World
 
 from annotation import embedded
+
+# Where the suite was started in the background, children would inherit that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+SLOWEST_FIRST = ("test_train_kill", "test_readme", "test_quickstart", "test_watch", "test_select_kill", "test_draft")
+"""Modules that take long, so that two workers end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest modules first."""
+    place = {name: number for number, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 def free_port() -> int:

@@ -527,6 +527,7 @@ def test_what_the_hub_refuses_is_told_in_our_words(
     Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     try:
         with pytest.raises(kind, match=told) as caught:
             find_base(load_recipe("cpu-smoke", base="someone/else").base, tmp_path, list, seed=0)

@@ -1,6 +1,5 @@
 """`annot sync --watch`: sooner when Argilla calls, right when it never does, and no call is believed."""
 
-import signal
 import subprocess
 import sys
 import threading
@@ -46,7 +45,7 @@ def watching(project: Project, every_s: int) -> Iterator[subprocess.Popen[str]]:
         assert "watching" in process.stderr.readline()
         yield process
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.wait(60)
 
 

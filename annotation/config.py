@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -122,14 +124,28 @@ class PreferenceSettings(Section):
     min_votes: int = Field(1, ge=1)
 
 
+def launcher_line(line: str) -> str:
+    """Check a command line that starts a training job; ValueError says what is wrong with it."""
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise ValueError(f"the command line cannot be read ({error})") from None
+    if not words:
+        raise ValueError('the command line is empty; write "local", or a command')
+    for name in re.findall(r"\{\w*\}", line):
+        if name not in ("{run}", "{project}", "{snapshot}"):
+            raise ValueError(f"{name} means nothing here; only {{run}}, {{project}} and {{snapshot}} are filled in")
+    return line
+
+
 class TrainSettings(Section):
     """[train]: what starts when every quota is met."""
 
     auto: bool = True
     preset: str = "l40s-8b-lora-bf16"
     base: str = Field("", description="a model folder or Hub id; empty takes the preset's")
-    launcher: str = Field(
-        "local", min_length=1, description='"local", or a command line; {run} and {project} are filled in'
+    launcher: Annotated[str, AfterValidator(launcher_line)] = Field(
+        "local", description='"local", or a command line; {run}, {project} and {snapshot} are filled in'
     )
 
 

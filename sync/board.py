@@ -138,9 +138,6 @@ class Board(Protocol):
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         """Records by the time they were added. Records that were added in one instant have no order."""
 
-    def record(self, record_id: str) -> dict[str, Any] | None:
-        """One record with its responses; None when it is gone."""
-
     def add_webhook(self, url: str, events: tuple[str, ...], description: str) -> tuple[str, str]:
         """Ask to be called; returns the webhook's id and its signing secret."""
 
@@ -355,16 +352,6 @@ class ArgillaBoard:
             asked["include"] = "responses"
         told = self._get(f"/datasets/{dataset_id}/records", "the records of a dataset", asked)
         return Page(tuple(told["items"]), told["total"])
-
-    def record(self, record_id: str) -> dict[str, Any] | None:
-        """See Board."""
-        with self._answers("a record"):
-            answer = self._http.get(f"/records/{record_id}")
-            if answer.status_code == httpx.codes.NOT_FOUND:
-                return None
-            answer.raise_for_status()
-            found: dict[str, Any] = answer.json()
-            return found
 
     # -- webhooks -----------------------------------------------------------------------------------------
 

@@ -43,11 +43,12 @@ def sync_once(project: Project, board: Board, *, relaunch: bool = False, progres
     with project.lock("sync"):
         pulled = pull(board, project.ledger, progress=progress)
         gathered = gather(project)
-        auto = project.settings.train.auto or relaunch
-        launch = trigger(project, gathered, relaunch=relaunch) if auto else None
-        found = report(project, gathered)
-        if pulled.changed or not (project.folder / "progress.png").exists():
-            draw(found, project.folder / "progress.png")
+    # Outside the lock: a launcher of the team's own may take its time, and judgements come home meanwhile.
+    auto = project.settings.train.auto or relaunch
+    launch = trigger(project, gathered, relaunch=relaunch) if auto else None
+    found = report(project, gathered)
+    if pulled.changed or not (project.folder / "progress.png").exists():
+        draw(found, project.folder / "progress.png")
     return Synced(pulled, found, launch, pulled.changed or (launch is not None and launch.state == "started"))
 
 

@@ -106,9 +106,10 @@ def pull(board: Board, ledger: Ledger, *, progress: Progress = silent) -> Pulled
             if record["external_id"] not in slates:
                 foreign += 1
                 continue
-            records.add(record["id"])
+            if "responses" in record:
+                records.add(record["id"])
             found += _responses(record, usernames, dataset.workspace.upper())
-    deleted = _deleted(board, before, {response.response_id for response in found}, records, set(usernames))
+    deleted = _deleted(before, {response.response_id for response in found}, records, set(usernames))
     fresh = [response for response in found if before.get(response.response_id) != response]
     ledger.add_responses(board.server, [*fresh, *deleted])
     standing = Counter(response.status for response in ledger.responses(board.server))
@@ -175,19 +176,14 @@ def _responses(record: Mapping[str, Any], usernames: Mapping[str, str], country:
         )
 
 
-def _deleted(
-    board: Board, before: Mapping[str, Response], found: set[str], records: set[str], users: set[str]
-) -> list[Response]:
-    """Responses that were taken back. Each is looked up once more: a page of records may have missed it."""
+def _deleted(before: Mapping[str, Response], found: set[str], records: set[str], users: set[str]) -> list[Response]:
+    """Responses that were taken back: their record was read just now with all its responses, and they are not there."""
     gone = []
     for response in before.values():
         if response.response_id in found or response.status == DELETED:
             continue
         raw = json.loads(response.raw)
         if raw["record_id"] not in records or raw["user_id"] not in users:
-            continue
-        record = board.record(raw["record_id"])
-        if record is None or any(r["id"] == response.response_id for r in record["responses"]):
             continue
         gone.append(replace(response, status=DELETED))
     return gone

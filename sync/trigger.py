@@ -14,7 +14,6 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from annotation.errors import SettingsError
 from annotation.ledger import now
 from annotation.project import Project
 from annotation.types import Quota, content_id
@@ -23,6 +22,9 @@ from sync.snapshot import Gathered, freeze
 
 MOST_STARTS = 5
 """A local run that is cut off is started again this many times before a person must look."""
+
+LOCAL = "local"
+"""The launcher that trains on this machine."""
 
 State = Literal["started", "running", "finished", "failed", "unknown", "handed over"]
 
@@ -90,9 +92,9 @@ def _key(quotas: Sequence[Quota]) -> str:
 
 def _look(project: Project, snapshot_id: str, run: str) -> Launch:
     folder = project.run_folder(run)
-    local = project.settings.train.launcher == "local"
     events = project.ledger.rows("select event, detail from launch_events where run = ? order by seq", run)
     last = events[-1]["event"] if events else ""
+    local = _was_local(project, run)
     if (folder / "DONE").exists():
         return Launch(snapshot_id, run, "finished", f"runs/{run} is finished; read runs/{run}/report.md.")
     if (folder / "FAILED").exists():
@@ -115,10 +117,11 @@ def _ensure_running(project: Project, snapshot_id: str, run: str, relaunch: bool
     seen = _look(project, snapshot_id, run)
     if seen.state in ("finished", "running", "handed over") and not (relaunch and seen.state == "handed over"):
         return seen
-    local = project.settings.train.launcher == "local"
+    local = project.settings.train.launcher == LOCAL
     starts = len(project.ledger.rows("select 1 from launch_events where run = ? and event = 'starting'", run))
     if not relaunch:
-        if seen.state == "failed" or (starts and not local):
+        # What became of a launcher that was cut off, only a person can know; a local run simply goes on.
+        if seen.state == "failed" or (starts and not _was_local(project, run)):
             return seen
         if starts >= MOST_STARTS:
             detail = f"runs/{run} was cut off {starts} times; read runs/{run}/log.txt, then `annot sync --relaunch`."
@@ -127,11 +130,19 @@ def _ensure_running(project: Project, snapshot_id: str, run: str, relaunch: bool
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "FAILED").unlink(missing_ok=True)
     if local:
-        _note(project, run, "starting", "local")
+        _note(project, run, "starting", LOCAL)
         return _start_local(project, snapshot_id, run, folder, again=starts > 0)
     words = _launcher_words(project, snapshot_id, run)
     _note(project, run, "starting", project.settings.train.launcher)
     return _hand_over(project, snapshot_id, run, folder, words)
+
+
+def _was_local(project: Project, run: str) -> bool:
+    """Whether the last start was on this machine, whatever train.launcher says today."""
+    starts = project.ledger.rows(
+        "select detail from launch_events where run = ? and event = 'starting' order by seq desc limit 1", run
+    )
+    return bool(starts) and starts[0]["detail"] == LOCAL
 
 
 def train_command(project: Project, snapshot_id: str, run: str) -> list[str]:
@@ -159,16 +170,11 @@ def _start_local(project: Project, snapshot_id: str, run: str, folder: Path, *, 
 
 
 def _launcher_words(project: Project, snapshot_id: str, run: str) -> list[str]:
-    launcher = project.settings.train.launcher
-    try:
-        return [
-            word.format(run=run, project=str(project.folder), snapshot=snapshot_id) for word in shlex.split(launcher)
-        ]
-    except (ValueError, KeyError, IndexError) as error:
-        raise SettingsError(
-            f"annot.toml: train.launcher = {launcher!r} cannot be read ({error}); only {{run}}, {{project}} and "
-            f"{{snapshot}} are filled in."
-        ) from None
+    known = {"{run}": run, "{project}": str(project.folder), "{snapshot}": snapshot_id}
+    words = shlex.split(project.settings.train.launcher)
+    for name, value in known.items():
+        words = [word.replace(name, value) for word in words]
+    return words
 
 
 def _hand_over(project: Project, snapshot_id: str, run: str, folder: Path, words: list[str]) -> Launch:
@@ -179,6 +185,7 @@ def _hand_over(project: Project, snapshot_id: str, run: str, folder: Path, words
         "ANNOT_SNAPSHOT": snapshot_id,
         "ANNOT_TRAIN": shlex.join(train_command(project, snapshot_id, run)),
     }
+    print(f"annot: handing runs/{run} to your launcher: {words[0]} ...", file=sys.stderr)
     with (folder / "launcher.log").open("ab") as log:
         try:
             code = subprocess.run(

@@ -43,8 +43,9 @@ class Stage:
         tail = uuid4().hex[:6]
         self.people = [person(f"p{n}-{tail}", ("MX", "BR")[n % 2]) for n in range(people)]
         add_team(self.project, world.board, self.people)
-        push(world.board, self.project.ledger, self.project.settings)
         self.slates = {slate.id: slate for slate in self.project.ledger.slates()}
+        vectors = {slate_id: [0.6, 0.8, 0.0] for slate_id in self.slates}
+        push(world.board, self.project.ledger, self.project.settings, vectors=vectors)
 
     @property
     def ledger(self) -> Ledger:

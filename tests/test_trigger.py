@@ -81,15 +81,37 @@ def test_a_launcher_that_fails_is_told_and_not_repeated_until_asked(tmp_path: Pa
     assert len(launched(project)) == 2
 
 
-@pytest.mark.parametrize("launcher", ["echo {unknown}", "echo 'open", "echo {0}"])
-def test_a_launcher_that_cannot_be_read_is_one_sentence(tmp_path: Path, launcher: str) -> None:
-    project = make_project(tmp_path, settings(launcher=launcher))
-    fill(project, 3)
+@pytest.mark.parametrize("launcher", ["echo {unknown}", "echo 'open", "   ", ""])
+def test_a_launcher_that_cannot_be_read_is_refused_with_the_settings(tmp_path: Path, launcher: str) -> None:
     with pytest.raises(SettingsError, match=r"train\.launcher"):
-        trigger(project, gather(project))
-    mended = trigger(make_project(tmp_path, settings()), gather(project))
-    assert mended is not None
-    assert mended.state == "started", "a launcher that never ran must not count as one that was cut off"
+        make_project(tmp_path, settings(launcher=launcher))
+
+
+def test_how_a_run_was_started_counts_and_not_what_the_launcher_is_today(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings())
+    fill(project, 3)
+    first = trigger(project, gather(project))
+    local = make_project(tmp_path, settings(launcher="local"))
+    second = trigger(local, gather(local))
+    assert first is not None
+    assert second is not None
+    assert (first.state, second.state) == ("started", "handed over")
+    assert [launch.state for launch in launches(local)] == ["handed over"]
+
+
+def test_a_local_run_that_was_cut_off_can_go_to_a_launcher(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings(launcher="local"))
+    fill(project, 3)
+    launch = trigger(project, gather(project))
+    assert launch is not None
+    pid = int(project.ledger.rows("select detail from launch_events where event = 'started'")[0]["detail"].split()[0])
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    other = make_project(tmp_path, settings())
+    again = trigger(other, gather(other))
+    assert again is not None
+    assert again.state == "started"
+    assert launched(other) == [f"{launch.run} {launch.snapshot_id}"]
 
 
 def test_a_launcher_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

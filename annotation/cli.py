@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
+import sqlite3
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +36,20 @@ app.add_typer(team_app, name="team")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
+
+REFUSED = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""What the file system says of a full or read-only disk, of rights and of odd paths: a person's to mend, not ours."""
 
 Folder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.", show_default="here")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -547,6 +563,22 @@ def main() -> None:
     except AnnotError as error:
         print(f"annot: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        print(
+            f"annot: {error.filename or 'a file'}: {error.strerror}; mend that, then run the same command again.",
+            file=sys.stderr,
+        )
+        sys.exit(AnnotError.exit_code)
+    except sqlite3.OperationalError as error:
+        if not any(word in str(error) for word in ("full", "readonly", "locked", "disk I/O", "unable to open")):
+            raise
+        print(
+            f"annot: the ledger cannot be written ({error}); mend that, then run the same command again.",
+            file=sys.stderr,
+        )
+        sys.exit(AnnotError.exit_code)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Typer has turned Ctrl-C into this.
             print("annot: stopped; run the same command again to go on.", file=sys.stderr)

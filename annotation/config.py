@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from annotation.errors import SettingsError
 from annotation.types import SEATS
@@ -40,6 +40,10 @@ Country = Annotated[str, AfterValidator(known_country)]
 Language = Annotated[str, AfterValidator(known_language)]
 
 
+MOST = 10_000_000
+"""More slates than any community ranks."""
+
+
 class Section(BaseModel):
     """A table of annot.toml: frozen, and without room for misspelt keys."""
 
@@ -61,6 +65,12 @@ class PromptSettings(Section):
     min_chars: int = Field(8, ge=1)
     max_chars: int = Field(4000, ge=1)
     near_duplicate: float = Field(0.85, gt=0, le=1, description="Jaccard similarity of 5-character shingles")
+
+    @model_validator(mode="after")
+    def _some_length_passes(self) -> PromptSettings:
+        if self.min_chars > self.max_chars:
+            raise ValueError(f"min_chars = {self.min_chars} is above max_chars = {self.max_chars}; no prompt can pass")
+        return self
 
 
 class DraftSettings(Section):
@@ -97,16 +107,23 @@ class QuotaGroup(Section):
     country: Country
     topic: str = ""
     language: Language | Literal[""] = ""
-    target: int = Field(ge=0)
+    target: int = Field(ge=0, le=MOST)
 
 
 class QuotaSettings(Section):
     """[quota]: how much judgement is enough."""
 
-    target: int = Field(50, ge=0, description="completed slates per group; 0: only named groups owe")
-    overlap: int = Field(3, ge=1, description="people per slate")
+    target: int = Field(50, ge=0, le=MOST, description="completed slates per group; 0: only named groups owe")
+    overlap: int = Field(3, ge=1, le=1000, description="people per slate")
     by: Literal["country", "country+topic"] = "country"
     group: tuple[QuotaGroup, ...] = ()
+
+    @model_validator(mode="after")
+    def _groups_differ(self) -> QuotaSettings:
+        names = [(group.country, group.topic, group.language) for group in self.group]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"[[quota.group]] {' · '.join(filter(None, twice))} stands there twice; keep one")
+        return self
 
 
 class ArgillaSettings(Section):
@@ -132,7 +149,7 @@ def launcher_line(line: str) -> str:
         raise ValueError(f"the command line cannot be read ({error})") from None
     if not words:
         raise ValueError('the command line is empty; write "local", or a command')
-    for name in re.findall(r"\{\w*\}", line):
+    for name in re.findall(r"(?<!\$)\{[a-z]+\}", line):
         if name not in ("{run}", "{project}", "{snapshot}"):
             raise ValueError(f"{name} means nothing here; only {{run}}, {{project}} and {{snapshot}} are filled in")
     return line
@@ -169,13 +186,21 @@ def read_settings(path: Path) -> Settings:
         SettingsError: The file is missing, is no TOML, or holds an unknown key or an impossible value.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise SettingsError(f"{path.name} is missing from {path.parent}; run `annot init` there.") from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error.strerror}); --project takes the folder that holds annot.toml."
+        ) from None
     except UnicodeDecodeError:
         raise SettingsError(f"{path} is not UTF-8 text; save it again as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is no valid TOML: {error}; mend that line.") from None
+    except (ValueError, RecursionError):
+        raise SettingsError(
+            f"{path} holds a number or a nesting that is far too long; start from `annot init`."
+        ) from None
     return check_settings(raw, place=str(path))
 
 
@@ -194,6 +219,10 @@ def _sentences(error: ValidationError) -> Iterable[str]:
             known = _keys_at(problem["loc"][:-1])
             near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.0)
             yield (f'there is no setting "{place}"; did you mean "{near[0]}"?' if near else f'no setting "{place}"')
+        elif problem["type"] in ("model_type", "model_attributes_type"):
+            yield f"{place} = {problem['input']!r}: write it as a table, [{place}]"
+        elif problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
+            yield f"{place}: {problem['msg'].removeprefix('Value error, ')}"
         else:
             reason = problem["msg"].removeprefix("Value error, ")
             yield f"{place} = {problem['input']!r}: {reason[:1].lower()}{reason[1:]}"
@@ -270,7 +299,9 @@ preset = {preset}
 
 
 def _toml(value: str | Iterable[str]) -> str:
-    return json.dumps(value if isinstance(value, str) else list(value), ensure_ascii=False)
+    # JSON's strings are TOML's, but for the one control character that JSON leaves as it is.
+    text = json.dumps(value if isinstance(value, str) else list(value), ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")
 
 
 def write_template(

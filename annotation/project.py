@@ -115,9 +115,16 @@ class Project:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ProjectError(f"{path} can be read by others on this machine; run `chmod 600 {path}`.")
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
+            found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except UnicodeDecodeError:
+            raise ProjectError(f"{path} is not UTF-8 text; save it again as UTF-8.") from None
         except tomllib.TOMLDecodeError as error:
             raise ProjectError(f"{path} is no valid TOML: {error}; mend that line.") from None
+        if not isinstance(found.get("passwords", {}), dict):
+            raise ProjectError(f"{path}: passwords must be a table, [passwords]; mend that line.")
+        if wrong := [k for k, v in found.items() if k != "passwords" and not isinstance(v, str)]:
+            raise ProjectError(f"{path}: {wrong[0]} must be text in quotes; mend that line.")
+        return found
 
     def keep_secrets(self, values: Mapping[str, Any]) -> None:
         """Add to secrets.toml; a table ("passwords") is merged key by key. Mode 0600, whole or not at all."""
@@ -130,12 +137,18 @@ class Project:
                     merged[key] = value
             write_whole(self.folder / "secrets.toml", _toml_document(merged).encode(), mode=0o600)
 
+    @cached_property
+    def _pseudonym_key(self) -> str:
+        with self.lock("pseudonyms"):  # Two first exports at once must not make two keys.
+            if key := self.secrets().get("pseudonym_key"):
+                return str(key)
+            made = secrets.token_hex(16)
+            self.keep_secrets({"pseudonym_key": made})
+            return made
+
     def pseudonym(self, annotator: str) -> str:
         """The name under which an annotator's votes leave the project: a keyed hash, stable in this project."""
-        key = self.secrets().get("pseudonym_key")
-        if not isinstance(key, str):
-            key = secrets.token_hex(16)
-            self.keep_secrets({"pseudonym_key": key})
+        key = self._pseudonym_key
         return "annotator-" + hashlib.blake2b(annotator.encode(), key=key.encode(), digest_size=5).hexdigest()
 
 
@@ -178,7 +191,7 @@ def _toml_document(values: Mapping[str, Any]) -> str:
         if isinstance(table, Mapping):
             lines += ["", f"[{json.dumps(name)}]"]
             lines += [f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}" for k, v in table.items()]
-    return "\n".join(lines) + "\n"
+    return ("\n".join(lines) + "\n").replace("\x7f", "\\u007f")
 
 
 def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: int = 0o644) -> None:

@@ -220,6 +220,9 @@ class ArgillaBoard:
         """
         self.url = url.rstrip("/")
         self.server = server or self.url
+        key = key.strip()
+        if not (key.isascii() and key.isprintable() and key):
+            raise BoardError("ARGILLA_API_KEY holds characters that no key has; copy it again from the settings page.")
         self._key = key
         with self._answers("to connect"):
             self._http = httpx.Client(

@@ -288,3 +288,100 @@ with Project.open(Path(sys.argv[1])).lock("draft"):
     process.wait()
     with project.lock("draft", wait_s=5):
         assert json.loads((project.folder / ".locks" / "draft.json").read_text())["pid"] == os.getpid()
+
+
+# -- nonsense -----------------------------------------------------------------------------------------------
+
+
+def run_status(folder: Path | str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "annotation.cli", "status", "--project", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_folder_that_cannot_be_a_project_is_one_sentence_and_exit_code_2(tmp_path: Path) -> None:
+    init_project(tmp_path / "mexico", name="x", countries=["MX"], languages=["es"])
+    (tmp_path / "directory" / "annot.toml").mkdir(parents=True)
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop" / "annot.toml").symlink_to("annot.toml")
+    places = ["directory", "loop", "mexico/annot.toml", "x" * 300]
+    for place in places:
+        done = run_status(tmp_path / place)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), (place, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[project]\nseed = " + "9" * 5000, "far too long"),
+        ("a = " + "[" * 5000, "far too long|no valid TOML"),
+        ("project = 3", r"write it as a table, \[project\]"),
+        ("[prompts]\nmin_chars = 50\nmax_chars = 10", "no prompt can pass"),
+        ('[[quota.group]]\ncountry = "MX"\ntarget = 5\n[[quota.group]]\ncountry = "MX"\ntarget = 7', "there twice"),
+        ("[quota]\noverlap = 99999999999", r"quota\.overlap"),
+        ("[quota]\ntarget = 100000000000000000000000", r"quota\.target"),
+        ('[train]\nlauncher = "sbatch {runs}"', "means nothing here"),
+    ],
+)
+def test_impossible_settings_are_refused_when_they_are_read(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "annot.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=sentence):
+        Project.open(tmp_path)
+
+
+def test_a_byte_order_mark_of_a_windows_editor_is_no_mistake(project: Project) -> None:
+    path = project.folder / "annot.toml"
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert Project.open(project.folder).settings == project.settings
+
+
+def test_a_name_with_a_control_character_survives_the_template(tmp_path: Path) -> None:
+    made = init_project(tmp_path, name='a\x7fb\t"c"\\', countries=["MX"], languages=["es"])
+    assert Project.open(tmp_path).settings == made.settings
+    made.keep_secrets({"passwords": {"x": "p\x7fq"}})
+    assert made.secrets() == {"passwords": {"x": "p\x7fq"}}
+
+
+@pytest.mark.parametrize("content", [b"a\xff", b"passwords = 3", b"pseudonym_key = 5", b"x ="])
+def test_broken_secrets_are_one_sentence_and_nothing_is_replaced(project: Project, content: bytes) -> None:
+    path = project.folder / "secrets.toml"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(ProjectError, match=r"secrets\.toml"):
+        project.pseudonym("mx_1")
+    assert path.read_bytes() == content
+
+
+def test_four_first_exports_at_once_make_one_pseudonym(project: Project) -> None:
+    code = "import sys; from pathlib import Path; from annotation.project import Project;"
+    code += "print(Project.open(Path(sys.argv[1])).pseudonym('mx_1'))"
+    command = [sys.executable, "-c", code, str(project.folder)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert len({process.communicate()[0] for process in running}) == 1
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_written_stays(project: Project, tmp_path: Path) -> None:
+    # A limit on the size of files is what a full disk is to SQLite: the write fails half way.
+    code = """
+import resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+sys.argv = ["annot", "prompts", "add", sys.argv[1], "--project", sys.argv[2], "--language", "es"]
+runpy.run_module("annotation.cli", run_name="__main__")
+"""
+    project.ledger.add_prompts([PROMPT])
+    words = ["gato", "mesa", "lluvia", "tamal", "fiesta", "calle", "abuela", "mercado", "río", "canción", "pan", "sol"]
+    rows = [
+        f"¿Qué dicen en {a} de {b} cuando {c} llega al {d} número {n}?" for n, (a, b, c, d) in enumerate(_mix(words))
+    ]
+    (tmp_path / "big.csv").write_text("pregunta\n" + "\n".join(rows), encoding="utf-8")
+    command = [sys.executable, "-c", code, str(tmp_path / "big.csv"), str(project.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert Project.open(project.folder).ledger.prompts() == [PROMPT]
+
+
+def _mix(words: list[str]) -> list[tuple[str, ...]]:
+    from itertools import permutations
+
+    return list(permutations(words, 4))[:6000]

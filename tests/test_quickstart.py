@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,12 @@ import pytest
 from cohere_server import KEY, CohereStandIn
 from conftest import free_port
 
+from annotation import embedded
 from annotation.project import Project
 from annotation.quickstart import prepare
+from annotation.tasks.ranking import answer_values
+from annotation.types import Judgement
+from sync.board import Desk
 from sync.simulated import PREFIX
 
 
@@ -87,3 +92,56 @@ def test_with_a_key_a_person_is_asked_whether_cohere_drafts(tmp_path: Path, repl
     candidates = project.ledger.candidates()
     assert (len(candidates), paid) == ((288, 0) if reply == "n" else (48, 48))
     assert all(candidate.model.startswith("command") == (models == "command") for candidate in candidates)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(600)
+def test_when_a_person_has_ranked_enough_the_terminal_tells_of_the_run_until_it_is_finished(tmp_path: Path) -> None:
+    words = ["quickstart", str(tmp_path / "demo"), "--country", "pe", "--port", str(free_port())]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "annotation.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    said: list[str] = []
+
+    def read_until(sentence: str) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line)
+            if sentence in line:
+                return
+        raise AssertionError(f"it never said {sentence!r}: {''.join(said)}")
+
+    try:
+        read_until("This command stays and syncs")
+        text = "".join(said)
+        assert "demo_pe_1" in text
+        assert "demo_mx_1" not in text, "the log-ins of countries that owe nothing only distract"
+        project = Project.open(tmp_path / "demo")
+        url = re.search(r"Open  (http\S+)", text)
+        assert url is not None
+        desk = Desk(url[1], "demo_pe_1", project.secrets()["passwords"]["demo_pe_1"])
+        (dataset_id,) = desk.datasets().values()
+        slates = {slate.id: slate for slate in project.ledger.slates()}
+        for record in desk.queue(dataset_id)[:5]:
+            slate = slates[record["external_id"]]
+            given = Judgement("", slate.id, "demo_pe_1", "PE", tuple((seat,) for seat in slate.seats))
+            desk.answer(record["id"], answer_values(given, slate))
+        read_until("has started")
+        read_until("is finished")
+        second = subprocess.run(
+            [sys.executable, "-m", "annotation.cli", *words], capture_output=True, text=True, check=False
+        )
+        assert second.returncode == 2
+        assert "is in use" in second.stderr
+    finally:
+        process.terminate()
+        left = process.communicate()[1]
+    assert process.returncode == 130
+    assert "everything is kept" in left
+    assert not embedded.state(project.argilla_home).running
+    (run,) = (tmp_path / "demo" / "runs").iterdir()
+    assert (run / "DONE").exists()

@@ -1,5 +1,6 @@
 """Every quota met: one snapshot, one run, whatever is killed and however many look."""
 
+import contextlib
 import json
 import os
 import random
@@ -248,3 +249,30 @@ def test_what_identifies_somebody_in_a_rewrite_stays_home(tmp_path: Path) -> Non
 
 def _rankings(project: Project) -> Path:
     return project.snapshot_folder(freeze(project, gather(project)).id) / "rankings.parquet"
+
+
+@pytest.mark.timeout(600)
+def test_a_local_run_that_is_killed_goes_on_at_the_next_sync_and_there_is_one_run(tmp_path: Path) -> None:
+    text = settings(target=12, launcher="local").replace("[train]", '[train]\npreset = "cpu-smoke"')
+    project = make_project(tmp_path, text)
+    fill(project, 12)
+    states = []
+    for seconds in (0.3, 5, 9):
+        launch = trigger(project, gather(project))
+        assert launch is not None
+        states.append(launch.state)
+        time.sleep(seconds)
+        started = project.ledger.rows("select detail from launch_events where event = 'started' order by seq desc")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(started[0]["detail"].split()[0]), signal.SIGKILL)
+        time.sleep(0.2)
+    done = project.run_folder(launch.run) / "DONE"
+    while not done.exists():
+        again = trigger(project, gather(project))
+        assert again is not None
+        assert again.state in ("started", "running", "finished"), again.detail
+        time.sleep(0.5)
+    assert states == ["started"] * 3
+    assert [found.state for found in launches(project)] == ["finished"]
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+    assert len(snapshots(project)) == 1

@@ -79,7 +79,9 @@ def test_a_port_in_use_is_named_with_another_that_is_free(tmp_path: Path) -> Non
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ServerError, match=rf"^Port {port} is in use by .*{os.getpid()}.*set argilla\.port = \d+ in annot\.toml\.$"):
+        with pytest.raises(
+            ServerError, match=rf"^Port {port} is in use by .*{os.getpid()}.*set argilla\.port = \d+ in annot\.toml\.$"
+        ):
             embedded.start(tmp_path / ".argilla", port=port)
 
 

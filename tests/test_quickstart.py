@@ -130,7 +130,7 @@ def test_when_a_person_has_ranked_enough_the_terminal_tells_of_the_run_until_it_
             slate = slates[record["external_id"]]
             given = Judgement("", slate.id, "demo_pe_1", "PE", tuple((seat,) for seat in slate.seats))
             desk.answer(record["id"], answer_values(given, slate))
-        read_until("has started")
+        read_until("is training")
         read_until("is finished")
         second = subprocess.run(
             [sys.executable, "-m", "annotation.cli", *words], capture_output=True, text=True, check=False

@@ -2,13 +2,13 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from cohere_server import KEY, CohereStandIn
+from conftest import free_port
 
 from annotation.project import Project
 from annotation.tasks.ranking import answer_values
@@ -24,12 +24,6 @@ def blocks() -> list[str]:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     hour = text.split("## A lead's first hour")[1].split("\n## ")[0]
     return re.findall(r"```sh\n(.*?)```", hour, flags=re.DOTALL)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def rank_as_the_team(project: Project) -> None:

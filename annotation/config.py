@@ -342,7 +342,10 @@ def write_template(
     settings = check_settings(tomllib.loads(text), place="annot.toml")
     if path.exists():
         raise SettingsError(f"{path} exists already; edit it, or choose another folder.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{path.parent} cannot be made ({error.strerror}); choose another folder.") from None
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(text, encoding="utf-8")
     try:

@@ -57,6 +57,13 @@ def test_init_with_a_wrong_country_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("place", ["/proc/annot-cannot-be-here", "a file/project"])
+def test_init_where_no_folder_can_be_is_one_sentence(tmp_path: Path, place: str) -> None:
+    (tmp_path / "a file").write_text("x")
+    with pytest.raises(SettingsError, match="choose another folder"):
+        init_project(tmp_path / place, name="x", countries=["MX"], languages=["es"])
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -7,9 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
-
-T = TypeVar("T")
+from typing import Any, Protocol
 
 SHOW_AFTER_S = 2.0
 """Work that takes longer than this gets a progress bar."""
@@ -69,14 +67,6 @@ def progress(label: str) -> Iterator[Progress]:
     finally:
         if bar is not None:
             bar.stop()
-
-
-def track(items: Sequence[T], label: str) -> Iterator[T]:
-    """Go through items under a progress bar."""
-    with progress(label) as report:
-        for done, item in enumerate(items):
-            report(done, len(items))
-            yield item
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

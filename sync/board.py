@@ -22,9 +22,6 @@ from annotation.tasks.form import Form, Question, Shape, Vector
 EMBEDDED = "embedded"
 """Name of the embedded server in the ledger: its port may change, it stays the same server."""
 
-MOST_RECORDS = 500
-"""Argilla refuses more records in one call."""
-
 PAGE = 1000
 """Argilla refuses a longer page of records."""
 

@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -286,9 +287,9 @@ def fork_worker(queue: str) -> int:
     try:
         Worker([queue], connection=REDIS_CONNECTION).work(logging_level="WARNING")
         done = 0
-    except Exception:
-        log.exception("The worker of queue %s failed.", queue)
     finally:
+        if done:  # whatever ended it stands in the log: `_exit` would swallow it
+            log.error("The worker of queue %s failed:\n%s", queue, traceback.format_exc())
         os._exit(done)  # a fork must not run what its parent left to do at exit
 
 

@@ -10,7 +10,7 @@ import sqlite3
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
@@ -31,8 +31,10 @@ app = typer.Typer(
 )
 prompts_app = typer.Typer(help="Read prompts into the project and look at them.", no_args_is_help=True)
 team_app = typer.Typer(help="Who ranks: accounts, workspaces and roles.", no_args_is_help=True)
+server_app = typer.Typer(help="Look after the embedded Argilla.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(team_app, name="team")
+app.add_typer(server_app, name="server")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -217,29 +219,106 @@ def select(
 # -- the embedded Argilla -----------------------------------------------------------------------------------
 
 
-@app.command(epilog="Example: annot up, then open the address that it prints")
-def up(folder: Folder = Path(), json: Json = False) -> None:
+DATABASE_VARIABLE = "ANNOT_DATABASE_URL"
+
+
+def given_database(flag: str) -> str:
+    """The address of a PostgreSQL from a flag or ANNOT_DATABASE_URL; a password does not stay on the command line."""
+    from annotation.server_database import Database
+
+    if flag and Database.parse(flag).password:
+        run_again_without(flag)
+    return flag or os.environ.get(DATABASE_VARIABLE, "")
+
+
+def run_again_without(flag: str) -> NoReturn:
+    """Replace this process by the same command with the address in its environment.
+
+    Everybody on this machine can read command lines; the environment of a process only its owner can read.
+    """
+    os.environ[DATABASE_VARIABLE] = flag
+    words = [word for word in sys.orig_argv[1:] if word not in ("--database", flag, f"--database={flag}")]
+    print(f"annot: your shell may remember that password; {DATABASE_VARIABLE} keeps it out of there.", file=sys.stderr)
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *words])
+
+
+@app.command(epilog="Example: annot up, then open the address that it prints; annot up --host 0.0.0.0 for a network.")
+def up(
+    folder: Folder = Path(),
+    host: Annotated[
+        str, typer.Option(help="Listen on this address of the machine as well; 0.0.0.0: on all. Not remembered.")
+    ] = "127.0.0.1",
+    database: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Work on a PostgreSQL, postgresql://user:password@host/name; remembered. "
+            f"Better in {DATABASE_VARIABLE}: a shell remembers its lines.",
+        ),
+    ] = "",
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, show what Argilla says, and stop it at Ctrl-C or SIGTERM.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Start Argilla for this project on this machine; the first time it builds its environment."""
     from annotation import embedded
-    from annotation.screen import print_json
+    from annotation.backup import keep_before_upgrade, rolling, standing
+    from annotation.foreground import hand_on
+    from annotation.screen import print_json, progress
+    from annotation.server_address import HOST, exposure
 
     project = open_project(folder)
     if project.settings.argilla.url:
         raise SettingsError(
             f"{project.folder / 'annot.toml'}: argilla.url names a server of yours; empty it to use the embedded one."
         )
+    address = given_database(database) or project.settings.argilla.database
+
+    def say(line: str) -> None:
+        print(f"annot: {line}", file=sys.stderr)
+
+    with progress("backup before the upgrade") as bar:
+        keep_before_upgrade(project, say, bar)
+    if foreground:
+        hand_on(project.argilla_home, lambda line: print(line, flush=True))
     server = embedded.start(
         project.argilla_home,
         port=project.settings.argilla.port,
-        say=lambda line: print(f"annot: {line}", file=sys.stderr),
+        host=host,
+        database=address,
+        backup=rolling(project),
+        say=say,
     )
+    people = sum(person.active for person in project.ledger.people())
+    exposed = exposure(server.host, server.url, people)
+    trouble = [line for line in (server.detail, standing(project)) if line]
     if json:
-        print_json(asdict(server))
+        print_json({**asdict(server), "exposed": exposed, "trouble": trouble})
+        if foreground:
+            attend_argilla(project)
         return
-    print(f"Argilla {server.version} answers at {server.url}, for this machine alone; `annot down` stops it.")
+    whom = "for this machine alone" if server.host == HOST else "for others too"
+    print(f"Argilla {server.version} answers at {server.url}, {whom}; `annot down` stops it.")
+    for line in (*exposed, *trouble):
+        print(line)
     secrets = project.argilla_home / "secrets.json"
     print(f"Log in as {embedded.owner(project.argilla_home).username}; the password is in {secrets}.")
+    if foreground:
+        print("Ctrl-C stops it.", flush=True)
+        attend_argilla(project)
+        return
     print("Next: annot team add roster.csv")
+
+
+def attend_argilla(project: Project) -> None:
+    """Stay until told to end; ServerError when a process ended by itself."""
+    from annotation.errors import ServerError
+    from annotation.foreground import attend
+
+    if trouble := attend(project.argilla_home):
+        raise ServerError(trouble)
 
 
 @app.command(epilog="Example: annot down")
@@ -253,6 +332,21 @@ def down(folder: Folder = Path(), json: Json = False) -> None:
         print_json({"stopped": stopped})
     elif stopped:
         print("Argilla is stopped; `annot up` starts it again.")
+
+
+@server_app.command("reindex", epilog="Example: annot server reindex, when a search misses what you see in a record.")
+def server_reindex(folder: Folder = Path(), json: Json = False) -> None:
+    """Make again what search needs beside Argilla's own tables; people may go on working."""
+    from annotation import embedded
+    from annotation.screen import print_json, progress
+
+    project = open_project(folder)
+    with progress("words into the index") as bar:
+        records = embedded.reindex(project.argilla_home, bar)
+    if json:
+        print_json({"records": records})
+        return
+    print(f"The words of {records} records were read into the index again, and the vectors are read again when needed.")
 
 
 @app.command(epilog="Example: annot logs --follow")
@@ -274,6 +368,91 @@ def logs(
     if follow:
         for line in embedded.follow(home):
             print(line, flush=True)
+
+
+@app.command(epilog="Example: annot backup /mnt/elsewhere/mexico.zip; annot backup --list")
+def backup(
+    file: Annotated[
+        Path | None, typer.Argument(help="Archive to make, or a folder for it; default: backups in the project.")
+    ] = None,
+    folder: Folder = Path(),
+    list_: Annotated[bool, typer.Option("--list", help="Show the project's archives, rolling ones too.")] = False,
+    rolling: Annotated[bool, typer.Option("--rolling", hidden=True, help="As Argilla's worker does it.")] = False,
+    json: Json = False,
+) -> None:
+    """Copy the whole project into one checked archive, while people work.
+
+    The archive holds passwords and keys, so that people can log in to what is restored: keep it as safe as the
+    project. While Argilla runs, a rolling backup is made anyway (argilla.backup_every); one on another disk is yours
+    to make.
+    """
+    from annotation.archive import megabytes
+    from annotation.backup import archives, back_up, roll
+    from annotation.screen import print_json, progress, table
+
+    project = open_project(folder)
+    if list_:
+        found = archives(project)
+        if json:
+            print_json({"backups": [asdict(made) for made in found]})
+        elif found:
+            table(
+                "",
+                ("when (UTC)", "size", "database", "responses", "archive"),
+                [
+                    (
+                        made.made_at[:16].replace("T", " "),
+                        megabytes(made.bytes),
+                        made.database or "none",
+                        made.counts.get("argilla.responses"),
+                        made.path,
+                    )
+                    for made in found
+                ],
+            )
+        else:
+            print("There are no backups yet; run `annot backup`.")
+        return
+    with progress("backup") as bar:
+        made = roll(project, progress=bar) if rolling else back_up(project, file, progress=bar)
+    if json:
+        print_json(asdict(made))
+        return
+    print(made.sentence())
+    if rolling:
+        return
+    if made.left_out:
+        told = ", ".join(f"{name} ({megabytes(size)})" for name, size in made.left_out.items())
+        print(f"Left out, to be copied by hand or computed again: {told}.")
+    print("It holds passwords and keys: keep it safe, on another disk. `annot restore` brings it back.")
+
+
+@app.command(epilog="Example: annot restore backups/mexico-20260131-120000.zip --project restored")
+def restore(
+    file: Annotated[Path, typer.Argument(help="An archive of `annot backup`.")],
+    folder: Folder = Path(),
+    database: Annotated[
+        str,
+        typer.Option(metavar="URL", help=f"Empty PostgreSQL to fill; default: {DATABASE_VARIABLE}, then the old one."),
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the whole archive; write nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring a project back from an archive into an empty folder, with its accounts and passwords."""
+    from annotation import restore as restoring
+    from annotation.screen import print_json, progress
+
+    target = folder.expanduser().resolve()
+    with progress("restore") as bar:
+        found = restoring.restore(file, target, database=given_database(database), dry_run=dry_run, progress=bar)
+    if json:
+        print_json({**asdict(found), "project": str(target), "dry_run": dry_run})
+        return
+    print(found.sentence())
+    if dry_run:
+        print("The archive is whole. Nothing was written.")
+    else:
+        print(f"{target} is the project of that moment. Next: annot up --project {shlex.quote(str(target))}")
 
 
 # -- team and push ------------------------------------------------------------------------------------------
@@ -393,6 +572,81 @@ def push(
     table("Not sent", ("reason", "what", "slates"), count_dropped(pushed.dropped))
 
 
+@app.command(epilog="Example: annot doctor --json")
+def doctor(folder: Folder = Path(), json: Json = False) -> None:
+    """Look at this machine, the project and its Argilla, and say what to do. Exit code 1 when something fails."""
+    from annotation.screen import print_json, table
+    from sync.doctor import examine, worst
+
+    found = examine(folder)
+    if json:
+        print_json({"level": worst(found), "findings": [asdict(finding) for finding in found]})
+    else:
+        table("", ("", "what", "found", "what to do"), ((f.level, f.what, f.said, f.remedy) for f in found))
+    if worst(found) == "fail":
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: annot move --to https://argilla.example.org --dry-run")
+def move(
+    to: Annotated[str, typer.Option("--to", metavar="URL", help="The Argilla to move to.")],
+    folder: Folder = Path(),
+    api_key_env: Annotated[
+        str, typer.Option(metavar="NAME", help="Environment variable with an owner's API key of the new server.")
+    ] = "ARGILLA_API_KEY",
+    adopt: Annotated[bool, typer.Option("--adopt", help="Accounts that are on the server already are theirs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied; change nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Copy datasets, people and answers to another Argilla, compare, and go on there; a killed move goes on."""
+    from annotation.screen import print_json, progress, table
+    from sync.move import move as move_project
+
+    project = open_project(folder)
+    key = os.environ.get(api_key_env, "")
+    if not key:
+        raise SettingsError(
+            f"There is no key for {to}: copy an owner's API key from its settings page to the environment as "
+            f"{api_key_env}."
+        )
+    if project.settings.argilla.url and api_key_env == "ARGILLA_API_KEY":
+        raise SettingsError(
+            f"ARGILLA_API_KEY is the key of {project.settings.argilla.url}; put the new server's key into another "
+            "variable and name it with --api-key-env."
+        )
+    with progress("records") as bar:
+        done = move_project(
+            project,
+            to,
+            key,
+            adopt=adopt,
+            dry_run=dry_run,
+            say=lambda line: print(f"annot: {line}", file=sys.stderr),
+            progress=bar,
+        )
+    if json:
+        print_json(done.as_json())
+        return
+    would = "would be " if dry_run else ""
+    table(
+        f"From {done.source} to {done.target}",
+        ("dataset", "records", "responses"),
+        ((name, *counts) for name, counts in done.datasets.items()),
+    )
+    for what, names in (("accounts made", done.accounts), ("accounts adopted", done.adopted)):
+        if names:
+            print(f"{would}{what}: {', '.join(names)}")
+    for note in done.notes:
+        print(f"Note: {note}")
+    if dry_run:
+        print("Nothing was copied. Next: the same command without --dry-run")
+    else:
+        print(f"Everything is at {done.target} and was compared; annot.toml names it from now on.")
+        print("Hand out the new address; `annot team list --passwords` prints the log-ins.")
+        if os.environ.get("ARGILLA_API_KEY") not in (None, key):
+            print("ARGILLA_API_KEY in this environment is still the old server's: unset it.")
+
+
 # -- sync, status and export --------------------------------------------------------------------------------
 
 
@@ -437,6 +691,7 @@ def sync(
 def status(folder: Folder = Path(), json: Json = False) -> None:
     """Say how the project stands and what comes next. Reads only what is on this machine."""
     from annotation import embedded
+    from annotation.backup import standing
     from annotation.screen import print_json, table
     from sync.report import next_step, report, show, stock
 
@@ -445,26 +700,56 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
     counts, found = stock(project), report(project)
     following = next_step(project, found, server.running)
     if json:
-        print_json({**counts, "server": asdict(server), **found.as_json(), "next": following})
+        print_json(
+            {**counts, "server": asdict(server), **found.as_json(), "backup": standing(project), "next": following}
+        )
         return
     table("", ("prompts", "candidates", "slates", "pushed", "spent ($)"), [tuple(counts.values())])
     here = f"running at {server.url}. {server.detail}" if server.running else server.detail
     print(f"Argilla: {project.settings.argilla.url or here}")
+    if trouble := standing(project):
+        print(trouble)
     show(found)
     print(f"Next: {following}")
 
 
-@app.command(epilog="Example: annot export --to exports")
+@app.command(epilog="Example: annot export --to exports; a trained model: annot export --run NAME --merged")
 def export(
     folder: Folder = Path(),
     to: Annotated[Path | None, typer.Option(help="Folder to write into; default: exports in the project.")] = None,
+    run: Annotated[str, typer.Option(help="Give away this finished run's adapter instead of the judgements.")] = "",
+    merged: Annotated[
+        bool, typer.Option("--merged", help="With --run: the whole model, the adapter merged in.")
+    ] = False,
+    dtype: Annotated[str, typer.Option(help="With --merged: float32, bfloat16 or float16 on disk.")] = "float32",
+    ungated: Annotated[
+        bool, typer.Option("--ungated", help="With --run: although `annot evaluate` did not pass it.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Write preferences and rankings as parquet, and in TRL's conversational form, under pseudonyms."""
-    from annotation.screen import print_json
-    from sync.snapshot import export as write
+    """Write preferences and rankings, under pseudonyms, as parquet and in TRL's form; or a run's adapter or model."""
+    from annotation.screen import print_json, progress
 
     project = open_project(folder)
+    if run:
+        from train.export import export_run
+
+        target = to or project.folder / "exports" / f"{run}{'-merged' if merged else ''}"
+        with progress("exporting") as bar:
+            given = export_run(
+                project.folder / "runs" / run,
+                target,
+                merged=merged,
+                dtype=dtype,
+                ungated=ungated,
+                progress=bar,
+            )
+        print_json(asdict(given)) if json else print(given.line())
+        return
+    if merged or ungated:
+        raise SettingsError("--merged and --ungated speak of a run; name it with --run.")
+    from sync.snapshot import export as write
+
     done = write(project, to or project.folder / "exports")
     if json:
         print_json(asdict(done))
@@ -485,7 +770,12 @@ def train(
     run: Annotated[str, typer.Option(help="Name of the run; default: preset and snapshot.")] = "",
     preset: Annotated[str, typer.Option(help="Settings to use; default: train.preset of annot.toml.")] = "",
     base: Annotated[str, typer.Option(help="Model folder or Hub id in place of the preset's.")] = "",
+    by: Annotated[
+        Literal["shared", "country", "prompt"] | None,
+        typer.Option(help="An adapter per country too, or one told the country in its prompt; default: train.by."),
+    ] = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; repeat for more.")] = None,
+    several: Annotated[int, typer.Option("--processes", min=1, help="Train with several cards of this machine.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the preflight and the plan, train nothing.")] = False,
     list_presets: Annotated[bool, typer.Option("--list-presets", help="Show the presets and end.")] = False,
     json: Json = False,
@@ -493,9 +783,12 @@ def train(
     """Train a LoRA adapter on preferences with DPO; the same command goes on with a run that was cut off."""
     from annotation.config import TrainSettings
     from annotation.screen import print_json, progress, table
+    from train import processes
+    from train.by_country import train_by_country
     from train.dataset import newest_snapshot
     from train.dpo import plan_facts, plan_lines, rehearse
     from train.dpo import train as train_run
+    from train.regions import region_line
     from train.run_folder import name_run
     from train.settings import describe_preset, preset_names
 
@@ -512,15 +805,56 @@ def train(
     preset = preset or settings.preset
     if preset == settings.preset:  # annot.toml's base belongs to annot.toml's preset
         base = base or settings.base
+    by = by or settings.by
+    change = [*(change or ()), *(["region.in_prompt=true"] if by == "prompt" else ())]
     if dry_run:
-        plan, device = rehearse(source, preset=preset, base=base, overrides=change or ())
-        print_json(plan_facts(plan, device)) if json else print("\n".join(plan_lines(plan, device)))
+        plan, device = rehearse(source, preset=preset, base=base, overrides=change)
+        lines = [*plan_lines(plan, device), *(map(region_line, plan.regions) if by == "country" else ())]
+        print_json(plan_facts(plan, device)) if json else print("\n".join(lines))
         return
     target = home / "runs" / name_run(run, preset, source)
+    if by == "country" and max(several, processes.count()) > 1:
+        raise SettingsError("--by country trains in one process; with several, --set region.country=MX trains one.")
+    if several > processes.count():
+        raise typer.Exit(processes.launch(several, sys.argv[1:]))
     with progress("training") as bar:
-        result = train_run(target, source, preset=preset, base=base, overrides=change or (), quiet=json, progress=bar)
-    if json:
+        start = train_by_country if by == "country" else train_run
+        result = start(target, source, preset=preset, base=base, overrides=change, quiet=json, progress=bar)
+    if json and processes.is_first():
         print_json({"folder": result.folder, "already": result.already, **result.done})
+
+
+@app.command(epilog="Example: annot evaluate l40s-8b-lora-bf16-2f6c, then --against another run")
+def evaluate(
+    run: Annotated[str, typer.Argument(help="Name of a finished run.")],
+    folder: Folder = Path(),
+    against: Annotated[str, typer.Option(metavar="RUN", help="Another measured run, to compare slate by slate.")] = "",
+    change: Annotated[list[str] | None, typer.Option("--set", help="evaluation.key=value; repeat for more.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure a run on held-out slates: ranking, per country; distance from the base; what it writes; the gate."""
+    from annotation.screen import print_json, progress, table
+    from train import evaluation_report as report
+    from train.evaluate import compare
+    from train.evaluate import evaluate as evaluate_run
+
+    runs = folder.expanduser().resolve() / "runs"
+    with progress("evaluating") as bar:
+        found = evaluate_run(
+            runs / run,
+            overrides=change or (),
+            say=lambda line: print(f"annot: {line}", file=sys.stderr),
+            progress=bar,
+        )
+    versus = compare(runs / run, runs / against) if against else ()
+    if json:
+        print_json({**found.as_json(), "already": found.already, "against": [asdict(one) for one in versus]})
+        return
+    table(f"{run} on what it has not seen", report.GROUP_COLUMNS, report.group_rows(found))
+    table("", report.WRITING_COLUMNS, report.writing_rows(found))
+    table(f"{run} minus {against}", report.VERSUS_COLUMNS, report.versus_rows(versus))
+    print("\n".join(report.lines(found)))
+    print(f"Plots and tables: {runs / run / 'report.md'}")
 
 
 # -- quickstart ---------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from annotation.errors import SettingsError
+from annotation.errors import ServerError, SettingsError
 from annotation.types import SEATS
 
 
@@ -126,12 +126,46 @@ class QuotaSettings(Section):
         return self
 
 
+def database_address(address: str) -> str:
+    """Check the address of a PostgreSQL that stands where everybody reads; ValueError says what is wrong with it."""
+    from annotation.server_database import Database
+
+    if not address:
+        return address
+    try:
+        found = Database.parse(address)
+    except ServerError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+    if found.password:
+        raise ValueError("a password must not stand here; give the address with it once, in ANNOT_DATABASE_URL")
+    return address
+
+
+def pause(text: str) -> str:
+    """Check a time like 30m, 6h or 1d, or "never"; ValueError when it is none."""
+    if not re.fullmatch(r"[1-9]\d{0,4}[mhd]|never", text):
+        raise ValueError('write minutes, hours or days, for example "30m", "6h" or "1d", or "never"')
+    return text
+
+
 class ArgillaSettings(Section):
     """[argilla]: where people rank. An empty url is the embedded server."""
 
     url: str = ""
     port: int = Field(6900, ge=1024, le=65535)
     dataset: str = Field("cultural fit", min_length=1, max_length=200)
+    database: Annotated[str, AfterValidator(database_address)] = Field(
+        "", repr=False, description="of the embedded server: postgresql://user@host/name; empty: its own SQLite file"
+    )
+    backup_every: Annotated[str, AfterValidator(pause)] = Field("6h", description='of the embedded server, or "never"')
+    backup_keep: int = Field(8, ge=1, le=1000, description="archives of the rolling backup")
+
+    @property
+    def backup_every_s(self) -> float | None:
+        """The time between two rolling backups in seconds; None for never."""
+        if self.backup_every == "never":
+            return None
+        return float(self.backup_every[:-1]) * {"m": 60, "h": 3600, "d": 86400}[self.backup_every[-1]]
 
 
 class PreferenceSettings(Section):
@@ -161,6 +195,7 @@ class TrainSettings(Section):
     auto: bool = True
     preset: str = "l40s-8b-lora-bf16"
     base: str = Field("", description="a model folder or Hub id; empty takes the preset's")
+    by: Literal["shared", "country", "prompt"] = "shared"
     launcher: Annotated[str, AfterValidator(launcher_line)] = Field(
         "local", description='"local", or a command line; {run}, {project} and {snapshot} are filled in'
     )
@@ -225,7 +260,10 @@ def _sentences(error: ValidationError) -> Iterable[str]:
             yield f"{place}: {problem['msg'].removeprefix('Value error, ')}"
         else:
             reason = problem["msg"].removeprefix("Value error, ")
-            yield f"{place} = {problem['input']!r}: {reason[:1].lower()}{reason[1:]}"
+            given = repr(problem["input"])
+            if "://" in given and "@" in given:  # an address with a password, perhaps
+                given = f"{given.partition('://')[0]}://…"
+            yield f"{place} = {given}: {reason[:1].lower()}{reason[1:]}"
 
 
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
@@ -285,6 +323,9 @@ by = "country"           # or "country+topic"
 # url = ""                 # empty: the embedded server of `annot up`; else your server (ARGILLA_API_KEY)
 {port}
 # dataset = "cultural fit"
+# database = ""            # embedded server: postgresql://user@host/name, no password here; empty: its own SQLite
+# backup_every = "6h"      # rolling backup of the project while `annot up` runs; "never" turns it off
+# backup_keep = 8          # archives of it: half the newest, half the last ones of earlier days
 
 [preferences]
 # min_margin = 0.0         # (votes for - votes against) / votes must exceed this
@@ -294,6 +335,7 @@ by = "country"           # or "country+topic"
 # auto = true              # start a run when every quota is met
 preset = {preset}
 # base = ""                # a model folder or Hub id; empty: the preset's
+# by = "shared"            # "country": an adapter per country too; "prompt": one that is told the country
 # launcher = "local"       # or a command line, for example "sbatch dpo.sh {{project}} {{run}}"
 """
 
@@ -355,3 +397,43 @@ def write_template(
     finally:
         beside.unlink()
     return settings
+
+
+def set_argilla_url(path: Path, url: str) -> None:
+    """Write another `argilla.url` into an annot.toml; every other line and comment stays as it is.
+
+    Raises:
+        SettingsError: The file is written in a way that one line cannot change; it says what to write by hand.
+    """
+    before = read_settings(path)
+    wanted = before.model_copy(update={"argilla": before.argilla.model_copy(update={"url": url})})
+    if before == wanted:
+        return
+    text = path.read_text(encoding="utf-8-sig")
+    line = f"url = {_toml(url)}"
+    header = re.search(r"^[ \t]*\[[ \t]*argilla[ \t]*\][^\n]*$", text, flags=re.MULTILINE)
+    if header is None:
+        changed = f"{text.rstrip()}\n\n[argilla]\n{line}\n"
+    else:
+        following = re.search(r"^[ \t]*\[", text[header.end() :], flags=re.MULTILINE)
+        end = header.end() + following.start() if following else len(text)
+        section = text[header.end() : end]
+        # The line that stands, or the template's that is commented out; its own comment stays behind it.
+        known = r"^[ \t]*{}url[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*')"
+        for pattern in (known.format(""), known.format("#[ \t]*")):
+            section, replaced = re.subn(pattern, lambda _: line, section, count=1, flags=re.MULTILINE)
+            if replaced:
+                break
+        else:
+            section = f"\n{line}{section}"
+        changed = text[: header.end()] + section + text[end:]
+    try:
+        same = check_settings(tomllib.loads(changed), place=str(path)) == wanted
+    except (tomllib.TOMLDecodeError, SettingsError):
+        same = False
+    if not same:
+        raise SettingsError(f"{path} cannot be changed by annot; write {line} into its table [argilla] yourself.")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(changed, encoding="utf-8")
+    beside.chmod(path.stat().st_mode & 0o777)
+    beside.replace(path)

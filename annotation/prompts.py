@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from annotation.codes import country_code, fold, language_code, locale_country
 from annotation.duplicates import compare
 from annotation.errors import SettingsError, SourceError
+from annotation.hidden import without_hidden
 from annotation.language import detectable, shares
 from annotation.privacy import KINDS, looks_like_account, mask
 from annotation.reading import Row, Table, read_table
@@ -81,13 +82,6 @@ _FORMULA = re.compile(
     r"\s*(?:=\s*[\w+\-@(\"'{$#.\[]"
     r"|[+\-@](?:=|[A-Z][A-Z0-9.]+\(|(?i:sum|hyperlink|webservice|import\w+|image|exec|call|indirect|filterxml|rtd)\("
     r"|[\w.$]+\||[\w$]+![\w$]|[\d.]+\s?[+*^]\s?[\d(=@]|[\d.]+[+*/^-][\w.]+[+*/^-]?\w*\|))"
-)
-_INVISIBLE = re.compile(
-    # Soft hyphen, zero width, direction marks, interlinear annotation, tags.
-    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-    # Joiners stay inside an emoji and in the scripts that spell with them.
-    "|(?<![\u0600-\u0dff\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
-    "|[\u200c\u200d](?![\u0600-\u0dff\u2600-\u27bf\U0001f000-\U0001faff])"
 )
 _TOKEN = re.compile("|".join(map(re.escape, KINDS)))
 
@@ -496,7 +490,7 @@ def clean(text: str) -> str:
 
     if not text:
         return ""
-    text = _INVISIBLE.sub("", fix_text(text, _repairs()))
+    text = without_hidden(fix_text(text, _repairs()))
     text = re.sub(r"(?<=\S)[^\S\n]+", " ", unicodedata.normalize("NFC", text))
     return re.sub(r"\n{3,}", "\n\n", re.sub(r"[^\S\n]+(?=\n)", "", text)).strip()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation import embedded
+from annotation.backup import rolling
 from annotation.drafting.from_file import draft_from_file
 from annotation.drafting.report import draft_and_show, show_outlook
 from annotation.errors import ProjectError, SettingsError, TrainError
@@ -168,7 +169,7 @@ def open_board(project: Project, *, simulate: bool, say: Callable[[str], None]) 
     with progress("selecting") as bar:
         chosen = select(project, progress=bar)
     say(f"{len(project.ledger.slates())} slates of {project.settings.select.slate} answers ({len(chosen.slates)} new)")
-    server = embedded.start(project.argilla_home, port=_port(project), say=say)
+    server = embedded.start(project.argilla_home, port=_port(project), backup=rolling(project), say=say)
     say(f"Argilla {server.version} answers at {server.url}")
     board = connect(project)
     add_team(project, board, roster(simulate))

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from annotation.ledger import Ledger, Response
+from annotation.ledger import Ledger, MovedResponse, Response
 from annotation.screen import Progress, silent
 from annotation.tasks import ranking
 from annotation.types import Dropped, Judgement, Slate
-from sync.board import Board, walk
+from sync.board import Board, walk_pages
 
 DELETED = "deleted"
 """Status of a response that was taken back while its record and its author stayed."""
@@ -93,28 +93,129 @@ def pull(board: Board, ledger: Ledger, *, progress: Progress = silent) -> Pulled
     Raises:
         BoardError: Argilla is not there, or kept changing.
     """
-    slates = {slate.id for slate in ledger.slates()}
-    before = {response.response_id: response for response in ledger.responses(board.server)}
-    ours = {row["dataset"] for row in ledger.rows("select distinct dataset from pushes where server = ?", board.server)}
-    datasets = [dataset for dataset in board.datasets() if dataset.id in ours]
-    usernames = {account.id: account.username for account in board.accounts()}
-    found: list[Response] = []
-    records: set[str] = set()
-    foreign = 0
-    for dataset in datasets:
-        for record in walk(board, dataset.id, responses=True, progress=progress):
-            if record["external_id"] not in slates:
-                foreign += 1
-                continue
-            if "responses" in record:
-                records.add(record["id"])
-            found += _responses(record, usernames, dataset.workspace.upper())
-    deleted = _deleted(before, {response.response_id for response in found}, records, set(usernames))
-    fresh = [response for response in found if before.get(response.response_id) != response]
-    ledger.add_responses(board.server, [*fresh, *deleted])
-    standing = Counter(response.status for response in ledger.responses(board.server))
-    new = sum(response.response_id not in before for response in fresh)
-    return Pulled(len(records), foreign, new, len(fresh) - new, len(deleted), dict(standing), judged(ledger).dropped)
+    reader = Reader(board, ledger)
+    reader.read_all(progress=progress)
+    return pulled(board.server, ledger, reader.counts())
+
+
+def pulled(server: str, ledger: Ledger, counts: Mapping[str, int]) -> Pulled:
+    """What came home, as a Reader counted it, and what stands now."""
+    standing = Counter(response.status for response in ledger.responses(server))
+    kinds = ("records", "foreign", "new", "edited", "deleted")
+    records, foreign, new, edited, deleted = (counts.get(kind, 0) for kind in kinds)
+    return Pulled(records, foreign, new, edited, deleted, dict(standing), judged(ledger).dropped)
+
+
+class Reader:
+    """Reads responses into the ledger: all there are, or those of a few records that somebody answered just now.
+
+    What a page tells is kept before the next is asked for. So whatever was read later is kept later, and a reader that
+    is killed has lost nothing.
+    """
+
+    def __init__(self, board: Board, ledger: Ledger) -> None:
+        """Read nothing yet.
+
+        Args:
+            board: Argilla.
+            ledger: Knows what was pushed; receives the responses.
+        """
+        self._board, self._ledger = board, ledger
+        self._slates: set[str] = set()
+        self._workspaces: dict[str, str] = {}
+        self._usernames: dict[str, str] = {}
+        self._counts = Counter[str]()
+
+    def read_all(self, *, progress: Progress = silent, between: Callable[[], None] = lambda: None) -> None:
+        """Every response of the datasets that this project pushed to.
+
+        Args:
+            progress: Told how many records are read.
+            between: Called after each page; may read records.
+        """
+        self._look_around()
+        for dataset_id in self._workspaces:
+            for page in walk_pages(self._board, dataset_id, responses=True, progress=progress):
+                self._keep(page, dataset_id)
+                between()
+
+    def read(self, record_ids: Iterable[str]) -> None:
+        """The responses of these records. One that is gone tells nothing, as in `read_all`."""
+        for record in filter(None, map(self._board.record, record_ids)):
+            authors = {raw["user_id"] for raw in record["responses"]}
+            unknown = record["external_id"] not in self._slates or not authors <= set(self._usernames)
+            if unknown or record["dataset_id"] not in self._workspaces:
+                self._look_around()
+            if record["dataset_id"] in self._workspaces:
+                self._keep([record], record["dataset_id"])
+
+    def changed(self) -> bool:
+        """Whether anything came home since `counts` was last asked."""
+        return any(self._counts[kind] for kind in ("new", "edited", "deleted"))
+
+    def counts(self) -> Counter[str]:
+        """What came home since this was last asked: records, foreign, new, edited, deleted."""
+        counts, self._counts = self._counts, Counter()
+        return counts
+
+    def _look_around(self) -> None:
+        """What is needed to understand a response: our slates, our datasets, people's names."""
+        server = self._board.server
+        ours = {
+            row["dataset"] for row in self._ledger.rows("select distinct dataset from pushes where server = ?", server)
+        }
+        self._slates = {slate.id for slate in self._ledger.slates()}
+        self._workspaces = {dataset.id: dataset.workspace for dataset in self._board.datasets() if dataset.id in ours}
+        self._usernames = {account.id: account.username for account in self._board.accounts()}
+
+    def _keep(self, records: Iterable[Mapping[str, Any]], dataset_id: str) -> None:
+        """Keep what some records of one dataset tell."""
+        records = list(records)
+        own = [record for record in records if record["external_id"] in self._slates]
+        country = self._workspaces[dataset_id].upper()
+        known = self._ledger.responses_of(self._board.server, {record["external_id"] for record in own})
+        before = {response.response_id: response for response in known}
+        found = [response for record in own for response in _responses(record, self._usernames, country)]
+        # Where Argilla did not say which responses there are, none was taken back.
+        told = {record["id"] for record in own if "responses" in record}
+        deleted = _deleted(before, {response.response_id for response in found}, told, set(self._usernames))
+        fresh = [response for response in found if before.get(response.response_id) != response]
+        self._ledger.add_responses(self._board.server, [*fresh, *deleted])
+        new = sum(response.response_id not in before for response in fresh)
+        self._counts.update(
+            records=len(told),
+            foreign=len(records) - len(own),
+            new=new,
+            edited=len(fresh) - new,
+            deleted=len(deleted),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Which responses are copies of which, after `annot move`."""
+
+    copies: Mapping[str, MovedResponse]
+    originals: Mapping[str, MovedResponse]
+
+    @classmethod
+    def of(cls, ledger: Ledger, responses: Iterable[Response]) -> Moved:
+        """Read the ledger. A copy that was never pulled replaces nothing: its original still speaks."""
+        known = {response.response_id for response in responses}
+        copies = {name: copy for name, copy in ledger.moved().items() if name in known}
+        return cls(copies, {copy.from_response_id: copy for copy in copies.values()})
+
+    def replaces(self, response: Response) -> bool:
+        """Whether a copy speaks for this response: one that was changed after the move speaks for itself."""
+        copy = self.originals.get(response.response_id)
+        return copy is not None and response.updated_at <= copy.from_updated_at
+
+    def as_given(self, response: Response) -> Response:
+        """The response with the time at which its author gave it, not that of the move."""
+        name, time = response.response_id, response.updated_at
+        while (copy := self.copies.get(name)) is not None and time == copy.updated_at:
+            name, time = copy.from_response_id, copy.from_updated_at
+        return replace(response, updated_at=time)
 
 
 def judgements(ledger: Ledger) -> list[Judgement]:
@@ -125,21 +226,24 @@ def judgements(ledger: Ledger) -> list[Judgement]:
 def judged(ledger: Ledger) -> Judged:
     """Read every submitted response that stands as a judgement: one per person and slate, the newest.
 
-    Where a dataset was made anew, somebody may have ranked the same slate twice; the earlier time is dropped.
+    Where a dataset was made anew, somebody may have ranked the same slate twice; the earlier time is dropped. A
+    response that `annot move` copied counts once, with the time at which it was given.
     """
     slates = {slate.id: slate for slate in ledger.slates()}
+    responses = ledger.responses()
+    moved = Moved.of(ledger, responses)
     newest: dict[tuple[str, str], Judgement] = {}
     dropped: dict[str, Dropped] = {}
     seen: set[str] = set()
-    for response in reversed(ledger.responses()):
+    for response in reversed(responses):
         # The same response under two names of one server (its address changed) is one response.
         if response.response_id in seen:
             continue
         seen.add(response.response_id)
-        if response.status != "submitted":
+        if response.status != "submitted" or moved.replaces(response):
             continue
         try:
-            found = _judgement(response, slates)
+            found = _judgement(moved.as_given(response), slates)
         except ranking.Unfit as error:
             dropped[response.response_id] = Dropped(response.response_id, str(error), response.slate_id)
             continue
@@ -171,7 +275,7 @@ def _responses(record: Mapping[str, Any], usernames: Mapping[str, str], country:
             annotator=usernames.get(raw["user_id"], raw["user_id"]),
             country=country,
             status=raw["status"],
-            updated_at=_utc(raw["updated_at"]),
+            updated_at=told_at(raw["updated_at"]),
             raw=json.dumps(raw, ensure_ascii=False, sort_keys=True),
         )
 
@@ -189,7 +293,7 @@ def _deleted(before: Mapping[str, Response], found: set[str], records: set[str],
     return gone
 
 
-def _utc(moment: str) -> str:
+def told_at(moment: str) -> str:
     """A time of Argilla's, which tells UTC without saying so, as ISO 8601 with microseconds: sortable as text."""
     told = datetime.fromisoformat(moment)
     return (told if told.tzinfo else told.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="microseconds")

@@ -8,12 +8,13 @@ people are working on, so there is none here.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from annotation.config import Settings
 from annotation.errors import BoardError
+from annotation.hidden import count_hidden
 from annotation.ledger import Ledger
 from annotation.screen import Progress, silent
 from annotation.tasks import ranking
@@ -24,6 +25,9 @@ from sync.team import workspace_of
 
 BATCH = 200
 """Slates per call. Argilla takes 500; a smaller batch shows progress, and less is repeated after a cut."""
+
+CALL_CHARACTERS = 10_000_000
+"""Text per call: many long answers are sent in several."""
 
 NO_TEAM = "no team for the country"
 OTHER_SIZE = "other number of answers than the dataset has"
@@ -133,7 +137,7 @@ def push(
     fresh.sort(key=lambda pair: pair[1].position)
     chosen, later = (fresh, 0) if limit is None else (fresh[:limit], max(0, len(fresh) - limit))
     texts = _texts(ledger, [slate for _, slate in chosen])
-    notes: list[str] = []
+    notes = _hidden(texts)
     done = 0
     for country, team in sorted(teams.items()):
         own = [slate for of, slate in chosen if of == country]
@@ -143,14 +147,12 @@ def push(
         for start in range(0, len(own), batch):
             part = own[start : start + batch]
             progress(done, len(chosen), team.workspace)
-            made = board.add_records(
-                dataset.id,
-                [
-                    ranking.record(s, prompts[s.prompt_id], texts, vectors.get(s.id) if with_vectors else None)
-                    for s in part
-                ],
-            )
-            ledger.add_pushes(board.server, dataset.id, made)
+            records = [
+                ranking.record(s, prompts[s.prompt_id], texts, vectors.get(s.id) if with_vectors else None)
+                for s in part
+            ]
+            for few in _in_calls(records):
+                ledger.add_pushes(board.server, dataset.id, board.add_records(dataset.id, few))
             done += len(part)
     sent = Counter(teams[country].workspace for country, _ in chosen)
     return Pushed(dict(sent), standing, later, tuple(dropped), tuple(notes))
@@ -259,3 +261,26 @@ def _texts(ledger: Ledger, slates: Sequence[Slate]) -> dict[str, str]:
     """Candidate id -> text, for everyone on the slates."""
     seated = {candidate for slate in slates for candidate in slate.seats}
     return {c.id: c.text for c in ledger.candidates() if c.id in seated}
+
+
+def _hidden(texts: Mapping[str, str]) -> list[str]:
+    """A note where answers have characters that nobody sees."""
+    answers, counts = count_hidden(texts.values())
+    if not answers:
+        return []
+    told = ", ".join(f"{name} {count} times" for name, count in list(counts.items())[:5])
+    return [f"{answers} answers have hidden characters ({told}); the page shows each as ⟨U+…⟩ and exports keep them"]
+
+
+def _in_calls(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Records in calls that a server takes in one piece, in their order."""
+    call, size = list[dict[str, Any]](), 0
+    for record in records:
+        own = sum(len(text) for text in record["fields"].values())
+        if call and size + own > CALL_CHARACTERS:
+            yield call
+            call, size = [], 0
+        call.append(record)
+        size += own
+    if call:
+        yield call

@@ -149,7 +149,7 @@ def train_command(project: Project, snapshot_id: str, run: str) -> list[str]:
     """The command that trains a run, for this machine or for the team's own launcher."""
     settings = project.settings.train
     command = [sys.executable, "-m", "annotation.cli", "train", "--project", str(project.folder)]
-    command += ["--snapshot", snapshot_id, "--run", run, "--preset", settings.preset]
+    command += ["--snapshot", snapshot_id, "--run", run, "--preset", settings.preset, "--by", settings.by]
     return command + (["--base", settings.base] if settings.base else [])
 
 

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import postgres as private_postgres
 import pytest
 from fake_board import FakeWorld, RealWorld, World
 
@@ -31,12 +32,53 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def argilla_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, embedded.Owner]]:
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[private_postgres.Postgres]:
+    """A PostgreSQL for all tests of a run; each makes databases of its own in it."""
+    with private_postgres.running(tmp_path_factory.mktemp("postgres") / "data", free_port()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def argilla_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `argilla_on_sqlite`."""
+    return tmp_path_factory.mktemp("argilla") / ".argilla"
+
+
+@pytest.fixture(scope="session")
+def argilla_on_sqlite(argilla_home: Path) -> Iterator[tuple[str, embedded.Owner]]:
     """A real embedded Argilla for all tests of a run: its address and its owner."""
-    home: Path = tmp_path_factory.mktemp("argilla") / ".argilla"
-    started = embedded.start(home, port=free_port(), say=print)
-    yield started.url, embedded.owner(home)
-    embedded.stop(home)
+    started = embedded.start(argilla_home, port=free_port(), say=print)
+    yield started.url, embedded.owner(argilla_home)
+    embedded.stop(argilla_home)
+
+
+@pytest.fixture(scope="session")
+def argilla_postgresql_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `argilla_on_postgresql`."""
+    return tmp_path_factory.mktemp("postgresql") / ".argilla"
+
+
+@pytest.fixture(scope="session")
+def argilla_on_postgresql(
+    argilla_postgresql_home: Path, postgres: private_postgres.Postgres
+) -> Iterator[tuple[str, embedded.Owner]]:
+    """The same on PostgreSQL."""
+    started = embedded.start(argilla_postgresql_home, port=free_port(), database=postgres.database(), say=print)
+    yield started.url, embedded.owner(argilla_postgresql_home)
+    embedded.stop(argilla_postgresql_home)
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def argilla_on_each(request: pytest.FixtureRequest) -> tuple[str, embedded.Owner]:
+    """Both, one after the other."""
+    found: tuple[str, embedded.Owner] = request.getfixturevalue(f"argilla_on_{request.param}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def argilla_server(argilla_on_sqlite: tuple[str, embedded.Owner]) -> tuple[str, embedded.Owner]:
+    """The same; a module of tests may put another in its place."""
+    return argilla_on_sqlite
 
 
 @pytest.fixture

@@ -151,7 +151,7 @@ class FakeBoard:
                     raise BoardError("refused: no such vector")
         added = {}
         for record in records:
-            row = {"id": str(uuid4()), "inserted_at": self.now(), "responses": [], **record}
+            row = {"id": str(uuid4()), "dataset_id": dataset_id, "inserted_at": self.now(), "responses": [], **record}
             self.rows[dataset_id].append(row)
             added[row["external_id"]] = row["id"]
         return added

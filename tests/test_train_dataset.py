@@ -18,7 +18,6 @@ from train.dataset import (
     newest_snapshot,
     one_row_per_vote,
     read_pairs,
-    set_aside,
     source_digest,
     split_by_prompt,
     texts,
@@ -92,6 +91,12 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
             "mixes plain text and messages",
         ),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": 0.5}', "whole numbers"),
+        (
+            "a.jsonl",
+            b'{"prompt": "a", "chosen": "b", "rejected": "c", "weight": -1}',
+            "weight = -1: it must be a number",
+        ),
+        ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "margin": NaN}', "margin = nan: it must be"),
         ("a.parquet", b"PAR1 cut off", "no whole parquet"),
     ],
 )
@@ -157,23 +162,6 @@ def test_rows_per_vote_have_the_loss_of_smoothed_labels(votes_for: int, votes_ag
     stock = sum(loss(margin if row.chosen == "sí" else -margin) for row in rows) / len(rows)
     smoothing = votes_against / len(rows)
     assert stock == pytest.approx((1 - smoothing) * loss(margin) + smoothing * loss(-margin))
-
-
-def test_rows_that_cannot_teach_are_set_aside_with_their_reason() -> None:
-    nothing_asked = ({"role": "system", "content": "x"}, {"role": "user", "content": " "})
-    pairs = [
-        pair("a"),
-        Pair("same", "a", "igual ", " igual"),
-        Pair("empty", "a", "  ", "no"),
-        Pair("asks nothing", nothing_asked, ({"role": "assistant", "content": "b"},), "c"),
-    ]
-    kept, dropped = set_aside(pairs)
-    assert kept == (pairs[0],)
-    assert {row.id: row.reason for row in dropped} == {
-        "same": "chosen and rejected are the same",
-        "empty": "empty",
-        "asks nothing": "empty",
-    }
 
 
 def test_texts_come_once_each_in_order() -> None:

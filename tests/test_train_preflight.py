@@ -4,13 +4,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kendalltau, pointbiserialr
 from train_snapshots import preference_rows, write_snapshot
 
 from annotation.errors import TrainError
+from annotation.types import Dropped
 from train.base import Base, ends_of_text, load_tokenizer
 from train.dataset import Pair, read_pairs, texts
-from train.preflight import Preflight, encode, ends_well, preflight
+from train.encoding import encode, encode_slate, ends_well
+from train.preflight import Preflight, length_bias, point_biserial, preflight
+from train.rankings import Objective, RankedSlate, Ranking, count_votes, slate_of_pair
 from train.settings import DataSettings, load_recipe
 from train.tiny_model import make_tiny_base
 
@@ -36,11 +43,27 @@ def tokenizer(base: Base) -> Any:
 
 
 def settings(**changed: Any) -> DataSettings:
-    return DataSettings(**{"rows": "preference", "held_out": 0.2, "max_length": 1024, "on_overflow": "drop", **changed})
+    return DataSettings(**{"held_out": 0.2, "max_length": 1024, "on_overflow": "drop", **changed})
+
+
+def look_at(
+    slates: Any, base: Base, tokenizer: Any, objective: Objective = "plackett_luce", **changed: Any
+) -> tuple[tuple[RankedSlate, ...], Preflight]:
+    return preflight(slates, tokenizer, ends_of_text(base, tokenizer), settings(**changed), objective, source="a test")
 
 
 def look(pairs: Any, base: Base, tokenizer: Any, **changed: Any) -> tuple[tuple[Pair, ...], Preflight]:
-    return preflight(pairs, tokenizer, ends_of_text(base, tokenizer), settings(**changed), source="a test")
+    """Pairs as slates of two, and back."""
+    kept, flight = look_at([slate_of_pair(pair) for pair in pairs], base, tokenizer, "trl", **changed)
+    return tuple(pair for slate in kept for pair in slate.pairs()), flight
+
+
+def slate(
+    answers: list[str], *orders: tuple[tuple[int, ...], ...], name: str = "s", country: str = "MX"
+) -> RankedSlate:
+    """Plain answers that some people ranked."""
+    rankings = tuple(Ranking(order, 1 / len(orders)) for order in orders)
+    return RankedSlate(name, f"pregunta {name}: ", tuple(answers), rankings, count_votes(rankings), country=country)
 
 
 def test_clean_rows_are_all_kept_and_counted(pairs: tuple[Pair, ...], base: Base, tokenizer: Any) -> None:
@@ -104,8 +127,119 @@ def test_long_rows_are_dropped_refused_or_cut_as_told_and_never_in_silence(
 
     with pytest.raises(TrainError, match=r"long has \d+ tokens and data.max_length"):
         look(rows, base, tokenizer, max_length=limit, on_overflow="error")
-    with pytest.raises(TrainError, match='all 12 rows of a test are dropped, most of them as "longer than max_length"'):
+    with pytest.raises(
+        TrainError, match='all 12 slates of a test are dropped, most of them as "longer than max_length"'
+    ):
         look(pairs, base, tokenizer, max_length=16)
+
+
+def test_an_answer_that_is_too_long_leaves_its_slate_and_what_was_said_of_the_others_stays(
+    base: Base, tokenizer: Any
+) -> None:
+    long = "sin prisa " * 40
+    whole = slate(["cada día", long, "en familia", "con calma"], ((1,), (0, 2), (3,)), ((0,), (1,), (2,), (3,)))
+    two = slate(["cada día", long], ((0,), (1,)), name="two")
+    kept, flight = look_at([whole, two], base, tokenizer, max_length=30)
+    assert [(row.id, row.reason) for row in flight.dropped] == [
+        ("s/B", "longer than max_length"),
+        ("two", "longer than max_length"),
+    ]
+    assert (flight.read, flight.kept, flight.answers) == (2, 1, 3)
+    assert kept[0].answers == ("cada día", "en familia", "con calma")
+    assert [ranking.tiers for ranking in kept[0].rankings] == [((0, 1), (2,)), ((0,), (1,), (2,))]
+    assert [(pair.better, pair.worse) for pair in kept[0].comparisons] == [(0, 1), (0, 2), (1, 2)]
+    # Where people told apart nothing but that answer from the others, nothing is left to learn.
+    vain = slate(["cada día", long, "en familia"], ((1,), (0, 2)), name="vain")
+    with pytest.raises(TrainError, match='most of them as "longer than max_length"'):
+        look_at([vain], base, tokenizer, max_length=30)
+
+    kept, flight = look_at([whole, two], base, tokenizer, max_length=30, on_overflow="truncate")
+    assert (kept, flight.truncated, flight.dropped) == ((whole, two), 2, ())
+    cut = encode_slate(whole, tokenizer, limit=30)
+    assert max(len(cut.prompt) + len(answer) for answer in cut.answers) == cut.longest == 30
+    with pytest.raises(TrainError, match=r"s has \d+ tokens and data.max_length is 30"):
+        look_at([whole, two], base, tokenizer, max_length=30, on_overflow="error")
+
+
+def test_answers_without_text_and_repeated_ones_leave_their_slate(base: Base, tokenizer: Any) -> None:
+    odd = slate(["cada día", "  ", "cada día ", "con calma"], ((0,), (1,), (2,), (3,)))
+    kept, flight = look_at([odd], base, tokenizer)
+    assert kept[0].answers == ("cada día", "con calma")
+    assert [(row.id, row.reason) for row in flight.dropped] == [
+        ("s/B", "empty"),
+        ("s/C", "chosen and rejected are the same"),
+    ]
+    silent = RankedSlate("silent", " ", ("uno", "dos"), (Ranking(((0,), (1,))),), ())
+    tied = slate(["uno", "dos"], ((0, 1),), name="tied")
+    _, flight = look_at([odd, silent, tied], base, tokenizer)
+    assert [(row.id, row.reason) for row in flight.dropped[2:]] == [("silent", "empty"), ("tied", "tie")]
+
+
+def test_a_slate_is_cut_into_the_tokens_that_its_pairs_are_cut_into(pairs: tuple[Pair, ...], tokenizer: Any) -> None:
+    for pair in pairs:
+        two = encode_slate(slate_of_pair(pair), tokenizer)
+        row = encode(pair, tokenizer)
+        assert (list(two.prompt), *map(list, two.answers)) == (row.prompt, row.chosen, row.rejected)
+
+
+def test_ties_are_counted_with_their_share(base: Base, tokenizer: Any) -> None:
+    four = ["cada día", "en familia", "con calma", "sin prisa"]
+    some = slate(four, ((0,), (1, 2), (3,)), ((0, 1, 2, 3),), ((0,), (1,), (2,), (3,)))
+    _, flight = look_at([some], base, tokenizer)
+    assert (flight.ties, flight.tied_share, flight.rankings) == (1 + 6, 7 / 18, 3)
+    assert ("ties", "7 (38.9% of what people compared)") in flight.lines()
+
+
+def test_what_was_left_out_before_is_counted_too(pairs: tuple[Pair, ...], base: Base, tokenizer: Any) -> None:
+    before = (Dropped("slate9:MX", "none is acceptable", "3 of 4"),)
+    rewrite = (Dropped("slate8:MX/rewrite", "a slate has one rewrite"),)
+    slates = [slate_of_pair(pair) for pair in pairs]
+    ends = ends_of_text(base, tokenizer)
+    _, flight = preflight(slates, tokenizer, ends, settings(), "trl", source="x", aside=before, unused=rewrite)
+    assert (flight.read, flight.kept, len(flight.dropped)) == (13, 12, 2)
+    assert ("dropped", "2: 1 none is acceptable; 1 a slate has one rewrite") in flight.lines()
+    with pytest.raises(TrainError, match=r"holds no preferences \(1 none is acceptable\)"):
+        preflight([], tokenizer, ends, settings(), "trl", source="x", aside=before)
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60), st.floats(0.1, 3)), min_size=2, max_size=40))
+def test_the_point_biserial_correlation_is_pearsons(votes: list[tuple[int, int, float]]) -> None:
+    better, worse, weight = (np.array(column, float) for column in zip(*votes, strict=True))
+    found = point_biserial(better, worse, np.ones(len(votes)))
+    numbers, chosen = np.concatenate([better, worse]), np.repeat([1, 0], len(votes))
+    if len(set(numbers)) == 1:
+        assert found is None
+        return
+    assert found == pytest.approx(pointbiserialr(chosen, numbers).statistic, abs=1e-9)
+    heavy = np.round(weight * 4).clip(1)  # A weight is as good as so many repetitions.
+    repeated = [np.repeat(column, heavy.astype(int)) for column in (better, worse)]
+    assert point_biserial(better, worse, heavy) == pytest.approx(point_biserial(*repeated, np.ones(len(repeated[0]))))
+
+
+def test_length_and_rank_correlate_as_kendall_says() -> None:
+    """Against scipy, ties on both sides, mean over what people said."""
+    orders = [((0,), (1, 2), (3,)), ((3,), (2,), (0,), (1,)), ((1, 3), (0, 2))]
+    tokens = [12, 7, 7, 30]
+    taus = [
+        kendalltau(tokens, [-next(place for place, tier in enumerate(order) if a in tier) for a in range(4)]).statistic
+        for order in orders
+    ]
+    bias = length_bias([slate(["a", "b", "c", "d"], *orders)], [tokens])
+    assert bias.tau == pytest.approx(sum(taus) / 3)
+    said = [
+        (order, a, b) for order in orders for n, t in enumerate(order) for a in t for u in order[n + 1 :] for b in u
+    ]
+    wins = sum((tokens[a] > tokens[b]) + (tokens[a] == tokens[b]) / 2 for _, a, b in said)
+    assert bias.longer == pytest.approx(wins / len(said))
+    even = length_bias([slate(["a", "b"], ((0,), (1,)))], [[5, 5]])
+    assert (even.longer, even.tau, even.r) == (0.5, None, None)
+
+
+def test_the_longer_answer_winning_always_is_a_correlation_of_one() -> None:
+    slates = [slate(["a", "b", "c"], ((2,), (1,), (0,)), name=str(n)) for n in range(3)]
+    bias = length_bias(slates, [[1, 2, 3]] * 3)
+    assert (bias.longer, bias.tau) == (1.0, pytest.approx(1.0))
+    assert bias.r == pytest.approx((2 / 3) ** 0.5)  # votes 3:2, 3:1, 2:1: means 8/3 and 4/3, variance 2/3
 
 
 def test_repeats_contradictions_and_length_bias_are_counted(base: Base, tokenizer: Any) -> None:
@@ -114,7 +248,8 @@ def test_repeats_contradictions_and_length_bias_are_counted(base: Base, tokenize
     kept, flight = look([*talks, talks[0], opposite], base, tokenizer)
     assert len(kept) == 26
     assert (flight.duplicates, flight.contradictions) == (1, 3)
-    assert flight.longer_chosen == pytest.approx(25 / 26)
+    assert flight.length.longer == pytest.approx(25 / 26)
+    assert flight.length.tau == pytest.approx(24 / 26)
     assert any("chosen answer is the longer one in 96%" in sentence for sentence in flight.warnings())
     assert flight.form == "plain text, as it stands"
 

@@ -19,11 +19,13 @@ from typer.testing import CliRunner
 from annotation.cli import app
 from annotation.errors import SettingsError, TrainError, TrainLater
 from annotation.project import init_project
+from train.adapter import check_float32, keep_adapter_in_float32, lora_config
 from train.base import Base, check_device, find_base, load_model
 from train.dataset import read_pairs, texts
-from train.dpo import check_float32, count_steps, keep_adapter_in_float32, make_plan, rehearse, train
+from train.dpo import count_steps, make_plan, rehearse, train
 from train.run_folder import SEAL, check_same, claimed, name_run, newest_checkpoint, seal
 from train.settings import load_recipe
+from train.stock import dpo_config
 from train.tiny_model import NOTICE, make_tiny_base
 
 ANNOT_TRAIN = (sys.executable, "-m", "annotation.cli", "train", "--project")
@@ -39,6 +41,7 @@ ON_CPU = (
     "optimiser.accumulate=1",
     "run.save_every=10",
     "run.eval_every=10",
+    "footprint.measure=false",
 )
 """What a GPU preset needs to run here on a tiny model; its dtype, quantisation, autocast and dropout stay."""
 
@@ -202,9 +205,12 @@ def test_a_run_is_not_gone_on_with_under_other_settings(finished: Path, source: 
 def test_a_rehearsal_shows_the_plan_and_writes_nothing(project: Path, source: Path) -> None:
     before = sorted(project.rglob("*"))
     plan, device = rehearse(source, preset="cpu-smoke")
-    assert (plan.steps, len(plan.train), len(plan.held_out)) == (24, 64, 16)
+    assert (plan.steps, len(plan.slates), len(plan.held_out_slates), len(plan.held_out)) == (24, 32, 8, 16)
     assert device == "CPU, 1 threads"
-    plan, device = rehearse(source, preset="cpu-smoke", overrides=["data.rows=vote"])
+    stock = ["dpo.objective=trl", "dpo.label_smoothing=0.0"]
+    plan, _ = rehearse(source, preset="cpu-smoke", overrides=stock)
+    assert (plan.steps, len(plan.train), len(plan.held_out)) == (40, 64, 16)
+    plan, _ = rehearse(source, preset="cpu-smoke", overrides=stock[:1])
     held_out = {pair.prompt_key for pair in plan.held_out}
     rest = [pair for pair in read_pairs(source).pairs if pair.prompt_key not in held_out]
     assert len(plan.train) == sum(pair.votes_for + pair.votes_against for pair in rest) == 32 * 3 + 32 * 4
@@ -213,10 +219,10 @@ def test_a_rehearsal_shows_the_plan_and_writes_nothing(project: Path, source: Pa
 
 
 def test_steps_are_what_the_epochs_need_up_to_a_limit() -> None:
-    assert count_steps(64, load_recipe("cpu-smoke")) == 24
+    assert count_steps(32, load_recipe("cpu-smoke")) == 24
     assert count_steps(6400, load_recipe("cpu-smoke")) == 40
     assert count_steps(1, load_recipe("l40s-8b-qlora")) == 2
-    assert count_steps(3201, load_recipe("l40s-8b-qlora")) == 202
+    assert count_steps(1601, load_recipe("l40s-8b-qlora")) == 202
 
 
 # -- GPU presets, as far as a CPU goes ----------------------------------------------------------------------
@@ -255,8 +261,6 @@ def test_trl_casts_the_adapter_on_a_4_bit_base_and_we_undo_it(base: Path, source
     import torch
     from datasets import Dataset
     from trl import DPOTrainer
-
-    from train.dpo import dpo_config, lora_config
 
     recipe = load_recipe(
         "l40s-8b-qlora", [*ON_CPU, "dpo.precompute_reference=false", "run.eval_every=0"], base=str(base)
@@ -576,9 +580,9 @@ def test_the_command_trains_on_a_plain_file_without_a_project(tmp_path: Path) ->
     words = ["--data", str(tmp_path / "mine.jsonl"), "--preset", "cpu-smoke", "--dry-run", "--json"]
     told = CliRunner().invoke(app, ["train", "--project", str(tmp_path), *words], catch_exceptions=False)
     plan = json.loads(told.stdout)
-    assert (plan["train_rows"], plan["held_out_pairs"], plan["base_is_tiny_and_random"]) == (10, 2, True)
+    assert (plan["train_slates"], plan["held_out_slates"], plan["base_is_tiny_and_random"]) == (10, 2, True)
     assert plan["preflight"]["form"] == "plain text, as it stands"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
-    run = train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=(*QUICK, "data.rows=vote"), quiet=True)
+    run = train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=(*QUICK, "dpo.objective=trl"), quiet=True)
     assert run.done["snapshot"] is None
     assert math.isfinite(run.done["accuracy"]["summed"]["after"]["value"])

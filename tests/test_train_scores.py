@@ -77,7 +77,7 @@ def test_the_interval_knows_that_pairs_of_one_prompt_go_together() -> None:
     ahead = np.repeat(np.where(np.arange(50) < 35, 1.0, -1.0), 8)
     alone = pair_accuracy(ahead, [str(i) for i in range(400)])
     together = pair_accuracy(ahead, [str(i // 8) for i in range(400)])
-    assert (together.pairs, together.prompts) == (400, 50)
+    assert (together.count, together.prompts) == (400, 50)
     # Eight copies of a coin are one coin: the interval is sqrt(8) times as wide.
     assert (together.high - together.low) / (alone.high - alone.low) == pytest.approx(8**0.5, rel=0.15)
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from annotation.errors import SettingsError
 from train.settings import PRESETS, Recipe, describe_preset, load_recipe, preset_names
 
-EXPECTED = ("cpu-smoke", "l40s-8b-lora-bf16", "l40s-8b-qlora")
+EXPECTED = ("cpu-smoke", "l40s-14b-qlora", "l40s-8b-lora-bf16", "l40s-8b-qlora")
 
 
 def test_every_preset_loads_and_all_were_found() -> None:
@@ -57,7 +57,11 @@ def test_overrides_change_one_key_each_and_keep_the_rest() -> None:
         ("lora.rank=0", "lora.rank = 0: input should be greater than or equal to 1"),
         ("data.held_out=0.9", "data.held_out"),
         ("data.on_overflow=ignore", "data.on_overflow = 'ignore'"),
-        ("dpo.label_smoothing=0.1", '"sigmoid" loss ignores label_smoothing'),
+        ("dpo.label_smoothing=0.1", "the listwise objective hears every person's ranking"),
+        ("dpo.margin=0.5", "a margin is between two answers"),
+        ("dpo.loss=ipo", 'dpo.loss is for dpo.objective = "trl"'),
+        ("dpo.label_smoothing=0.5", "dpo.label_smoothing"),
+        ("region.country=Mexico", "region.country = 'Mexico'"),
         ("run.save_every=7", "must be a multiple of log_every"),
         ("optimiser.learning_rate=nan", "optimiser.learning_rate"),
         ("base.quantisation=nf4", "made on the spot is not quantised"),
@@ -70,6 +74,24 @@ def test_a_wrong_override_is_one_sentence_that_names_the_key(override: str, told
     assert "\n" not in str(caught.value)
 
 
+def test_settings_that_an_objective_would_not_hear_are_refused() -> None:
+    for override, told in (
+        ("dpo.label_smoothing=0.1", '"sigmoid" loss ignores label_smoothing'),
+        ("dpo.margin=0.5", "no margin, weight or sft_weight reaches TRL's losses"),
+        ("dpo.weight=people", "no margin, weight or sft_weight reaches TRL's losses"),
+        ("dpo.sft_weight=1.0", "no margin, weight or sft_weight reaches TRL's losses"),
+        ("region.country=MX", "set region.others=0"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            load_recipe("cpu-smoke", ["dpo.objective=trl", override])
+        assert told in str(caught.value)
+    heard = ["dpo.objective=pairwise", "dpo.label_smoothing=0.1", "dpo.margin=0.5", "dpo.weight=people"]
+    assert load_recipe("cpu-smoke", heard).dpo.label_smoothing == 0.1
+    assert load_recipe("cpu-smoke", ["dpo.objective=trl", "dpo.loss=robust", "dpo.label_smoothing=0.1"]).dpo.margin == 0
+    with pytest.raises(SettingsError, match="needs no country in its prompts"):
+        load_recipe("cpu-smoke", ["region.country=MX", "region.in_prompt=true"])
+
+
 def test_an_unknown_preset_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(SettingsError, match='Did you mean "l40s-8b-qlora"'):
         load_recipe("l40s-qlora")
@@ -78,8 +100,9 @@ def test_an_unknown_preset_is_refused_with_the_nearest_one() -> None:
 def test_presets_become_what_the_libraries_want() -> None:
     import torch
 
+    from train.adapter import lora_config
     from train.base import quantisation_config
-    from train.dpo import dpo_config, lora_config
+    from train.stock import dpo_config
 
     # A GPU is asked for only when it is there: the rest of the configuration is the preset's own.
     recipe = load_recipe("l40s-8b-lora-bf16", ["device.kind=cpu"])
@@ -88,7 +111,7 @@ def test_presets_become_what_the_libraries_want() -> None:
     assert config.activation_checkpointing
     assert config.precompute_ref_log_probs
     assert (config.learning_rate, config.lr_scheduler_type, config.warmup_steps) == (2e-5, "cosine", 60)
-    assert (config.per_device_train_batch_size, config.gradient_accumulation_steps, config.max_steps) == (4, 8, 600)
+    assert (config.per_device_train_batch_size, config.gradient_accumulation_steps, config.max_steps) == (4, 4, 600)
     assert (config.beta, config.loss_type, config.max_length) == (0.1, ["sigmoid"], 1024)
     assert config.optim == "adamw_torch_fused"
     assert config.report_to == []
@@ -104,7 +127,7 @@ def test_presets_become_what_the_libraries_want() -> None:
     assert four_bit.bnb_4bit_use_double_quant
     assert (four_bit.bnb_4bit_quant_type, four_bit.bnb_4bit_compute_dtype) == ("nf4", torch.bfloat16)
     config = dpo_config(PRESETS / "nowhere", qlora, steps=10)
-    assert config.per_device_train_batch_size * config.gradient_accumulation_steps == 32
+    assert config.per_device_train_batch_size * config.gradient_accumulation_steps == 16
 
     smoke = dpo_config(PRESETS / "nowhere", load_recipe("cpu-smoke"), steps=10)
     assert not smoke.bf16

@@ -24,6 +24,7 @@ QUICK = (
     "run.eval_every=8",
     "lora.dropout=0.1",
     "lora.rank=2",
+    "footprint.measure=false",
 )
 """Overrides of cpu-smoke for a run of a second, with dropout: what is random must come back after a crash too."""
 
@@ -61,13 +62,51 @@ def preference_rows(prompts: int, *, seed: int = 0, per_prompt: int = 2) -> list
     return rows
 
 
+def ranking_rows(preferences: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of rankings.parquet of which the votes of the preferences are the count: one person per vote."""
+    seats: dict[str, dict[str, str]] = {}
+    for row in preferences:
+        seats.setdefault(row["slate_id"], {}).update(
+            {row["chosen_id"]: row["chosen"], row["rejected_id"]: row["rejected"]}
+        )
+    rows = []
+    for row in preferences:
+        orders = [(1, 2)] * row["votes_for"] + [(2, 1)] * row["votes_against"] + [(1, 1)] * row["ties"]
+        names = sorted(seats[row["slate_id"]])
+        for better, worse in orders:
+            place = {row["chosen_id"]: better, row["rejected_id"]: worse}
+            rows.append(
+                {
+                    **{
+                        name: row[name]
+                        for name in ("slate_id", "prompt_id", "system", "prompt", "country", "language", "topic")
+                    },
+                    "annotator": f"annotator-{len(rows)}",
+                    "candidate_ids": names,
+                    "candidates": [seats[row["slate_id"]][name] for name in names],
+                    "ranks": [place.get(name) for name in names],
+                    "problems": [],
+                    "none_acceptable": False,
+                    "rewrite": "",
+                }
+            )
+    return rows
+
+
 def write_snapshot(
-    project: Path, name: str, rows: list[dict[str, Any]], *, made_at: str = "2026-01-01T00:00:00"
+    project: Path,
+    name: str,
+    rows: list[dict[str, Any]],
+    *,
+    rankings: list[dict[str, Any]] | None = None,
+    made_at: str = "2026-01-01T00:00:00",
 ) -> Path:
-    """A snapshot folder as `annot sync` leaves it; snapshot.json last."""
+    """A snapshot folder as `annot sync` leaves it; snapshot.json last. Rankings are made up for the preferences."""
     folder = project / "snapshots" / name
+    rankings = ranking_rows(rows) if rankings is None else rankings
     write_parquet(folder / "preferences.parquet", rows)
-    facts = {"id": name, "made_at": made_at, "rankings": 0, "preferences": len(rows)}
+    write_parquet(folder / "rankings.parquet", rankings)
+    facts = {"id": name, "made_at": made_at, "rankings": len(rankings), "preferences": len(rows)}
     write_whole(folder / "snapshot.json", json.dumps(facts).encode())
     return folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,31 @@ def find_base(
         raise TrainError(f"--base {settings.name}: there is no such folder; name a model folder or a Hub id.")
     folder = _fetch(settings.name, settings.revision, weights)
     return Base(settings.name, folder, folder.name)
+
+
+def base_of_run(run: Path, settings: BaseModelSettings, facts: Mapping[str, Any]) -> Base:
+    """The base that a run was trained on, and no other version of it.
+
+    Args:
+        run: The run's folder.
+        settings: [base] of its recipe.
+        facts: Its run.json.
+
+    Raises:
+        TrainError: The base is another one now.
+        TrainLater: It is on the Hub and cannot be reached.
+    """
+    if facts["base_is_tiny_and_random"]:
+        return Base("", run / "base", facts["base_version"], tiny=True)
+    if not Path(settings.name).expanduser().is_dir():
+        settings = settings.model_copy(update={"revision": facts["base_version"]})
+    base = find_base(settings, run, lambda: (), seed=0)
+    if base.version != facts["base_version"]:
+        raise TrainError(
+            f"{base.name} is no longer the model that {run.name} was trained on ({base.version} instead of "
+            f"{facts['base_version']}); put that one back."
+        )
+    return base
 
 
 def _fetch(name: str, revision: str, weights: bool) -> Path:
@@ -168,12 +193,16 @@ def ends_of_text(base: Base, tokenizer: Any) -> frozenset[int]:
 
 
 def quantisation_config(settings: BaseModelSettings) -> Any:
-    """What transformers is told about 4-bit weights; None without quantisation (Dettmers et al. 2023, QLoRA)."""
+    """What transformers is told about 4-bit weights (Dettmers et al. 2023, QLoRA) or 8-bit ones (Dettmers et al. 2022,
+    LLM.int8()); None without quantisation.
+    """
     if settings.quantisation == "none":
         return None
     import torch
     from transformers import BitsAndBytesConfig
 
+    if settings.quantisation == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -197,7 +226,7 @@ def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) 
             dtype=getattr(torch, settings.dtype),
             attn_implementation=settings.attention,
             quantization_config=quantisation_config(settings),
-            device_map={"": "cuda:0" if device.kind == "cuda" else "cpu"},
+            device_map={"": f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device.kind == "cuda" else "cpu"},
             local_files_only=True,
         )
     except (OSError, ValueError) as error:

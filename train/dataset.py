@@ -1,28 +1,26 @@
-"""Preferences → rows to train on, and their split by prompt.
+"""Pairs: a prompt, the chosen answer and the rejected one; how they are read, and how rows are split by prompt.
 
-A row is one pair: a prompt, the chosen answer and the rejected one. There are two ways to make rows of votes:
+TRL's own losses (`dpo.objective = "trl"`) train on pairs; everything else trains on slates (rankings.py), of which a
+pair is the smallest. With `dpo.label_smoothing = "votes"` TRL gets one row per vote, votes against with the answers
+swapped. The expected gradient of k votes for and m against is that of conservative DPO with label smoothing
+m / (k + m), times k + m. Ties are no row: they say nothing about which answer is better.
 
-- `data.rows = "preference"` (default): one row per preference, whatever its margin. Every pair that people agreed on
-  enough (`[preferences]` in annot.toml) counts once, so a slate that many people saw does not outweigh the others.
-- `data.rows = "vote"`: one row per vote; votes against are rows with the answers swapped. This is how a stock trainer
-  gets soft labels: the expected gradient of k votes for and m against is that of conservative DPO with label smoothing
-  m / (k + m), times k + m. Ties are no row: they say nothing about which answer is better.
-
-Held-out rows are always one per preference, so that both ways are measured alike.
+Held-out rows are always one per pair, so that both ways are measured alike.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from annotation.errors import TrainError
-from annotation.types import Dropped, content_id
+from annotation.types import content_id
 
 COLUMNS = ("prompt", "chosen", "rejected")
 """What a row must have, in TRL's words."""
@@ -30,6 +28,25 @@ COLUMNS = ("prompt", "chosen", "rejected")
 Message = Mapping[str, str]
 Text = str | tuple[Message, ...]
 """Plain text, or messages of a conversation ({"role", "content"})."""
+
+
+class Example(Protocol):
+    """What can be trained on and held out: a pair, or a slate."""
+
+    @property
+    def prompt_key(self) -> str:
+        """What is asked: examples that share it stay on one side of the split."""
+
+    @property
+    def country(self) -> str:
+        """Of the people who judged, or ""."""
+
+    @property
+    def texts(self) -> tuple[Text, ...]:
+        """Prompt and answers."""
+
+
+Examples = TypeVar("Examples", bound=Example)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,8 @@ class Pair:
         votes_for: People for whom chosen is better; 1 where the source has no votes.
         votes_against: People for whom rejected is better.
         ties: People for whom both are equal.
+        weight: Of this row in the loss, beside the others.
+        margin: By how much the chosen answer's reward should be ahead, in reward units.
     """
 
     id: str
@@ -61,15 +80,22 @@ class Pair:
     votes_for: int = 1
     votes_against: int = 0
     ties: int = 0
+    weight: float = 1.0
+    margin: float = 0.0
 
     @property
     def prompt_key(self) -> str:
         """What is asked, without the system text: two rows that ask the same never stand on both sides of the split."""
-        return content_id(_asked(self.prompt))
+        return content_id(asked(self.prompt))
+
+    @property
+    def texts(self) -> tuple[Text, ...]:
+        """Prompt and answers."""
+        return self.prompt, self.chosen, self.rejected
 
     def row(self) -> dict[str, Any]:
         """As a line of train.jsonl: TRL's prompt/chosen/rejected and what else is known."""
-        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+        return {name: plain(getattr(self, name)) for name in self.__slots__}
 
     def swapped(self) -> Pair:
         """The same pair as seen by those who voted against it."""
@@ -97,11 +123,11 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Generic[Examples]):
     """Rows on both sides; no prompt is on both."""
 
-    train: tuple[Pair, ...]
-    held_out: tuple[Pair, ...]
+    train: tuple[Examples, ...]
+    held_out: tuple[Examples, ...]
 
 
 def newest_snapshot(project: Path) -> Path:
@@ -123,35 +149,41 @@ def newest_snapshot(project: Path) -> Path:
 
 
 def source_digest(source: Path) -> str:
-    """SHA-256 of the file that `read_pairs` would read.
+    """SHA-256 of what a run would read: of a file, or of a snapshot's preferences and rankings, one after the other.
 
     Raises:
         TrainError: There is nothing to read.
     """
-    path = source / "preferences.parquet" if source.is_dir() else source
-    if source.is_dir() and not (source / "snapshot.json").exists():
-        raise TrainError(f"{source} is no whole snapshot: snapshot.json is missing; run `annot sync` again.")
-    if not path.exists():
-        raise TrainError(f"{path} does not exist; name a snapshot of the project, or a parquet or jsonl file.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    names = ("preferences.parquet", "rankings.parquet", "snapshot.json")
+    missing = [name for name in names if not (source / name).exists()] if source.is_dir() else []
+    if missing:
+        raise TrainError(f"{source} is no whole snapshot: {missing[0]} is missing; run `annot sync` again.")
+    paths = [source / name for name in names[:2]] if source.is_dir() else [source]
+    if not paths[0].exists():
+        raise TrainError(f"{source} does not exist; name a snapshot of the project, or a parquet or jsonl file.")
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def read_pairs(source: Path) -> Pairs:
     """Read a snapshot folder, or a parquet or jsonl file with prompt, chosen and rejected.
 
     The three columns of a file are plain texts or lists of messages (TRL's conversational form). country, language,
-    topic, slate_id, votes_for, votes_against and ties are used where they are there; other columns are left alone.
+    topic, slate_id, votes_for, votes_against, ties, weight and margin are used where they are there; other columns are
+    left alone.
 
     Raises:
         TrainError: It cannot be read, or a row is not as described.
     """
     digest = source_digest(source)
     if source.is_dir():
-        rows = _read_rows(source / "preferences.parquet")
+        rows = read_rows(source / "preferences.parquet")
         return Pairs(f"snapshot {source.name}", source.name, digest, tuple(_from_snapshot(row) for row in rows))
-    rows = _read_rows(source)
-    pairs = tuple(_from_file(row, f"{source.name}:{number}") for number, row in enumerate(rows, 1))
+    rows = read_rows(source)
+    pairs = tuple(pair_from_row(row, f"{source.name}:{number}") for number, row in enumerate(rows, 1))
     return Pairs(source.name, "", digest, pairs)
 
 
@@ -163,14 +195,14 @@ def one_row_per_vote(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
     return tuple(rows)
 
 
-def split_by_prompt(pairs: Sequence[Pair], share: float, seed: int) -> Split:
+def split_by_prompt(rows: Sequence[Examples], share: float, seed: int) -> Split[Examples]:
     """Keep a share of the prompts out of training, spread evenly over the countries.
 
     Prompts are put in order of (countries, hash of seed and prompt) and every 1/share-th is held out: systematic
     sampling, so each country gives its share to within one prompt, and the same prompts are held out on every machine.
 
     Args:
-        pairs: All rows.
+        rows: All of them: slates, or pairs.
         share: Of the prompts, in (0, 0.5]; at least one prompt is on either side.
         seed: Another seed holds out other prompts.
 
@@ -178,8 +210,8 @@ def split_by_prompt(pairs: Sequence[Pair], share: float, seed: int) -> Split:
         TrainError: There are fewer than two prompts.
     """
     countries: dict[str, set[str]] = defaultdict(set)
-    for pair in pairs:
-        countries[pair.prompt_key].add(pair.country)
+    for row in rows:
+        countries[row.prompt_key].add(row.country)
     if len(countries) < 2:
         raise TrainError(
             f"there is only {len(countries)} prompt to train on: nothing can be held out to measure on; collect more."
@@ -193,31 +225,16 @@ def split_by_prompt(pairs: Sequence[Pair], share: float, seed: int) -> Split:
     held = {key for i, key in enumerate(ordered) if due[i + 1] > due[i]}
     held = held or {ordered[-1]}
     return Split(
-        tuple(pair for pair in pairs if pair.prompt_key not in held),
-        tuple(pair for pair in pairs if pair.prompt_key in held),
+        tuple(row for row in rows if row.prompt_key not in held),
+        tuple(row for row in rows if row.prompt_key in held),
     )
 
 
-def set_aside(pairs: Iterable[Pair]) -> tuple[tuple[Pair, ...], tuple[Dropped, ...]]:
-    """Part the rows that can teach something from those that cannot: no text, or twice the same answer."""
-    kept: list[Pair] = []
-    dropped: list[Dropped] = []
-    for pair in pairs:
-        chosen, rejected = _answer(pair.chosen), _answer(pair.rejected)
-        if not (chosen and rejected and _asked(pair.prompt)):
-            dropped.append(Dropped(pair.id, "empty"))
-        elif chosen == rejected:
-            dropped.append(Dropped(pair.id, "chosen and rejected are the same"))
-        else:
-            kept.append(pair)
-    return tuple(kept), tuple(dropped)
-
-
-def texts(pairs: Iterable[Pair]) -> list[str]:
+def texts(rows: Iterable[Example]) -> list[str]:
     """Every text of the rows once, in their order."""
     seen: dict[str, None] = {}
-    for pair in pairs:
-        for part in (pair.prompt, pair.chosen, pair.rejected):
+    for row in rows:
+        for part in row.texts:
             seen.update(dict.fromkeys([part] if isinstance(part, str) else [m["content"] for m in part]))
     return list(seen)
 
@@ -239,7 +256,7 @@ def _from_snapshot(row: Mapping[str, Any]) -> Pair:
     )
 
 
-def _from_file(row: Mapping[str, Any], place: str) -> Pair:
+def pair_from_row(row: Mapping[str, Any], place: str) -> Pair:
     prompt, chosen, rejected = (_text(row.get(column), f"{place}, {column}") for column in COLUMNS)
     if len({isinstance(part, str) for part in (prompt, chosen, rejected)}) > 1:
         raise TrainError(f"{place} mixes plain text and messages; write prompt, chosen and rejected in one form.")
@@ -247,7 +264,8 @@ def _from_file(row: Mapping[str, Any], place: str) -> Pair:
         str(row.get(name) or "") for name in ("country", "language", "topic", "slate_id")
     )
     votes = (_votes(row, name, usual, place) for name, usual in (("votes_for", 1), ("votes_against", 0), ("ties", 0)))
-    return Pair(place, prompt, chosen, rejected, country, language, topic, slate_id, *votes)
+    numbers = (_number(row, name, usual, place) for name, usual in (("weight", 1.0), ("margin", 0.0)))
+    return Pair(place, prompt, chosen, rejected, country, language, topic, slate_id, *votes, *numbers)
 
 
 def _votes(row: Mapping[str, Any], name: str, usual: int, place: str) -> int:
@@ -257,6 +275,15 @@ def _votes(row: Mapping[str, Any], name: str, usual: int, place: str) -> int:
     if not isinstance(votes, int) or votes < 0:
         raise TrainError(f"{place}, {name} = {votes!r}: votes are whole numbers; mend that row.")
     return votes
+
+
+def _number(row: Mapping[str, Any], name: str, usual: float, place: str) -> float:
+    number = row.get(name)
+    if number is None:
+        return usual
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
+        raise TrainError(f"{place}, {name} = {number!r}: it must be a number from 0 on; mend that row.")
+    return float(number)
 
 
 def _text(value: Any, place: str) -> Text:
@@ -275,7 +302,7 @@ def _text(value: Any, place: str) -> Text:
     return tuple(messages)
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".parquet":
         import pyarrow as pa
 
@@ -305,15 +332,15 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     return [dict(message) for message in value] if isinstance(value, tuple) else value
 
 
-def _asked(prompt: Text) -> str:
+def asked(prompt: Text) -> str:
     if isinstance(prompt, str):
         return prompt.strip()
     return "\n".join(message["content"].strip() for message in prompt if message["role"] != "system").strip()
 
 
-def _answer(text: Text) -> str:
+def answered(text: Text) -> str:
     return (text if isinstance(text, str) else "".join(message["content"] for message in text)).strip()

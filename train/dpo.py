@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,13 +26,21 @@ from annotation.errors import TrainError
 from annotation.ledger import now
 from annotation.project import write_whole
 from annotation.screen import Progress, silent
+from train import processes
+from train.adapter import check_float32, gathered_weights, save_adapter
 from train.base import Base, check_device, ends_of_text, find_base, load_model, load_tokenizer
-from train.dataset import Pair, one_row_per_vote, read_pairs, source_digest, split_by_prompt, texts
-from train.preflight import Encoded, Preflight, dropped_rows, encode, preflight
+from train.dataset import Pair, one_row_per_vote, source_digest, split_by_prompt, texts
+from train.encoding import Encoded, encode
+from train.engine import slate_trainer
+from train.footprint import measured
+from train.preflight import Preflight, dropped_rows, preflight
+from train.rankings import RankedSlate, as_taught, read_slates
+from train.regions import Region, for_region, regions, with_country
 from train.report import Outcome, draw_plots, measure_outcome, write_report
 from train.run_folder import (
     Failure,
     RunLog,
+    Unheard,
     begun_with,
     check_same,
     claimed,
@@ -43,6 +51,7 @@ from train.run_folder import (
 )
 from train.scores import log_probs
 from train.settings import Recipe, load_recipe
+from train.stock import pair_trainer
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "tokenizers", "datasets", "numpy")
 
@@ -70,8 +79,11 @@ class Plan:
         recipe: Settings.
         base: The model.
         tokenizer: Its tokenizer.
-        train: Rows to train on.
-        held_out: Preferences to measure on.
+        slates: To train on.
+        held_out_slates: To measure on.
+        train: The rows that TRL's own losses train on: the slates' comparisons, per vote where labels are smoothed.
+        held_out: The comparisons of the held-out slates.
+        regions: The countries among the slates.
         flight: What was counted.
         steps: Updates of the weights.
     """
@@ -79,8 +91,11 @@ class Plan:
     recipe: Recipe
     base: Base
     tokenizer: Any
+    slates: tuple[RankedSlate, ...]
+    held_out_slates: tuple[RankedSlate, ...]
     train: tuple[Pair, ...]
     held_out: tuple[Pair, ...]
+    regions: tuple[Region, ...]
     flight: Preflight
     steps: int
 
@@ -111,6 +126,8 @@ def train(
         TrainError: The data, the base or the machine will not do; FAILED says so too.
         TrainLater: The run is being trained by another process, or the Hub cannot be reached.
     """
+    if not processes.is_first():
+        return compute_along(folder, source, load_recipe(preset, overrides, base=base))
     with Failure(folder):
         # What is asked, before anything heavy is loaded.
         recipe = load_recipe(preset, overrides, base=base)
@@ -127,6 +144,8 @@ def train(
             if (folder / "DONE").exists():
                 done = json.loads((folder / "DONE").read_text(encoding="utf-8"))
                 log.show(f"{folder.name} is finished ({done['finished_at'][:19]} UTC): {done['summary']}.")
+                processes.meet(recipe.device)
+                processes.agreed(False)
                 return Run(folder, True, done)
             (folder / "FAILED").unlink(missing_ok=True)
             began = time.monotonic()
@@ -135,13 +154,14 @@ def train(
                 device = check_device(recipe.device, preset)
                 plan = make_plan(recipe, source, folder, progress=progress)
                 begin(folder, asked, plan, device, log)
+                processes.meet(recipe.device)
 
-                with settled_numerics(recipe):
+                with settled_numerics(recipe), measured(folder, recipe.footprint) as keep_footprint:
                     # The adapter, unless an earlier process finished it and was cut off before the report.
                     adapter = folder / "adapter"
                     resumed = 0
-                    if not adapter.exists():
-                        resumed = train_adapter(folder, plan, adapter, log, progress)
+                    if processes.agreed(not adapter.exists()):
+                        resumed = train_adapter(folder, plan, adapter, log, progress, keep_footprint)
 
                     # What it is worth: the adapter as it lies on disk, on a base loaded afresh.
                     outcome = measure(plan, adapter, log, progress)
@@ -149,6 +169,17 @@ def train(
             seconds = time.monotonic() - began
             write_report(folder, plan.flight, outcome, resumed=resumed, seconds=seconds)
             return finish(folder, plan, outcome, seconds, log)
+
+
+def compute_along(folder: Path, source: Path, recipe: Recipe) -> Run:
+    """What every process but the first does: train with it, and write nothing."""
+    processes.meet(recipe.device)
+    if processes.agreed(None):
+        with quiet_libraries(None):
+            plan = make_plan(recipe, source, folder)
+            with settled_numerics(recipe):
+                train_adapter(folder, plan, folder / "adapter", Unheard(folder), silent, lambda: None)
+    return Run(folder, True, {})
 
 
 def rehearse(
@@ -174,19 +205,41 @@ def rehearse(
 
 
 def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True, progress: Progress = silent) -> Plan:
-    """Read the preferences, find the base, look at the tokens, and part the rows by prompt."""
-    read = read_pairs(source)
-    if not read.pairs:
-        raise TrainError(f"{read.source} holds no preferences: there is nothing to train on; collect judgements first.")
-    base = find_base(recipe.base, home, lambda: texts(read.pairs), seed=recipe.run.seed, weights=weights)
+    """Read what people said, find the base, look at the tokens, and part the slates by prompt."""
+    dpo = recipe.dpo
+    read = read_slates(source, rewrites=dpo.sft_weight > 0)
+    taught, silent_ones = as_taught(read.slates, dpo)
+    slates = with_country(taught) if recipe.region.in_prompt else taught
+    base = find_base(recipe.base, home, lambda: texts(read.slates), seed=recipe.run.seed, weights=weights)
     work_offline()
     tokenizer = load_tokenizer(base, recipe.base)
     kept, flight = preflight(
-        read.pairs, tokenizer, ends_of_text(base, tokenizer), recipe.data, source=read.source, progress=progress
+        slates,
+        tokenizer,
+        ends_of_text(base, tokenizer),
+        recipe.data,
+        dpo.objective,
+        source=read.source,
+        aside=(*read.aside, *silent_ones),
+        unused=read.unused,
+        progress=progress,
     )
-    split = split_by_prompt(kept, recipe.data.held_out, recipe.run.seed)
-    rows = split.train if recipe.data.rows == "preference" else one_row_per_vote(split.train)
-    return Plan(recipe, base, tokenizer, rows, split.held_out, flight, count_steps(len(rows), recipe))
+    everybody = split_by_prompt(kept, recipe.data.held_out, recipe.run.seed)
+    split = for_region(everybody, recipe.region)
+    pairs = tuple(pair for slate in split.train for pair in slate.pairs())
+    rows = one_row_per_vote(pairs) if dpo.label_smoothing == "votes" else pairs
+    return Plan(
+        recipe,
+        base,
+        tokenizer,
+        split.train,
+        split.held_out,
+        rows,
+        tuple(pair for slate in split.held_out for pair in slate.pairs()),
+        regions(everybody, recipe.region),
+        flight,
+        count_steps(len(rows) if dpo.objective == "trl" else len(split.train), recipe),
+    )
 
 
 def count_steps(rows: int, recipe: Recipe) -> int:
@@ -217,6 +270,7 @@ def begin(folder: Path, asked: Mapping[str, Any], plan: Plan, device: str, log: 
             "seed": plan.recipe.run.seed,
             "steps": plan.steps,
             "train_rows": len(plan.train),
+            "train_slates": len(plan.slates),
             "held_out_pairs": len(plan.held_out),
             "device": device,
             "versions": {"python": sys.version.split()[0], **{name: version(name) for name in LIBRARIES}},
@@ -225,6 +279,8 @@ def begin(folder: Path, asked: Mapping[str, Any], plan: Plan, device: str, log: 
         write_whole(folder / "run.json", json.dumps(facts, ensure_ascii=False, indent=2).encode())
     write_rows(folder / "train.jsonl", [pair.row() for pair in plan.train])
     write_rows(folder / "held_out.jsonl", [pair.row() for pair in plan.held_out])
+    write_rows(folder / "slates.jsonl", [slate.row() for slate in plan.slates])
+    write_rows(folder / "held_out_slates.jsonl", [slate.row() for slate in plan.held_out_slates])
     write_rows(folder / "dropped.jsonl", dropped_rows(plan.flight.dropped))
     write_if_new(
         folder / "preflight.json", json.dumps(flight_facts(plan.flight), ensure_ascii=False, indent=2).encode()
@@ -241,13 +297,15 @@ def plan_lines(plan: Plan, device: str) -> list[str]:
     optimiser = plan.recipe.optimiser
     lines = [f"{label:<22}{value}" for label, value in plan.flight.lines()]
     lines += [f"warning: {sentence}" for sentence in plan.flight.warnings()]
+    stock = plan.recipe.dpo.objective == "trl"
+    train, held_out = (plan.train, plan.held_out) if stock else (plan.slates, plan.held_out_slates)
+    unit = "pairs" if stock else "slates"
     return [
         *lines,
         f"{'base':<22}{plan.base.shown}",
         f"{'device':<22}{device}",
-        f"{'split by prompt':<22}{len(plan.train)} rows to train on (one per {plan.recipe.data.rows}), "
-        f"{len(plan.held_out)} pairs held out",
-        f"{'plan':<22}{plan.steps} steps of {optimiser.batch * optimiser.accumulate} pairs",
+        f"{'split by prompt':<22}{len(train)} {unit} to train on, {len(held_out)} held out",
+        f"{'plan':<22}{plan.steps} steps of {optimiser.batch * optimiser.accumulate} {unit}",
     ]
 
 
@@ -260,6 +318,9 @@ def plan_facts(plan: Plan, device: str) -> dict[str, Any]:
         "device": device,
         "train_rows": len(plan.train),
         "held_out_pairs": len(plan.held_out),
+        "train_slates": len(plan.slates),
+        "held_out_slates": len(plan.held_out_slates),
+        "regions": [asdict(region) for region in plan.regions],
         "steps": plan.steps,
         "recipe": plan.recipe.model_dump(mode="json"),
     }
@@ -270,50 +331,39 @@ def flight_facts(flight: Preflight) -> dict[str, Any]:
     return {**asdict(flight), "dropped": dict(Counter(dropped.reason for dropped in flight.dropped))}
 
 
-def train_adapter(folder: Path, plan: Plan, adapter: Path, log: RunLog, progress: Progress) -> int:
+def train_adapter(
+    folder: Path, plan: Plan, adapter: Path, log: RunLog, progress: Progress, keep_footprint: Callable[[], None]
+) -> int:
     """Train, from the newest whole checkpoint if there is one, and write the adapter whole.
 
     Returns:
         The step from which it went on; 0 from the start.
     """
-    from datasets import Dataset
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
     from transformers import set_seed
-    from trl import DPOTrainer
-    from trl.trainer.utils import disable_dropout_in_model
 
-    recipe = plan.recipe
-    columns = ["prompt", "chosen", "rejected"]
-    # Read from files, so that tokens and reference log-probs are kept in the folder and a resumed run has them at once.
-    rows, held_out = (
-        Dataset.from_json(str(folder / name), cache_dir=str(folder / ".cache")).select_columns(columns)
-        for name in ("train.jsonl", "held_out.jsonl")
-    )
+    recipe, first = plan.recipe, processes.is_first()
     model = load_model(plan.base, recipe.base, recipe.device)
-    # TRL's own disable_dropout would also silence the adapter's dropout: only the base's is wanted off.
-    disable_dropout_in_model(model)
-    trainer = DPOTrainer(
-        model=model,
-        args=dpo_config(folder / "checkpoints", recipe, plan.steps),
-        train_dataset=rows,
-        eval_dataset=held_out,
-        processing_class=plan.tokenizer,
-        peft_config=lora_config(recipe),
-        callbacks=[run_callback(folder, plan.steps, log, progress)],
-    )
-    keep_adapter_in_float32(trainer.model)
-    check_same_tokens(trainer.train_dataset, plan.train, plan.tokenizer)
+    callbacks = [run_callback(folder, plan.steps, log, progress, keep_footprint)] if first else []
+    if recipe.dpo.objective == "trl":
+        trainer = pair_trainer(folder, model, recipe, plan.steps, plan.tokenizer, plan.train, callbacks)
+    else:
+        trainer = slate_trainer(
+            folder, model, plan.base, recipe, plan.steps, plan.tokenizer, plan.slates, plan.held_out_slates, callbacks,
+            tell=log, progress=progress,
+        )  # fmt: skip
     show_no_logs_twice(trainer)
 
-    checkpoint = newest_checkpoint(folder)
+    checkpoint = processes.agreed(newest_checkpoint(folder) if first else None)
     resumed = 0
     lines: list[dict[str, Any]] = []
     if checkpoint:
         state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         resumed, lines = int(state["global_step"]), [kept_metrics(line) for line in state["log_history"]]
         log(f"going on from step {resumed} of {plan.steps}")
-    write_rows(folder / "metrics.jsonl", [line for line in lines if line])
+    if first:
+        write_rows(folder / "metrics.jsonl", [line for line in lines if line])
     if checkpoint and resumed >= plan.steps:
         # Cut off between the last step and the adapter. The trainer would take one step too many before it stops.
         set_peft_model_state_dict(trainer.model, load_file(checkpoint / "adapter_model.safetensors"))
@@ -322,94 +372,10 @@ def train_adapter(folder: Path, plan: Plan, adapter: Path, log: RunLog, progress
         set_seed(recipe.run.seed)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     check_float32(trainer.model)
-    save_adapter(trainer.model, plan, adapter)
+    weights = gathered_weights(trainer)
+    if first:
+        save_adapter(trainer.model, weights, plan.base, plan.tokenizer, adapter)
     return resumed
-
-
-def dpo_config(output: Path, recipe: Recipe, steps: int) -> Any:
-    """The settings as TRL wants them."""
-    from trl import DPOConfig
-
-    optimiser, run = recipe.optimiser, recipe.run
-    return DPOConfig(
-        output_dir=str(output),
-        beta=recipe.dpo.beta,
-        loss_type=[recipe.dpo.loss],
-        label_smoothing=recipe.dpo.label_smoothing,
-        precompute_ref_log_probs=recipe.dpo.precompute_reference,
-        precompute_ref_batch_size=run.eval_batch,
-        max_length=recipe.data.max_length,
-        truncation_mode="keep_start",
-        disable_dropout=False,
-        optim=optimiser.name,
-        learning_rate=optimiser.learning_rate,
-        lr_scheduler_type=optimiser.schedule,
-        warmup_steps=math.ceil(optimiser.warmup * steps),
-        weight_decay=optimiser.weight_decay,
-        max_grad_norm=optimiser.max_grad_norm,
-        max_steps=steps,
-        per_device_train_batch_size=optimiser.batch,
-        gradient_accumulation_steps=optimiser.accumulate,
-        per_device_eval_batch_size=run.eval_batch,
-        bf16=optimiser.autocast == "bfloat16",
-        activation_checkpointing=optimiser.checkpoint_activations,
-        use_cpu=recipe.device.kind == "cpu",
-        seed=run.seed,
-        data_seed=run.seed,
-        logging_steps=run.log_every,
-        logging_nan_inf_filter=False,  # it would show the last finite loss in place of a NaN
-        eval_strategy="steps" if run.eval_every else "no",
-        eval_steps=run.eval_every or None,
-        save_strategy="steps",
-        save_steps=run.save_every,
-        save_total_limit=2,  # the newest may be half written when the power goes; the one before is whole
-        disable_tqdm=True,
-        report_to="none",
-        dataloader_num_workers=0,
-        dataloader_pin_memory=recipe.device.kind == "cuda",
-    )
-
-
-def lora_config(recipe: Recipe) -> Any:
-    """The settings as PEFT wants them (Hu et al. 2021, LoRA)."""
-    from peft import LoraConfig
-
-    lora = recipe.lora
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-
-
-def keep_adapter_in_float32(model: Any) -> None:
-    """Undo TRL's cast of the adapter to bfloat16 on a 4-bit base, in which small updates are rounded away."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-
-
-def check_float32(model: Any) -> None:
-    """Make sure that what is trained is float32 and that something is trained; anything else is a bug of ours."""
-    import torch
-
-    trained = {name: p.dtype for name, p in model.named_parameters() if p.requires_grad}
-    wrong = [f"{name} ({dtype})" for name, dtype in trained.items() if dtype != torch.float32]
-    if wrong or not trained:
-        raise RuntimeError(f"{len(wrong)} of {len(trained)} trained tensors are not float32: {', '.join(wrong[:3])}")
-
-
-def check_same_tokens(rows: Any, pairs: Sequence[Pair], tokenizer: Any) -> None:
-    """Make sure that TRL trains on the tokens that were looked at; anything else is a bug of ours."""
-    if len(rows) != len(pairs):
-        raise RuntimeError(f"TRL has {len(rows)} rows and the preflight saw {len(pairs)}")
-    for index in {0, len(rows) // 2, len(rows) - 1}:
-        row, seen = rows[index], encode(pairs[index], tokenizer)
-        if (row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]) != (seen.prompt, seen.chosen, seen.rejected):
-            raise RuntimeError(f"TRL cuts row {pairs[index].id} into other tokens than the preflight did")
 
 
 def show_no_logs_twice(trainer: Any) -> None:
@@ -427,7 +393,19 @@ def kept_metrics(line: Mapping[str, Any]) -> dict[str, Any]:
     return {"step": line["step"], **{key: line[key] for key in sorted(line) if not key.endswith(clock)}}
 
 
-def run_callback(folder: Path, steps: int, log: RunLog, progress: Progress) -> Any:
+def told(line: Mapping[str, Any]) -> str:
+    """A line of metrics for a person; what is not in it is not said."""
+    kind = "eval_" if "eval_loss" in line else ""
+    known = (
+        ("loss", f"{'held-out ' if kind else ''}loss {{:.4f}}"),
+        ("rewards/margins", "reward margin {:+.4f}"),
+        ("rewards/accuracies", "accuracy {:.1%}"),
+        ("skipped", "{:.0f} batches skipped"),
+    )
+    return ", ".join(form.format(line[kind + key]) for key, form in known if kind + key in line)
+
+
+def run_callback(folder: Path, steps: int, log: RunLog, progress: Progress, keep_footprint: Callable[[], None]) -> Any:
     """What happens between the steps: metrics to the file, progress to the screen, a seal on each checkpoint."""
     from transformers import TrainerCallback
 
@@ -444,37 +422,18 @@ def run_callback(folder: Path, steps: int, log: RunLog, progress: Progress) -> A
                 return
             with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-            kind = "eval_" if "eval_loss" in line else ""
-            loss, margin, right = (line[kind + key] for key in ("loss", "rewards/margins", "rewards/accuracies"))
-            if not math.isfinite(loss):
+            if not math.isfinite(line.get("loss", line.get("eval_loss", 0.0))):
                 raise TrainError(
-                    f"the loss is {loss} at step {line['step']}: training has diverged; lower it with "
+                    f"the loss is not finite at step {line['step']}: training has diverged; lower it with "
                     "--set optimiser.learning_rate=..., in a new --run."
                 )
-            log.step(
-                f"step {line['step']} of {steps}: {'held-out ' if kind else ''}loss {loss:.4f}, "
-                f"reward margin {margin:+.4f}, accuracy {right:.1%}"
-            )
+            log.step(f"step {line['step']} of {steps}: {told(line)}")
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
             seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            keep_footprint()
 
     return Between()
-
-
-def save_adapter(model: Any, plan: Plan, adapter: Path) -> None:
-    """Write adapter, tokenizer and template whole or not at all, under the base's own name."""
-    beside = adapter.with_name(f".adapter.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    model.save_pretrained(beside)
-    plan.tokenizer.save_pretrained(beside)
-    path = beside / "adapter_config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    # PEFT notes the folder of the download; whoever gets the adapter knows the base by its name.
-    config["base_model_name_or_path"] = plan.base.name or str(plan.base.folder)
-    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
-    (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; report.md says what there is to say
-    beside.replace(adapter)
 
 
 def measure(plan: Plan, adapter: Path, log: RunLog, progress: Progress) -> Outcome:

@@ -2,64 +2,76 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from annotation.errors import TrainError
 from annotation.screen import Progress, silent
-from annotation.types import Dropped
-from train.dataset import Pair, Text, set_aside
+from annotation.types import SEATS, Dropped
+from train.dataset import answered, asked
+from train.encoding import encode_texts, ends_well
+from train.packing import EncodedSlate
+from train.rankings import Objective, RankedSlate, teaches
 from train.settings import DataSettings
+from train.statistics import Floats, places, tau_b
 
 TOO_LONG = "longer than max_length"
 PROMPT_TOO_LONG = "the prompt alone fills max_length"
+EMPTY = "empty"
+SAME = "chosen and rejected are the same"
+
+ENOUGH = 20
+"""Slates from which a bias of length is worth a warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A row in tokens, as TRL's DPOTrainer cuts it.
+@dataclass(frozen=True)
+class LengthBias:
+    """How far people's choice goes with length, in tokens.
 
     Attributes:
-        prompt: Ids that both answers share.
-        chosen: Ids from where the chosen text goes its own way, end-of-sequence included.
-        rejected: The same for the rejected text.
-        merged: How many tokens at the end of the prompt read differently once an answer follows.
+        longer: Share of votes between two answers that go to the longer one, equal ones half.
+        tau: Kendall's tau-b of length and rank in a slate, mean over what people said: 1 if longer is always better;
+            None where all answers of a slate are equally long.
+        r: Point-biserial correlation of length and being the chosen one of two (Tate 1954, Annals of Mathematical
+            Statistics 25), over all votes between two answers; None where all are equally long.
     """
 
-    prompt: list[int]
-    chosen: list[int]
-    rejected: list[int]
-    merged: int
-
-    @property
-    def length(self) -> int:
-        """Tokens of the longer of both sequences."""
-        return len(self.prompt) + max(len(self.chosen), len(self.rejected))
+    longer: float
+    tau: float | None
+    r: float | None
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """Everything that was counted.
+    """Everything that was counted. A pair from a file is a slate of two.
 
     Attributes:
-        source: Where the rows are from.
+        source: Where the slates are from.
         form: "messages, through the chat template" or "plain text, as it stands".
-        read: Rows of the source.
-        kept: Rows that can be trained on.
+        read: Slates of the source.
+        kept: Slates that can be trained on.
         prompts: Different prompts among them.
-        countries: Rows per country among them ("" where none is named).
-        dropped: Rows left out, with the reason.
-        truncated: Rows whose answers are cut at max_length (only with on_overflow = "truncate").
-        merges: Rows where the prompt's last tokens change once an answer follows.
-        duplicates: Rows that repeat an earlier one word for word, kept: more people said so.
-        contradictions: Rows whose opposite is there too, kept: countries may disagree.
-        longer_chosen: Share of rows whose chosen answer has more tokens than the rejected one, equal ones half.
+        countries: Slates per country among them ("" where none is named).
+        answers: Of the slates kept, rewrites included.
+        rankings: What people said of them, one per person.
+        comparisons: Pairs that enough of them agree on.
+        ties: Pairs of answers that a person put on one level.
+        tied_share: Of all pairs of answers that people compared.
+        dropped: Slates and single answers ("slate/C") left out, with the reason.
+        truncated: Answers that are cut at max_length (only with on_overflow = "truncate").
+        merges: Slates where the prompt's last tokens change once an answer follows.
+        duplicates: Slates of which an earlier one says the same word for word, kept: more people said so.
+        contradictions: Comparisons whose opposite is there too, kept: countries may disagree.
+        length: How far length goes with being chosen.
         ends_missing: Answers that do not end with an end-of-sequence token.
-        longest: Tokens of the longest row that was read.
+        longest: Tokens of the longest sequence that was read, prompt and answer.
         max_length: The limit.
-        tokens: Of all rows kept, both sequences, after truncation.
+        tokens: Of all slates kept, each answer with its prompt, after truncation.
     """
 
     source: str
@@ -68,12 +80,17 @@ class Preflight:
     kept: int
     prompts: int
     countries: dict[str, int]
+    answers: int
+    rankings: int
+    comparisons: int
+    ties: int
+    tied_share: float
     dropped: tuple[Dropped, ...]
     truncated: int
     merges: int
     duplicates: int
     contradictions: int
-    longer_chosen: float
+    length: LengthBias
     ends_missing: int
     longest: int
     max_length: int
@@ -81,197 +98,262 @@ class Preflight:
 
     def lines(self) -> list[tuple[str, str]]:
         """What was counted, as label and value, in the order in which a person wants to know."""
-        reasons = Counter(dropped.reason for dropped in self.dropped)
-        why = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        why = _reasons(self.dropped)
         countries = ", ".join(f"{name or 'none named'} {count}" for name, count in sorted(self.countries.items()))
         return [
-            ("rows read", f"{self.read} from {self.source} ({self.form})"),
+            ("slates read", f"{self.read} from {self.source} ({self.form})"),
             ("dropped", f"{len(self.dropped)}{f': {why}' if why else ''}"),
-            ("rows kept", f"{self.kept} over {self.prompts} prompts"),
+            ("slates kept", f"{self.kept} over {self.prompts} prompts, {self.answers} answers"),
             ("countries", countries or "-"),
-            ("truncated", f"{self.truncated} (limit {self.max_length} tokens, longest row {self.longest})"),
-            ("answers without EOS", f"{self.ends_missing} of {2 * self.kept}"),
+            ("judgements", f"{self.rankings} rankings, {self.comparisons} pairs that are clear"),
+            ("ties", f"{self.ties} ({self.tied_share:.1%} of what people compared)"),
+            ("truncated", f"{self.truncated} answers (limit {self.max_length} tokens, longest {self.longest})"),
+            ("answers without EOS", f"{self.ends_missing} of {self.answers}"),
             ("boundary merges", str(self.merges)),
-            ("duplicate rows", f"{self.duplicates} (kept)"),
-            ("contradicted rows", f"{self.contradictions} (kept)"),
-            ("chosen is longer", f"{self.longer_chosen:.1%} of rows"),
+            ("duplicate slates", f"{self.duplicates} (kept)"),
+            ("contradicted pairs", f"{self.contradictions} (kept)"),
+            (
+                "length and choice",
+                f"the longer answer wins {self.length.longer:.1%}; Kendall's tau-b with rank "
+                f"{_signed(self.length.tau)}, r with being chosen {_signed(self.length.r)}",
+            ),
             ("tokens", str(self.tokens)),
         ]
 
     def warnings(self) -> list[str]:
         """What a person should know before trusting the run; each a sentence."""
-        said = []
+        found = []
         if self.truncated:
-            said.append(
-                f"{self.truncated} rows are cut at {self.max_length} tokens and lose their end-of-sequence token: "
+            found.append(
+                f"{self.truncated} answers are cut at {self.max_length} tokens and lose their end-of-sequence token: "
                 "the model may learn not to stop."
             )
-        if abs(self.longer_chosen - 0.5) > 0.15 and self.kept >= 20:
-            longer = "longer" if self.longer_chosen > 0.5 else "shorter"
-            said.append(
-                f"the chosen answer is the {longer} one in {max(self.longer_chosen, 1 - self.longer_chosen):.0%} of "
-                "rows: the model may learn length instead of what people value."
+        if abs(self.length.longer - 0.5) > 0.15 and self.kept >= ENOUGH:
+            longer = "longer" if self.length.longer > 0.5 else "shorter"
+            found.append(
+                f"the chosen answer is the {longer} one in {max(self.length.longer, 1 - self.length.longer):.0%} of "
+                "comparisons: the model may learn length instead of what people value."
             )
         if self.merges:
-            said.append(f"in {self.merges} rows the prompt's last tokens change once an answer follows.")
-        return said
+            found.append(f"in {self.merges} slates the prompt's last tokens change once an answer follows.")
+        return found
 
 
 def preflight(
-    pairs: Sequence[Pair],
+    slates: Sequence[RankedSlate],
     tokenizer: Any,
     ends: frozenset[int],
     settings: DataSettings,
+    objective: Objective,
     *,
     source: str,
+    aside: Sequence[Dropped] = (),
+    unused: Sequence[Dropped] = (),
     progress: Progress = silent,
-) -> tuple[tuple[Pair, ...], Preflight]:
-    """Look at every row as tokens and keep those that can be trained on.
+) -> tuple[tuple[RankedSlate, ...], Preflight]:
+    """Look at every slate as tokens and keep what can be trained on.
+
+    An answer without text, one that repeats another, and with on_overflow = "drop" one that is too long is taken off
+    its slate: what people said of the others stays true (see RankedSlate.without). A slate on which the objective then
+    finds nothing to learn goes as a whole. Every one of them is in `dropped`.
 
     Args:
-        pairs: All rows.
+        slates: All slates, with the settings of the objective on them.
         tokenizer: The base's.
         ends: Token ids that count as an end of text.
         settings: Limit, and what to do over it.
+        objective: What must be left to learn from.
         source: Name of the source, for the record.
+        aside: Slates that were left out before, to be counted.
+        unused: Single answers that were.
         progress: Told how far it is.
 
     Returns:
-        The rows kept, in their order, and what was counted.
+        The slates kept, in their order, and what was counted.
 
     Raises:
-        TrainError: Nothing is left, an answer does not end, a row is over the limit and settings say "error", or the
-            base has no chat template and the rows need one.
+        TrainError: Nothing is left, an answer does not end, one is over the limit and settings say "error", or the
+            base has no chat template and the slates need one.
     """
-    if not pairs:
-        raise TrainError(f"{source} holds no preferences: there is nothing to train on; collect judgements first.")
-    conversational = not isinstance(pairs[0].prompt, str)
-    if any(isinstance(pair.prompt, str) == conversational for pair in pairs):
+    if not slates:
+        why = f" ({_reasons(aside)})" if aside else ""
+        raise TrainError(f"{source} holds no preferences{why}: there is nothing to train on; collect judgements first.")
+    conversational = not isinstance(slates[0].prompt, str)
+    if any(isinstance(slate.prompt, str) == conversational for slate in slates):
         raise TrainError(f"{source} mixes plain texts and messages; write all rows in one form.")
     if conversational and not tokenizer.chat_template:
         raise TrainError(
             "the base has no chat template, so a conversation cannot be written for it; choose an instruct model, or "
             "name a Jinja template with --set base.chat_template=FILE."
         )
-    whole, aside = set_aside(pairs)
-    dropped = list(aside)
-    kept: list[Pair] = []
-    rows: list[Encoded] = []
-    truncated = longest = 0
-    for done, pair in enumerate(whole):
-        progress(done, len(whole), "rows looked at")
-        row = encode(pair, tokenizer)
-        longest = max(longest, row.length)
-        if row.length > settings.max_length:
-            if settings.on_overflow == "error":
-                raise TrainError(
-                    f"{pair.id} has {row.length} tokens and data.max_length is {settings.max_length}; raise it, or set "
-                    'data.on_overflow to "drop" or "truncate".'
-                )
-            if settings.on_overflow == "drop":
-                dropped.append(Dropped(pair.id, TOO_LONG, str(row.length)))
+    dropped = [*aside, *unused]
+    kept: list[RankedSlate] = []
+    rows: list[EncodedSlate] = []
+    truncated = longest = merges = 0
+    for done, slate in enumerate(slates):
+        progress(done, len(slates), "slates looked at")
+        whole, gone = _without_the_unusable(slate, objective)
+        dropped += gone
+        if whole is None:
+            continue
+        row, merged = encode_texts(whole.prompt, whole.answers, tokenizer, place=slate.id)
+        longest = max(longest, row.longest)
+        over = [seat for seat, ids in enumerate(row.answers) if len(row.prompt) + len(ids) > settings.max_length]
+        if over and settings.on_overflow == "error":
+            raise TrainError(
+                f"{slate.id} has {row.longest} tokens and data.max_length is {settings.max_length}; raise it, or set "
+                'data.on_overflow to "drop" or "truncate".'
+            )
+        if over and settings.on_overflow == "drop":
+            gone = [
+                Dropped(_seat(whole, seat), TOO_LONG, str(len(row.prompt) + len(row.answers[seat]))) for seat in over
+            ]
+            shorter = whole.without(over)
+            if not teaches(shorter, objective):
+                dropped.append(Dropped(slate.id, TOO_LONG, str(row.longest)))
                 continue
+            dropped += gone
+            whole = shorter
+            row, merged = encode_texts(whole.prompt, whole.answers, tokenizer, place=slate.id)
+        elif over:
             if len(row.prompt) >= settings.max_length:
-                dropped.append(Dropped(pair.id, PROMPT_TOO_LONG, str(len(row.prompt))))
+                dropped.append(Dropped(slate.id, PROMPT_TOO_LONG, str(len(row.prompt))))
                 continue
-            truncated += 1
-        kept.append(pair)
+            truncated += len(over)
+        merges += merged > 0
+        kept.append(whole)
         rows.append(row)
     if not kept:
         reason = Counter(d.reason for d in dropped).most_common(1)[0][0]
         raise TrainError(
-            f'all {len(pairs)} rows of {source} are dropped, most of them as "{reason}": nothing is left to train on; '
-            f"{'raise data.max_length' if 'max_length' in reason else 'look at the source'}."
+            f'all {len(slates)} slates of {source} are dropped, most of them as "{reason}": nothing is left to train '
+            f"on; {'raise data.max_length' if 'max_length' in reason else 'look at the source'}."
         )
-    answers = [answer for row in rows for answer in (row.chosen, row.rejected)]
+    answers = [answer for row in rows for answer in row.answers]
     ends_missing = sum(not ends_well(answer, ends, tokenizer) for answer in answers)
     if ends_missing:
         raise TrainError(
             f"{ends_missing} of {len(answers)} answers do not end with an end-of-sequence token after tokenisation: "
             "the model would unlearn to stop; mend the base's chat template (--set base.chat_template=FILE)."
         )
-    limit = settings.max_length
-    longer = sum((len(r.chosen) > len(r.rejected)) + 0.5 * (len(r.chosen) == len(r.rejected)) for r in rows)
-    seen = Counter(_content(pair) for pair in kept)
+    ties, compared = _ties(kept)
+    opposites = Counter(
+        (slate.prompt_key, repr(slate.answers[pair.better]), repr(slate.answers[pair.worse]))
+        for slate in kept
+        for pair in slate.comparisons
+    )
     return tuple(kept), Preflight(
         source=source,
         form="messages, through the chat template" if conversational else "plain text, as it stands",
-        read=len(pairs),
+        read=len(slates) + len(aside),
         kept=len(kept),
-        prompts=len({pair.prompt_key for pair in kept}),
-        countries=dict(Counter(pair.country for pair in kept)),
+        prompts=len({slate.prompt_key for slate in kept}),
+        countries=dict(Counter(slate.country for slate in kept)),
+        answers=len(answers),
+        rankings=sum(ranking.people for slate in kept for ranking in slate.rankings),
+        comparisons=sum(len(slate.comparisons) for slate in kept),
+        ties=ties,
+        tied_share=ties / compared if compared else 0.0,
         dropped=tuple(dropped),
         truncated=truncated,
-        merges=sum(row.merged > 0 for row in rows),
-        duplicates=sum(count - 1 for count in seen.values()),
-        contradictions=sum(count for (key, a, b), count in seen.items() if (key, b, a) in seen),
-        longer_chosen=longer / len(rows),
+        merges=merges,
+        duplicates=sum(count - 1 for count in Counter(map(_what_it_says, kept)).values()),
+        contradictions=sum(count for (key, a, b), count in opposites.items() if (key, b, a) in opposites),
+        length=length_bias(kept, [[len(answer) for answer in row.answers] for row in rows]),
         ends_missing=ends_missing,
         longest=longest,
-        max_length=limit,
-        tokens=sum(min(len(r.prompt) + len(answer), limit) for r in rows for answer in (r.chosen, r.rejected)),
+        max_length=settings.max_length,
+        tokens=sum(min(len(row.prompt) + len(answer), settings.max_length) for row in rows for answer in row.answers),
     )
 
 
-def encode(pair: Pair, tokenizer: Any) -> Encoded:
-    """Write a row in tokens exactly as TRL's DPOTrainer does (a test holds both together).
+def length_bias(slates: Sequence[RankedSlate], lengths: Sequence[Sequence[int]]) -> LengthBias:
+    """How far people's choice goes with length.
 
-    Messages go through the chat template, the prompt with a generation prompt; plain text is taken as it stands, with
-    the end-of-sequence token after each answer. An answer begins where both sequences leave the prompt.
-
-    Raises:
-        TrainError: The chat template refuses the messages.
+    Args:
+        slates: With what people said; every ranking counts by its share of the slate.
+        lengths: Tokens per answer, one list per slate.
     """
-    import jinja2
-
-    try:
-        alone = _ids(pair.prompt, tokenizer, prompt=True)
-        with_chosen = _ids(_joined(pair.prompt, pair.chosen, tokenizer), tokenizer)
-        with_rejected = _ids(_joined(pair.prompt, pair.rejected, tokenizer), tokenizer)
-    except jinja2.TemplateError as error:
-        raise TrainError(
-            f"{pair.id}: the base's chat template refuses the messages ({error}); choose another base, or name a "
-            "template with --set base.chat_template=FILE."
-        ) from None
-    shared = min(_common(alone, with_chosen), _common(alone, with_rejected))
-    return Encoded(alone[:shared], with_chosen[shared:], with_rejected[shared:], len(alone) - shared)
-
-
-def ends_well(answer: Sequence[int], ends: frozenset[int], tokenizer: Any) -> bool:
-    """Whether an answer ends with an end-of-text token; templates may put white space after it."""
-    for token in reversed(answer):
-        if token in ends:
-            return True
-        if tokenizer.decode([token]).strip():
-            return False
-    return False
+    votes: list[tuple[int, int, float]] = []  # tokens of the better and of the worse answer, weight
+    taus: list[tuple[float, float]] = []
+    for slate, tokens in zip(slates, lengths, strict=True):
+        for ranking in slate.rankings:
+            for place, tier in enumerate(ranking.tiers):
+                worse = [answer for lower in ranking.tiers[place + 1 :] for answer in lower]
+                votes += [(tokens[one], tokens[other], ranking.weight) for one in tier for other in worse]
+            ranked = [answer for tier in ranking.tiers for answer in tier]
+            agreement = tau_b(np.array([tokens[a] for a in ranked], float), places(ranking.tiers, len(tokens))[ranked])
+            if not math.isnan(agreement):
+                taus.append((agreement, ranking.weight))
+    if not votes:
+        return LengthBias(0.5, None, None)
+    better, worse_, weight = (np.array(column, float) for column in zip(*votes, strict=True))
+    longer = float((weight * ((better > worse_) + 0.5 * (better == worse_))).sum() / weight.sum())
+    tau = sum(t * w for t, w in taus) / sum(w for _, w in taus) if taus else None
+    return LengthBias(longer, tau, point_biserial(better, worse_, weight))
 
 
-def _ids(text: Text, tokenizer: Any, *, prompt: bool = False) -> list[int]:
-    if isinstance(text, str):
-        plain: list[int] = tokenizer(text=text)["input_ids"]
-        return plain
-    written: list[int] = tokenizer.apply_chat_template(
-        list(text), tokenize=True, return_dict=True, add_generation_prompt=prompt
-    )["input_ids"]
-    return written
+def point_biserial(ones: Floats, zeros: Floats, weight: Floats) -> float | None:
+    """Weighted correlation of a number with a yes or no: Pearson's, with 1 for `ones` and 0 for `zeros`.
+
+    Args:
+        ones: The number where the answer is yes, shape (n,).
+        zeros: Where it is no, shape (n,).
+        weight: Of both, shape (n,).
+
+    Returns:
+        In [-1, 1]; None where all numbers are the same.
+    """
+    numbers, both = np.concatenate([ones, zeros]), np.concatenate([weight, weight])
+    mean = np.average(numbers, weights=both)
+    spread = math.sqrt(np.average((numbers - mean) ** 2, weights=both))
+    if not spread:
+        return None
+    # As many yes as no: the standard deviation of yes and no is 1/2.
+    return float((np.average(ones, weights=weight) - np.average(zeros, weights=weight)) / 2 / spread)
 
 
-def _joined(prompt: Text, answer: Text, tokenizer: Any) -> Text:
-    if isinstance(prompt, str) and isinstance(answer, str):
-        return prompt + (answer if answer.endswith(tokenizer.eos_token) else answer + tokenizer.eos_token)
-    return (*prompt, *answer)
+def _without_the_unusable(slate: RankedSlate, objective: Objective) -> tuple[RankedSlate | None, list[Dropped]]:
+    """Take off what has no text or says the same as another answer; None where nothing is left to learn."""
+    if not asked(slate.prompt):
+        return None, [Dropped(slate.id, EMPTY)]
+    texts = [answered(answer) for answer in slate.answers]
+    why = {seat: EMPTY for seat, text in enumerate(texts) if not text}
+    why |= {seat: SAME for seat, text in enumerate(texts) if text and text in texts[:seat]}
+    left = slate.without(why) if why else slate
+    if not teaches(left, objective):
+        return None, [Dropped(slate.id, next(iter(why.values()), "tie"))]
+    return left, [Dropped(_seat(slate, seat), reason) for seat, reason in why.items()]
 
 
-def _common(ids: Sequence[int], others: Sequence[int]) -> int:
-    for place, (one, other) in enumerate(zip(ids, others, strict=False)):
-        if one != other:
-            return place
-    return min(len(ids), len(others))
+def _seat(slate: RankedSlate, answer: int) -> str:
+    return f"{slate.id}/{slate.seats[answer] if answer < len(slate.seats) else SEATS[answer]}"
 
 
-def _content(pair: Pair) -> tuple[str, str, str]:
-    return pair.prompt_key, repr(pair.chosen), repr(pair.rejected)
+def _ties(slates: Iterable[RankedSlate]) -> tuple[int, int]:
+    """Pairs of answers that one person put on one level, and all pairs that one person compared."""
+    ties = compared = 0
+    for slate in slates:
+        for ranking in slate.rankings:
+            ties += ranking.people * sum(math.comb(len(tier), 2) for tier in ranking.tiers)
+            compared += ranking.people * math.comb(sum(len(tier) for tier in ranking.tiers), 2)
+    return ties, compared
+
+
+def _what_it_says(slate: RankedSlate) -> tuple[str, str, frozenset[tuple[frozenset[str], ...]]]:
+    orders = (
+        tuple(frozenset(repr(slate.answers[answer]) for answer in tier) for tier in ranking.tiers)
+        for ranking in slate.rankings
+    )
+    return slate.prompt_key, slate.country, frozenset(orders)
+
+
+def _reasons(dropped: Iterable[Dropped]) -> str:
+    return "; ".join(f"{count} {reason}" for reason, count in Counter(d.reason for d in dropped).most_common())
+
+
+def _signed(number: float | None) -> str:
+    return "-" if number is None else f"{number:+.2f}"
 
 
 def dropped_rows(dropped: Iterable[Dropped]) -> list[dict[str, str]]:

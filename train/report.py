@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from annotation.project import write_whole
 from train.dataset import Pair
 from train.preflight import Preflight
-from train.scores import MEASURES, Accuracy, LogProbs, accuracy_change, margins, pair_accuracy
+from train.regions import adapters_side_by_side
+from train.scores import MEASURES, LogProbs, accuracy_change, margins, pair_accuracy
+from train.statistics import Estimate
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Outcome:
         by_country: Per country ("" where none is named), then per measure; the worst implicit reward first.
     """
 
-    overall: Mapping[str, Mapping[str, Accuracy]]
-    by_country: Mapping[str, Mapping[str, Mapping[str, Accuracy]]]
+    overall: Mapping[str, Mapping[str, Estimate]]
+    by_country: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
 
     @property
     def summary(self) -> str:
@@ -33,16 +35,20 @@ class Outcome:
         likelier, reward = self.overall["per_token"], self.overall["implicit_reward"]["after"]
         return (
             f"pair accuracy {likelier['before'].value:.1%} before, {likelier['after'].value:.1%} after (mean log-prob "
-            f"per token), {reward.value:.1%} by implicit reward, over {reward.pairs} pairs of {reward.prompts} prompts"
+            f"per token), {reward.value:.1%} by implicit reward, over {reward.count} pairs of {reward.prompts} prompts"
         )
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
 
-        def plain(measures: Mapping[str, Mapping[str, Accuracy]]) -> dict[str, Any]:
-            return {name: {when: asdict(value) for when, value in times.items()} for name, times in measures.items()}
+        def plain(measures: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+            return {name: {when: _plain(value) for when, value in times.items()} for name, times in measures.items()}
 
         return {**plain(self.overall), "by_country": {name: plain(m) for name, m in self.by_country.items()}}
+
+
+def _plain(value: Estimate) -> dict[str, float]:
+    return {"value": value.value, "low": value.low, "high": value.high, "pairs": value.count, "prompts": value.prompts}
 
 
 def measure_outcome(pairs: Sequence[Pair], before: LogProbs, after: LogProbs, *, beta: float, seed: int = 0) -> Outcome:
@@ -53,7 +59,7 @@ def measure_outcome(pairs: Sequence[Pair], before: LogProbs, after: LogProbs, *,
     for index, pair in enumerate(pairs):
         countries[pair.country].append(index)
 
-    def accuracies(chosen: list[int]) -> dict[str, dict[str, Accuracy]]:
+    def accuracies(chosen: list[int]) -> dict[str, dict[str, Estimate]]:
         theirs = [prompts[i] for i in chosen]
         measured = {}
         for name, times in ahead.items():
@@ -112,7 +118,7 @@ def write_report(folder: Path, flight: Preflight, outcome: Outcome, *, resumed: 
             [
                 [
                     name or "none named",
-                    str(measures["per_token"]["after"].pairs),
+                    str(measures["per_token"]["after"].count),
                     str(measures["per_token"]["after"].prompts),
                     str(measures["implicit_reward"]["after"]),
                     str(measures["per_token"]["before"]),
@@ -122,6 +128,9 @@ def write_report(folder: Path, flight: Preflight, outcome: Outcome, *, resumed: 
             ],
         ),
         "",
+        *adapters_side_by_side(
+            folder, {name: measures["implicit_reward"]["after"].value for name, measures in outcome.by_country.items()}
+        ),
         "## Preflight",
         "",
         *_table(["what", "count"], [list(line) for line in flight.lines()]),

@@ -48,8 +48,13 @@ def name_run(run: str, preset: str, source: Path) -> str:
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, doing: str = "trained", *, name: str = ".lock") -> Iterator[None]:
     """Work in a run's folder alone. The lock is the operating system's: it is gone when its process is.
+
+    Args:
+        folder: The run's.
+        doing: What is being done to the run, for others who wait.
+        name: Of the lock's file: one that spans several runs is another than that of the run itself.
 
     Raises:
         TrainLater: Another process is at it.
@@ -57,17 +62,17 @@ def claimed(folder: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
-    lock, holder = FileLock(folder / ".lock"), folder / ".holder.json"
+    lock, holder = FileLock(folder / name), folder / ".holder.json"
     try:
         lock.acquire(timeout=LOCK_WAIT_S)
     except Timeout:
-        who = "another process"
+        who, done = "another process", "trained"
         with contextlib.suppress(OSError, ValueError, KeyError):
             told = json.loads(holder.read_text(encoding="utf-8"))
-            who = f"process {told['pid']} since {told['since'][:19]}"
-        raise TrainLater(f"the run {folder.name} is being trained by {who}; follow {folder / 'log.txt'}.") from None
+            who, done = f"process {told['pid']} since {told['since'][:19]}", told["doing"]
+        raise TrainLater(f"the run {folder.name} is being {done} by {who}; follow {folder / 'log.txt'}.") from None
     try:
-        write_whole(holder, json.dumps({"pid": os.getpid(), "since": now()}).encode())
+        write_whole(holder, json.dumps({"pid": os.getpid(), "since": now(), "doing": doing}).encode())
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -128,6 +133,16 @@ class RunLog:
         (self.keep if sys.stderr.isatty() else self)(line)
 
 
+class Unheard(RunLog):
+    """Of a process that only computes: another one tells and keeps."""
+
+    def show(self, line: str) -> None:
+        """Say nothing."""
+
+    def keep(self, line: str) -> None:
+        """Keep nothing."""
+
+
 def _is_stdout(path: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
         return path.exists() and os.path.samestat(os.fstat(sys.stdout.fileno()), path.stat())
@@ -141,6 +156,28 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
         return None
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return facts
+
+
+def finished_run(run: Path) -> tuple[dict[str, Any], str]:
+    """What run.json of a finished run says, and the SHA-256 of its adapter's weights.
+
+    Raises:
+        TrainError: It is no run, it is not finished, or the adapter is not what the run wrote.
+    """
+    if not (run / "run.json").exists():
+        raise TrainError(f"{run} is no run; `annot status` names those of the project.")
+    if not (run / "DONE").exists():
+        raise TrainError(f"{run.name} is not finished; run its `annot train` command again until it is.")
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    done = json.loads((run / "DONE").read_text(encoding="utf-8"))
+    weights = run / "adapter" / "adapter_model.safetensors"
+    digest = ""
+    if weights.exists():
+        with weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != done["adapter_sha256"]:
+        raise TrainError(f"{weights} is missing or not what the run wrote; train it again under another --run.")
+    return facts, digest
 
 
 def check_same(folder: Path, facts: Mapping[str, Any]) -> None:

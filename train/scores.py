@@ -1,22 +1,19 @@
-"""How good an adapter is on pairs it has not seen: log-probs by a plain forward pass, accuracies with intervals."""
+"""How good an adapter is on answers it has not seen: log-probs and divergence by a plain forward pass, accuracies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from annotation.errors import NotEnoughOverlap
 from annotation.screen import Progress, silent
-from train.preflight import Encoded
+from train.encoding import Encoded
+from train.statistics import Estimate, Floats, mean_over_prompts
 
-Floats = npt.NDArray[np.float64]
-
-RESAMPLES = 2000
-"""Bootstrap samples behind every interval."""
+POSITIONS_AT_ONCE = 256
+"""Positions whose whole vocabulary stands in float32 at a time: 256 MiB per copy with 256,000 entries."""
 
 MEASURES: Mapping[str, str] = {
     "per_token": "mean log-prob per token of the chosen answer is higher: what the model itself finds likelier, "
@@ -27,29 +24,6 @@ MEASURES: Mapping[str, str] = {
     "Before training it is 0 for every answer, which is 50 % by definition",
 }
 """What "right" means, per measure. A draw counts half."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """A share of pairs that are told apart rightly, and how it was obtained.
-
-    Attributes:
-        value: In [0, 1]; a draw counts half.
-        low: 2.5 % quantile of the bootstrap.
-        high: 97.5 % quantile.
-        pairs: How many pairs.
-        prompts: How many prompts they belong to; whole prompts are drawn, since pairs of one prompt go together.
-    """
-
-    value: float
-    low: float
-    high: float
-    pairs: int
-    prompts: int
-
-    def __str__(self) -> str:
-        """As a percentage with its interval."""
-        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
 
 
 @dataclass(frozen=True)
@@ -69,13 +43,40 @@ class LogProbs:
     rejected_tokens: Floats
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A prompt and an answer in tokens.
+
+    Attributes:
+        ids: Both.
+        start: Where the answer begins.
+    """
+
+    ids: Sequence[int]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScore:
+    """An answer in the eyes of the base and of the adapted model.
+
+    Attributes:
+        base: Log-prob of the answer without the adapter, summed over its tokens, natural logarithm.
+        adapted: The same with it.
+        tokens: How many.
+        kl: KL(adapted || base) of the next token, over the whole vocabulary, summed over the positions of the answer.
+    """
+
+    base: float
+    adapted: float
+    tokens: int
+    kl: float
+
+
 def log_probs(
     model: Any, rows: Sequence[Encoded], *, pad: int, limit: int, batch: int, progress: Progress = silent
 ) -> LogProbs:
     """Score both answers of every row with the model in evaluation mode.
-
-    Logits are made from the first answer position of a batch on, and turned to float32 one answer at a time: the
-    vocabulary is the widest thing here.
 
     Args:
         model: A causal language model; its adapters count as they are switched.
@@ -87,34 +88,80 @@ def log_probs(
     """
     import torch
 
-    sequences = [(row.prompt + answer)[:limit] for row in rows for answer in (row.chosen, row.rejected)]
-    starts = [len(row.prompt) for row in rows for _ in range(2)]
-    # Long ones together: less padding. The order is undone at the end.
-    order = sorted(range(len(sequences)), key=lambda i: (len(sequences[i]), i))
-    sums, counts = np.zeros(len(sequences)), np.zeros(len(sequences))
+    answers = [
+        Written((row.prompt + answer)[:limit], len(row.prompt)) for row in rows for answer in (row.chosen, row.rejected)
+    ]
+    sums, counts = np.zeros(len(answers)), np.zeros(len(answers))
+    with torch.inference_mode():
+        for number, chosen in enumerate(batches(answers, 2 * batch)):
+            progress(number * batch, len(rows), "pairs measured")
+            for i, (logits, targets) in zip(chosen, _logits(model, [answers[i] for i in chosen], pad), strict=True):
+                sums[i], counts[i] = float(_picked(logits.float(), targets).double().sum()), len(targets)
+    return LogProbs(sums[0::2], sums[1::2], counts[0::2], counts[1::2])
+
+
+def batches(answers: Sequence[Written], size: int) -> list[list[int]]:
+    """Indices of the answers, long ones together: less padding. The same answers give the same batches."""
+    order = sorted(range(len(answers)), key=lambda i: (len(answers[i].ids), i))
+    return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def compare_with_base(model: Any, answers: Sequence[Written], *, pad: int) -> list[AnswerScore]:
+    """Score one batch of answers without and with the adapter, in evaluation mode.
+
+    Args:
+        model: A PeftModel with one adapter.
+        answers: At least one token each.
+        pad: Token id that fills short rows; it is masked.
+    """
+    import torch
+
+    found = []
+    with torch.inference_mode():
+        with model.disable_adapter():
+            before = list(_logits(model, answers, pad))
+        for (base_logits, targets), (logits, _) in zip(before, _logits(model, answers, pad), strict=True):
+            base = adapted = kl = 0.0
+            for first in range(0, len(targets), POSITIONS_AT_ONCE):
+                here = slice(first, first + POSITIONS_AT_ONCE)
+                q, p = (scores[here].float().log_softmax(dim=1) for scores in (base_logits, logits))
+                base += float(_gathered(q, targets[here]).double().sum())
+                adapted += float(_gathered(p, targets[here]).double().sum())
+                kl += float((p.exp() * (p - q)).sum(dtype=torch.float64))
+            found.append(AnswerScore(base, adapted, len(targets), kl))
+    return found
+
+
+def _logits(model: Any, answers: Sequence[Written], pad: int) -> Iterator[tuple[Any, Any]]:
+    """Per answer, logits of shape (tokens, vocabulary) and the tokens that they should foretell.
+
+    Logits are made from the first answer position of the batch on: the vocabulary is the widest thing here.
+    """
+    import torch
+
     model.eval()
     device = next(model.parameters()).device
-    with torch.inference_mode():
-        for first in range(0, len(order), 2 * batch):
-            progress(first // 2, len(rows), "pairs measured")
-            chosen = order[first : first + 2 * batch]
-            width = max(len(sequences[i]) for i in chosen)
-            ids = torch.full((len(chosen), width), pad, dtype=torch.long)
-            mask = torch.zeros_like(ids)
-            for line, i in enumerate(chosen):
-                ids[line, : len(sequences[i])] = torch.tensor(sequences[i])
-                mask[line, : len(sequences[i])] = 1
-            from_here = min(starts[i] for i in chosen) - 1  # the logits at a position speak of the next token
-            ids, mask = ids.to(device), mask.to(device)
-            logits = model(
-                input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=width - max(from_here, 0)
-            ).logits
-            for line, i in enumerate(chosen):
-                begin, end = max(starts[i], 1), len(sequences[i])
-                scores = logits[line, begin - 1 - max(from_here, 0) : end - 1 - max(from_here, 0)].float()
-                picked = scores.gather(1, ids[line, begin:end, None]).squeeze(1) - scores.logsumexp(dim=1)
-                sums[i], counts[i] = float(picked.double().sum()), end - begin
-    return LogProbs(sums[0::2], sums[1::2], counts[0::2], counts[1::2])
+    width = max(len(answer.ids) for answer in answers)
+    ids = torch.full((len(answers), width), pad, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for line, answer in enumerate(answers):
+        ids[line, : len(answer.ids)] = torch.tensor(answer.ids)
+        mask[line, : len(answer.ids)] = 1
+    ids, mask = ids.to(device), mask.to(device)
+    # The logits at a position speak of the next token.
+    first = max(min(answer.start for answer in answers) - 1, 0)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=width - first).logits
+    for line, answer in enumerate(answers):
+        begin, end = max(answer.start, 1), len(answer.ids)
+        yield logits[line, begin - 1 - first : end - 1 - first], ids[line, begin:end]
+
+
+def _picked(scores: Any, targets: Any) -> Any:
+    return _gathered(scores, targets) - scores.logsumexp(dim=1)
+
+
+def _gathered(scores: Any, targets: Any) -> Any:
+    return scores.gather(1, targets[:, None]).squeeze(1)
 
 
 def margins(before: LogProbs, after: LogProbs, beta: float) -> dict[str, dict[str, Floats]]:
@@ -134,7 +181,7 @@ def margins(before: LogProbs, after: LogProbs, beta: float) -> dict[str, dict[st
     }
 
 
-def pair_accuracy(ahead: Floats, prompts: Sequence[str], *, seed: int = 0) -> Accuracy:
+def pair_accuracy(ahead: Floats, prompts: Sequence[str], *, seed: int = 0) -> Estimate:
     """Share of pairs whose chosen answer is ahead, with a 95 % interval.
 
     Args:
@@ -145,30 +192,17 @@ def pair_accuracy(ahead: Floats, prompts: Sequence[str], *, seed: int = 0) -> Ac
     Raises:
         NotEnoughOverlap: There is no pair.
     """
-    return _mean_over_prompts(_right(ahead), prompts, seed)
+    return mean_over_prompts(_right(ahead), prompts, seed=seed)
 
 
-def accuracy_change(before: Floats, after: Floats, prompts: Sequence[str], *, seed: int = 0) -> Accuracy:
+def accuracy_change(before: Floats, after: Floats, prompts: Sequence[str], *, seed: int = 0) -> Estimate:
     """How much the share of rightly ordered pairs grew, pair by pair, with a 95 % interval; in [-1, 1].
 
     Raises:
         NotEnoughOverlap: There is no pair.
     """
-    return _mean_over_prompts(_right(after) - _right(before), prompts, seed)
+    return mean_over_prompts(_right(after) - _right(before), prompts, seed=seed)
 
 
 def _right(ahead: Floats) -> Floats:
     return np.where(ahead > 0, 1.0, np.where(ahead == 0, 0.5, 0.0))
-
-
-def _mean_over_prompts(values: Floats, prompts: Sequence[str], seed: int) -> Accuracy:
-    # A percentile bootstrap over prompts, not pairs (a cluster bootstrap: Field & Welsh 2007, "Bootstrapping clustered
-    # data"): six pairs of one slate are far from six independent observations.
-    if not len(values):
-        raise NotEnoughOverlap("No pair was held out, so nothing can be measured; raise data.held_out.")
-    names, group = np.unique(np.asarray(prompts), return_inverse=True)
-    sums, sizes = np.bincount(group, weights=values), np.bincount(group).astype(float)
-    drawn = np.random.default_rng(seed).integers(0, len(names), size=(RESAMPLES, len(names)))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Accuracy(float(values.mean()), float(low), float(high), len(values), len(names))

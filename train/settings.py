@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -23,8 +23,8 @@ class BaseModelSettings(Section):
     name: str = Field(description='a folder, a Hub id, or "" for a tiny model made on the spot')
     revision: str
     dtype: Literal["float32", "bfloat16"]
-    quantisation: Literal["none", "nf4"]
-    attention: Literal["sdpa", "eager"]
+    quantisation: Literal["none", "nf4", "int8"]
+    attention: Literal["sdpa", "eager", "flex_attention"]
     chat_template: str = Field(description="a Jinja file for a base that has no template of its own, or empty")
 
 
@@ -34,6 +34,7 @@ class DeviceSettings(Section):
     kind: Literal["cpu", "cuda"]
     min_free_gib: float = Field(ge=0)
     threads: int = Field(ge=0)
+    sharding: Literal["none", "fsdp2"]
 
 
 class LoraSettings(Section):
@@ -46,26 +47,57 @@ class LoraSettings(Section):
 
 
 class DataSettings(Section):
-    """[data]: which rows, how they are split, and how long they may be."""
+    """[data]: how the rows are split, and how long they may be."""
 
-    rows: Literal["preference", "vote"]
     held_out: float = Field(gt=0, le=0.5)
     max_length: int = Field(ge=16)
     on_overflow: Literal["drop", "error", "truncate"]
 
 
 class DpoSettings(Section):
-    """[dpo]: the objective."""
+    """[dpo]: the objective. What a key means to each of the three stands beside it in every preset."""
 
+    objective: Literal["plackett_luce", "pairwise", "trl"]
     beta: float = Field(gt=0)
+    label_smoothing: Literal["votes"] | Annotated[float, Field(ge=0, lt=0.5)]
+    weight: Literal["slate", "people"]
+    margin: float = Field(ge=0)
+    sft_weight: float = Field(ge=0)
     loss: Literal["sigmoid", "hinge", "ipo", "robust", "sigmoid_norm", "apo_zero", "apo_down"]
-    label_smoothing: float = Field(ge=0, lt=0.5)
     precompute_reference: bool
 
     @model_validator(mode="after")
-    def _smoothing_is_heard(self) -> Self:
-        if self.label_smoothing and self.loss != "robust":
-            raise ValueError(f'the "{self.loss}" loss ignores label_smoothing; set dpo.loss = "robust", or 0.0 here')
+    def _every_setting_is_heard(self) -> Self:
+        number = self.label_smoothing != "votes"
+        if self.objective == "plackett_luce" and number:
+            raise ValueError(
+                'the listwise objective hears every person\'s ranking, and no other label_smoothing than "votes"; '
+                'set dpo.objective = "pairwise" for a fixed number'
+            )
+        if self.objective == "plackett_luce" and self.margin:
+            raise ValueError('a margin is between two answers; set dpo.objective = "pairwise", or dpo.margin = 0.0')
+        if self.objective == "trl":
+            if number and self.label_smoothing and self.loss != "robust":
+                raise ValueError(f'the "{self.loss}" loss ignores label_smoothing; set dpo.loss="robust", or 0.0 here')
+            if self.margin or self.sft_weight or self.weight != "slate":
+                raise ValueError("no margin, weight or sft_weight reaches TRL's losses; choose another dpo.objective")
+        elif self.loss != "sigmoid":
+            raise ValueError('dpo.loss is for dpo.objective = "trl"; set that too, or dpo.loss = "sigmoid"')
+        return self
+
+
+class RegionSettings(Section):
+    """[region]: for whom the adapter is."""
+
+    country: str = Field(pattern="^([A-Z]{2})?$")
+    others: float = Field(ge=0, le=1)
+    in_prompt: bool
+    min_prompts: int = Field(ge=2)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.country and self.in_prompt:
+            raise ValueError("an adapter of one country needs no country in its prompts; set one of both")
         return self
 
 
@@ -84,6 +116,33 @@ class OptimiserSettings(Section):
     accumulate: int = Field(ge=1)
     autocast: Literal["none", "bfloat16"]
     checkpoint_activations: bool
+
+
+class EngineSettings(Section):
+    """[engine]: how slates go through the model. It changes speed and memory, and no result beyond rounding."""
+
+    token_budget: int = Field(ge=0)
+    checkpoint_layers: int = Field(ge=-1)
+    logits_chunk: int = Field(ge=64)
+    max_bad_batches: int = Field(ge=0)
+
+
+class FootprintSettings(Section):
+    """[footprint]: energy and carbon of the run, estimated on this machine; nothing is sent anywhere."""
+
+    measure: bool
+    country: str = Field(pattern="^([A-Z]{2})?$", description="where the machine stands; empty: the world's average")
+
+
+class EvaluationSettings(Section):
+    """[evaluation]: how `annot evaluate` measures a finished run, and what a run must reach to be released."""
+
+    prompts: int = Field(ge=0)
+    max_new_tokens: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    gate_by: tuple[Literal["country", "language", "topic"], ...]
+    gate_prompts: int = Field(ge=2)
+    gate_accuracy: float = Field(ge=0, lt=1)
 
 
 class RunSettings(Section):
@@ -111,13 +170,19 @@ class Recipe(Section):
     lora: LoraSettings
     data: DataSettings
     dpo: DpoSettings
+    region: RegionSettings
     optimiser: OptimiserSettings
+    engine: EngineSettings
     run: RunSettings
+    evaluation: EvaluationSettings
+    footprint: FootprintSettings
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.base.quantisation != "none" and not self.base.name:
             raise ValueError("a model made on the spot is not quantised; name a base, or set base.quantisation=none")
+        if self.region.country and self.region.others and self.dpo.objective == "trl":
+            raise ValueError("no weight reaches TRL's losses: set region.others=0, or choose another dpo.objective")
         return self
 
 
@@ -148,6 +213,18 @@ def load_recipe(preset: str, overrides: Sequence[str] = (), *, base: str = "") -
             f'there is no preset "{preset}"; there are {", ".join(preset_names())}. Did you mean "{near[0]}"?'
         )
     raw = tomllib.loads((PRESETS / f"{preset}.toml").read_text(encoding="utf-8"))
+    if base:
+        raw["base"]["name"] = base
+    return with_overrides(raw, overrides, f"preset {preset}")
+
+
+def with_overrides(raw: Mapping[str, Any], overrides: Sequence[str], place: str) -> Recipe:
+    """Put overrides on top of a whole recipe; `place` names it where it is refused.
+
+    Raises:
+        SettingsError: There is no such key, or a value is impossible.
+    """
+    raw = {section: dict(values) for section, values in raw.items()}
     for override in overrides:
         section, key, value = _parse(override)
         if key not in raw.get(section, {}):
@@ -155,12 +232,10 @@ def load_recipe(preset: str, overrides: Sequence[str] = (), *, base: str = "") -
             near = difflib.get_close_matches(f"{section}.{key}", known, n=1, cutoff=0.0)
             raise SettingsError(f'--set {override}: there is no setting "{section}.{key}"; did you mean "{near[0]}"?')
         raw[section][key] = value
-    if base:
-        raw["base"]["name"] = base
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        place = f"preset {preset}" + (f" with --set {' '.join(overrides)}" if overrides else "")
+        place += f" with --set {' '.join(overrides)}" if overrides else ""
         raise SettingsError(f"{place}: {'; '.join(_sentences(error))}.") from None
 
 

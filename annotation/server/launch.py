@@ -1,7 +1,8 @@
-"""One process of the embedded Argilla: `launch.py serve HOME` or `launch.py work HOME`.
+"""One process of the embedded Argilla: `launch.py serve HOME`, `launch.py work HOME` or `launch.py reindex HOME`.
 
 `serve` brings the database up to date, makes sure of the owner, and answers HTTP on the loopback
-interface. `work` does what the server puts off: webhooks, and jobs on whole datasets.
+interface. `work` does what the server puts off: webhooks, and jobs on whole datasets. `reindex` makes
+again what search needs beside Argilla's tables, and ends.
 
 Started by `annotation.embedded`, with HOME as working directory, Argilla's settings in the environment
 and `HOME/secrets.json` written. Messages go to standard error, which is a log file.
@@ -9,6 +10,7 @@ and `HOME/secrets.json` written. Messages go to standard error, which is a log f
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import importlib
@@ -25,13 +27,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 PORT_IN_USE = 98  # exit status; `annotation.embedded` knows it
+EVERY = ("0.0.0.0", "::")
 DATABASE = "argilla.db"
 
 # Each queue has a worker of its own, so that an import of an hour never holds up a webhook.
 QUEUES = ("high", "default")
+WEBHOOKS = "high"
 
 log = logging.getLogger("annot")
 
@@ -44,6 +51,8 @@ def main(arguments: list[str]) -> int:
     for name in ("annot", "uvicorn"):
         logging.getLogger(name).setLevel(logging.INFO)
     try:
+        if role == "reindex":
+            return reindex()
         return serve(home, int(os.environ["ANNOT_PORT"])) if role == "serve" else work()
     except Exception as problem:
         log.exception("The traceback, for whoever mends this:")
@@ -67,29 +76,33 @@ def without_garbage_collection() -> Iterator[None]:
 
 
 def serve(home: Path, port: int) -> int:
-    """Answer HTTP on 127.0.0.1 until SIGTERM."""
+    """Answer HTTP on 127.0.0.1, and where ANNOT_HOST says besides, until SIGTERM."""
     # Bound before the seconds of importing: two servers never race for a port, and nobody is answered
     # before uvicorn listens.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    host = os.environ.get("ANNOT_HOST", "127.0.0.1")
     try:
-        listener.bind(("127.0.0.1", port))
+        # 0.0.0.0 and :: include the loopback address.
+        listeners = [bind(name, port) for name in dict.fromkeys((host,) if host in EVERY else ("127.0.0.1", host))]
     except OSError as problem:
-        log.error("Port %d of 127.0.0.1 cannot be used: %s", port, problem.strerror)
+        log.error("Port %d of %s cannot be used: %s", port, host, problem.strerror)
         return PORT_IN_USE
 
     put_off_hub()
     with without_garbage_collection():
+        import guard
         import table_search  # registers itself as the search engine that ARGILLA_SEARCH_ENGINE names
         import uvicorn
         from argilla_server import app
 
+        make_faster(app)
+
     migrate(home)
+    make_side_tables()
     set_owner(json.loads((home / "secrets.json").read_text()))
     mend_record_status()
     log.info("Search is answered by %s from %s.", table_search.NAME, DATABASE)
     config = uvicorn.Config(
-        app,
+        guard.around(app),
         log_config=None,
         access_log=False,
         ws="none",
@@ -97,15 +110,37 @@ def serve(home: Path, port: int) -> int:
         timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
-    server.run(sockets=[listener])
+    server.run(sockets=listeners)
     return 0 if server.started else 1
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket on an address of this machine; `::` takes IPv4 as well."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+    listener.bind((host, port))
+    return listener
+
+
+def make_faster(app: FastAPI | None) -> None:
+    """Replace what is slow in Argilla, unless ANNOT_AS_RELEASED asks for its own code: to compare, or to rule out."""
+    if os.environ.get("ANNOT_AS_RELEASED"):
+        log.warning("ANNOT_AS_RELEASED is set: Argilla's own code, and slower.")
+        return
+    import faster
+    from argilla_server.database import async_engine
+
+    faster.install(app, async_engine)
 
 
 def migrate(home: Path) -> None:
     """Bring the database to the schema of this Argilla.
 
-    SQLite commits every step of a migration on its own. A new database is therefore made beside its
-    place and renamed: one that exists is never half made.
+    PostgreSQL takes all steps of a migration or none. SQLite commits every step on its own: a new
+    database is therefore made beside its place and renamed, so that one that exists is never half made.
     """
     from alembic import command
     from alembic.config import Config
@@ -115,7 +150,7 @@ def migrate(home: Path) -> None:
     # Not Config(file): its logging section would silence every logger that exists.
     alembic = Config()
     alembic.set_main_option("script_location", str(Path(ALEMBIC_CONFIG_FILE).parent / "alembic").replace("%", "%%"))
-    if (home / DATABASE).exists():
+    if settings.database_is_postgresql or (home / DATABASE).exists():
         command.upgrade(alembic, "head")
         return
     fresh = home / f"{DATABASE}.new"
@@ -128,6 +163,16 @@ def migrate(home: Path) -> None:
     finally:
         settings.database_url = address
     fresh.rename(home / DATABASE)
+
+
+def make_side_tables() -> None:
+    """Make the tables beside Argilla's that search needs, where they are missing."""
+    from argilla_server.database import sync_engine
+    from table_search import TableSearchEngine
+
+    with sync_engine.connect() as connection:
+        TableSearchEngine.instance().set_up(connection)
+        connection.commit()
 
 
 def set_owner(owner: dict[str, str]) -> None:
@@ -157,28 +202,50 @@ def mend_record_status() -> None:
     from argilla_server.database import SyncSessionLocal
     from argilla_server.enums import RecordStatus, ResponseStatus
     from argilla_server.models import Dataset, Record, Response
-    from sqlalchemy import and_, func, select, update
+    from sqlalchemy import func, select, update
 
-    submitted = and_(Response.record_id == Record.id, Response.status == ResponseStatus.submitted)
-    answers, needed = func.count(Response.id), func.max(Dataset.distribution["min_submitted"].as_integer())
-    by_record = select(Record.id).join(Dataset, Dataset.id == Record.dataset_id).group_by(Record.id)
-    wrong = {
-        RecordStatus.completed: by_record.join(Response, submitted)
-        .where(Record.status == RecordStatus.pending)
-        .having(answers >= needed),
-        RecordStatus.pending: by_record.outerjoin(Response, submitted)
-        .where(Record.status == RecordStatus.completed)
-        .having(answers < needed),
-    }
+    answers = (
+        select(func.count())
+        .where(Response.record_id == Record.id, Response.status == ResponseStatus.submitted)
+        .scalar_subquery()
+    )
     with SyncSessionLocal() as session:
-        for status, records in wrong.items():
-            mended = session.execute(
-                update(Record).where(Record.id.in_(records)).values(status=status),
-                execution_options={"synchronize_session": False},
-            )
-            if mended.rowcount:
-                log.info("%d records are %s, which a crash had kept from being noted.", mended.rowcount, status)
+        # Dataset by dataset: an index holds its records by status, another a record's answers by theirs.
+        for dataset_id, distribution in session.execute(select(Dataset.id, Dataset.distribution)).all():
+            needed = distribution["min_submitted"]
+            for was, now, wrong in (
+                (RecordStatus.pending, RecordStatus.completed, answers >= needed),
+                (RecordStatus.completed, RecordStatus.pending, answers < needed),
+            ):
+                records = update(Record).where(Record.dataset_id == dataset_id, Record.status == was, wrong)
+                mended = session.execute(
+                    records.values(status=now), execution_options={"synchronize_session": False}
+                )
+                if mended.rowcount:
+                    log.info("%d records are %s, which a crash had kept from being noted.", mended.rowcount, now)
         session.commit()
+
+
+# --- reindex ------------------------------------------------------------------------------------------
+
+
+def reindex() -> int:
+    """Make the tables beside Argilla's again, whether a server runs or not.
+
+    Standard output gets a number per line: how many records there are, then how many of them are done.
+    Whoever searches meanwhile waits for the dataset in question to be done.
+    """
+    put_off_hub()
+    with without_garbage_collection():
+        from argilla_server.database import sync_engine
+        from table_search import TableSearchEngine
+
+    engine = TableSearchEngine.instance()
+    with sync_engine.connect() as connection:
+        print(engine.reindex(connection))
+        connection.commit()
+    asyncio.run(engine.text.catch_up(tell=print))
+    return 0
 
 
 # --- work ---------------------------------------------------------------------------------------------
@@ -192,7 +259,10 @@ def work() -> int:
         from argilla_server.jobs import dataset_jobs, hub_jobs, webhook_jobs  # noqa: F401
         from argilla_server.jobs.queues import REDIS_CONNECTION
         from redis.exceptions import RedisError
+        from rolling import RollingBackup
         from rq.scheduler import RQScheduler
+
+        make_faster(None)
 
     # The modules of the jobs were imported once: the processes that do the jobs are forked and share them.
     wait_for_redis()
@@ -216,6 +286,7 @@ def work() -> int:
     # ten minutes for the lock of one that was killed; there is only one of us, so none is needed.
     scheduler = RQScheduler(QUEUES, connection=REDIS_CONNECTION, logging_level="WARNING")
     scheduler.prepare_registries(QUEUES)
+    backup = RollingBackup.from_environment()
     while workers:
         child, status = os.waitpid(-1, os.WNOHANG)
         if queue := workers.pop(child, ""):
@@ -225,6 +296,8 @@ def work() -> int:
             if not stopping:
                 workers[fork_worker(queue)] = queue
             continue
+        if backup and not stopping:
+            backup.begin_if_due()
         try:
             scheduler.enqueue_scheduled_jobs()
         except RedisError as problem:
@@ -281,16 +354,33 @@ def fork_worker(queue: str) -> int:
     end_with(parent)
 
     from argilla_server.jobs.queues import REDIS_CONNECTION
-    from rq import Worker
+    from rq import SimpleWorker, Worker
 
     done = 1
     try:
-        Worker([queue], connection=REDIS_CONNECTION).work(logging_level="WARNING")
+        kind = Worker
+        if queue == WEBHOOKS:
+            open_database_for_each_job()
+            kind = SimpleWorker
+        kind([queue], connection=REDIS_CONNECTION).work(logging_level="WARNING")
         done = 0
     finally:
         if done:  # whatever ended it stands in the log: `_exit` would swallow it
             log.error("The worker of queue %s failed:\n%s", queue, traceback.format_exc())
         os._exit(done)  # a fork must not run what its parent left to do at exit
+
+
+def open_database_for_each_job() -> None:
+    """Let jobs run in this process: each has an event loop of its own, which no connection may outlive.
+
+    A process per job would be safer and takes longer than a webhook itself: they would queue up behind people's work.
+    """
+    from argilla_server.database import AsyncSessionLocal
+    from argilla_server.settings import settings
+    from sqlalchemy import NullPool
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    AsyncSessionLocal.configure(bind=create_async_engine(settings.database_url, poolclass=NullPool))
 
 
 def end_with(parent: int) -> None:

@@ -1,35 +1,48 @@
-"""The little language of Argilla's search box: parsed once, matched against the texts of a record.
+"""The little language of Argilla's search box, and what counts as the same word.
 
 The language is Elasticsearch's `simple_query_string` with AND as the default operator, because that is
 what Argilla's page and SDK promise:
 
-    mole poblano      both words, in whichever fields
-    "mole poblano"    the words in this order, in one field
-    pobl*             words that begin so
-    mole | pipián     either
-    mole -dulce       without
-    ( )               grouping
+    mole poblano        both words, in whichever fields
+    "mole poblano"      the words in this order, in one field
+    "mole poblano"~3    the words in one field, in any order, with at most three others among them
+    pobl*               words that begin so
+    poblana~            words at most two letters away (added, left out or exchanged); `~1`: one letter
+    mole | pipián       either
+    mole -dulce         without
+    ( )                 grouping
+    *                   every record
 
 A malformed query never fails: an operator that has nothing to work on is read as a blank. As in
 Lucene's parser there is no precedence: `a b | c` means `(a b) | c`, and `a | b c` means `(a | b) c`.
 
-Case and accents do not count, except that `ñ` stays a letter of its own, as Spanish dictionaries and
-the Unicode collation for Spanish have it: `año` and `ano` are different words.
+Case and accents do not count, `ç` is a `c` (Portuguese is typed without its marks on many keyboards),
+except that `ñ` stays a letter of its own, as Spanish dictionaries and the Unicode collation for Spanish
+have it: `año` and `ano` are different words.
+
+One parser, two readers: `fts5.py` and `tsvector.py` turn a query into the language of their database,
+`Query.matches` reads the texts themselves. They agree on every record; tests hold them to it.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Literal
+from functools import lru_cache
+from typing import Generic, Literal, Protocol, TypeVar
 
 # Nobody types a longer query by hand; beyond it a query is only a way to keep the server busy.
 MAX_LENGTH = 2_000
-# Deeper parentheses are read as blanks.
-MAX_DEPTH = 32
+# Deeper parentheses are read as blanks, and after as many changes between AND and OR no more are made:
+# the parser of FTS5 has a stack of 100 places.
+MAX_DEPTH = 12
+# The rest of a longer word does not count.
+MAX_WORD = 200
+# As in Lucene: words farther away than this have nothing to do with each other.
+MAX_DISTANCE = 2
+MAX_SLOP = 1_000
 
 _WORD = re.compile(r"\w+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -37,14 +50,10 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _UNSEEN = re.compile("[\u0300-\u036f\u00ad\u200b-\u200f\u2060\ufeff]")
 _BLANKS = frozenset(" \t\n\r\u00a0")
 _ENDS_A_WORD = _BLANKS | frozenset('"|+()')
-_CLOSENESS = re.compile(r"~\d*$")
-
-# How quickly another occurrence of a word stops mattering, how much a long text counts against it, and
-# the number of words of a usual text: BM25's k1 and b (Robertson and Zaragoza 2009, section 3.4)
-# without its inverse document frequency, which would need a second copy of the texts.
-_SATURATION, _LENGTH_WEIGHT, _USUAL_LENGTH = 1.2, 0.75, 100.0
+_CLOSENESS = re.compile(r"~(\d*)$")
 
 Operator = Literal["and", "or", "not"]
+T = TypeVar("T")
 
 
 class _Letters(dict[str, str]):
@@ -70,86 +79,181 @@ def fold(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The folded words of a text, in order."""
-    return _WORD.findall(fold(text))
+    return [word[:MAX_WORD] for word in _WORD.findall(fold(text))]
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    """Words that one field must hold: all of them, in order if it is a phrase."""
+class Word:
+    """A word that some field must hold."""
+
+    word: str
+    prefix: bool = False  # it is only the beginning of one
+    distance: int = 0  # so many letters may differ
+
+    def is_in(self, text: list[str]) -> bool:
+        """Whether one of the words of a field is meant."""
+        if self.prefix:
+            return any(word.startswith(self.word) for word in text)
+        if self.distance:
+            return any(is_near(self.word, word, self.distance) for word in text)
+        return self.word in text
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Several words that one field must hold together."""
 
     words: tuple[str, ...]
-    phrase: bool = False
-    prefix: bool = False  # the last word is only the beginning of one
+    slop: int = 0  # 0: one after the other; else distinct, in any order, with so many others among them
 
-    def count(self, field: Field) -> int:
-        """How often the field holds it."""
-        # Every word is a piece of the folded text: most fields are ruled out without splitting them.
-        if any(word not in field.text for word in self.words):
-            return 0
-        if self.phrase:
-            first, span = self.words[0], len(self.words)
-            return sum(
-                word == first and tuple(field.words[place : place + span]) == self.words
-                for place, word in enumerate(field.words)
-            )
-        *whole, last = self.words
-        counts = [field.words.count(word) for word in whole]
-        if self.prefix:
-            counts.append(sum(word.startswith(last) for word in field.words))
-        else:
-            counts.append(field.words.count(last))
-        return min(counts)
+    @property
+    def window(self) -> int:
+        """How many words in a row may hold them all, when there is slop."""
+        return len(self.words) + self.slop
+
+    def is_in(self, text: list[str]) -> bool:
+        """Whether the words of a field hold it."""
+        if not self.slop:
+            return any(tuple(text[start : start + len(self.words)]) == self.words for start in range(len(text)))
+        wanted = set(self.words)
+        return any(wanted <= set(text[start : start + self.window]) for start in range(len(text)))
 
 
-class Field:
-    """One text of a record, folded; split into words only when a term could be in it."""
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """A star alone: every record."""
 
-    def __init__(self, text: str) -> None:
-        self.text = fold(text)
 
-    @cached_property
-    def words(self) -> list[str]:
-        """The words in order."""
-        return _WORD.findall(self.text)
+Step = Word | Phrase | Everything | Operator
+
+
+def is_near(one: str, other: str, distance: int) -> bool:
+    """Whether so many letters added, left out or exchanged make one word of the other (Levenshtein 1966)."""
+    if abs(len(one) - len(other)) > distance:
+        return False
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, 1):
+        above, row[0] = row[0], number
+        for place, against in enumerate(other, 1):
+            above, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, above + (letter != against))
+    return row[-1] <= distance
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """A parsed query in postfix order: `a | b -c` is a, b, or, c, not, and.
 
-    Postfix, so that a query of a thousand nested parentheses needs no recursion to read or to run.
+    Postfix, so that a query of many nested parentheses needs no recursion to read or to run.
     """
 
-    program: tuple[Term | Operator, ...]
+    program: tuple[Step, ...]
 
-    def score(self, texts: Iterable[str]) -> float:
-        """How well the texts of a record answer the query; 0.0 where they do not, else more than 0."""
+    @property
+    def leaves(self) -> list[Word | Phrase]:
+        """The words and phrases in it, also those that must not be there."""
+        return [step for step in self.program if isinstance(step, Word | Phrase)]
+
+    def matches(self, texts: Iterable[str]) -> bool:
+        """Whether the texts of a record answer the query, by reading them; without a single word nothing does."""
         if not self.program:
-            return 0.0
-        fields = [Field(text) for text in texts]
-        stack: list[tuple[bool, float]] = []
+            return False
+        fields = [words(text) for text in texts]
+        stack: list[bool] = []
         for step in self.program:
-            if isinstance(step, Term):
-                relevance = max((_relevance(step, field) for field in fields), default=0.0)
-                stack.append((relevance > 0.0, relevance))
-            elif step == "not":
-                matched, _ = stack.pop()
-                stack.append((not matched, 0.0))
-            else:
+            if step == "not":
+                stack.append(not stack.pop())
+            elif step == "and" or step == "or":
                 right, left = stack.pop(), stack.pop()
-                matched = (left[0] and right[0]) if step == "and" else (left[0] or right[0])
-                stack.append((matched, left[1] + right[1]))
-        matched, relevance = stack.pop()
-        # What only says what must be absent is answered equally well by everything that is left.
-        return (relevance or 1.0) if matched else 0.0
+                stack.append((left and right) if step == "and" else (left or right))
+            elif isinstance(step, Everything):
+                stack.append(True)
+            else:
+                stack.append(any(step.is_in(field) for field in fields))
+        return stack.pop()
+
+    def write(self, language: Language[T]) -> T:
+        """Say the query in another language; as flat as can be, for parsers that do not like to go deep.
+
+        Raises:
+            ValueError: the query is empty; it matches nothing.
+        """
+        if not self.program:
+            raise ValueError("an empty query matches nothing")
+        stack: list[tuple[_Said[T], bool]] = []  # what is said, and whether its opposite is meant
+        for step in self.program:
+            if step == "not":
+                said, negated = stack.pop()
+                stack.append((said, not negated))
+            elif step == "and" or step == "or":
+                (right, no_right), (left, no_left) = stack.pop(), stack.pop()
+                if step == "or":  # De Morgan: the opposite of both opposites
+                    no_left, no_right = not no_left, not no_right
+                if no_left and no_right:
+                    said = _Said(some=[*left.alternatives(language), *right.alternatives(language)])
+                elif no_left:
+                    said = right.and_not(left, language)
+                elif no_right:
+                    said = left.and_not(right, language)
+                else:
+                    said = _Said(every=[*left.parts(language), *right.parts(language)], none=[*left.none, *right.none])
+                stack.append((said, (step == "or") != (no_left and no_right)))
+            elif isinstance(step, Everything):
+                stack.append((_Said(some=[language.everything()]), False))
+            else:
+                stack.append((_Said(some=[language.leaf(step)]), False))
+        said, negated = stack.pop()
+        whole = said.close(language)
+        return language.without(language.everything(), whole) if negated else whole
 
 
-def _relevance(term: Term, field: Field) -> float:
-    count = term.count(field)
-    if not count:
-        return 0.0
-    length = 1.0 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * len(field.words) / _USUAL_LENGTH
-    return count * (_SATURATION + 1.0) / (count + _SATURATION * length)
+class Language(Protocol[T]):
+    """What a query can be said in. It knows no negation but `without`, as most do."""
+
+    def leaf(self, step: Word | Phrase) -> T:
+        """A word or a phrase."""
+
+    def every(self, parts: Sequence[T]) -> T:
+        """All of several."""
+
+    def some(self, parts: Sequence[T]) -> T:
+        """At least one of several."""
+
+    def without(self, kept: T, removed: T) -> T:
+        """This and not that."""
+
+    def everything(self) -> T:
+        """What every record has."""
+
+
+@dataclass
+class _Said(Generic[T]):
+    """Either some of several, or every one of several and none of others."""
+
+    some: Sequence[T] = ()
+    every: Sequence[T] = ()
+    none: Sequence[T] = ()
+
+    def alternatives(self, language: Language[T]) -> Sequence[T]:
+        return self.some or [self.close(language)]
+
+    def parts(self, language: Language[T]) -> Sequence[T]:
+        """What must be there; `none` must not be besides."""
+        return self.every or [language.some(self.some) if len(self.some) > 1 else self.some[0]]
+
+    def and_not(self, other: _Said[T], language: Language[T]) -> _Said[T]:
+        return _Said(every=self.parts(language), none=[*self.none, *other.alternatives(language)])
+
+    def close(self, language: Language[T]) -> T:
+        parts = _once(self.parts(language))
+        whole = language.every(parts) if len(parts) > 1 else parts[0]
+        if not self.none:
+            return whole
+        removed = _once(self.none)
+        return language.without(whole, language.some(removed) if len(removed) > 1 else removed[0])
+
+
+def _once(parts: Sequence[T]) -> list[T]:
+    return list(dict.fromkeys(parts))
 
 
 @dataclass(slots=True)
@@ -159,6 +263,8 @@ class _Level:
     negated: bool = False  # the whole group, by a minus before its parenthesis
     filled: bool = False  # something stands on its left already
     joint: Literal["and", "or"] | None = None  # the operator that waits for its right side
+    last: Literal["and", "or"] | None = None  # the operator before it
+    changes: int = 0  # between `and` and `or`
 
 
 @lru_cache(maxsize=64)
@@ -167,17 +273,22 @@ def parse(query: str) -> Query:
     query = query[:MAX_LENGTH]
     pairs = _matching_parentheses(query)
     closings = frozenset(pairs.values())
-    program: list[Term | Operator] = []
+    program: list[Step] = []
     levels = [_Level()]
     negated = False
 
-    def add(*steps: Term | Operator, negate: bool) -> None:
+    def add(*steps: Step, negate: bool) -> None:
         level = levels[-1]
         program.extend(steps)
         if negate:
             program.append("not")
         if level.filled:
-            program.append(level.joint or "and")
+            joint = level.joint or "and"
+            if level.last not in (None, joint):
+                level.changes += 1
+            if level.changes <= MAX_DEPTH or level.last is None:
+                level.last = joint
+            program.append(level.last)
         level.filled, level.joint = True, None
 
     place = 0
@@ -202,28 +313,49 @@ def parse(query: str) -> Query:
             place += 1
         elif character == '"' and (end := _closing_quote(query, place)) is not None:
             phrase = tuple(words(_unescape(query[place + 1 : end])))
-            if phrase:
-                add(Term(phrase, phrase=len(phrase) > 1), negate=negated)
             place = end + 1
-            if closeness := re.match(r"~\d*", query[place:]):
+            slop = 0
+            if closeness := re.match(r"~(\d*)", query[place:]):
+                slop = _clip(closeness[1], MAX_SLOP)
                 place += closeness.end()
+            if phrase:
+                add(_together(phrase, slop), negate=negated)
         elif character in _ENDS_A_WORD:
             place += 1
         else:
             end = _end_of_word(query, place)
-            if term := _term(query[place:end]):
-                add(term, negate=negated)
+            if typed := _word(query[place:end]):
+                add(*typed, negate=negated)
             place = end
         negated = False
     return Query(tuple(program))
 
 
-def _term(typed: str) -> Term | None:
+def _word(typed: str) -> list[Step]:
+    """What stands between two blanks; punctuation may make several words of it, which all must be there."""
+    if typed == "*":
+        return [Everything()]
     prefix = typed.endswith("*") and not typed.endswith("\\*")
-    found = tuple(words(_CLOSENESS.sub("", _unescape(typed))))
-    if not found and prefix:
-        found = ("",)  # a star alone: any word
-    return Term(found, prefix=prefix) if found else None
+    closeness = _CLOSENESS.search(typed)
+    distance = _clip(closeness[1], MAX_DISTANCE) if closeness else 0
+    found = words(_unescape(_CLOSENESS.sub("", typed)))
+    steps: list[Step] = []
+    for place, word in enumerate(found):
+        steps.append(Word(word, prefix=prefix and place == len(found) - 1, distance=distance))
+        if place:
+            steps.append("and")
+    return steps
+
+
+def _together(found: tuple[str, ...], slop: int) -> Word | Phrase:
+    if slop:
+        found = tuple(dict.fromkeys(found))  # in any order, so that a word said twice is the same word
+    return Phrase(found, slop) if len(found) > 1 else Word(found[0])
+
+
+def _clip(digits: str, most: int) -> int:
+    """The number after a tilde; without one it is 2, as in Lucene's parser."""
+    return min(int(digits[:9]), most) if digits.isdigit() else 2
 
 
 def _unescape(typed: str) -> str:

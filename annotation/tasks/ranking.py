@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from annotation.hidden import show_hidden, without_hidden
 from annotation.tasks.form import Form, Property, Question, TextField, Vector
 from annotation.types import PROBLEMS, SEATS, Judgement, Prompt, Slate
 
@@ -200,14 +201,16 @@ def as_typed(text: str) -> str:
     """Text that the page shows as it was typed.
 
     Argilla 2.8 puts the text of a field that is not Markdown into the page as HTML, unchecked (and as Markdown it
-    would load remote pictures): a candidate with `<img onerror=…>` in it would run in every annotator's browser.
+    would load remote pictures): a candidate with `<img onerror=…>` in it would run in every annotator's browser. And
+    what would not be seen, or would turn the order of letters around, is written out.
     """
-    return html.escape(text, quote=False)
+    return html.escape(show_hidden(text), quote=False)
 
 
 def as_written(text: str) -> str:
-    """The opposite of `as_typed`: the page's copy button hands out a field's text as it was sent."""
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    """The opposite of `as_typed`, but that hidden characters go: the page's copy button hands out what was sent."""
+    plain = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return without_hidden(plain, written_out=True)
 
 
 def judgement(response: Mapping[str, Any], slate: Slate, *, annotator: str, country: str) -> Judgement:

@@ -1,0 +1,394 @@
+"""Backups of a whole project: made while people work, checked, and brought back into an empty place.
+
+An archive is a zip file that only its owner may read: it holds passwords and keys, because a server that
+comes back without its accounts is of no use. `manifest.json` says what is in it, with a checksum for
+every file and the number of rows of every table.
+
+Every database in it is one moment: SQLite's online backup under one read transaction, and `pg_dump` in a
+snapshot that PostgreSQL exports. The ledger's moment comes first: what it knows of the server, the copy
+of the server holds. What can be computed again is left out, and named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+from annotation import embedded
+from annotation.archive import (
+    DUMP,
+    FOLDERS,
+    FORMAT,
+    LEDGER,
+    SERVER,
+    SINGLE,
+    Backup,
+    extract,
+    megabytes,
+    opened,
+    pack,
+    read_manifest,
+)
+from annotation.errors import AnnotError, ProjectError
+from annotation.ledger import now
+from annotation.project import Project, write_whole
+from annotation.screen import Progress, silent
+from annotation.server_database import Database, dump, held
+from annotation.server_environment import ensure_environment, pinned_version
+
+_NOT_WORTH_A_WORD = {".argilla", ".locks", "backups"}
+_SPARE_BYTES = 64_000_000  # a backup leaves so much to those who work
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
+_SIDE = ("-wal", "-shm")
+
+
+# --- what others call ---------------------------------------------------------------------------------
+
+
+def back_up(project: Project, file: Path | None = None, *, progress: Progress = silent) -> Backup:
+    """Copy the project into an archive while people work: whole and checked, or not at all.
+
+    Args:
+        project: the project.
+        file: the archive to make, or a folder for it; default: `backups` in the project, by name and time.
+        progress: told of bytes.
+
+    Raises:
+        ProjectError: the file exists, the disk is full or read-only, or a database is damaged.
+        ServerError: PostgreSQL, or its pg_dump, cannot be reached.
+    """
+    target = _target(project, file)
+    with disk_sentence(target), _only_one(project):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return _write(project, target, progress)
+
+
+def rolling(project: Project) -> embedded.RollingBackup | None:
+    """What Argilla's worker runs from time to time; None where annot.toml wants none."""
+    every_s = project.settings.argilla.backup_every_s
+    if every_s is None:
+        return None
+    command = [sys.executable, "-m", "annotation.cli", "backup", "--rolling", "--project", str(project.folder)]
+    return embedded.RollingBackup(every_s, command)
+
+
+def keep_before_upgrade(project: Project, say: Callable[[str], None], progress: Progress = silent) -> None:
+    """Make an archive before a newer Argilla changes the tables: SQLite cannot undo half a migration."""
+    last = embedded.state(project.argilla_home)
+    if last.version and not last.running and embedded.numbers(last.version) < embedded.numbers(pinned_version()):
+        made = back_up(project, progress=progress)
+        say(f"Before Argilla {last.version} becomes {pinned_version()}, everything was copied to {made.path}.")
+
+
+def roll(project: Project, *, progress: Progress = silent) -> Backup:
+    """Make the next archive of the rolling backup, then remove those that are one too many.
+
+    Why it failed, if it did, is kept for `annot status`: see `standing`.
+    """
+    folder = rolling_folder(project)
+    note = folder / "problem.json"
+    try:
+        made = back_up(project, folder / _name(project), progress=progress)
+    except AnnotError as problem:
+        with contextlib.suppress(OSError):  # a disk that takes no archive may take no note either
+            write_whole(note, json.dumps({"at": now(), "problem": str(problem)}).encode(), mode=0o600)
+        raise
+    note.unlink(missing_ok=True)
+    archives = {path: datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in folder.glob("*.zip")}
+    for path in superfluous(archives, project.settings.argilla.backup_keep):
+        path.unlink()
+    return made
+
+
+def superfluous(archives: Mapping[Path, datetime], keep: int) -> list[Path]:
+    """Which archives go so that `keep` stay: half of them the newest, half the last ones of earlier days.
+
+    A mistake is often noticed after a weekend: the newest alone would not reach back so far.
+    """
+    newest_first = sorted(archives, key=lambda path: (archives[path], path.name), reverse=True)
+    recent = newest_first[: (keep + 1) // 2]
+    days: dict[date, Path] = {}
+    for path in newest_first[len(recent) :]:
+        days.setdefault(archives[path].date(), path)
+    daily = list(days.values())[: keep - len(recent)]
+    others = [path for path in newest_first if path not in recent and path not in daily]
+    kept = {*recent, *daily, *others[: max(0, keep - len(recent) - len(daily))]}
+    return [path for path in newest_first if path not in kept]
+
+
+def standing(project: Project) -> str:
+    """A sentence when the rolling backup of a running Argilla is not as it should be; empty otherwise."""
+    every_s = project.settings.argilla.backup_every_s
+    folder = rolling_folder(project)
+    if every_s is None:
+        return ""
+    made = [path.stat().st_mtime for path in folder.glob("*.zip")]
+    since = max(made, default=0.0)
+    try:
+        told = json.loads((folder / "problem.json").read_text())
+        if datetime.fromisoformat(told["at"]).timestamp() > since:
+            return f"The rolling backup failed at {told['at'][:16].replace('T', ' ')} UTC: {told['problem']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return ""
+
+
+def archives(project: Project) -> list[Backup]:
+    """The archives in the project's folder, rolling ones too, newest first.
+
+    An archive that cannot be read is listed with nothing in it.
+    """
+    found = []
+    for folder in (rolling_folder(project), project.folder / "backups"):
+        for path in folder.glob("*.zip"):
+            try:
+                with opened(path) as archive:
+                    found.append(read_manifest(path, archive)[0])
+            except ProjectError:
+                moment = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
+                found.append(Backup(str(path), moment, "", "", "damaged", path.stat().st_size, {}, {}, 0, 0))
+    return sorted(found, key=lambda backup: backup.made_at, reverse=True)
+
+
+def rolling_folder(project: Project) -> Path:
+    """Where the rolling backup keeps its archives."""
+    return project.argilla_home / "backups"
+
+
+# --- making -------------------------------------------------------------------------------------------
+
+
+def _target(project: Project, file: Path | None) -> Path:
+    path = (file or project.folder / "backups").expanduser().absolute()
+    if file is None or path.is_dir():
+        path = path / _name(project)
+    if path.exists():
+        raise ProjectError(f"{path} exists already; name another file.")
+    return path
+
+
+def _name(project: Project) -> str:
+    base = re.sub(r"[^\w-]+", "-", project.folder.name) or "project"
+    return f"{base}-{datetime.now(UTC):%Y%m%d-%H%M%S}.zip"
+
+
+def _write(project: Project, target: Path, progress: Progress) -> Backup:
+    mark = hashlib.sha256(str(project.folder).encode()).hexdigest()[:8]
+    staging = target.parent / f".annot-backup-{mark}"  # of this project alone: a leftover is ours to remove
+    shutil.rmtree(staging, ignore_errors=True)
+    _require_room(project, target)
+    staging.mkdir(mode=0o700)
+    try:
+        counts: dict[str, int] = {}
+        sources: dict[str, Path] = {}
+        if (project.folder / LEDGER).exists():
+            sources[LEDGER] = staging / "ledger"
+            counts |= _named("ledger", copy_sqlite(project.folder / LEDGER, sources[LEDGER], progress))
+        kind, revision, major = _copy_server(project, staging, sources, counts, progress)
+        # After the databases: whoever is in them has a password in here.
+        sources |= _plain_files(project)
+        part = staging / target.name
+        manifest = {
+            "format": FORMAT,
+            "made_at": now(),
+            "annot": version("annot"),
+            "argilla": embedded.state(project.argilla_home).version,
+            "database": kind,
+            "revision": revision,
+            "postgresql": major,
+            "ledger": counts.get("ledger.migrations", 0),
+            "counts": dict(sorted(counts.items())),
+            "left_out": _left_out(project),
+        }
+        pack(part, sources, manifest, progress)
+        with opened(part) as archive:
+            backup, members = read_manifest(part, archive)
+            for member in members:
+                extract(part, archive, member, None, progress)
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        try:
+            os.link(part, target)  # fails where a file has come meanwhile; a rename would replace it
+        except FileExistsError:
+            raise ProjectError(f"{target} exists already; name another file.") from None
+        except OSError:  # a file system without links
+            part.rename(target)
+        sync_folder(target.parent)
+        return replace(backup, path=str(target))
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _copy_server(
+    project: Project, staging: Path, sources: dict[str, Path], counts: dict[str, int], progress: Progress
+) -> tuple[str, str, int]:
+    """Copy Argilla's database; its kind, alembic's revision, and PostgreSQL's major version."""
+    home = project.argilla_home
+    address = embedded.database_of(home)
+    if address:
+        sources[DUMP] = staging / "dump"
+        with held(ensure_environment(lambda _line: None), Database.parse(address)) as facts:
+            dump(Database.parse(address), facts, sources[DUMP])
+        counts |= _named("argilla", facts.counts)
+        return "postgresql", facts.revision, facts.major
+    if (home / embedded.SQLITE).exists():
+        sources[SERVER] = staging / "server"
+        counts |= _named("argilla", copy_sqlite(home / embedded.SQLITE, sources[SERVER], progress))
+        with contextlib.closing(sqlite3.connect(sources[SERVER])) as database:
+            (revision,) = database.execute("select min(version_num) from alembic_version").fetchone()
+        return "sqlite", str(revision), 0
+    return "", "", 0
+
+
+def copy_sqlite(source: Path, target: Path, progress: Progress = silent) -> dict[str, int]:
+    """Copy one moment of a SQLite database that others write to; its rows by table.
+
+    SQLite's online backup begins anew whenever another process writes. Under a read transaction it sees
+    one moment, and nobody waits for it.
+
+    Raises:
+        ProjectError: the database, or its copy, is damaged.
+    """
+    try:
+        with contextlib.closing(_reader(source)) as database, contextlib.closing(sqlite3.connect(target)) as copy:
+            database.execute("begin")
+            counts = count_rows(database)
+            page = database.execute("pragma page_size").fetchone()[0]
+            database.backup(
+                copy,
+                pages=4096,
+                progress=lambda _status, left, total: progress((total - left) * page, total * page, source.name),
+            )
+            copy.execute("pragma journal_mode = delete")  # one file, without a log beside it
+            require_sound(copy, source)
+    except sqlite3.OperationalError:
+        raise  # the disk: the caller says which
+    except sqlite3.DatabaseError as problem:
+        raise ProjectError(
+            f"{source} is damaged ({problem}): nothing was copied; restore the newest archive of "
+            "`annot backup --list` into an empty folder."
+        ) from problem
+    return counts
+
+
+def _named(kind: str, counts: Mapping[str, int]) -> dict[str, int]:
+    return {f"{kind}.{name}": rows for name, rows in counts.items()}
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """Read a database. On a read-only disk it can be read if nobody has it open and its log is merged."""
+    log = path.with_name(f"{path.name}-wal")
+    frozen = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and (not log.exists() or not log.stat().st_size)
+    place = f"file:{quote(str(path))}?mode=ro{'&immutable=1' if frozen else ''}"
+    return sqlite3.connect(place, uri=True, timeout=60, isolation_level=None)
+
+
+def count_rows(database: sqlite3.Connection) -> dict[str, int]:
+    """Rows of every table."""
+    # Shadow tables of a full-text index, and those of SQLite itself, are somebody else's rows.
+    listed = database.execute("pragma table_list").fetchall()
+    tables = sorted(row[1] for row in listed if row[2] == "table" and not row[1].startswith("sqlite_"))
+    return {name: database.execute(f'select count(*) from "{name}"').fetchone()[0] for name in tables}
+
+
+def require_sound(database: sqlite3.Connection, source: Path) -> None:
+    """Let SQLite check a copy; ProjectError when its source is damaged."""
+    found = [str(row[0]) for row in database.execute("pragma integrity_check(3)")]
+    if found != ["ok"]:
+        raise ProjectError(
+            f"{source} is damaged ({found[0]}): nothing was copied; restore the newest archive of "
+            "`annot backup --list` into an empty folder."
+        )
+
+
+def _plain_files(project: Project) -> dict[str, Path]:
+    found = {
+        name: project.folder / name
+        for name in ("annot.toml", "prices.toml", "secrets.toml", ".argilla/secrets.json")
+        if (project.folder / name).is_file()
+    }
+    for folder in FOLDERS:
+        for path in sorted((project.folder / folder).rglob("*")):
+            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+                found[path.relative_to(project.folder).as_posix()] = path
+    return found
+
+
+def _left_out(project: Project) -> dict[str, int]:
+    taken = {*SINGLE, *FOLDERS, *_NOT_WORTH_A_WORD, f"{LEDGER}-wal", f"{LEDGER}-shm"}
+    return {path.name: _size(path) for path in sorted(project.folder.iterdir()) if path.name not in taken}
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.lstat().st_size for file in files if file.is_file())
+
+
+def _require_room(project: Project, target: Path) -> None:
+    """Refuse before the disk is full: those who work need it more."""
+    databases = [project.folder / LEDGER, project.argilla_home / embedded.SQLITE]
+    size = sum(_size(path) + _size(path.with_name(f"{path.name}-wal")) for path in databases if path.exists())
+    size += sum(_size(path) for path in _plain_files(project).values())
+    needed = 2 * size + _SPARE_BYTES  # the copy, and the archive of it
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        raise ProjectError(
+            f"The disk of {target.parent} has {megabytes(free)} free, a backup needs {megabytes(needed)}: "
+            "make room, or name a file on another disk. Nothing was changed."
+        )
+
+
+# --- the disk -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def disk_sentence(place: Path) -> Iterator[None]:
+    """Turn what a full or read-only disk does to a copy into one sentence; nothing was changed by then."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in _DISK:
+            raise
+        reason = problem.strerror
+    except sqlite3.OperationalError as problem:
+        if not any(word in str(problem) for word in ("full", "readonly", "disk I/O", "unable to open")):
+            raise
+        reason = str(problem)
+    else:
+        return
+    raise ProjectError(
+        f"{place} cannot be written ({reason}): make room, or name a place on another disk, and run the same again. "
+        "Nothing was changed."
+    )
+
+
+@contextlib.contextmanager
+def _only_one(project: Project) -> Iterator[None]:
+    """One backup of a project at a time; on a read-only disk nobody else can begin one."""
+    if os.statvfs(project.folder).f_flag & os.ST_RDONLY:
+        yield
+        return
+    with project.lock("backup"):
+        yield
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,39 @@
+"""The embedded Argilla in the foreground: what a container or a service manager starts, watches and stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from annotation import embedded
+
+LOOK_EVERY_S = 5.0
+"""How often the processes are looked at."""
+
+
+def hand_on(home: Path, write: Callable[[str], None]) -> None:
+    """Hand on every line that Argilla's processes write from now on, as `server: line`, while this process lives."""
+
+    def listen() -> None:
+        for line in embedded.follow(home):
+            write(line)
+
+    threading.Thread(target=listen, daemon=True).start()
+
+
+def attend(home: Path) -> str:
+    """Wait until Ctrl-C or SIGTERM, then stop all processes; empty, or why they were stopped before that."""
+    trouble = ""
+    try:
+        while not trouble:
+            time.sleep(LOOK_EVERY_S)
+            found = embedded.state(home)
+            trouble = "" if found.running else found.detail
+    except KeyboardInterrupt:
+        pass
+    finally:
+        embedded.stop(home)
+        time.sleep(0.5)  # their last words
+    return trouble

@@ -1,0 +1,169 @@
+"""Bringing a project back from an archive of `annot backup`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from annotation import embedded
+from annotation.archive import (
+    DUMP,
+    LEDGER,
+    SERVER,
+    SETTINGS,
+    Backup,
+    Member,
+    extract,
+    megabytes,
+    opened,
+    read_manifest,
+)
+from annotation.backup import count_rows, disk_sentence, require_sound, sync_folder
+from annotation.errors import ProjectError, ServerError
+from annotation.ledger import MIGRATIONS
+from annotation.screen import Progress, silent
+from annotation.server_database import Database, examine, load
+from annotation.server_environment import ensure_environment, pinned_version
+
+_STAGING = ".restoring"
+"""In the folder while it is being filled. Settings come last: until then the folder is no project."""
+
+
+def restore(
+    file: Path, folder: Path, *, database: str = "", dry_run: bool = False, progress: Progress = silent
+) -> Backup:
+    """Bring a project back from an archive into an empty place: whole, or not at all.
+
+    Args:
+        file: the archive.
+        folder: missing or empty; one that an interrupted restore left is begun again.
+        database: an empty PostgreSQL database for an archive of one; default: the one it was copied from.
+        dry_run: check the whole archive, write nothing.
+        progress: told of bytes.
+
+    Raises:
+        ProjectError: the archive is damaged, cut off, foreign or newer than this annot, or the place is not empty.
+        ServerError: the PostgreSQL cannot be reached, or is not empty.
+    """
+    folder = folder.expanduser().resolve()
+    with opened(file) as archive:
+        backup, members = read_manifest(file, archive)
+        _require_known(file, backup)
+        if database and backup.database != "postgresql":
+            raise ProjectError(
+                f"{file} holds an Argilla on SQLite; restore it without --database, then `annot move` takes it "
+                "to another server."
+            )
+        _require_empty(folder, members)
+        if dry_run:
+            for member in members:
+                extract(file, archive, member, None, progress)
+            return backup
+        with disk_sentence(folder):
+            _fill(folder, file, archive, backup, members, database, progress)
+    return backup
+
+
+def _require_known(file: Path, backup: Backup) -> None:
+    """Refuse what a newer annot, or a newer Argilla, has written."""
+    newer = backup.ledger > len(MIGRATIONS) or embedded.numbers(backup.argilla) > embedded.numbers(pinned_version())
+    if newer:
+        raise ProjectError(
+            f"{file} was made by annot {backup.annot} with Argilla {backup.argilla or 'not started'}, which are newer "
+            "than these; upgrade annot, and run the same again."
+        )
+
+
+def _require_empty(folder: Path, members: Sequence[Member]) -> None:
+    """A place is empty, or holds what an interrupted restore of an archive like this one left."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ProjectError(f"{folder} is a file; name an empty folder with --project.")
+    there = {path.name for path in folder.iterdir()}
+    ours = {_STAGING, *(member.name.partition("/")[0] for member in members)}
+    if there and not (_STAGING in there and there <= ours and SETTINGS not in there):
+        raise ProjectError(
+            f"{folder} is not empty ({sorted(there)[0]} is there), and a restore overwrites nothing; "
+            "name an empty folder with --project."
+        )
+
+
+def _fill(
+    folder: Path,
+    file: Path,
+    archive: zipfile.ZipFile,
+    backup: Backup,
+    members: Sequence[Member],
+    database: str,
+    progress: Progress,
+) -> None:
+    staging = folder / _STAGING
+    folder.mkdir(parents=True, exist_ok=True)
+    staging.mkdir(exist_ok=True)  # before anything is cleared away: until the end it says that all of this is ours
+    for leftover in [*folder.iterdir(), *staging.iterdir()]:
+        if leftover != staging:
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    needed, free = sum(member.bytes for member in members), shutil.disk_usage(folder).free
+    if free < needed:
+        raise ProjectError(f"The disk of {folder} has {megabytes(free)} free, the archive holds {megabytes(needed)}.")
+    for member in members:
+        target = staging / member.name
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as content:
+            extract(file, archive, member, content, progress)
+            content.flush()
+            os.fsync(content.fileno())
+    for name, kind in ((LEDGER, "ledger"), (SERVER, "argilla")):
+        if (staging / name).exists():
+            _compare(file, staging / name, kind, backup)
+    home = staging / ".argilla"
+    if backup.database == "postgresql":
+        _fill_postgresql(staging, file, backup, database)
+    elif backup.database:
+        embedded.adopt(home, version=backup.argilla)
+    settings = staging / SETTINGS
+    settings.chmod(0o644)
+    for part in sorted(staging.iterdir(), key=lambda path: path == settings):  # what makes it a project comes last
+        part.rename(folder / part.name)
+    staging.rmdir()
+    sync_folder(folder)
+
+
+def _compare(file: Path, path: Path, kind: str, backup: Backup) -> None:
+    """Compare a database with what the manifest says of it."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            require_sound(database, path)
+            counts = count_rows(database)
+    except sqlite3.DatabaseError as problem:
+        raise ProjectError(f"{file} holds a damaged database ({problem}); take another archive.") from None
+    _require_counts(file, kind, counts, backup)
+
+
+def _require_counts(file: Path, kind: str, found: Mapping[str, int], backup: Backup) -> None:
+    promised = {key.partition(".")[2]: rows for key, rows in backup.counts.items() if key.partition(".")[0] == kind}
+    if dict(found) != promised:
+        raise ProjectError(f"{file} holds other numbers of rows than it says; take another archive.")
+
+
+def _fill_postgresql(staging: Path, file: Path, backup: Backup, database: str) -> None:
+    """Fill an empty PostgreSQL in one transaction, and have the project remember it."""
+    home = staging / ".argilla"
+    target = Database.parse(database or embedded.database_of(home))
+    python = ensure_environment(lambda _line: None)
+    if there := examine(python, target).counts:
+        raise ServerError(
+            f"The database at {target.shown} is not empty ({sorted(there)[0]} is there), and a restore overwrites "
+            "nothing; make an empty one with `createdb` and name it with --database."
+        )
+    load(target, staging / DUMP, major=backup.postgresql)
+    _require_counts(file, "argilla", examine(python, target).counts, backup)
+    embedded.adopt(home, version=backup.argilla, database=target)
+    (staging / DUMP).unlink()

@@ -1,0 +1,392 @@
+"""Where the words of the records stand, in side tables that can be made again from Argilla's.
+
+    annot_documents   a number for every record whose words are in the index
+    annot_text        its words: a table of FTS5 on SQLite (`fts5.py`), of tsvector on PostgreSQL (`tsvector.py`)
+    annot_words       every word once per dataset, to find those that are spelt almost alike
+    annot_datasets    a number for every dataset; all its words begin with it, so that a search never
+                      meets the words of another dataset, and one with few records is searched quickly
+    annot_stale       the records that have changed since they were put into the index
+    annot_layout      how the tables were made
+
+Triggers on `records` and `fields` note every change in `annot_stale`, within the transaction that makes
+it and whoever makes it. A note goes in the transaction that brings the index up to date. So the index
+and the notes together are always right, after kill -9 as well, and a search first works off the notes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+import text_query
+from argilla_server.database import AsyncSessionLocal
+from argilla_server.enums import FieldType
+from argilla_server.models import Dataset, Field, Record
+from dialects import Dialect
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    Integer,
+    MetaData,
+    Select,
+    String,
+    Table,
+    Uuid,
+    delete,
+    func,
+    insert,
+    inspect,
+    literal,
+    select,
+    union_all,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+from text_query import Query, Word
+
+LAYOUT = 1
+"""Raised when the side tables or what counts as a word change; the next start makes the index again."""
+
+# What counts as a letter depends on Python's version of Unicode.
+VERSION = f"{LAYOUT}, Unicode {unicodedata.unidata_version}"
+
+# So many records are put into the index in one transaction: others wait to write meanwhile.
+BATCH = 200
+# A word with a tilde stands for so many others at most, the nearest.
+MAX_NEAR = 200
+
+log = logging.getLogger("annot")
+
+_Number = BigInteger().with_variant(Integer, "sqlite")
+_tables = MetaData()
+datasets = Table(
+    "annot_datasets",
+    _tables,
+    Column("number", Integer, primary_key=True),
+    Column("dataset_id", Uuid, nullable=False, unique=True),
+)
+documents = Table(
+    "annot_documents",
+    _tables,
+    Column("number", _Number, primary_key=True, autoincrement=False),
+    Column("record_id", Uuid, nullable=False, unique=True),
+    Column("dataset_id", Uuid, nullable=False, index=True),
+    # The database's index cannot hold all of it: a search reads its text.
+    Column("oversize", Boolean, nullable=False),
+)
+Index(
+    "annot_documents_oversize",
+    documents.c.dataset_id,
+    sqlite_where=documents.c.oversize,
+    postgresql_where=documents.c.oversize,
+)
+words = Table(
+    "annot_words",
+    _tables,
+    Column("dataset", Integer, primary_key=True, autoincrement=False),
+    Column("word", String, primary_key=True),
+    sqlite_with_rowid=False,
+)
+# Rows are only added and removed: a change that is not committed yet never hides behind a note that is.
+stale = Table(
+    "annot_stale",
+    _tables,
+    Column("number", _Number, primary_key=True),
+    Column("record_id", Uuid, nullable=False),
+    Column("dataset_id", Uuid, nullable=False, index=True),
+    sqlite_autoincrement=True,
+)
+layout = Table("annot_layout", _tables, Column("version", String, primary_key=True))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the index is told of a record: its words, field by field in the order of the dataset's."""
+
+    number: int
+    dataset: int
+    fields: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a query looks: a dataset, and the places of some of its fields."""
+
+    dataset: int
+    fields: Sequence[int]
+
+
+class TextTable(Protocol):
+    """The table `annot_text` of one kind of database."""
+
+    @property
+    def number(self) -> ColumnElement[int]:
+        """Its column with the number of the document."""
+
+    def create(self, connection: Connection) -> None:
+        """Make the table, and the triggers."""
+
+    def drop(self, connection: Connection) -> None:
+        """Remove both."""
+
+    async def remove(self, session: AsyncSession, numbers: Sequence[int]) -> None:
+        """Forget documents."""
+
+    async def add(self, session: AsyncSession, entries: Sequence[Entry]) -> set[int]:
+        """Put documents in; the numbers of those that do not fit."""
+
+    async def prepare(self, session: AsyncSession) -> None:
+        """Get a session ready to search."""
+
+    def matching(self, query: Query, place: Place, near: Callable[[Word], Sequence[str]]) -> Select[Any]:
+        """The numbers of the documents that match a query which is not empty; `near` are a word's neighbours."""
+
+    async def relevance(
+        self, session: AsyncSession, query: Query, place: Place, near: Callable[[Word], Sequence[str]], matches: int
+    ) -> ColumnElement[float] | None:
+        """How well a row of `annot_text` answers, more than 0; None where so many are too many to compare."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The documents that answer a query."""
+
+    rows: CTE  # number, relevance
+    matches: int
+    ranked: bool  # else all are equally relevant: there are too many
+
+
+class TextIndex:
+    """The index of one database. Safe to use from many requests and many processes at once."""
+
+    def __init__(self, table: TextTable, dialect: Dialect) -> None:
+        self._table = table
+        self._dialect = dialect
+        # One at a time in this process; the database's own lock keeps other processes out.
+        self._writing = asyncio.Lock()
+
+    async def find(self, session: AsyncSession, dataset_id: UUID, query: str, field: str | None) -> Found | None:
+        """The documents of a dataset that answer a query, in all fields or in one; None if there are none."""
+        parsed = text_query.parse(query)
+        number = await session.scalar(select(datasets.c.number).where(datasets.c.dataset_id == dataset_id))
+        names = (await _text_fields(session, [dataset_id]))[dataset_id]
+        looked_at = [place for place, name in enumerate(names) if field in (None, name)]
+        if not parsed.program or number is None or not looked_at:
+            return None
+        await self._table.prepare(session)
+        place = Place(number, looked_at)
+        neighbours = {
+            leaf: await self._near(session, number, leaf)
+            for leaf in parsed.leaves
+            if isinstance(leaf, Word) and leaf.distance
+        }
+        near = neighbours.__getitem__
+        found = self._table.matching(parsed, place, near)
+        read = await self._read_oversize(session, dataset_id, parsed, [names[place] for place in looked_at])
+        if read is not None:
+            oversize = select(documents.c.number).where(documents.c.dataset_id == dataset_id, documents.c.oversize)
+            found = found.where(self._table.number.not_in(oversize))
+        matches = await session.scalar(select(func.count()).select_from(found.subquery())) or 0
+        relevance = await self._table.relevance(session, parsed, place, near, matches)
+        score = literal(1.0) if relevance is None else relevance
+        found = found.add_columns(score.label("relevance"))
+        rows: Any = found
+        if read:
+            known = select(documents.c.number, literal(1.0).label("relevance")).where(documents.c.number.in_(read))
+            rows = union_all(found, known)
+            matches += len(read)
+        cte = rows.cte("found").prefix_with("MATERIALIZED")
+        return Found(cte, matches, relevance is not None)
+
+    async def _read_oversize(
+        self, session: AsyncSession, dataset_id: UUID, query: Query, names: Sequence[str]
+    ) -> list[int] | None:
+        """The documents that match among those that do not fit into the index; None if all fit."""
+        held = (
+            select(documents.c.number, Record.fields)
+            .join(Record, Record.id == documents.c.record_id)
+            .where(documents.c.dataset_id == dataset_id, documents.c.oversize)
+        )
+        read = None
+        for number, fields in await session.execute(held):
+            read = read or []
+            if await asyncio.to_thread(query.matches, [_text(fields.get(name)) for name in names]):
+                read.append(number)
+        return read
+
+    async def _near(self, session: AsyncSession, dataset: int, leaf: Word) -> list[str]:
+        from rapidfuzz.distance import Levenshtein
+
+        length = func.length(words.c.word)
+        candidates = await session.scalars(
+            select(words.c.word).where(
+                words.c.dataset == dataset,
+                length.between(len(leaf.word) - leaf.distance, len(leaf.word) + leaf.distance),
+            )
+        )
+        near = []
+        for word in candidates:
+            distance = Levenshtein.distance(leaf.word, word, score_cutoff=leaf.distance)
+            if distance <= leaf.distance:
+                near.append((distance, word))
+        return [word for _, word in sorted(near)[:MAX_NEAR]]
+
+    async def catch_up(
+        self, dataset_id: UUID | None = None, tell: Callable[[int], None] = lambda _done: None
+    ) -> None:
+        """Bring the index up to date, of one dataset or of all; `tell` hears how many changes are done so far."""
+        waiting = select(stale.c.number, stale.c.record_id, stale.c.dataset_id).order_by(stale.c.number).limit(BATCH)
+        if dataset_id is not None:
+            waiting = waiting.where(stale.c.dataset_id == dataset_id)
+        done = 0
+        while True:
+            async with AsyncSessionLocal() as session:
+                if (await session.execute(waiting.limit(1))).first() is None:
+                    return
+            async with self._writing, AsyncSessionLocal() as session:
+                await self._dialect.begin_writing(session)
+                noted = (await session.execute(waiting)).all()
+                if noted:
+                    await self._index(session, {record_id: dataset_id for _, record_id, dataset_id in noted})
+                    await session.execute(delete(stale).where(stale.c.number.in_([number for number, _, _ in noted])))
+                await session.commit()
+                done += len(noted)
+                tell(done)
+
+    async def _index(self, session: AsyncSession, noted: dict[UUID, UUID]) -> None:
+        """Put into the index what the tables say of some records, given with their datasets."""
+        known = {
+            record_id: number
+            for number, record_id in await session.execute(
+                select(documents.c.number, documents.c.record_id).where(documents.c.record_id.in_(list(noted)))
+            )
+        }
+        if known:
+            await self._table.remove(session, list(known.values()))
+            await session.execute(delete(documents).where(documents.c.number.in_(list(known.values()))))
+        found = await session.execute(
+            select(Record.id, Record.dataset_id, Record.fields)
+            .where(Record.id.in_(list(noted)))
+            .order_by(Record.inserted_at, Record.id)
+        )
+        records = [(record_id, dataset_id, fields or {}) for record_id, dataset_id, fields in found]
+        if records:
+            names = await _text_fields(session, {dataset_id for _, dataset_id, _ in records})
+            numbers = await self._dataset_numbers(session, names)
+            last = await session.scalar(select(func.max(documents.c.number))) or 0
+            new = [last + place for place in range(1, len(records) + 1)]
+            entries = await asyncio.to_thread(
+                lambda: [
+                    Entry(
+                        known.get(record_id, number),
+                        numbers[dataset_id],
+                        [text_query.words(_text(fields.get(name))) for name in names[dataset_id]],
+                    )
+                    for number, (record_id, dataset_id, fields) in zip(new, records, strict=True)
+                ]
+            )
+            oversize = await self._table.add(session, entries)
+            rows = [
+                {
+                    "number": entry.number,
+                    "record_id": record_id,
+                    "dataset_id": dataset_id,
+                    "oversize": entry.number in oversize,
+                }
+                for entry, (record_id, dataset_id, _) in zip(entries, records, strict=True)
+            ]
+            await session.execute(insert(documents), rows)
+            said = {(entry.dataset, word) for entry in entries for field in entry.fields for word in field}
+            if said:
+                spelt = [{"dataset": dataset, "word": word} for dataset, word in sorted(said)]
+                await session.execute(self._dialect.insert_new(words), spelt)
+        await self._forget_datasets(session, set(noted.values()) - {dataset_id for _, dataset_id, _ in records})
+
+    async def _dataset_numbers(self, session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, int]:
+        numbers = {
+            dataset_id: number
+            for number, dataset_id in await session.execute(
+                select(datasets.c.number, datasets.c.dataset_id).where(datasets.c.dataset_id.in_(list(ids)))
+            )
+        }
+        last = await session.scalar(select(func.max(datasets.c.number))) or 0
+        for number, dataset_id in enumerate(sorted(set(ids) - set(numbers)), last + 1):
+            await session.execute(insert(datasets).values(number=number, dataset_id=dataset_id))
+            numbers[dataset_id] = number
+        return numbers
+
+    @staticmethod
+    async def _forget_datasets(session: AsyncSession, ids: set[UUID]) -> None:
+        """Remove what is known of datasets that are gone and have no documents left."""
+        kept = set(await session.scalars(select(Dataset.id).where(Dataset.id.in_(ids)))) if ids else set()
+        for dataset_id in ids - kept:
+            left = await session.scalar(select(documents.c.number).where(documents.c.dataset_id == dataset_id).limit(1))
+            number = await session.scalar(select(datasets.c.number).where(datasets.c.dataset_id == dataset_id))
+            if left is None and number is not None:
+                await session.execute(delete(words).where(words.c.dataset == number))
+                await session.execute(delete(datasets).where(datasets.c.number == number))
+
+    def set_up(self, connection: Connection) -> None:
+        """Make what is missing; after a change of the layout everything. Nothing is indexed yet, only noted."""
+        self._dialect.begin_writing_now(connection)
+        known = inspect(connection).has_table(layout.name) and connection.scalar(select(layout.c.version))
+        if known != VERSION:
+            if known:
+                log.info("The text index is made again: it was layout %s, now it is %s.", known, VERSION)
+            self.make(connection)
+        else:
+            # Records that a database without our triggers wrote, or that another removed.
+            missing = ~select(documents.c.number).where(documents.c.record_id == Record.id).exists()
+            gone = ~select(Record.id).where(Record.id == documents.c.record_id).exists()
+            for strays in (
+                select(Record.id, Record.dataset_id).where(missing),
+                select(documents.c.record_id, documents.c.dataset_id).where(gone),
+            ):
+                connection.execute(insert(stale).from_select(["record_id", "dataset_id"], strays))
+
+    def make(self, connection: Connection) -> int:
+        """Make the side tables again, empty, with a note for every record; how many there are."""
+        self._table.drop(connection)
+        _tables.drop_all(connection)
+        _tables.create_all(connection)
+        self._table.create(connection)
+        every = select(Record.id, Record.dataset_id).order_by(Record.inserted_at, Record.id)
+        connection.execute(insert(stale).from_select(["record_id", "dataset_id"], every))
+        connection.execute(insert(layout).values(version=VERSION))
+        return connection.scalar(select(func.count()).select_from(stale)) or 0
+
+
+async def _text_fields(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, list[str]]:
+    """The names of the fields with text (images have none) of some datasets, in their order."""
+    found = await session.execute(
+        select(Field.dataset_id, Field.name, Field.settings)
+        .where(Field.dataset_id.in_(list(ids)))
+        .order_by(Field.inserted_at, Field.id)
+    )
+    names: dict[UUID, list[str]] = defaultdict(list)
+    names.update({dataset_id: [] for dataset_id in ids})
+    for dataset_id, name, settings in found:
+        if settings.get("type") != FieldType.image:
+            names[dataset_id].append(name)
+    return names
+
+
+def _text(value: Any) -> str:
+    """The text of a field: what was said in a chat (not who said it), the leaves of a custom field."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "\n".join(map(_text, value))
+    if isinstance(value, dict):
+        return _text(value["content"] if value.keys() == {"role", "content"} else list(value.values()))
+    return "" if value is None else str(value)

@@ -1,0 +1,239 @@
+"""Data with a known answer: a small language, a model that has learnt the wrong half of it, and people who know better.
+
+Five countries call the same things by different words. A small model is pretrained on answers that use one country's
+words for everybody. People of a country rank answers by how many of its own words are in them, each with noise of their
+own and now and then two neighbours swapped. So the right order of every slate is known, and nothing else decides it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from train.rankings import RankedSlate, Ranking, count_votes
+from train.tiny_model import make_tiny_base
+
+COUNTRIES = {"MX": ("México", "es"), "AR": ("Argentina", "es"), "ES": ("España", "es"), "BR": ("Brasil", "pt"),
+             "PT": ("Portugal", "pt")}  # fmt: skip
+
+WORDS: dict[str, tuple[dict[str, str], ...]] = {
+    "es": (
+        {"MX": "el camión", "AR": "el colectivo", "ES": "el autobús"},
+        {"MX": "la chamba", "AR": "el laburo", "ES": "el curro"},
+        {"MX": "la lana", "AR": "la guita", "ES": "la pasta"},
+        {"MX": "la pluma", "AR": "la birome", "ES": "el boli"},
+        {"MX": "el carro", "AR": "el auto", "ES": "el coche"},
+        {"MX": "la alberca", "AR": "la pileta", "ES": "la piscina"},
+        {"MX": "la chamarra", "AR": "la campera", "ES": "la cazadora"},
+        {"MX": "el chavo", "AR": "el pibe", "ES": "el chaval"},
+    ),
+    "pt": (
+        {"BR": "o ônibus", "PT": "o autocarro"},
+        {"BR": "o trem", "PT": "o comboio"},
+        {"BR": "o celular", "PT": "o telemóvel"},
+        {"BR": "a geladeira", "PT": "o frigorífico"},
+        {"BR": "o suco", "PT": "o sumo"},
+        {"BR": "o sorvete", "PT": "o gelado"},
+        {"BR": "a tela", "PT": "o ecrã"},
+        {"BR": "o banheiro", "PT": "a casa de banho"},
+    ),
+}
+"""Language -> things, each with its word per country."""
+
+SPOKEN_BY_THE_BASE = {"es": "ES", "pt": "PT"}
+"""Whose words the base uses for everybody."""
+
+ASKED = {
+    "es": ("¿Qué cuentas de {0} y {1} en {country}?", "En {country}, ¿qué haces con {0} y {1}?",
+           "¿Cómo hablan en {country} de {0}, {1} y lo demás?"),
+    "pt": ("O que contas de {0} e {1} em {country}?", "Em {country}, o que fazes com {0} e {1}?",
+           "Como se fala em {country} de {0}, {1} e o resto?"),
+}  # fmt: skip
+THINGS = {
+    "es": ("transporte", "empleo", "dinero", "escribir", "viajar", "nadar", "abrigo", "gente"),
+    "pt": ("transporte", "viagem", "chamadas", "cozinha", "beber", "doces", "imagem", "casa"),
+}
+"""What a thing is called in a question, in the order of WORDS: a question gives no regional word away."""
+
+TOLD = {
+    "es": ("Ayer vi {0} y luego {1}, y al final {2}.", "Aquí siempre hay {0}, {1} y también {2}.",
+           "Primero {0}, después {1}; con {2} termina el día.", "Me gusta {0} más que {1}, pero no tanto como {2}."),
+    "pt": ("Ontem vi {0} e depois {1}, e no fim {2}.", "Aqui há sempre {0}, {1} e também {2}.",
+           "Primeiro {0}, depois {1}; com {2} acaba o dia.", "Gosto de {0} mais do que {1}, mas não tanto como {2}."),
+}  # fmt: skip
+
+SLOTS = 3
+"""Regional words in an answer: an answer has 0 to 3 of the country's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How people err.
+
+    Attributes:
+        strength: Of one more local word against Gumbel noise of scale 1 (Plackett–Luce): 0 is rolling dice.
+        tie: Answers that feel closer than this are tied.
+        swap: Probability that two neighbours of a ranking change places.
+    """
+
+    strength: float = 1.5
+    tie: float = 0.3
+    swap: float = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """A slate, and how many of the country's own words each answer has: the right order."""
+
+    slate: RankedSlate
+    local: tuple[int, ...]
+
+
+def planted_slates(count: int, *, people: int, noise: Noise, seed: int) -> list[Planted]:
+    """Slates of four, the countries in turn, ranked by `people` people of the country."""
+    chance = random.Random(seed)
+    return [
+        _slate(number, tuple(COUNTRIES)[number % len(COUNTRIES)], people, noise, chance, f"{seed}")
+        for number in range(count)
+    ]
+
+
+def _slate(number: int, country: str, people: int, noise: Noise, chance: random.Random, place: str) -> Planted:
+    _, language = COUNTRIES[country]
+    things = chance.sample(range(len(WORDS[language])), SLOTS)
+    answers, local = [], []
+    for _ in range(4):
+        own = chance.randint(0, SLOTS)
+        answers.append(_answer(language, country, things, own, chance))
+        local.append(own)
+    orders: dict[tuple[tuple[int, ...], ...], int] = {}
+    for _ in range(people):
+        order = _ranked(local, noise, chance)
+        orders[order] = orders.get(order, 0) + 1
+    rankings = tuple(Ranking(tiers, times / people, times) for tiers, times in orders.items())
+    slate = RankedSlate(
+        f"{place}-{number}:{country}",
+        ({"role": "user", "content": _question(language, country, things, number, chance)},),
+        tuple(({"role": "assistant", "content": text},) for text in answers),
+        rankings,
+        count_votes(rankings),
+        country=country,
+        language=language,
+        slate_id=f"{place}-{number}",
+        people=people,
+    )
+    return Planted(slate, tuple(local))
+
+
+def _question(language: str, country: str, things: Sequence[int], number: int, chance: random.Random) -> str:
+    asked = chance.choice(ASKED[language]).format(
+        *(THINGS[language][thing] for thing in things[:2]), country=COUNTRIES[country][0]
+    )
+    return f"{asked} ({number})"
+
+
+def _answer(language: str, country: str, things: Sequence[int], own: int, chance: random.Random) -> str:
+    mine = set(chance.sample(range(SLOTS), own))
+    words = []
+    for slot, thing in enumerate(things):
+        names = WORDS[language][thing]
+        words.append(names[country] if slot in mine else names[chance.choice([c for c in names if c != country])])
+    return chance.choice(TOLD[language]).format(*words)
+
+
+def _ranked(local: Sequence[int], noise: Noise, chance: random.Random) -> tuple[tuple[int, ...], ...]:
+    felt = [noise.strength * own - math.log(-math.log(max(chance.random(), 1e-12))) for own in local]
+    order = sorted(range(len(local)), key=lambda seat: -felt[seat])
+    tiers: list[list[int]] = []
+    for seat in order:
+        if tiers and felt[tiers[-1][-1]] - felt[seat] < noise.tie:
+            tiers[-1].append(seat)
+        else:
+            tiers.append([seat])
+    if len(tiers) > 1 and chance.random() < noise.swap:
+        place = chance.randrange(len(tiers) - 1)
+        tiers[place], tiers[place + 1] = tiers[place + 1], tiers[place]
+    return tuple(tuple(sorted(tier)) for tier in tiers)
+
+
+def make_base(folder: Path, *, steps: int, seed: int = 0) -> tuple[Path, list[float]]:
+    """Make a model of 0.3M weights that has learnt to answer, in the wrong country's words.
+
+    What it reads uses the words of one country for everybody in about half of the places, and those of the country that
+    is asked about in a third: it knows them, and does not say them.
+
+    Returns:
+        Its folder, and the loss per token of each step.
+    """
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    chance = random.Random(seed)
+    talks = [_talk(chance, number) for number in range(4000)]
+    make_tiny_base(folder, [text for talk in talks for text in talk], seed=seed, vocabulary=640)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=96,
+            intermediate_size=256,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.01)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=5e-3, total_steps=steps, pct_start=0.1)
+    losses = []
+    for _ in range(steps):
+        batch = _tensors([chance.choice(talks) for _ in range(24)], tokenizer)
+        loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        rate.step()
+        losses.append(float(loss.detach()))
+    model.save_pretrained(folder)
+    return folder, losses
+
+
+def _talk(chance: random.Random, number: int) -> tuple[str, str]:
+    country = chance.choice(list(COUNTRIES))
+    _, language = COUNTRIES[country]
+    things = chance.sample(range(len(WORDS[language])), SLOTS)
+    words = [_said(WORDS[language][thing], country, SPOKEN_BY_THE_BASE[language], chance) for thing in things]
+    return _question(language, country, things, number, chance), chance.choice(TOLD[language]).format(*words)
+
+
+def _said(names: Mapping[str, str], country: str, usual: str, chance: random.Random) -> str:
+    draw = chance.random()
+    if draw < 0.45:
+        return names[usual]
+    return names[country] if draw < 0.75 else chance.choice(list(names.values()))
+
+
+def _tensors(talks: Sequence[tuple[str, str]], tokenizer: Any) -> dict[str, Any]:
+    import torch
+
+    rows = []
+    for question, answer in talks:
+        asked = [{"role": "user", "content": question}]
+        whole = tokenizer.apply_chat_template(
+            [*asked, {"role": "assistant", "content": answer}], tokenize=True, return_dict=True
+        )["input_ids"]
+        rows.append(whole)
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+    return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}

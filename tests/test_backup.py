@@ -1,0 +1,620 @@
+"""Backups: made while people work, checked, and brought back whole."""
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import psutil
+import pytest
+from conftest import free_port
+from hypothesis import given
+from hypothesis import strategies as st
+from kill_argilla import Site, at_work
+from postgres import Postgres
+from projects import fill, make_project
+
+from annotation import embedded
+from annotation.archive import opened, read_manifest
+from annotation.backup import archives, back_up, roll, rolling_folder, standing, superfluous
+from annotation.config import check_settings
+from annotation.errors import ProjectError, ServerError, SettingsError
+from annotation.ledger import MIGRATIONS
+from annotation.project import Project
+from annotation.restore import restore
+from annotation.server_database import Database
+
+SETTINGS = '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n'
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with judgements and secrets whose Argilla was never started."""
+    made = make_project(tmp_path / "México 1", SETTINGS)
+    fill(made, 3)
+    made.keep_secrets({"pseudonym_key": "k", "passwords": {"mx_1": "secreto"}})
+    (made.folder / "snapshots" / "one").mkdir(parents=True)
+    (made.folder / "snapshots" / "one" / "snapshot.json").write_text("{}")
+    (made.folder / "runs" / "first").mkdir(parents=True)
+    (made.folder / "runs" / "first" / "adapter").write_bytes(b"x" * 1000)
+    return made
+
+
+def rows(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        tables = [row[1] for row in database.execute("pragma table_list") if row[2] == "table"]
+        return {name: sorted(database.execute(f'select * from "{name}"'), key=repr) for name in tables}
+
+
+def annot(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "annotation.cli", *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **environment}, timeout=120
+    )
+
+
+# --- without a server ---------------------------------------------------------------------------------
+
+
+def test_a_project_comes_back_as_it_was(project: Project, tmp_path: Path) -> None:
+    made = back_up(project)
+    archive = Path(made.path)
+    assert archive.parent == project.folder / "backups"
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    assert made.counts["ledger.slates"] == 3
+    assert made.left_out == {"runs": 1000}
+
+    place = tmp_path / "elsewhere" / "again"
+    restore(archive, place)
+    assert sorted(path.name for path in place.iterdir()) == ["annot.toml", "ledger.sqlite", "secrets.toml", "snapshots"]
+    again = Project.open(place)
+    assert rows(place / "ledger.sqlite") == rows(project.folder / "ledger.sqlite")
+    assert again.ledger.responses() == project.ledger.responses()
+    assert again.secrets() == project.secrets()
+    assert stat.S_IMODE((place / "secrets.toml").stat().st_mode) == 0o600
+    assert (place / "snapshots" / "one" / "snapshot.json").read_text() == "{}"
+
+
+def test_a_backup_of_a_ledger_that_is_written_to_is_one_moment(project: Project, tmp_path: Path) -> None:
+    """Another process writes two tables in one transaction all the time: the copy never has one without the other."""
+    write = (
+        "import sys; from pathlib import Path; from annotation.ledger import Ledger, now\n"
+        "ledger = Ledger(Path(sys.argv[1])); number = 0\n"
+        "while True:\n"
+        "    number += 1\n"
+        "    with ledger.transaction() as db:\n"
+        "        db.execute('insert into launches values (?,?,?,?)', (str(number), 's', str(number), now()))\n"
+        "        db.execute('insert into launch_events (run, event, detail, at) values (?,?,?,?)',\n"
+        "                   (str(number), 'begun', 'x' * 500, now()))\n"
+        "    print(number, flush=True)\n"
+    )
+    ledger = str(project.folder / "ledger.sqlite")
+    writing = subprocess.Popen([sys.executable, "-c", write, ledger], stdout=subprocess.PIPE, text=True)
+    try:
+        assert writing.stdout is not None
+        for _ in range(20):
+            writing.stdout.readline()
+        counts = [back_up(project, tmp_path / f"{number}.zip").counts for number in range(4)]
+    finally:
+        writing.kill()
+        writing.communicate()
+    assert all(found["ledger.launches"] == found["ledger.launch_events"] >= 20 for found in counts)
+    assert counts[0]["ledger.launches"] < counts[-1]["ledger.launches"]
+
+
+def test_the_folder_s_odd_names_and_other_folders_are_taken_as_they_are(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "a % 'disk'").mkdir()
+    made = back_up(project, tmp_path / "a % 'disk'")
+    assert Path(made.path).name.startswith("México-1-2")
+    with pytest.raises(ProjectError, match="exists already"):
+        back_up(project, Path(made.path))
+
+
+def test_the_archives_of_a_project_are_listed(project: Project) -> None:
+    made = [back_up(project, project.folder / "backups" / "one.zip"), roll(project)]
+    (project.folder / "backups" / "torn.zip").write_bytes(Path(made[0].path).read_bytes()[:-100])
+    listed = {found.path: found for found in archives(project)}
+    assert [listed[found.path] for found in made] == made
+    assert listed[str(project.folder / "backups" / "torn.zip")].database == "damaged"
+    told = json.loads(annot("backup", "--list", "--json", "--project", str(project.folder)).stdout)
+    assert {found["path"] for found in told["backups"]} == set(listed)
+
+
+def test_a_place_that_is_not_empty_is_refused(project: Project, tmp_path: Path) -> None:
+    archive = Path(back_up(project, tmp_path / "one.zip").path)
+    before = (project.folder / "annot.toml").read_bytes()
+    with pytest.raises(ProjectError, match=r"is not empty .*--project"):
+        restore(archive, project.folder)
+    assert (project.folder / "annot.toml").read_bytes() == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ProjectError, match="is a file"):
+        restore(archive, tmp_path / "file")
+
+
+def test_a_restore_that_was_killed_is_begun_again(project: Project, tmp_path: Path) -> None:
+    archive = Path(back_up(project, tmp_path / "one.zip").path)
+    place = tmp_path / "place"
+    (place / ".restoring").mkdir(parents=True)
+    (place / ".restoring" / "annot.toml").write_text("half")
+    (place / "ledger.sqlite").write_text("moved into place already")
+    restore(archive, place)
+    assert Project.open(place).ledger.slates() == project.ledger.slates()
+    # With anything of a person's own beside it, nothing is touched.
+    (place / ".restoring").mkdir()
+    with pytest.raises(ProjectError, match="is not empty"):
+        restore(archive, place)
+
+
+def damaged(archive: Path, change: Callable[[bytes], bytes]) -> Path:
+    changed = archive.with_name("changed.zip")
+    changed.write_bytes(change(archive.read_bytes()))
+    return changed
+
+
+def rewritten(archive: Path, change: Callable[[dict[str, Any], dict[str, bytes]], None]) -> Path:
+    """The archive with another manifest or other files; its checksums are made to fit."""
+    import hashlib
+
+    with zipfile.ZipFile(archive) as old:
+        contents = {name: old.read(name) for name in old.namelist()}
+    manifest = json.loads(contents.pop("manifest.json"))
+    change(manifest, contents)
+    manifest["files"] = [
+        {"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in contents.items()
+    ]
+    changed = archive.with_name("changed.zip")
+    with zipfile.ZipFile(changed, "w") as new:
+        for name, content in contents.items():
+            new.writestr(zipfile.ZipInfo(name), content)
+        new.writestr("manifest.json", json.dumps(manifest))
+    return changed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[:-1],
+        lambda content: content[: len(content) // 2],
+        lambda _content: b"",
+        lambda _content: b"This is no archive. " * 50,
+        lambda content: content[:200] + bytes([content[200] ^ 1]) + content[201:],
+    ],
+    ids=["one byte short", "half", "empty", "another file", "one bit turned"],
+)
+def test_a_damaged_archive_is_refused_before_anything_is_written(
+    project: Project, tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    archive = damaged(Path(back_up(project, tmp_path / "one.zip").path), change)
+    for dry_run in (True, False):
+        with pytest.raises(ProjectError, match="take another"):
+            restore(archive, tmp_path / "place", dry_run=dry_run)
+    assert not (tmp_path / "place" / "annot.toml").exists()
+    done = annot("restore", str(archive), "--project", str(tmp_path / "place"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../outside", "/outside", "snapshots/../../outside", "snapshots/./x", "snapshots//x", ".argilla/../x", "C:\\x"],
+)
+def test_names_that_lead_out_of_the_folder_are_refused(project: Project, tmp_path: Path, name: str) -> None:
+    def add(_manifest: dict[str, Any], contents: dict[str, bytes]) -> None:
+        contents[name] = b"gotcha"
+
+    (tmp_path / "inner").mkdir()
+    archive = rewritten(Path(back_up(project, tmp_path / "inner" / "one.zip").path), add)
+    with pytest.raises(ProjectError, match="damaged or foreign"):
+        restore(archive, tmp_path / "inner" / "place")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"gotcha"]
+
+
+def test_an_archive_of_a_newer_annot_is_refused(project: Project, tmp_path: Path) -> None:
+    def newer_format(manifest: dict[str, Any], _contents: dict[str, bytes]) -> None:
+        manifest["format"] += 1
+
+    def newer_ledger(manifest: dict[str, Any], _contents: dict[str, bytes]) -> None:
+        manifest["ledger"] = len(MIGRATIONS) + 1
+
+    def newer_argilla(manifest: dict[str, Any], _contents: dict[str, bytes]) -> None:
+        manifest["argilla"] = "2.80.0"
+
+    archive = Path(back_up(project, tmp_path / "one.zip").path)
+    for change in (newer_format, newer_ledger, newer_argilla):
+        with pytest.raises(ProjectError, match="upgrade annot"):
+            restore(rewritten(archive, change), tmp_path / "place")
+    assert not (tmp_path / "place").exists()
+
+
+def test_an_archive_that_says_more_than_it_holds_is_refused(project: Project, tmp_path: Path) -> None:
+    def lie(manifest: dict[str, Any], _contents: dict[str, bytes]) -> None:
+        manifest["counts"]["ledger.responses"] += 1
+
+    archive = rewritten(Path(back_up(project, tmp_path / "one.zip").path), lie)
+    with pytest.raises(ProjectError, match="other numbers of rows"):
+        restore(archive, tmp_path / "place")
+    assert not (tmp_path / "place" / "annot.toml").exists()
+
+
+def test_a_damaged_ledger_is_named_and_no_archive_is_left(project: Project, tmp_path: Path) -> None:
+    project.ledger.close()
+    path = project.folder / "ledger.sqlite"
+    with path.open("r+b") as file:
+        file.seek(4096 + 10)
+        file.write(b"\xff" * 3000)
+    with pytest.raises(ProjectError, match=r"ledger\.sqlite is damaged"):
+        back_up(project, tmp_path / "out" / "one.zip")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_backup_that_does_not_fit_says_so_and_leaves_nothing(project: Project, tmp_path: Path) -> None:
+    """A limit for the size of files stands in for a full disk."""
+    (project.folder / "snapshots" / "one" / "rankings.parquet").write_bytes(os.urandom(3_000_000))
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000));"
+        "from annotation.cli import main; main()"
+    )
+    for words in (["backup", str(tmp_path / "out" / "one.zip")], ["backup", "--rolling"]):
+        command = [sys.executable, "-c", limited, *words, "--project", str(project.folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "make room" in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+    assert "rolling backup failed" in standing(project)
+    assert "make room" in standing(project)
+    roll(project)
+    assert standing(project) == ""
+
+
+def test_the_rolling_backup_keeps_what_it_should(project: Project) -> None:
+    path = project.folder / "annot.toml"
+    path.write_text(path.read_text() + "[argilla]\nbackup_keep = 3\n")
+    project = Project.open(project.folder)
+    folder = rolling_folder(project)
+    for hours in (1, 2, 30, 31):  # as if made so long ago
+        made = back_up(project, folder / f"{hours}.zip")
+        moment = (datetime.now(UTC) - timedelta(hours=hours)).timestamp()
+        os.utime(made.path, (moment, moment))
+    newest = roll(project)
+    left = {found.name for found in folder.iterdir()}
+    assert Path(newest.path).name in left
+    assert len(left) == 3
+    assert "1.zip" in left
+
+
+@given(
+    st.lists(st.integers(0, 20 * 24), min_size=0, max_size=40),
+    st.integers(1, 12),
+)
+def test_what_is_thrown_away_is_never_the_newest(hours: list[int], keep: int) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    made = {Path(f"{number}.zip"): start + timedelta(hours=hour) for number, hour in enumerate(hours)}
+    gone = superfluous(made, keep)
+    kept = [path for path in made if path not in gone]
+    assert len(kept) == min(keep, len(made))
+    if made:
+        assert max(made.values()) in [made[path] for path in kept]
+    if len(made) > keep >= 4 and len({moment.date() for moment in made.values()}) >= keep:
+        assert len({made[path].date() for path in kept}) > keep // 2  # it reaches back over days
+
+
+# --- other people's databases -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("mysql://a:geheim@host/name", "SQLite file or on PostgreSQL"),
+        ("postgresql://a:geheim@host", "no name of a database"),
+        ("postgresql://:geheim@host/name", "no user"),
+        ("postgresql://a:geheim@/name", "no host"),
+        ("postgresql://a:geheim@host:port/name", "cannot be read"),
+        ("postgresql://a:geheim@host/name?options=x", "parameter 'options'"),
+    ],
+)
+def test_an_address_that_cannot_be_is_one_sentence_without_the_password(address: str, sentence: str) -> None:
+    with pytest.raises(ServerError, match=sentence) as refused:
+        Database.parse(address)
+    assert "geheim" not in str(refused.value)
+    with pytest.raises(SettingsError, match=sentence) as refused:
+        check_settings({"argilla": {"database": address}}, place="annot.toml")
+    assert "geheim" not in str(refused.value)
+
+
+@given(
+    st.sampled_from(["db.example.org", "127.0.0.1", "::1", "/run/postgresql"]),
+    st.integers(1, 65535),
+    st.text(st.characters(exclude_categories=("C", "Z")), min_size=1),
+    st.text(st.characters(exclude_categories=("C", "Z")), min_size=1),
+    st.text(st.characters(exclude_categories=("Cs", "Cc"))),
+)
+def test_an_address_is_read_as_it_is_written(host: str, port: int, name: str, user: str, password: str) -> None:
+    database = Database(host, port, name, user, password, (("sslmode", "require"),))
+    assert Database.parse(database.address) == database
+    assert Database.parse(database.shown) == Database(host, port, name, user, "", database.ssl)
+    assert database.environment()["PGHOST"] == host
+
+
+def test_the_command_line_does_not_keep_the_password(project: Project) -> None:
+    """The command replaces itself: its arguments, which everybody can list, lose the address."""
+    address = f"postgresql://a:geheim@127.0.0.1:{free_port()}/name"
+    watched = subprocess.Popen(
+        [sys.executable, "-m", "annotation.cli", "up", "--database", address, "--project", str(project.folder)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    seen = []
+    while watched.poll() is None:
+        with contextlib.suppress(psutil.Error):
+            seen.append(psutil.Process(watched.pid).cmdline())
+        time.sleep(0.01)
+    _, said = watched.communicate()
+    assert watched.returncode == 2
+    assert "geheim" not in said
+    assert "does not answer" in said
+    without = [line for line in seen if line and not any("geheim" in word for word in line)]
+    assert without[-1][-3:] == ["up", "--project", str(project.folder)]
+
+
+def test_a_password_does_not_belong_into_annot_toml(project: Project) -> None:
+    path = project.folder / "annot.toml"
+    path.write_text(f'{SETTINGS}[argilla]\ndatabase = "postgresql://a:geheim@host/name"\n')
+    done = annot("up", "--project", str(project.folder))
+    assert done.returncode == 2
+    assert "ANNOT_DATABASE_URL" in done.stderr
+    assert "geheim" not in done.stderr
+
+
+def test_a_project_on_sqlite_does_not_change_to_postgresql_in_silence(project: Project) -> None:
+    project.argilla_home.mkdir()
+    (project.argilla_home / "argilla.db").write_bytes(b"")
+    with pytest.raises(ServerError, match=r"argilla\.db.*`annot backup`.*`annot move`"):
+        embedded.start(project.argilla_home, port=free_port(), database="postgresql://a:b@127.0.0.1/c")
+
+
+@pytest.mark.server
+def test_a_postgresql_that_cannot_be_used_is_one_sentence(project: Project, postgres: Postgres) -> None:
+    good = postgres.database()
+    refusals = {
+        postgres.url("nowhere"): "no such database.*createdb",
+        good.replace(f":{postgres.port}/", f":{free_port()}/"): "does not answer",
+        good.replace("postgresql://annot:", "postgresql://annot:not"): "does not let annot in.*password",
+        good.replace("127.0.0.1", "no-such-host.invalid"): "does not answer",
+    }
+    for address, sentence in refusals.items():
+        with pytest.raises(ServerError, match=sentence) as refused:
+            embedded.start(project.argilla_home, port=free_port(), database=address)
+        assert "\n" not in str(refused.value)
+        assert postgres.password not in str(refused.value)
+        assert not (project.argilla_home / "secrets.json").exists()
+    postgres.execute("create table theirs (x int)", good)
+    with pytest.raises(ServerError, match="holds something already"):
+        embedded.start(project.argilla_home, port=free_port(), database=good)
+
+
+# --- the drill ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Site]]:
+    """A project whose Argilla runs, with people in it; the rolling backup is due at once."""
+    folder = tmp_path_factory.mktemp(request.param) / "team"
+    project = make_project(folder, f"{SETTINGS}[argilla]\nport = {free_port()}\n")
+    fill(project, 2)
+    words = ["up", "--project", str(folder)]
+    environment = {}
+    if request.param == "postgresql":
+        server: Postgres = request.getfixturevalue("postgres")
+        environment = {"PATH": f"{server.programs}:{os.environ['PATH']}"}
+        words += ["--database", server.database()]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        done = annot(*words)
+        assert done.returncode == 0, done.stderr
+        yield project, Site(project.argilla_home)
+    embedded.stop(project.argilla_home)
+
+
+def tables(project: Project) -> dict[str, list[Any]]:
+    """Everything that Argilla knows, row by row."""
+    address = embedded.database_of(project.argilla_home)
+    if not address:
+        return rows(project.argilla_home / "argilla.db")
+
+    def ask(query: str) -> list[str]:
+        command = [psql(), "-qAt", address, "-c", query]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    names = ask("select tablename from pg_tables where schemaname = 'public' order by 1")
+    return {name: sorted(ask(f'select row_to_json(t) from "{name}" t')) for name in names}
+
+
+def psql() -> str:
+    """PostgreSQL's own client: the one that the fixture put on PATH."""
+    found = shutil.which("psql")
+    assert found
+    return found
+
+
+@pytest.mark.server
+def test_a_backup_while_people_work_is_one_moment_of_their_work(kept: tuple[Project, Site], tmp_path: Path) -> None:
+    """Everybody writes one thing after another: an archive holds the beginning of what each wrote, without a hole."""
+    project, site = kept
+    with at_work(site) as people:
+        while min(len(person.records) for person in people) < 5:
+            time.sleep(0.02)
+        promised = [list(person.records) for person in people]
+        answered = [set(person.answered) for person in people]
+        done = annot("backup", str(tmp_path / "one.zip"), "--json", "--project", str(project.folder))
+        assert done.returncode == 0, done.stderr
+        while min(len(person.records) for person in people) < len(max(promised, key=len)) + 5:
+            time.sleep(0.02)  # nobody was held up for good
+    assert not any(person.refusals for person in people), [person.refusals for person in people]
+
+    address = fresh_database(project)
+    restored = restore(tmp_path / "one.zip", tmp_path / "again", database=address)
+    assert restored.counts == json.loads(done.stdout)["counts"]
+    held = tables(Project.open(tmp_path / "again"))
+    if restored.database == "sqlite":
+        with contextlib.closing(sqlite3.connect(tmp_path / "again" / ".argilla" / "argilla.db")) as database:
+            assert database.execute("pragma foreign_key_check").fetchall() == []
+    names = external_ids(held["records"], restored.database)
+    for person, certain in zip(people, promised, strict=True):
+        inside = sorted(name for name in names if name.startswith(f"{person.number}-"))
+        assert inside == person.records[: len(inside)]
+        assert len(inside) >= len(certain)
+    assert restored.counts["argilla.responses"] >= sum(len(certain) for certain in answered)
+    assert restored.counts["argilla.vectors"] == len(names) == restored.counts["argilla.suggestions"]
+
+
+def fresh_database(project: Project) -> str:
+    """An empty database on the same PostgreSQL; nothing for SQLite."""
+    address = embedded.database_of(project.argilla_home)
+    if not address:
+        return ""
+    name = f"again_{time.time_ns()}"
+    subprocess.run([psql(), "-q", address, "-c", f"create database {name} template template0"], check=True)
+    base, _, _ = address.rpartition("/")
+    return f"{base}/{name}"
+
+
+def external_ids(records: list[Any], kind: str) -> set[str]:
+    if kind == "postgresql":
+        return {json.loads(row)["external_id"] for row in records}
+    return {
+        value for row in records for value in row if isinstance(value, str) and value[1:2] == "-" and len(value) == 8
+    }
+
+
+@pytest.mark.server
+def test_everything_comes_back_and_people_log_in_as_before(kept: tuple[Project, Site], tmp_path: Path) -> None:
+    project, site = kept
+    with at_work(site) as people:
+        while min(len(person.answered) for person in people) < 3:
+            time.sleep(0.02)
+    session = site.call("POST", "/token", data={"username": "person-1", "password": "person-1-password"})
+    made = back_up(project, tmp_path / "one.zip")
+    before, server = tables(project), embedded.owner(project.argilla_home)
+    there = list(site.records())
+
+    address = fresh_database(project)
+    words = ["restore", str(tmp_path / "one.zip"), "--project", str(tmp_path / "again")]
+    done = annot(*words, **({"ANNOT_DATABASE_URL": address} if address else {}))
+    assert done.returncode == 0, done.stderr
+    again = Project.open(tmp_path / "again")
+    after = tables(again)
+    assert before == after
+    for name in ("users", "workspaces", "datasets", "records", "responses", "suggestions", "vectors", "questions"):
+        assert len(after[name]) == made.counts[f"argilla.{name}"] > 0, name
+    assert rows(again.folder / "ledger.sqlite") == rows(project.folder / "ledger.sqlite")
+    assert embedded.owner(again.argilla_home) == server
+    if address:  # once is enough for what both databases have in common
+        with pytest.raises(ServerError, match=r"database at .* is not empty"):
+            restore(tmp_path / "one.zip", tmp_path / "third", database=address)
+        assert not (tmp_path / "third" / "annot.toml").exists()
+        return
+
+    (again.folder / "annot.toml").write_text(f"{SETTINGS}[argilla]\nport = {free_port()}\n")
+    started = annot("up", "--project", str(again.folder), "--json")
+    assert started.returncode == 0, started.stderr
+    try:
+        url = json.loads(started.stdout)["url"]
+        with httpx.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=30) as client:
+            # The old session, the password and the key all go on working.
+            me = client.get("/me", headers={"Authorization": f"Bearer {session['access_token']}"})
+            assert me.json()["username"] == "person-1"
+            client.headers["X-Argilla-Api-Key"] = server.api_key
+            place = f"/datasets/{site.dataset}/records"
+            options: dict[str, Any] = {"include": ["responses", "vectors", "suggestions"], "limit": 500}
+            assert client.get(place, params=options).json()["items"] == there[:500]
+            found = client.post(f"{place}/search", json={"query": {"text": {"q": "persona1"}}}).json()
+            assert found["total"] == sum(record["external_id"].startswith("1-") for record in there)
+            query = {"query": {"vector": {"name": "meaning", "value": [1, 0, 0]}}}
+            similar = client.post(f"{place}/search", json=query, params={"limit": 500}).json()
+            assert len(similar["items"]) == min(500, len(there))
+    finally:
+        embedded.stop(again.argilla_home)
+
+
+@pytest.mark.server
+def test_the_rolling_backup_is_made_by_a_server_that_runs(kept: tuple[Project, Site]) -> None:
+    """It is due when the newest archive is older than argilla.backup_every."""
+    project, _ = kept
+    folder = rolling_folder(project)
+    folder.mkdir(exist_ok=True)
+    secrets = project.argilla_home / "secrets.json"
+    os.utime(secrets, (time.time() - 7 * 3600,) * 2)  # as if Argilla had been started seven hours ago
+    deadline = time.monotonic() + 60
+    while not (made := list(folder.glob("*.zip"))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(made) == 1, embedded.tail(project.argilla_home)
+    with opened(made[0]) as archive:
+        backup, _ = read_manifest(made[0], archive)
+    assert backup.counts["argilla.users"] == 5
+    assert standing(project) == ""
+
+
+@pytest.mark.server
+def test_the_database_s_password_stands_in_one_file_only(kept: tuple[Project, Site]) -> None:
+    project, _ = kept
+    address = embedded.database_of(project.argilla_home)
+    state = embedded.state(project.argilla_home)
+    assert bool(address) == bool(state.database)
+    if not address:
+        return
+    password = Database.parse(address).password
+    assert password
+    assert password not in state.database
+    holding = {
+        path.name
+        for path in project.folder.rglob("*")
+        if path.is_file()
+        and path.suffix != ".zip"
+        and any(form.encode() in path.read_bytes() for form in (password, quote(password, safe="")))
+    }
+    assert holding == {"secrets.json"}
+    assert stat.S_IMODE((project.argilla_home / "secrets.json").stat().st_mode) == 0o600
+    for pid in state.processes.values():
+        assert not [word for word in psutil.Process(pid).cmdline() if password in word or address in word]
+    # Another database is refused while people work in this one; the same one under another name of the host is not.
+    other = annot("up", "--database", address[:-3] + "xyz", "--project", str(project.folder))
+    assert other.returncode == 2
+    assert "annot backup" in other.stderr
+    assert password not in other.stderr
+    same = annot("up", "--database", address.replace("127.0.0.1", "localhost"), "--project", str(project.folder))
+    assert same.returncode == 0, same.stderr
+
+
+@pytest.mark.server
+def test_a_pg_dump_that_is_too_old_or_missing_is_named(
+    kept: tuple[Project, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, _ = kept
+    if not embedded.database_of(project.argilla_home):
+        return
+    old = tmp_path / "bin" / "pg_dump"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(old.parent))
+    with pytest.raises(ServerError, match=r"pg_dump on PATH is version 9, the server is \d+: install"):
+        back_up(project, tmp_path / "out" / "one.zip")
+    old.unlink()
+    with pytest.raises(ServerError, match="pg_dump is not on PATH"):
+        back_up(project, tmp_path / "out" / "one.zip")
+    assert list((tmp_path / "out").iterdir()) == []

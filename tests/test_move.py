@@ -1,0 +1,313 @@
+"""A project moves to another Argilla: every answer arrives once, whatever is killed, and sync goes on there.
+
+ANNOT_MOVE_KILLS and ANNOT_MOVE_SLATES make the campaign longer than it is in the suite.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import free_port
+from fake_board import RealWorld, person, ranking_of, some_project
+
+from annotation import embedded
+from annotation.config import read_settings, set_argilla_url
+from annotation.errors import BoardError, SettingsError
+from annotation.ledger import MovedResponse, Response
+from annotation.project import Project
+from annotation.tasks import ranking
+from annotation.types import Judgement
+from sync.board import ArgillaBoard, Desk, connect
+from sync.copying import Whole
+from sync.move import move
+from sync.pull import judgements, pull
+from sync.push import push
+from sync.snapshot import freeze, gather
+from sync.team import add_team, remove_member
+
+KILLS = int(os.environ.get("ANNOT_MOVE_KILLS", "2"))
+SLATES = int(os.environ.get("ANNOT_MOVE_SLATES", "24"))
+ANSWERED = min(SLATES // 2, 200)
+
+
+def annot(project: Project, key: str, *words: str) -> subprocess.Popen[str]:
+    """The command, as a lead starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "annotation.cli", *words, "--project", str(project.folder)],
+        env={**os.environ, "ARGILLA_API_KEY": key},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgillaBoard]:
+    """An Argilla that has nothing to do with the project."""
+    home = tmp_path_factory.mktemp("new") / ".argilla"
+    url = embedded.start(home, port=free_port()).url
+    board = ArgillaBoard(url, embedded.owner(home).api_key)
+    yield board
+    board.close()
+    embedded.stop(home)
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project whose embedded Argilla holds every kind of answer, and whose last sync is a moment ago."""
+    project = some_project(tmp_path_factory.mktemp("busy") / "p", slates=SLATES)
+    toml = project.folder / "annot.toml"
+    toml.write_text(toml.read_text().replace("# port = 6900", f"port = {free_port()}"))
+    project = Project.open(project.folder)
+    embedded.start(project.argilla_home, port=project.settings.argilla.port)
+    try:
+        people = [person(name, country) for name, country in (("ana", "MX"), ("leo", "MX"), ("rui", "BR"))]
+        board = connect(project)
+        add_team(project, board, people)
+        vectors = {slate.id: [0.1, 0.7, slate.position / 3] for slate in project.ledger.slates()}
+        push(board, project.ledger, project.settings, vectors=vectors)
+        answer_everything(project, board)
+        yield project
+    finally:
+        embedded.stop(project.argilla_home)
+
+
+def answer_everything(project: Project, board: ArgillaBoard) -> None:
+    """Submitted with ties, edited, draft, discarded and withdrawn answers, a suggestion, a record that is gone."""
+    rng = random.Random(7)
+    world = RealWorld(board.url, embedded.owner(project.argilla_home).api_key)
+    with world:
+        for username, password in project.secrets()["passwords"].items():
+            desk = world.desk(username, password)
+            ((_, dataset_id),) = desk.datasets().items()
+            for number, record in enumerate(desk.queue(dataset_id, ANSWERED)):
+                ranks = "".join(rng.choice("1234") for _ in range(4))
+                match number % 6:
+                    case 0:
+                        desk.answer(record["id"], {"ranking": {"value": [{"value": "A", "rank": 1}]}}, "draft")
+                    case 1:
+                        desk.answer(record["id"], {}, "discarded")
+                    case 2:
+                        desk.withdraw(desk.answer(record["id"], ranking_of(ranks))["id"])
+                    case 3:
+                        desk.answer(record["id"], ranking_of("1234"))
+                        desk.answer(record["id"], ranking_of(ranks, acceptable="none", rewrite="Pan & más"))
+                    case _:
+                        desk.answer(record["id"], ranking_of(ranks, problems=["stereotype"]))
+        dataset = next(d for d in board.datasets() if d.workspace == "mx")
+        first, *_, last = board.records(dataset.id, 0, 1000, responses=False).records
+        question = board.ask("GET", f"/datasets/{dataset.id}/questions", "questions")["items"][3]
+        told = {"question_id": question["id"], "value": "Pan dulce", "agent": "a model", "score": 0.5}
+        board.ask("PUT", f"/records/{first['id']}/suggestions", "a suggestion", body=told)
+        world.delete_record(last["id"])
+    pull(board, project.ledger)
+    # Out of the team: the answers stay, and nobody is let back in by a move.
+    remove_member(board, project.ledger, "leo")
+
+
+def content(board: ArgillaBoard) -> dict[Any, Any]:
+    """What a server holds of a project, without ids and times: compared by hand, not by the code under test."""
+    names = {user["id"]: user["username"] for user in board.ask("GET", "/users", "users")["items"]}
+    found: dict[Any, Any] = {}
+    for dataset in board.datasets():
+        questions = board.ask("GET", f"/datasets/{dataset.id}/questions", "questions")["items"]
+        asked = {question["id"]: question["name"] for question in questions}
+        told = board.ask("GET", f"/datasets/{dataset.id}", "dataset")
+        records = Whole(board).records(dataset.id, 0, 1000, responses=True).records
+        found[dataset.workspace] = {
+            "name": dataset.name,
+            "guidelines": told["guidelines"],
+            "overlap": dataset.overlap,
+            "questions": [(q["name"], q["title"], q["settings"], q["required"]) for q in questions],
+            "vectors": board.vectors(dataset.id),
+            "records": [
+                (
+                    record["external_id"],
+                    record["fields"],
+                    record["metadata"],
+                    record["vectors"],
+                    record["status"],
+                    [(asked[s["question_id"]], s["value"], s["agent"], s["score"]) for s in record["suggestions"]],
+                    sorted((names[r["user_id"]], r["status"], str(r["values"] or {})) for r in record["responses"]),
+                )
+                for record in records
+            ],
+            "people": sorted(names[m] for m in board.members(board.workspaces()[dataset.workspace]) if m in names),
+        }
+    return found
+
+
+def same(project: Project) -> list[Judgement]:
+    """Every judgement, without the id of the response, which is another one on another server."""
+    return [replace(judgement, response_id="") for judgement in judgements(project.ledger)]
+
+
+@pytest.mark.server
+def test_a_dry_run_writes_nothing_and_strangers_are_refused_before_anything_is_written(
+    busy: Project, elsewhere: ArgillaBoard
+) -> None:
+    url, key = elsewhere.url, elsewhere._key
+    plan = move(busy, url, key, dry_run=True)
+    assert (plan.accounts, plan.adopted, plan.workspaces) == (("ana", "leo", "rui"), (), ("br", "mx"))
+    assert {records for records, _ in plan.datasets.values()} == {SLATES // 2, SLATES // 2 - 1}
+    stranger = elsewhere.add_account("ana", "Somebody else", "annotator", "a long password")
+    with pytest.raises(BoardError, match="--adopt"):
+        move(busy, url, key)
+    assert move(busy, url, key, adopt=True, dry_run=True).adopted == ("ana",)
+    elsewhere.ask("DELETE", f"/users/{stranger.id}", "a user")
+    dataset = elsewhere.add_dataset("cultural fit", elsewhere.add_workspace("mx"), ranking.form("es", 4, 1))
+    with pytest.raises(BoardError, match="another dataset"):
+        move(busy, url, key)
+    elsewhere.remove_dataset(dataset.id)
+    elsewhere.ask("DELETE", f"/workspaces/{elsewhere.workspaces()['mx']}", "a workspace")
+    here = connect(busy)
+    with pytest.raises(SettingsError, match="is on already"):
+        move(busy, here.url.replace("127.0.0.1", "localhost"), here._key)
+    assert Project.open(busy.folder).settings.argilla.url == ""
+    assert [account.username for account in elsewhere.accounts()] == ["owner"]
+    assert (elsewhere.workspaces(), elsewhere.datasets()) == ({}, [])
+
+
+@pytest.mark.server
+@pytest.mark.timeout(900)
+def test_a_killed_move_goes_on_and_every_answer_arrives_once(busy: Project, elsewhere: ArgillaBoard) -> None:
+    url, key = elsewhere.url, elsewhere._key
+    before, snapshot, held = same(busy), freeze(busy, gather(busy)).id, content(connect(busy))
+    assert len(before) > 10
+    rng = random.Random(KILLS)
+    for number in range(KILLS):
+        command = annot(busy, key, "move", "--to", url)
+        time.sleep(rng.uniform(0.5, 9.0) if KILLS > 2 else (1.2, 3.0)[number % 2])
+        print(number, "ended before it was killed" if command.poll() is not None else "killed")
+        command.send_signal(signal.SIGKILL)
+        command.communicate()
+    command = annot(busy, key, "move", "--to", url, "--json")
+    _, problem = command.communicate()
+    assert command.returncode == 0 or "already" in problem, problem
+    moved = Project.open(busy.folder)
+    assert moved.settings.argilla.url == url
+    assert moved.settings.model_copy(update={"argilla": busy.settings.argilla}) == busy.settings
+    assert not embedded.state(busy.argilla_home).processes
+    assert content(elsewhere) == held
+    assert same(moved) == before
+    board = connect(moved)
+    assert board.url == url
+    assert not pull(board, moved.ledger).changed
+    assert same(moved) == before
+    assert freeze(moved, gather(moved)).id == snapshot
+    assert push(board, moved.ledger, moved.settings, dry_run=True).sent == {}
+    go_on_there(moved, board, before)
+    with pytest.raises(SettingsError, match="already"):
+        move(moved, url, key)
+
+
+def go_on_there(project: Project, board: ArgillaBoard, before: list[Judgement]) -> None:
+    """People go on with their old passwords: what they change or take back counts, and nothing comes back."""
+    desk = Desk(board.url, "ana", project.secrets()["passwords"]["ana"])
+    ((_, dataset_id),) = desk.datasets().items()
+    assert desk.queue(dataset_id)
+    records = Whole(board).records(dataset_id, 0, 1000, responses=True).records
+    users = {user["id"]: user["username"] for user in board.ask("GET", "/users", "users")["items"]}
+    mine = [
+        (record, response)
+        for record in records
+        for response in record["responses"]
+        if users[response["user_id"]] == "ana" and response["status"] == "submitted"
+    ]
+    (edited, _), (_, withdrawn), *_ = mine
+    desk.answer(edited["id"], ranking_of("4321"))
+    desk.withdraw(withdrawn["id"])
+    desk.close()
+    pulled = pull(board, project.ledger)
+    assert (pulled.new, pulled.edited, pulled.deleted) == (0, 1, 1)
+    after = judgements(project.ledger)
+    assert len(after) == len(before) - 1
+    changed = next(j for j in after if (j.slate_id, j.annotator) == (edited["external_id"], "ana"))
+    slate = next(s for s in project.ledger.slates() if s.id == changed.slate_id)
+    assert changed.tiers == tuple((candidate,) for candidate in reversed(slate.seats))
+
+
+# -- what counts after a move, without a server ---------------------------------------------------------
+
+
+def answer(project: Project, name: str, moment: str, ranks: str = "1234", status: str = "submitted") -> Response:
+    raw = {"id": name, "status": status, "values": ranking_of(ranks), "updated_at": moment}
+    return Response(name, project.ledger.slates()[0].id, "ana", "MX", status, moment, json.dumps(raw))
+
+
+def test_a_copy_counts_once_and_with_the_time_at_which_it_was_given(tmp_path: Path) -> None:
+    project = some_project(tmp_path / "p")
+    ledger = project.ledger
+    ledger.add_responses("old", [answer(project, "first", "2026-01-01")])
+    ledger.add_moved("new", [MovedResponse("copy", "2026-05-05", "first", "2026-01-01")])
+    assert [j.response_id for j in judgements(ledger)] == ["first"]  # not pulled yet: the original still speaks
+    ledger.add_responses("new", [answer(project, "copy", "2026-05-05")])
+    assert [(j.response_id, j.submitted_at) for j in judgements(ledger)] == [("copy", "2026-01-01")]
+    ledger.add_moved("newer", [MovedResponse("copy of copy", "2026-06-06", "copy", "2026-05-05")])
+    ledger.add_responses("newer", [answer(project, "copy of copy", "2026-06-06")])
+    assert [(j.response_id, j.submitted_at) for j in judgements(ledger)] == [("copy of copy", "2026-01-01")]
+    ledger.add_responses("newer", [answer(project, "copy of copy", "2026-07-07", "4321")])
+    assert [(j.response_id, j.submitted_at) for j in judgements(ledger)] == [("copy of copy", "2026-07-07")]
+    ledger.add_responses("newer", [answer(project, "copy of copy", "2026-08-08", status="deleted")])
+    assert judgements(ledger) == []
+
+
+def test_an_answer_given_on_the_old_server_after_the_move_is_not_thrown_away(tmp_path: Path) -> None:
+    project = some_project(tmp_path / "p")
+    ledger = project.ledger
+    ledger.add_moved("new", [MovedResponse("copy", "2026-05-05", "first", "2026-01-01")])
+    ledger.add_responses("old", [answer(project, "first", "2026-01-01")])
+    ledger.add_responses("new", [answer(project, "copy", "2026-05-05")])
+    ledger.add_responses("old", [answer(project, "first", "2026-06-06", "4321")])
+    assert [j.response_id for j in judgements(ledger)] == ["first"]
+
+
+# -- the one line of annot.toml -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[argilla]\n# url = ""                 # empty: the embedded\nport = 7000\n[train]\nauto = false\n',
+        "[argilla]\nurl = 'http://old:1' # ours\n",
+        '[project]\nname = "p"\n',
+        '[argilla]\nport = 7000\n\n[quota]\n# url = ""\ntarget = 3\n',
+        "[argilla]",
+    ],
+)
+def test_the_address_is_written_and_nothing_else(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "annot.toml"
+    path.write_text(text)
+    before = read_settings(path)
+    set_argilla_url(path, "https://argilla.example.org")
+    after = read_settings(path)
+    assert after.argilla.url == "https://argilla.example.org"
+    assert after.model_copy(update={"argilla": before.argilla}) == before
+    assert after.argilla.port == before.argilla.port
+    assert (
+        [line for line in text.splitlines() if "url" not in line]
+        == [line for line in path.read_text().splitlines() if "url" not in line and line]
+        or "argilla" not in text
+        or "\n\n" in text
+    )
+    set_argilla_url(path, "https://argilla.example.org")
+    assert read_settings(path) == after
+
+
+def test_settings_written_in_another_way_are_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "annot.toml"
+    path.write_text("argilla = { port = 7000 }\n")
+    with pytest.raises(SettingsError, match=r"into its table \[argilla\] yourself"):
+        set_argilla_url(path, "https://argilla.example.org")
+    assert path.read_text() == "argilla = { port = 7000 }\n"

@@ -1,0 +1,332 @@
+"""The engine: an update is the same in any packs; memory, bad batches, the reference, dropout and several processes."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from train_models import random_slates, tiny_model
+
+from annotation.errors import TrainError
+from train.dropout import TokenDropout, Tokens, drop_by_token
+from train.log_probs import answer_log_probs, score_answers
+from train.objective import objective, targets
+from train.packing import EncodedSlate, lay_out, pack
+from train.planner import Schedule, Widths, checkpoint_layers, plan_memory
+from train.rankings import Comparison, RankedSlate, Ranking
+from train.reference import ReferenceCache, groups
+from train.settings import load_recipe
+
+STEPS, SIZE = 3, 6
+
+
+def judged(encoded: list[EncodedSlate], seed: int = 0) -> list[RankedSlate]:
+    """Random rankings, with ties, of slates in tokens."""
+    chance = random.Random(seed)
+    slates = []
+    for number, slate in enumerate(encoded):
+        places = list(range(len(slate.answers)))
+        chance.shuffle(places)
+        cut = chance.randint(1, len(places) - 1)
+        tiers = (tuple(places[:cut]), tuple(places[cut:]))
+        pairs = tuple(Comparison(a, b, smoothing=0.1) for a in tiers[0] for b in tiers[1])
+        slates.append(
+            RankedSlate(f"slate{number}", "question", ("answer",) * len(places), (Ranking(tiers),), pairs, tiers[0][0])
+        )
+    return slates
+
+
+def trainer_of(
+    home: Path,
+    *,
+    budget: int = 200,
+    kind: str = "plackett_luce",
+    checkpointed: int = 0,
+    overrides: tuple[str, ...] = (),
+    cache: Path | None = None,
+    told: list[str] | None = None,
+    change: Callable[[Any], None] = lambda model: None,  # noqa: ARG005
+) -> Any:
+    """A trainer of a tiny model with dropout, over the same slates each time."""
+    from peft import get_peft_model
+    from transformers import TrainingArguments, set_seed
+
+    from train.adapter import lora_config, training_arguments
+    from train.trainer import SlateTrainer, Taught
+
+    given = ("lora.dropout=0.2", "run.log_every=1", "run.save_every=1", "run.eval_every=2", "dpo.sft_weight=0.1")
+    recipe = load_recipe("cpu-smoke", [*given, f"dpo.objective={kind}", *overrides])
+    model = tiny_model("llama", seed=1, num_hidden_layers=2)
+    score_answers(model, 40)
+    set_seed(0)
+    model = get_peft_model(model, lora_config(recipe))
+    change(model)
+    encoded = random_slates(SIZE * 2)
+    slates = judged(encoded)
+    return SlateTrainer(
+        model=model,
+        args=TrainingArguments(
+            **training_arguments(home / "checkpoints", recipe, STEPS), per_device_train_batch_size=SIZE
+        ),
+        taught=Taught(slates, encoded),
+        held_out=Taught(slates[:3], encoded[:3]),
+        settings=recipe.dpo,
+        schedule=Schedule(budget, checkpointed, 2, 0, 0),
+        cache=ReferenceCache(cache or home / "reference.sqlite"),
+        keep_bad=home / "bad_batches",
+        most_bad=recipe.engine.max_bad_batches,
+        callbacks=[],
+        tell=(told if told is not None else []).append,
+    )
+
+
+def adapter(trainer: Any) -> torch.Tensor:
+    """All trained weights in one row."""
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters() if p.requires_grad])
+
+
+@pytest.mark.parametrize("kind", ["plackett_luce", "pairwise"])
+def test_an_update_is_the_same_in_any_packs_with_dropout_on(tmp_path: Path, kind: str) -> None:
+    whole = trainer_of(tmp_path / "whole", budget=10_000, kind=kind)
+    whole.train()
+    small = trainer_of(tmp_path / "small", budget=1, kind=kind, checkpointed=1)
+    small.train()
+    assert (adapter(whole) - adapter(trainer_of(tmp_path / "new", kind=kind))).abs().max() > 1e-3
+    assert (adapter(whole) - adapter(small)).abs().max() < 1e-6
+    for one, other in zip(whole.state.log_history, small.state.log_history, strict=True):
+        assert one.keys() == other.keys()
+        assert one.get("loss", 0.0) == pytest.approx(other.get("loss", 0.0), rel=1e-5)
+
+
+def test_the_loss_of_an_update_is_the_objective_of_its_slates_by_the_definition(tmp_path: Path) -> None:
+    """Without dropout: every answer alone, all in one tensor, divided by what is counted."""
+    from train_models import one_by_one
+
+    trainer = trainer_of(tmp_path, overrides=("lora.dropout=0.0", "dpo.sft_weight=0.0"), budget=60)
+    trainer.train()
+    last = trainer.state.log_history[0]["loss"]
+    model = tiny_model("llama", seed=1, num_hidden_layers=2)
+    with torch.no_grad():
+        alone = torch.stack([value for slate in trainer.taught.encoded for value in one_by_one(model, slate)])
+    update = next(iter(trainer.get_train_dataloader()))
+    said = targets([trainer.taught.slates[number] for number in update], "plackett_luce")
+    rewards = torch.zeros(sum(len(trainer.taught.encoded[number].answers) for number in update))
+    assert last == pytest.approx(float(objective(rewards, said)) / said.count, rel=1e-5)
+    held = trainer.evaluate()
+    flat = [value for values in trainer.reference[id(trainer.held_out)] for value in values]
+    assert flat == pytest.approx(alone[: len(flat)].tolist(), rel=1e-5)
+    assert held["eval_loss"] > 0
+
+
+def test_out_of_memory_halves_the_budget_and_does_the_batch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = trainer_of(tmp_path / "a", budget=400)
+    undisturbed.train()
+    told: list[str] = []
+    trainer = trainer_of(tmp_path / "b", budget=400, told=told, overrides=("run.save_every=1",))
+    room = 220
+    plain = trainer.model.base_model.model.model.layers[1].forward
+
+    def short_of_memory(hidden: Any, *args: Any, **named: Any) -> Any:
+        if torch.is_grad_enabled() and hidden.shape[0] * hidden.shape[1] > room:
+            raise torch.OutOfMemoryError("injected")
+        return plain(hidden, *args, **named)
+
+    monkeypatch.setattr(trainer.model.base_model.model.model.layers[1], "forward", short_of_memory)
+    trainer.train()
+    assert told == ["out of memory: the batch is done again in packs of up to 200 tokens."]
+    assert (adapter(trainer) - adapter(undisturbed)).abs().max() < 1e-6
+    kept = json.loads((tmp_path / "b" / "checkpoints" / f"checkpoint-{STEPS}" / "engine.json").read_text())
+    assert kept == {"token_budget": 200, "bad": 0}
+    room = 10
+    with pytest.raises(TrainError, match=r"a slate of \d+ tokens does not fit into memory even alone"):
+        trainer.learn(list(range(SIZE)))
+
+
+def poison(*steps: int) -> Callable[[Any], None]:
+    """Make a gradient NaN in some updates (from 0), whatever the number of packs."""
+
+    def change(model: Any) -> None:
+        weight = next(p for name, p in model.named_parameters() if "lora_B" in name)
+        model.poisoned = {"at": 0}
+        weight.register_hook(lambda grad: grad * float("nan") if model.poisoned["at"] in steps else None)
+
+    return change
+
+
+def test_a_batch_without_a_finite_gradient_is_skipped_and_kept(tmp_path: Path) -> None:
+    from transformers import TrainerCallback
+
+    class Count(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, *, model: Any, **named: Any) -> None:  # noqa: ARG002
+            model.poisoned["at"] = state.global_step
+
+    told: list[str] = []
+    trainer = trainer_of(tmp_path, change=poison(1), told=told)
+    trainer.add_callback(Count())
+    before: list[torch.Tensor] = []
+
+    class Keep(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **named: Any) -> None:  # noqa: ARG002
+            before.append(adapter(trainer).clone())
+
+    trainer.add_callback(Keep())
+    trainer.train()
+    assert not torch.equal(before[0], torch.zeros_like(before[0]))
+    assert torch.equal(before[0], before[1])
+    assert not torch.equal(before[1], before[2])
+    assert before[2].isfinite().all()
+    assert len(told) == 1
+    assert "step 2: the gradient is not finite" in told[0]
+    (file,) = (tmp_path / "bad_batches").iterdir()
+    kept = json.loads(file.read_text())
+    assert kept["step"] == 2
+    assert len(kept["slates"]) == SIZE
+    numbers = {slate.id: number for number, slate in enumerate(trainer.taught.slates)}
+    for slate in kept["slates"]:
+        encoded = trainer.taught.encoded[numbers[slate["id"]]]
+        assert (slate["prompt"], slate["answers"]) == (list(encoded.prompt), [list(a) for a in encoded.answers])
+    losses = [line for line in trainer.state.log_history if "learning_rate" in line]
+    assert ["loss" in line for line in losses] == [True, False, True]
+    assert losses[1]["skipped"] == 1.0
+
+
+def test_too_many_bad_batches_stop_the_run(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path, change=poison(0, 1, 2), overrides=("engine.max_bad_batches=0",))
+    with pytest.raises(TrainError, match=r"1 batches had a gradient that is not finite.*training has diverged"):
+        trainer.train()
+
+
+# -- the reference -------------------------------------------------------------------------------------------
+
+
+def test_the_base_scores_every_candidate_once_and_never_again(tmp_path: Path) -> None:
+    calls: list[int] = []
+    trainer = trainer_of(tmp_path / "a", cache=tmp_path / "kept.sqlite")
+    trainer.model.base_model.model.model.layers[0].register_forward_pre_hook(
+        lambda module, args: calls.append(1) if not torch.is_grad_enabled() else None  # noqa: ARG005
+    )
+    trainer.learner = trainer.model
+    first = trainer.reference_of(trainer.taught)
+    slates = trainer.taught.encoded
+    assert len(calls) == len({slate.prompt for slate in slates}) == len(groups(slates))
+    again = trainer_of(tmp_path / "b", cache=tmp_path / "kept.sqlite")
+    again.model.base_model.model.model.layers[0].register_forward_pre_hook(
+        lambda module, args: pytest.fail("computed twice")  # noqa: ARG005
+    )
+    again.learner = again.model
+    assert again.reference_of(again.taught) == first
+    # Kept without one of them: it alone is computed, and comes out the same to the last bit.
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "kept.sqlite") as db:
+        db.execute("delete from answers where rowid = 3")
+    calls.clear()
+    assert trainer.reference_of(trainer.taught) == first
+    assert len(calls) == 1
+
+
+def test_candidates_are_grouped_by_prompt_whatever_rows_they_came_in() -> None:
+    pairs = [EncodedSlate((5, 6), ((n,), (n + 1,))) for n in range(10, 14)] + [EncodedSlate((7,), ((1,), (2,)))]
+    found = groups(pairs)
+    assert found == groups(list(reversed(pairs)))[::-1]
+    assert found == [EncodedSlate((5, 6), ((10,), (11,), (12,), (13,), (14,))), EncodedSlate((7,), ((1,), (2,)))]
+
+
+def test_another_base_quantisation_or_number_type_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    from train.base import Base
+    from train.reference import reference_cache
+
+    folder = tmp_path / "model"
+    tiny_model("llama").save_pretrained(folder)
+    base = Base("x", folder, "1")
+    paths = {
+        reference_cache(base, load_recipe("cpu-smoke", [change], base=str(folder)), home=tmp_path).path
+        for change in ("run.seed=0", "base.dtype=bfloat16", "base.quantisation=nf4", "optimiser.autocast=bfloat16")
+    }
+    weights = folder / "model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    paths.add(reference_cache(base, load_recipe("cpu-smoke", base=str(folder)), home=tmp_path).path)
+    assert len(paths) == 5
+
+
+# -- dropout -------------------------------------------------------------------------------------------------
+
+
+def test_dropout_drops_its_share_and_not_the_same_twice() -> None:
+    tokens = Tokens(3)
+    slates = random_slates(20, seed=5)
+    packed = lay_out(slates, [list(range(20))])
+    one, other = TokenDropout(0.25, "layer0", tokens), TokenDropout(0.25, "layer1", tokens)
+    x = torch.ones(*packed.ids.shape, 64)
+
+    def mask(module: TokenDropout, step: int, numbers: list[int]) -> torch.Tensor:
+        tokens.enter(packed, torch.tensor(numbers), step)
+        return module(x)
+
+    first = mask(one, 0, list(range(20)))
+    assert first.mean() == pytest.approx(1, abs=0.02)
+    assert set(first.unique().tolist()) == {0.0, pytest.approx(1 / 0.75)}
+    assert torch.equal(first, mask(one, 0, list(range(20))))
+    for another in (mask(other, 0, list(range(20))), mask(one, 1, list(range(20))), mask(one, 0, list(range(1, 21)))):
+        dropped = (first == 0) & (another == 0)
+        assert dropped.float().mean() == pytest.approx(0.25**2, abs=0.01)
+    # Neither features of a token nor tokens of a feature go together.
+    kept = (first[0] > 0).float()
+    for matrix in (kept, kept.T):
+        correlation = torch.corrcoef(matrix).fill_diagonal_(0)
+        assert correlation.abs().mean() < 2 / matrix.shape[1] ** 0.5
+    one.eval()
+    assert torch.equal(one(x), x)
+
+
+# -- memory --------------------------------------------------------------------------------------------------
+
+AYA_8B = Widths(32, 4096, 1024, 14336, 2, True, 32768)
+GIB = 2**30
+
+
+def test_the_planner_checkpoints_only_as_much_as_it_must() -> None:
+    def plan(gib: float, **named: Any) -> Schedule:
+        return plan_memory(AYA_8B, int(gib * GIB), longest=1500, update=30_000, device="cuda", **named)
+
+    roomy, middling, tight = plan(140), plan(27), plan(6)
+    assert roomy.checkpoint_layers == 0
+    assert 0 < middling.checkpoint_layers < 32
+    assert tight.checkpoint_layers == 32
+    assert roomy.token_budget >= middling.token_budget >= tight.token_budget >= 1500
+    for schedule in (roomy, middling):
+        assert schedule.needed <= schedule.free
+    assert plan(27, budget=2000).token_budget == 2000
+    assert plan(27, checkpointed=32).checkpoint_layers == 32
+    assert plan(27, checkpointed=32).token_budget > middling.token_budget
+
+
+def test_checkpointed_layers_change_no_gradient() -> None:
+    slates = random_slates(4)
+    gradients = []
+    for count in (0, 1, 4):
+        model = tiny_model("llama")
+        score_answers(model, 40)
+        checkpoint_layers(model, count)
+        model.train()
+        assert sum(getattr(m, "gradient_checkpointing", False) is True for m in model.model.layers) == count
+        (packed,) = pack(slates, 10_000)
+        answer_log_probs(model, packed).sum().backward()
+        gradients.append(model.model.layers[0].self_attn.q_proj.weight.grad)
+    assert torch.equal(gradients[0], gradients[1])
+    assert torch.equal(gradients[0], gradients[2])
+
+
+def test_dropout_is_put_into_every_place_of_the_adapter() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(tiny_model("llama"), LoraConfig(lora_dropout=0.1, target_modules="all-linear"))
+    assert drop_by_token(model, Tokens(0)) == 4 * 7
+    assert not [module for module in model.modules() if isinstance(module, torch.nn.Dropout) and module.p]

@@ -1,0 +1,135 @@
+"""What a finished run gives away: an adapter, or a merged model that is the trained one or is not written."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from train_snapshots import QUICK, preference_rows, write_snapshot
+from typer.testing import CliRunner
+
+from annotation.cli import app
+from annotation.errors import SettingsError, TrainError
+from annotation.project import init_project, write_whole
+from train.dpo import train
+from train.export import MOST_KL, export_adapter, export_merged, export_run
+from train.gate import EVALUATION
+
+ON_CPU = (*QUICK, "device.kind=cpu", "device.threads=1", "optimiser.name=adamw_torch", "optimiser.learning_rate=5e-3")
+PRESETS = ("cpu-smoke", "l40s-8b-lora-bf16", "l40s-8b-qlora")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a finished run of each kind of base: float32, bfloat16 and 4-bit."""
+    folder = tmp_path_factory.mktemp("project")
+    init_project(folder, name="prueba", countries=["MX"], languages=["es"], preset="cpu-smoke")
+    source = write_snapshot(folder, "abc", preference_rows(24))
+    for preset in PRESETS:
+        base = "" if preset == "cpu-smoke" else str(folder / "runs" / "cpu-smoke" / "base")
+        train(folder / "runs" / preset, source, preset=preset, base=base, overrides=ON_CPU, quiet=True)
+    return folder
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_merged_model_is_the_trained_one(project: Path, tmp_path: Path, preset: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    done = export_merged(project / "runs" / preset, tmp_path / "model")
+
+    assert done.kl is not None
+    assert -1e-9 < done.kl < MOST_KL
+    assert done.tokens > 100
+    model = AutoModelForCausalLM.from_pretrained(done.folder, dtype="auto")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert "quantization_config" not in json.loads((done.folder / "config.json").read_text())
+    assert AutoTokenizer.from_pretrained(done.folder).chat_template
+    assert json.loads((done.folder / "export.json").read_text())["snapshot"] == "abc"
+
+
+def test_merging_changes_the_model(project: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    done = export_merged(project / "runs" / "cpu-smoke", tmp_path / "model")
+    before = load_file(project / "runs" / "cpu-smoke" / "base" / "model.safetensors")
+    after = load_file(done.folder / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert any(not before[name].equal(after[name]) for name in before)
+
+
+def test_a_merged_model_that_is_not_the_trained_one_is_not_written(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=r"merged in bfloat16 is .* nats per token away .* --dtype float32"):
+        export_merged(project / "runs" / "cpu-smoke", tmp_path / "model", dtype="bfloat16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_adapter_is_given_with_what_it_is(project: Path, tmp_path: Path) -> None:
+    run = project / "runs" / "cpu-smoke"
+    done = export_adapter(run, tmp_path / "adapter")
+    for file in (run / "adapter").iterdir():
+        assert (done.folder / file.name).read_bytes() == file.read_bytes()
+    facts = json.loads((done.folder / "export.json").read_text())
+    assert (facts["kind"], facts["run"], facts["snapshot"]) == ("adapter", "cpu-smoke", "abc")
+
+
+def test_what_cannot_be_given_away_is_one_sentence(project: Path, tmp_path: Path) -> None:
+    run = project / "runs" / "cpu-smoke"
+    damaged = tmp_path / "runs" / "damaged"
+    shutil.copytree(run, damaged)
+    with (damaged / "adapter" / "adapter_model.safetensors").open("ab") as file:
+        file.write(b"x")
+    unfinished = tmp_path / "runs" / "unfinished"
+    shutil.copytree(run, unfinished)
+    (unfinished / "DONE").unlink()
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "mine").write_text("mine")
+
+    for folder, to, reason in (
+        (damaged, tmp_path / "a", "not what the run wrote"),
+        (unfinished, tmp_path / "b", "is not finished"),
+        (tmp_path / "runs" / "none", tmp_path / "c", "is no run"),
+        (run, taken, "is there already"),
+    ):
+        with pytest.raises(TrainError, match=reason):
+            export_adapter(folder, to)
+    with pytest.raises(SettingsError, match="choose float32, bfloat16, float16"):
+        export_merged(run, tmp_path / "d", dtype="float8")
+    assert (taken / "mine").read_text() == "mine"
+
+
+def test_another_base_than_the_trained_one_is_refused(project: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "moved"
+    shutil.copytree(project / "runs" / "l40s-8b-lora-bf16", run)
+    facts = json.loads((run / "run.json").read_text())
+    write_whole(run / "run.json", json.dumps({**facts, "base_version": "0123456789abcdef"}).encode())
+    with pytest.raises(TrainError, match="no longer the model"):
+        export_merged(run, tmp_path / "model")
+
+
+def test_only_a_run_that_passed_its_gate_is_given_away(project: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "judged"
+    shutil.copytree(project / "runs" / "cpu-smoke", run)
+    with pytest.raises(TrainError, match="gate is not measured"):
+        export_run(run, tmp_path / "a", merged=False, ungated=False)
+    for verdict, given in (("failed", False), ("undecided", False), ("passed", True)):
+        facts = {"gate": verdict, "gate_reason": "because", "gate_worst": "country MX"}
+        write_whole(run / EVALUATION, json.dumps(facts).encode())
+        to = tmp_path / verdict
+        if given:
+            export_run(run, to, merged=False, ungated=False)
+        else:
+            with pytest.raises(TrainError, match=f"gate is {verdict}: because"):
+                export_run(run, to, merged=False, ungated=False)
+        assert to.exists() == given
+
+
+def test_the_command_exports_a_run_and_says_what_it_is(project: Path) -> None:
+    words = ["export", "--project", str(project), "--run", "cpu-smoke", "--ungated"]
+    shown = CliRunner().invoke(app, [*words, "--merged"])
+    assert shown.exit_code == 0, shown.output
+    assert "nats per token away from the trained model" in shown.output
+    given = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
+    assert given["kind"] == "adapter"
+    assert {path.name for path in (project / "exports").iterdir()} == {"cpu-smoke", "cpu-smoke-merged"}

@@ -1,0 +1,54 @@
+"""Energy and carbon of a run, measured by the real library on this machine."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from annotation.errors import SettingsError
+from train.footprint import FILE, footprint, measured
+from train.settings import FootprintSettings
+
+
+def work(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def test_energy_adds_up_over_the_processes_of_a_run(tmp_path: Path) -> None:
+    with measured(tmp_path, FootprintSettings(measure=True, country="MX")):
+        work(3.0)
+    first = footprint(tmp_path)
+    assert first is not None
+    assert first.kwh > 0
+    # Mexico's grid is neither free of carbon nor dirtier than coal (about 1 kg per kWh).
+    assert 0.1 < first.kg_co2e / first.kwh < 1.0
+    assert (first.grid, first.processes) == ("Mexico", 1)
+
+    with measured(tmp_path, FootprintSettings(measure=True, country="")) as keep:
+        work(3.0)
+        keep()
+        assert len(json.loads((tmp_path / FILE).read_text())) == 2  # what a kill would leave
+    both = footprint(tmp_path)
+    assert both is not None
+    assert both.kwh > first.kwh
+    assert both.seconds > first.seconds
+    # The second process alone: the world's average of 475 g per kWh, as the library has it.
+    assert (both.kg_co2e - first.kg_co2e) / (both.kwh - first.kwh) == pytest.approx(0.475, rel=1e-3)
+
+
+def test_nothing_is_measured_where_nobody_asked(tmp_path: Path) -> None:
+    with measured(tmp_path, FootprintSettings(measure=False, country="")):
+        pass
+    assert footprint(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_country_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    with (
+        pytest.raises(SettingsError, match="no ISO 3166 code"),
+        measured(tmp_path, FootprintSettings(measure=True, country="ZZ")),
+    ):
+        pass

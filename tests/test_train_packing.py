@@ -1,0 +1,159 @@
+"""Packs hold every slate once, and give each answer the log-prob that it has alone."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from train_models import SHAPES, one_by_one, random_slates, tiny_model
+
+from annotation.errors import TrainError
+from train.log_probs import answer_log_probs, score_answers
+from train.packing import NOWHERE, EncodedSlate, Shape, attention_windows, lay_out, pack, visible
+
+
+def packed_log_probs(model: Any, slates: list[EncodedSlate], budget: int, shape: Shape = "rows") -> list[torch.Tensor]:
+    """Log-probs of the answers in the order of the slates, whatever the packs."""
+    found: dict[int, torch.Tensor] = {}
+    for packed in pack(slates, budget, shape):
+        sums = answer_log_probs(model, packed)
+        sizes = [len(slates[number].answers) for number in packed.members]
+        found |= dict(zip(packed.members, sums.split(sizes), strict=True))
+    return [value for number in range(len(slates)) for value in found[number]]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_log_probs_and_their_gradients_are_those_of_each_answer_alone(shape: str, attention: str) -> None:
+    slates = random_slates(6)
+    model = tiny_model(shape, attention=attention)
+    alone = torch.stack([value for slate in slates for value in one_by_one(model, slate)])
+    weights = torch.randn(len(alone), generator=torch.Generator().manual_seed(1))
+    (alone * weights).sum().backward()
+    expected = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    score_answers(model, vocabulary_chunk=40)
+    packed = torch.stack(packed_log_probs(model, slates, 150))
+    (packed * weights).sum().backward()
+    assert (packed - alone).abs().max() < 1e-5 * alone.abs().max()
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter.grad, expected[name], rtol=1e-3, atol=1e-5 * expected[name].abs().max()), name
+
+
+SLATES = st.lists(
+    st.tuples(st.integers(1, 9), st.lists(st.integers(1, 9), min_size=2, max_size=4)), min_size=1, max_size=9
+)
+
+
+def slates_of(lengths: list[tuple[int, list[int]]]) -> list[EncodedSlate]:
+    """Slates whose every token is another number."""
+    numbers = iter(range(2, 10_000))
+    return [
+        EncodedSlate(
+            tuple(next(numbers) for _ in range(prompt)), tuple(tuple(next(numbers) for _ in range(a)) for a in answers)
+        )
+        for prompt, answers in lengths
+    ]
+
+
+@given(SLATES, st.integers(1, 120), st.sampled_from(["row", "rows"]))
+@settings(deadline=None, max_examples=60)
+def test_packs_hold_every_slate_once_within_the_budget(
+    lengths: list[tuple[int, list[int]]], budget: int, shape: Shape
+) -> None:
+    slates = slates_of(lengths)
+    packs = pack(slates, budget, shape)
+    assert sorted(number for packed in packs for number in packed.members) == list(range(len(slates)))
+    for packed in packs:
+        alone = len(packed.members) == 1
+        rounded = max(budget, 1) + (-budget % 128 if shape == "row" else 0)
+        assert packed.size <= rounded or alone
+        flat = packed.ids.flatten()
+        expected = [token for number in packed.members for answer in slates[number].answers for token in answer]
+        assert packed.targets.tolist() == expected
+        assert packed.lengths.tolist() == [len(a) for number in packed.members for a in slates[number].answers]
+        # What predicts a token stands right before it in its answer alone.
+        before = {}
+        for number in packed.members:
+            for answer in slates[number].answers:
+                joined = (*slates[number].prompt, *answer)
+                before |= {(token, place): joined[place - 1] for place, token in enumerate(joined) if place}
+        places = packed.positions.flatten()
+        for at, token in zip(packed.scored.tolist(), expected, strict=True):
+            assert before[token, int(places[at]) + 1] == int(flat[at])
+    assert [p.members for p in pack(slates, budget, shape)] == [p.members for p in packs]
+
+
+@given(SLATES, st.sampled_from([None, 1, 3]))
+@settings(deadline=None, max_examples=40)
+def test_a_token_sees_what_it_would_see_if_its_answer_stood_alone(
+    lengths: list[tuple[int, list[int]]], window: int | None
+) -> None:
+    slates = slates_of(lengths)
+    packed = lay_out(slates, [list(range(len(slates)))], multiple=8)
+    sees = visible(packed, window)
+    flat = packed.ids[0].tolist()
+    sequences = [(*slate.prompt, *answer) for slate in slates for answer in slate.answers]
+    for query, token in enumerate(flat):
+        if packed.slates[0, query] == NOWHERE:
+            continue
+        seen = {flat[key] for key in range(len(flat)) if sees(0, 0, query, key)}
+        sequence = next(sequence for sequence in sequences if token in sequence)
+        place = sequence.index(token)
+        assert seen == set(sequence[max(0, place + 1 - (window or place + 1)) : place + 1])
+
+
+def test_flex_attention_on_a_cpu_gives_the_log_probs_of_the_dense_mask() -> None:
+    """The way of a GPU: one row, a block mask. Heads of 16 and more, as its kernel wants."""
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    for shape in ("llama", "cohere2"):
+        slates = random_slates(5)
+        dense, flex = (tiny_model(shape, attention=attention, **sizes) for attention in ("sdpa", "flex_attention"))
+        with torch.compiler.set_stance("force_eager"):
+            for model in (dense, flex):
+                score_answers(model, vocabulary_chunk=40)
+        with torch.no_grad():
+            expected = torch.stack(packed_log_probs(dense, slates, 150))
+            # Compiling takes a minute on a CPU; what is computed is the same.
+            with torch.compiler.set_stance("force_eager"):
+                found = torch.stack(packed_log_probs(flex, slates, 256, "row"))
+        assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_bfloat16_is_as_close_to_the_answer_alone_as_bfloat16_is_to_float32() -> None:
+    slates = random_slates(6, longest=60)
+    exact = tiny_model("llama")
+    rounded = tiny_model("llama").bfloat16()
+    score_answers(rounded, vocabulary_chunk=40)
+    with torch.no_grad():
+        truth = torch.stack([value for slate in slates for value in one_by_one(exact, slate)])
+        alone = torch.stack([value for slate in slates for value in one_by_one(rounded, slate)])
+        packed = torch.stack(packed_log_probs(rounded, slates, 400))
+    tokens = torch.tensor([len(answer) for slate in slates for answer in slate.answers])
+    noise = ((alone - truth) / tokens).abs().mean()
+    print(f"per token: bfloat16 is {noise:.4f} off alone, {((packed - alone) / tokens).abs().mean():.4f} from packed")
+    assert ((packed - alone) / tokens).abs().mean() < 1.5 * noise
+
+
+def test_layers_that_a_mask_cannot_part_are_refused_in_a_sentence() -> None:
+    class Config:
+        layer_types = ("full_attention", "linear_attention")
+        sliding_window = None
+
+    with pytest.raises(TrainError, match=r"linear_attention layers.*set dpo.objective = \"trl\""):
+        attention_windows(Config())
+
+
+def test_a_head_that_scores_in_an_unknown_way_is_refused() -> None:
+    model = tiny_model("llama")
+    plain = model.forward
+
+    def louder(**named: Any) -> Any:
+        told = plain(**named)
+        told.logits = told.logits * 3
+        return told
+
+    model.forward = louder
+    with pytest.raises(TrainError, match="scores words in a way that the engine does not know"):
+        score_answers(model, vocabulary_chunk=40)

@@ -1,0 +1,325 @@
+"""What counts as a ranking of a slate that several people judged, and what the objective's settings make of it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from projects import fill, make_project
+from train_snapshots import preference_rows, write_snapshot
+
+from annotation.errors import TrainError
+from annotation.project import read_parquet, write_parquet, write_whole
+from annotation.types import Candidate, Judgement, Prompt, Slate
+from sync.preferences import build_preferences, ranking_rows
+from sync.preferences import preference_rows as counted_rows
+from sync.snapshot import export, freeze, gather
+from train.dataset import Pair, read_pairs, split_by_prompt
+from train.rankings import RankedSlate, Ranking, as_taught, read_slates, slate_of_pair
+from train.regions import for_region, regions, with_country
+from train.settings import DpoSettings, RegionSettings, load_recipe
+
+PROMPT = Prompt.make("¿Qué se come?", country="MX", language="es", topic="comida", system="Eres de aquí.")
+ANSWERS = [Candidate.make(PROMPT.id, f"respuesta {n}", model="a file") for n in range(4)]
+SLATE = Slate("s1", PROMPT.id, tuple(answer.id for answer in ANSWERS), 0)
+
+
+def said(who: str, ranks: Sequence[int], country: str = "MX", **facts: Any) -> Judgement:
+    """A judgement: one rank per seat, 1 is best; no ranks, nothing ranked."""
+    levels = sorted(set(ranks))
+    tiers = tuple(tuple(SLATE.seats[seat] for seat, rank in enumerate(ranks) if rank == level) for level in levels)
+    return Judgement(f"{who}-{country}", "s1", who, country, tiers, **facts)
+
+
+def snapshot(folder: Path, judged: Sequence[Judgement], *, min_votes: int = 1, min_margin: float = 0.0) -> Path:
+    """The files that `annot sync` would freeze, by the same functions."""
+    prompts, candidates = {PROMPT.id: PROMPT}, {answer.id: answer for answer in ANSWERS}
+    counted = build_preferences([SLATE], judged, pseudonym=str, min_margin=min_margin, min_votes=min_votes)
+    rows = ranking_rows(judged, {"s1": SLATE}, prompts, candidates, str)
+    # A table needs a row to have columns: the tests that look at nothing else have preferences of another slate.
+    other = preference_rows(1, per_prompt=1)
+    home = write_snapshot(folder, "abc", [*counted_rows(counted.kept, prompts, candidates), *other], rankings=rows)
+    facts = json.loads((home / "snapshot.json").read_text())
+    facts["settings"] = {"preferences": {"min_votes": min_votes, "min_margin": min_margin}}
+    write_whole(home / "snapshot.json", json.dumps(facts).encode())
+    return home
+
+
+def dpo(**changed: Any) -> DpoSettings:
+    return DpoSettings(**{**load_recipe("cpu-smoke").dpo.model_dump(), **changed})
+
+
+def region(**changed: Any) -> RegionSettings:
+    return RegionSettings(**{**load_recipe("cpu-smoke").region.model_dump(), **changed})
+
+
+def test_every_person_is_a_ranking_and_the_slate_counts_once_per_country(tmp_path: Path) -> None:
+    judged = [
+        said("ana", [1, 2, 3, 4]),
+        said("eva", [1, 2, 3, 4]),
+        said("leo", [2, 1, 1, 9]),
+        said("teo", [4, 3, 2, 1], "AR"),
+    ]
+    read = read_slates(snapshot(tmp_path, judged))
+    mexico, argentina = read.slates
+    assert (mexico.id, mexico.country, mexico.people, argentina.id) == ("s1:MX", "MX", 3, "s1:AR")
+    assert mexico.rankings == (
+        Ranking(((0,), (1,), (2,), (3,)), 2 / 3, 2),
+        Ranking(((1, 2), (0,), (3,)), 1 / 3, 1),
+    )
+    assert sum(ranking.weight for ranking in mexico.rankings) == pytest.approx(1)
+    assert mexico.stages == pytest.approx(2 / 3 * 3 + 1 / 3 * 2)
+    assert argentina.rankings == (Ranking(((3,), (2,), (1,), (0,)), 1.0, 1),)
+    assert mexico.prompt == (
+        {"role": "system", "content": "Eres de aquí."},
+        {"role": "user", "content": "¿Qué se come?"},
+    )
+    assert mexico.answers[2] == ({"role": "assistant", "content": "respuesta 2"},)
+    assert (mexico.topic, mexico.language, mexico.slate_id) == ("comida", "es", "s1")
+    # 1 before 0 for one of three: smoothing is the share of votes against.
+    assert [(p.better, p.worse, p.smoothing, p.ties) for p in mexico.comparisons] == [
+        (0, 1, 1 / 3, 0),
+        (0, 2, 1 / 3, 0),
+        (0, 3, 0.0, 0),
+        (1, 2, 0.0, 1),
+        (1, 3, 0.0, 0),
+        (2, 3, 0.0, 0),
+    ]
+    assert mexico.target == 0
+
+
+judgements = st.builds(
+    lambda ranks, country, bad: (ranks, country, bad),
+    st.lists(st.integers(1, 4), min_size=4, max_size=4),
+    st.sampled_from(["MX", "AR"]),
+    st.sampled_from([False, False, True]),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(judgements, min_size=1, max_size=6), st.integers(1, 3), st.sampled_from([0.0, 0.4]))
+def test_what_is_counted_here_is_what_the_snapshot_counted(
+    tmp_path_factory: pytest.TempPathFactory, people: list[Any], min_votes: int, min_margin: float
+) -> None:
+    judged = [said(f"p{n}", ranks, country, none_acceptable=bad) for n, (ranks, country, bad) in enumerate(people)]
+    home = snapshot(tmp_path_factory.mktemp("s"), judged, min_votes=min_votes, min_margin=min_margin)
+    read = read_slates(home)
+    counted = build_preferences([SLATE], judged, pseudonym=str, min_margin=min_margin, min_votes=min_votes)
+    # The pairs are those of preferences.parquet, thresholds included, with the same votes and the same ids.
+    expected = {pair.id: pair for pair in read_pairs(home).pairs if pair.slate_id == "s1"}
+    assert {pair.id: pair for slate in read.slates for pair in slate.pairs()} == expected
+    for slate in read.slates:
+        assert sum(ranking.weight for ranking in slate.rankings) == pytest.approx(1)
+        assert slate.people == sum(j.country == slate.country and not j.none_acceptable for j in judged) >= min_votes
+    # "None is acceptable" sets aside the same countries as for preferences, and no slate is lost without a reason.
+    aside = {row.id.rpartition(":")[2]: row.reason for row in read.aside}
+    none = {row.id.rpartition(", ")[2] for row in counted.aside if row.reason == "none is acceptable"}
+    assert {country for country, reason in aside.items() if reason == "none is acceptable"} == none
+    assert {slate.country for slate in read.slates} | set(aside) == {judgement.country for judgement in judged}
+    assert not {slate.country for slate in read.slates} & set(aside)
+
+
+def test_slates_that_teach_nothing_are_set_aside_with_the_reason(tmp_path: Path) -> None:
+    judged = [
+        said("ana", [1, 2, 3, 4], none_acceptable=True),
+        said("eva", [1, 2, 3, 4]),
+        said("teo", [1, 1, 1, 1], "AR"),
+        said("leo", [1, 1, 1, 1], "AR"),
+        said("bia", [1, 2, 2, 2], "BR"),
+    ]
+    read = read_slates(snapshot(tmp_path, judged, min_votes=2))
+    assert read.slates == ()
+    assert {row.id: (row.reason, row.because_of) for row in read.aside} == {
+        "s1:MX": ("none is acceptable", "1 of 2"),
+        "s1:AR": ("tie", ""),
+        "s1:BR": ("too few votes", "1 < 2"),
+    }
+
+
+def test_a_real_snapshot_and_its_export_are_read_alike(tmp_path: Path) -> None:
+    project = make_project(tmp_path, '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n')
+    fill(project, 3)
+    home = project.snapshot_folder(freeze(project, gather(project)).id)
+    read = read_slates(home)
+    assert len(read.slates) == 3
+    assert {slate.rankings for slate in read.slates} == {(Ranking(((0,), (1,), (2, 3)), 1.0, 2),)}
+    assert all(len(slate.comparisons) == 5 for slate in read.slates)
+    exported = export(project, tmp_path / "exports").files[2]
+    again = read_slates(exported)
+    assert (again.source, again.snapshot) == ("rankings.parquet", "")
+    assert again.slates == read.slates
+    pairs = read_slates(tmp_path / "exports" / "preferences.jsonl").slates
+    assert [len(slate.answers) for slate in pairs] == [2] * 15
+
+
+def test_a_rewrite_is_what_the_sft_term_imitates_and_is_compared_with_nothing(tmp_path: Path) -> None:
+    judged = [
+        said("ana", [2, 1, 3, 4]),
+        said("eva", [2, 1, 3, 4], rewrite=" Mejor así. "),
+        said("leo", [1, 2, 3, 4], rewrite="O así."),
+    ]
+    home = snapshot(tmp_path, judged)
+    assert read_slates(home).slates[0].target == 1
+    read = read_slates(home, rewrites=True)
+    slate = read.slates[0]
+    assert (slate.target, len(slate.answers)) == (4, 5)
+    assert slate.answers[4] == ({"role": "assistant", "content": "Mejor así."},)
+    assert {answer for ranking in slate.rankings for tier in ranking.tiers for answer in tier} == {0, 1, 2, 3}
+    assert [row.reason for row in read.unused] == ["a slate has one rewrite"]
+    assert as_taught([slate], dpo())[0][0].target is None
+    assert as_taught([slate], dpo(sft_weight=0.2))[0][0].target == 4
+
+
+def test_a_row_of_votes_is_a_slate_of_two() -> None:
+    slate = slate_of_pair(Pair("f:1", "¿Qué?", "sí", "no", "MX", votes_for=3, votes_against=1, ties=1, weight=2.0))
+    assert slate.rankings == (
+        Ranking(((0,), (1,)), 3 / 5, 3),
+        Ranking(((1,), (0,)), 1 / 5, 1),
+        Ranking(((0, 1),), 1 / 5, 1),
+    )
+    assert (slate.weight, slate.people, slate.comparisons[0].smoothing, slate.comparisons[0].lead) == (2, 5, 0.25, 0.4)
+    turned = slate_of_pair(Pair("f:2", "¿Qué?", "sí", "no", votes_for=1, votes_against=3))
+    assert (turned.comparisons[0].better, turned.comparisons[0].smoothing) == (1, 0.25)
+    assert slate_of_pair(Pair("f:3", "¿Qué?", "sí", "no", votes_for=0, votes_against=0, ties=2)).comparisons == ()
+    pair = Pair("f:4", "¿Qué?", "sí", "no", "MX", "es", "comida", "s", 3, 1, 1, 2.0, 0.5)
+    assert slate_of_pair(pair).pairs() == (pair,)
+
+
+@pytest.mark.parametrize("source", ["snapshot", "pairs"])
+def test_a_slate_survives_its_way_through_a_file(tmp_path: Path, source: str) -> None:
+    judged = [said("ana", [2, 1, 3, 4], rewrite="Así."), said("eva", [1, 1, 2, 2])]
+    slates = (
+        read_slates(snapshot(tmp_path, judged), rewrites=True).slates
+        if source == "snapshot"
+        else [slate_of_pair(Pair("f:1", "¿Qué?", "sí", "no", votes_against=1, weight=0.5, margin=0.1))]
+    )
+    for slate in slates:
+        line = json.dumps(slate.row(), ensure_ascii=False)
+        assert RankedSlate.from_row(json.loads(line)) == slate
+        assert RankedSlate.from_row(slate.row()) == slate
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"prompt": "¿Qué?", "candidates": ["a", "b"], "ranks": [1]}, r"r.jsonl:1 is no ranking"),
+        ({"candidates": ["a", "b"], "ranks": [1, 2]}, r"r.jsonl:1 is no ranking"),
+        ({"prompt": "¿Qué?", "candidates": "ab", "ranks": [1, 2]}, r"r.jsonl:1 is no ranking"),
+    ],
+)
+def test_a_ranking_that_is_none_is_refused_with_its_place(tmp_path: Path, row: dict[str, Any], told: str) -> None:
+    (tmp_path / "r.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(TrainError, match=told):
+        read_slates(tmp_path / "r.jsonl")
+
+
+def test_a_ranking_without_a_name_is_told_by_what_it_ranks(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "¿Qué?", "candidates": ["a", "b"], "ranks": [1, 2]},
+        {"prompt": "¿Qué?", "candidates": ["a", "b"], "ranks": [2, 1]},
+        {"prompt": "¿Qué?", "candidates": ["a", "c"], "ranks": [1, 3]},
+    ]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    both, one = read_slates(tmp_path / "r.jsonl").slates
+    assert (both.people, len(both.rankings), both.comparisons) == (2, 2, ())
+    assert (one.people, one.rankings[0].tiers) == (1, ((0,), (1,)))
+
+
+def test_half_a_snapshot_is_refused(tmp_path: Path) -> None:
+    home = write_snapshot(tmp_path, "abc", preference_rows(2))
+    (home / "rankings.parquet").unlink()
+    with pytest.raises(TrainError, match=r"rankings.parquet is missing; run `annot sync` again"):
+        read_slates(home)
+
+
+def test_the_digest_of_a_snapshot_is_of_both_files(tmp_path: Path) -> None:
+    home = write_snapshot(tmp_path, "abc", preference_rows(2))
+    before = read_slates(home).digest
+    rows = read_parquet(home / "rankings.parquet")
+    write_parquet(home / "rankings.parquet", rows[1:])
+    assert read_slates(home).digest != before
+
+
+# -- the settings of the objective --------------------------------------------------------------------------
+
+
+def divided(people: int = 4) -> RankedSlate:
+    """All but one say 0 before 1 before 2; one says 1 before 0."""
+    pair = Pair("f:1", "¿Qué?", "sí", "no", "MX", votes_for=people - 1, votes_against=1)
+    return slate_of_pair(pair)
+
+
+def test_smoothing_margin_and_weight_are_those_of_the_settings() -> None:
+    slate = divided()
+    assert as_taught([slate], dpo())[0][0].comparisons[0].smoothing == 0.25
+    pairwise = dpo(objective="pairwise", label_smoothing=0.1, margin=2.0)
+    taught = as_taught([slate], pairwise)[0][0].comparisons[0]
+    assert (taught.smoothing, taught.margin) == (0.1, 2.0 * (3 - 1) / 4)
+    one, many = as_taught([divided(2), replace(divided(8), id="g")], dpo(weight="people"))[0]
+    assert (one.weight, many.weight) == (2 / 5, 8 / 5)  # their mean is 1: the learning rate means what it did
+
+
+def test_what_says_nothing_to_the_objective_goes_with_a_reason(tmp_path: Path) -> None:
+    read = read_slates(snapshot(tmp_path, [said("ana", [1, 2, 3, 4]), said("eva", [4, 3, 2, 1])]))
+    assert read.slates[0].comparisons == ()  # nobody has a majority
+    assert as_taught(read.slates, dpo())[1] == ()
+    kept, dropped = as_taught(read.slates, dpo(objective="pairwise"))
+    assert (kept, [(row.id, row.reason) for row in dropped]) == ((), [("s1:MX", "no pair is clear enough")])
+
+
+def test_weights_that_trl_would_ignore_are_refused() -> None:
+    slate = replace(divided(), weight=0.5)
+    with pytest.raises(TrainError, match="f:1 has a weight or a margin, which TRL's losses ignore"):
+        as_taught([slate], dpo(objective="trl", label_smoothing=0.0))
+
+
+# -- regions ------------------------------------------------------------------------------------------------
+
+
+def asked(number: int, country: str) -> RankedSlate:
+    prompt = ({"role": "user", "content": f"¿{country} {number}?"},)
+    answers = tuple(({"role": "assistant", "content": text},) for text in ("sí", "no"))
+    return replace(divided(), id=f"{number}:{country}", prompt=prompt, answers=answers, country=country, language="es")
+
+
+def test_a_countrys_adapter_hears_its_own_slates_and_the_others_a_little() -> None:
+    split = split_by_prompt([asked(n, c) for c in ("AR", "MX") for n in range(10)], 0.2, 0)
+    assert for_region(split, region()) == split
+    own = for_region(split, region(country="MX", others=0.2))
+    assert {(slate.country, slate.weight) for slate in own.train} == {("MX", 1.0), ("AR", 0.2)}
+    assert len(own.train) == len(split.train)
+    assert {slate.country for slate in own.held_out} == {"MX"}
+    assert [slate for slate in split.held_out if slate.country == "MX"] == list(own.held_out)
+    alone = for_region(split, region(country="MX", others=0.0))
+    assert {slate.country for slate in alone.train} == {"MX"}
+    with pytest.raises(TrainError, match=r"no slate of CL is to train on \(countries here: AR, MX\)"):
+        for_region(split, region(country="CL"))
+
+
+def test_countries_that_are_too_small_are_named_with_the_reason() -> None:
+    slates = [asked(n, c) for c, size in (("AR", 10), ("CL", 2), ("", 10)) for n in range(size)]
+    found = {one.country: one for one in regions(split_by_prompt(slates, 0.2, 0), region(min_prompts=4))}
+    assert found["AR"].skipped == ""
+    assert (found["AR"].prompts, found["AR"].held_out, found["AR"].slates) == (10, 2, 8)
+    assert found["CL"].skipped == "2 prompts are fewer than region.min_prompts = 4"
+    assert found[""].skipped == "these slates name no country"
+    alone = regions(split_by_prompt([asked(n, "AR") for n in range(10)], 0.2, 0), region())
+    assert "the shared adapter is its own" in alone[0].skipped
+
+
+def test_the_country_stands_in_the_system_text_in_the_language_of_the_prompt() -> None:
+    plain = asked(1, "MX")
+    persona = {"role": "system", "content": "Eres de aquí."}
+    brazil = replace(plain, prompt=(persona, *plain.prompt), country="BR", language="pt")
+    nowhere = replace(plain, country="")
+    told = with_country([plain, brazil, nowhere])
+    assert told[0].prompt[0] == {"role": "system", "content": "País: México."}
+    assert told[1].prompt[0] == {"role": "system", "content": "Eres de aquí.\n\nPaís: Brasil."}
+    assert told[2] == nowhere
+    assert [slate.prompt_key for slate in told] == [slate.prompt_key for slate in (plain, brazil, nowhere)]
+    with pytest.raises(TrainError, match="prompts must be written as messages"):
+        with_country([divided()])

@@ -1,0 +1,105 @@
+"""The adapter: how it is made, at what rate it is trained, that it stays in float32, and that it is saved whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from train.base import Base
+from train.settings import Recipe
+
+
+def lora_config(recipe: Recipe) -> Any:
+    """The settings as PEFT wants them (Hu et al. 2021, LoRA)."""
+    from peft import LoraConfig
+
+    lora = recipe.lora
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+
+
+def training_arguments(output: Path, recipe: Recipe, steps: int) -> dict[str, Any]:
+    """What the settings say about steps, rates, logs and checkpoints, as transformers' TrainingArguments want it."""
+    optimiser, run = recipe.optimiser, recipe.run
+    return {
+        "output_dir": str(output),
+        "optim": optimiser.name,
+        "learning_rate": optimiser.learning_rate,
+        "lr_scheduler_type": optimiser.schedule,
+        "warmup_steps": math.ceil(optimiser.warmup * steps),
+        "weight_decay": optimiser.weight_decay,
+        "max_grad_norm": optimiser.max_grad_norm,
+        "max_steps": steps,
+        "bf16": optimiser.autocast == "bfloat16",
+        "use_cpu": recipe.device.kind == "cpu",
+        "seed": run.seed,
+        "data_seed": run.seed,
+        "logging_steps": run.log_every,
+        "logging_nan_inf_filter": False,  # it would show the last finite loss in place of a NaN
+        "eval_strategy": "steps" if run.eval_every else "no",
+        "eval_steps": run.eval_every or None,
+        "save_strategy": "steps",
+        "save_steps": run.save_every,
+        "save_total_limit": 2,  # the newest may be half written when the power goes; the one before is whole
+        "disable_tqdm": True,
+        "report_to": "none",
+        "dataloader_num_workers": 0,
+        # A frozen base and a float32 adapter in one unit, spread over the processes layer by layer.
+        "fsdp": recipe.device.sharding == "fsdp2",
+        "fsdp_config": {"version": 2, "reshard_after_forward": True} if recipe.device.sharding == "fsdp2" else None,
+    }
+
+
+def keep_adapter_in_float32(model: Any) -> None:
+    """Undo TRL's cast of the adapter to bfloat16 on a 4-bit base, in which small updates are rounded away."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def check_float32(model: Any) -> None:
+    """Make sure that what is trained is float32 and that something is trained; anything else is a bug of ours."""
+    import torch
+
+    trained = {name: p.dtype for name, p in model.named_parameters() if p.requires_grad}
+    wrong = [f"{name} ({dtype})" for name, dtype in trained.items() if dtype != torch.float32]
+    if wrong or not trained:
+        raise RuntimeError(f"{len(wrong)} of {len(trained)} trained tensors are not float32: {', '.join(wrong[:3])}")
+
+
+def gathered_weights(trainer: Any) -> Any:
+    """All weights of a model that FSDP2 spreads over processes, on the first of them; None where each has them all."""
+    return trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+
+
+def save_adapter(model: Any, weights: Any, base: Base, tokenizer: Any, adapter: Path) -> None:
+    """Write adapter, tokenizer and template whole or not at all, under the base's own name.
+
+    Args:
+        model: The PEFT model.
+        weights: What `gathered_weights` gave.
+        base: What was adapted.
+        tokenizer: The base's.
+        adapter: The folder to make.
+    """
+    beside = adapter.with_name(f".adapter.{os.getpid()}")
+    shutil.rmtree(beside, ignore_errors=True)
+    model.save_pretrained(beside, state_dict=weights)
+    tokenizer.save_pretrained(beside)
+    path = beside / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    # PEFT notes the folder of the download; whoever gets the adapter knows the base by its name.
+    config["base_model_name_or_path"] = base.name or str(base.folder)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+    (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; report.md says what there is to say
+    beside.replace(adapter)

@@ -1,0 +1,146 @@
+"""What a run costs the planet: energy by codecarbon in offline mode, kept with the run, added up over its processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from annotation.errors import SettingsError
+from annotation.ledger import now
+from annotation.project import write_whole
+from train.settings import FootprintSettings
+
+FILE = "energy.json"
+"""In the run's folder: start of a process -> what it used up to its last flush."""
+
+MEASURE_EVERY_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What all processes of a run used. CPU and memory are estimated where the machine has no counter to read.
+
+    Attributes:
+        kwh: Energy of CPU, GPU and memory, in kilowatt-hours.
+        gpu_kwh: The GPU's part.
+        kg_co2e: Carbon dioxide equivalent of producing it, in kilograms.
+        seconds: Measured wall time.
+        processes: Starts of the run; energy since the last flush of one that was killed is not counted.
+        grid: Whose electricity the carbon is reckoned for.
+        hardware: CPU and GPU of the newest process.
+    """
+
+    kwh: float
+    gpu_kwh: float
+    kg_co2e: float
+    seconds: float
+    processes: int
+    grid: str
+    hardware: str
+
+    def line(self) -> str:
+        """One line for a report."""
+        return (
+            f"{self.kwh:.2g} kWh ({self.gpu_kwh:.2g} of the GPU) and {self.kg_co2e:.2g} kg CO2e in "
+            f"{self.seconds:.0f} s on {self.hardware}; carbon of {self.grid}"
+        )
+
+
+@contextmanager
+def measured(folder: Path, settings: FootprintSettings) -> Iterator[Callable[[], None]]:
+    """Measure this process and the machine's GPU while the block runs; nothing is sent anywhere.
+
+    Yields:
+        A function that writes what was used so far, for the moments at which a checkpoint is written.
+
+    Raises:
+        SettingsError: The country of the settings is none.
+    """
+    if not settings.measure:
+        yield lambda: None
+        return
+    os.environ["CODECARBON_LOG_LEVEL"] = "CRITICAL"  # read when it is imported; until told it speaks on standard error
+    from codecarbon import OfflineEmissionsTracker
+    from codecarbon.output import BaseOutput
+
+    class Newest(BaseOutput):  # type: ignore[misc]
+        total: Any = None
+
+        def out(self, total: Any, delta: Any) -> None:  # noqa: ARG002
+            self.total = total
+
+    started, newest = now(), Newest()
+    tracker = OfflineEmissionsTracker(
+        **_grid(settings.country),
+        tracking_mode="process",
+        measure_power_secs=MEASURE_EVERY_S,
+        save_to_file=False,
+        output_handlers=[newest],
+        log_level="critical",
+        allow_multiple_runs=True,
+    )
+    # Looking at the hardware takes two seconds, nearly all of them spent waiting.
+    starting = Thread(target=tracker.start, name="footprint", daemon=True)
+    starting.start()
+
+    def keep() -> None:
+        if not starting.is_alive():
+            tracker.flush()
+            _write(folder, started, newest.total, settings.country)
+
+    try:
+        yield keep
+    finally:
+        starting.join()
+        tracker.stop()
+        _write(folder, started, newest.total, settings.country)
+
+
+def footprint(folder: Path) -> Footprint | None:
+    """What a run used so far; None where nothing was measured."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    processes = list(json.loads(path.read_text(encoding="utf-8")).values())
+    total = {key: sum(one[key] for one in processes) for key in ("kwh", "gpu_kwh", "kg_co2e", "seconds")}
+    return Footprint(**total, processes=len(processes), grid=processes[-1]["grid"], hardware=processes[-1]["hardware"])
+
+
+def footprint_json(folder: Path) -> dict[str, Any] | None:
+    """The same as plain values."""
+    found = footprint(folder)
+    return asdict(found) if found else None
+
+
+def _grid(country: str) -> dict[str, Any]:
+    import pycountry
+    from codecarbon.input import DataSource
+
+    if not country:
+        # Any country would do: its figure is overruled by the world's.
+        world = DataSource().get_carbon_intensity_per_source_data()["world_average"]
+        return {"country_iso_code": "FRA", "force_carbon_intensity_g_co2e_kwh": float(world)}
+    found = pycountry.countries.get(alpha_2=country)
+    if found is None:
+        raise SettingsError(f'footprint.country = "{country}" is no ISO 3166 code; write two letters such as "MX".')
+    return {"country_iso_code": found.alpha_3}
+
+
+def _write(folder: Path, started: str, data: Any, country: str) -> None:
+    path = folder / FILE
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept[started] = {
+        "kwh": data.energy_consumed,
+        "gpu_kwh": data.gpu_energy,
+        "kg_co2e": data.emissions,
+        "seconds": data.duration,
+        "grid": data.country_name if country else "the world's average grid",
+        "hardware": " and ".join(part for part in (data.cpu_model, data.gpu_model) if part),
+    }
+    write_whole(path, json.dumps(kept, ensure_ascii=False, indent=2).encode())

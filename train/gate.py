@@ -1,0 +1,86 @@
+"""Whether a run may be released: its worst group decides, and what was not measured is not released.
+
+A group passes when the low end of the 95 % interval of its held-out ranking accuracy is above `gate_accuracy` (0.5: a
+coin). Why the low end and not the estimate itself: an adapter that may do no better than a coin for a region must not
+be sent there, so the burden of proof is on the adapter, and a lucky small sample proves nothing. Why no correction for
+many groups: the claim is that *every* group is above the line, and rejecting each group's "not above" at the same level
+is a test of that level for all of them together (the intersection–union test: R. L. Berger 1982, "Multiparameter
+hypothesis testing and acceptance sampling", Technometrics 24). Groups with fewer than `gate_prompts` held-out prompts
+are shown and marked, and neither fail a run nor pass it: a bootstrap over a handful of prompts is too narrow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Verdict = Literal["passed", "failed", "undecided", "not measured"]
+
+EVALUATION = "evaluation.json"
+"""Written whole, as the last file of an evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Whether a run may be released, and why.
+
+    Attributes:
+        verdict: "passed"; "failed"; "undecided" where no group is large enough to tell; "not measured".
+        reason: One sentence.
+        worst: The group that decided, for example "country MX"; "" where none did.
+    """
+
+    verdict: Verdict
+    reason: str
+    worst: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether the run may be released without a person saying so."""
+        return self.verdict == "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the gate wants to know of a group.
+
+    Attributes:
+        name: For example "country MX".
+        low: Low end of the interval of its ranking accuracy.
+        prompts: Held-out prompts behind it.
+    """
+
+    name: str
+    low: float
+    prompts: int
+
+
+def judge(groups: Iterable[Judged], *, least_accuracy: float, least_prompts: int) -> Gate:
+    """Let the worst group that is large enough decide."""
+    groups = list(groups)
+    large = sorted((g for g in groups if g.prompts >= least_prompts), key=lambda group: (group.low, group.name))
+    if not large:
+        return Gate(
+            "undecided",
+            f"no group has the {least_prompts} held-out prompts that are needed to tell; collect more, or raise "
+            "data.held_out in the next run",
+        )
+    failed = [group for group in large if not group.low > least_accuracy]
+    worst = large[0]
+    facts = f"the 95 % interval of its ranking accuracy begins at {worst.low:.1%}"
+    if failed:
+        others = f", and {len(failed) - 1} more with it" if len(failed) > 1 else ""
+        return Gate("failed", f"{worst.name} fails{others}: {facts}, not above {least_accuracy:.0%}", worst.name)
+    return Gate("passed", f"the worst group is {worst.name}: {facts}, above {least_accuracy:.0%}", worst.name)
+
+
+def gate_of(run: Path) -> Gate:
+    """What the evaluation in a run's folder decided."""
+    path = run / EVALUATION
+    if not path.exists():
+        return Gate("not measured", f"{run.name} was not measured; run `annot evaluate {run.name}`")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    return Gate(told["gate"], told["gate_reason"], told["gate_worst"])

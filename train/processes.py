@@ -1,0 +1,90 @@
+"""Several processes of one run, as torchrun and `accelerate launch` start them: one writes, the others compute."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from train.settings import DeviceSettings
+
+GRACE_S = 15.0
+"""How long the others may take to end once one has ended."""
+
+
+def count() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this is the one that writes and speaks."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def meet(device: DeviceSettings) -> None:
+    """Find the others; alone there is nothing to do."""
+    if count() > 1:
+        from accelerate import PartialState
+
+        PartialState(cpu=device.kind == "cpu")
+
+
+def agreed(here: Any) -> Any:
+    """What the first process says; the others wait for it."""
+    if count() == 1:
+        return here
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([here])[0]
+
+
+def launch(processes: int, command: Sequence[str]) -> int:
+    """Run a command of ours in several processes on this machine, and wait.
+
+    The first has this terminal to itself; of the others one hears only where they fail and the first does not say why.
+
+    Args:
+        processes: How many; one per card.
+        command: Arguments of `annot`.
+
+    Returns:
+        The exit status of the first process, or of another one that failed before it.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {**os.environ, "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared.setdefault("OMP_NUM_THREADS", "1")
+    started: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as kept:
+        heard = [kept.enter_context(tempfile.TemporaryFile()) for _ in range(processes - 1)]
+        kept.callback(_end, started)
+        for rank in range(processes):
+            aside: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": heard[rank - 1]} if rank else {}
+            environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            started.append(
+                subprocess.Popen([sys.executable, "-m", "annotation.cli", *command], env=environment, **aside)
+            )
+        while all(process.poll() is None for process in started):
+            time.sleep(0.1)
+        ended = next(rank for rank, process in enumerate(started) if process.poll() is not None)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started[0].wait(GRACE_S if started[ended].returncode else None)
+        if started[0].poll() is not None:
+            return started[0].returncode
+        heard[ended - 1].seek(0)
+        sys.stderr.write(heard[ended - 1].read().decode(errors="replace"))
+        return started[ended].returncode
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        if process.poll() is None:
+            process.kill()

@@ -1,0 +1,127 @@
+"""Estimates with intervals, rank correlation and repetition: pure functions of numbers, each tested on a known answer.
+
+Intervals come from a percentile bootstrap over prompts, not over rows (a cluster bootstrap: Field & Welsh 2007,
+"Bootstrapping clustered data"): the six pairs of a slate, or two slates that ask the same, are far from independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from annotation.errors import NotEnoughOverlap
+
+Floats = npt.NDArray[np.float64]
+
+RESAMPLES = 2000
+"""Bootstrap samples behind every interval."""
+
+DRAWN_AT_ONCE = 4_000_000
+"""Most cluster numbers in memory at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over observations, and how it was obtained.
+
+    Attributes:
+        value: Weighted mean.
+        low: 2.5 % quantile of the bootstrap.
+        high: 97.5 % quantile.
+        count: Observations (pairs, slates, answers).
+        prompts: How many prompts they belong to; whole prompts are drawn.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+    prompts: int
+
+    def __str__(self) -> str:
+        """As a percentage with its interval."""
+        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
+
+    @property
+    def plain(self) -> str:
+        """As a number with its interval."""
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def mean_over_prompts(
+    values: Floats, prompts: Sequence[str], weights: Floats | None = None, *, seed: int = 0
+) -> Estimate:
+    """Weighted mean with a 95 % interval; the sizes of the prompts are drawn along with their values.
+
+    Args:
+        values: One per observation, shape (observations,).
+        prompts: What each belongs to, same length.
+        weights: Not negative, same length; all 1 when None.
+        seed: Of the resampling.
+
+    Raises:
+        NotEnoughOverlap: There is no observation, or all weigh nothing.
+    """
+    weights = np.ones(len(values)) if weights is None else weights
+    if not weights.sum() > 0:
+        raise NotEnoughOverlap("Nothing was held out that could be measured; raise data.held_out.")
+    names, group = np.unique(np.asarray(prompts), return_inverse=True)
+    sums = np.bincount(group, weights=values * weights, minlength=len(names))
+    sizes = np.bincount(group, weights=weights, minlength=len(names))
+    chance = np.random.default_rng(seed)
+    rows = max(1, DRAWN_AT_ONCE // len(names))
+    means: list[Floats] = []
+    for first in range(0, RESAMPLES, rows):
+        drawn = chance.integers(0, len(names), size=(min(rows, RESAMPLES - first), len(names)))
+        total = sizes[drawn].sum(axis=1)
+        # A draw of prompts that all weigh nothing says nothing; it is left out.
+        means.append((sums[drawn].sum(axis=1)[total > 0]) / total[total > 0])
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return Estimate(float(sums.sum() / sizes.sum()), float(low), float(high), len(values), len(names))
+
+
+def places(tiers: Iterable[Iterable[int]], size: int) -> Floats:
+    """Tiers (best first) as one number per item, higher is better, equal within a tier; NaN for items in no tier."""
+    found = np.full(size, np.nan)
+    for depth, tier in enumerate(tiers):
+        found[list(tier)] = -depth
+    return found
+
+
+def signs(values: Floats) -> Floats:
+    """Who is ahead of whom: sign(values[i] - values[j]) for all i < j, in the order of numpy.triu_indices."""
+    first, second = np.triu_indices(len(values), 1)
+    return np.sign(values[first] - values[second])
+
+
+def tau_b(one: Floats, other: Floats) -> float:
+    """Kendall's tau-b, the rank correlation that allows for ties on both sides (M. G. Kendall 1945, Biometrika 33).
+
+    NaN where either side ties everything: there is no order to agree with.
+    """
+    a, b = signs(one), signs(other)
+    scale = np.sqrt(np.abs(a).sum() * np.abs(b).sum())
+    return float((a * b).sum() / scale) if scale else float("nan")
+
+
+def repeated_share(tokens: Sequence[int], n: int = 4) -> float:
+    """Share of an answer's n-grams that were in it before: seq-rep-n of Welleck et al. 2020, "Neural text generation
+    with unlikelihood training". 0 for answers shorter than n.
+    """
+    grams = _grams(tokens, n)
+    return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def distinct_share(answers: Iterable[Sequence[int]], n: int = 2) -> float:
+    """Different n-grams over all n-grams of all answers: distinct-n of Li et al. 2016, "A diversity-promoting objective
+    function for neural conversation models". It falls as more text is read: compare only equally many answers.
+    """
+    grams = [gram for tokens in answers for gram in _grams(tokens, n)]
+    return len(set(grams)) / len(grams) if grams else float("nan")
+
+
+def _grams(tokens: Sequence[int], n: int) -> list[tuple[int, ...]]:
+    return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]

@@ -27,7 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
-from annotation import embedded
+from annotation import disk, embedded
 from annotation.archive import (
     DUMP,
     FOLDERS,
@@ -289,11 +289,22 @@ def _named(kind: str, counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
-    """Read a database. On a read-only disk it can be read if nobody has it open and its log is merged."""
-    log = path.with_name(f"{path.name}-wal")
-    frozen = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and (not log.exists() or not log.stat().st_size)
-    place = f"file:{quote(str(path))}?mode=ro{'&immutable=1' if frozen else ''}"
-    return sqlite3.connect(place, uri=True, timeout=60, isolation_level=None)
+    """Read a database.
+
+    Beside one with a log SQLite wants to write a file. Where a disk takes none, nobody writes to the database either:
+    it can be read without, once its log is merged.
+    """
+    place = f"file:{quote(str(path))}?mode=ro"
+    database = sqlite3.connect(place, uri=True, timeout=60, isolation_level=None)
+    try:
+        database.execute("select 1 from sqlite_schema").fetchone()
+    except sqlite3.OperationalError:
+        log = path.with_name(f"{path.name}-wal")
+        if not disk.trouble(path.parent) or (log.exists() and log.stat().st_size):
+            raise
+        database.close()
+        database = sqlite3.connect(f"{place}&immutable=1", uri=True, isolation_level=None)
+    return database
 
 
 def count_rows(database: sqlite3.Connection) -> dict[str, int]:
@@ -370,18 +381,20 @@ def disk_sentence(place: Path) -> Iterator[None]:
     else:
         return
     raise ProjectError(
-        f"{place} cannot be written ({reason}): make room, or name a place on another disk, and run the same again. "
+        f"{place} could not be made ({reason}): make room, or name a place on another disk, and run the same again. "
         "Nothing was changed."
     )
 
 
 @contextlib.contextmanager
 def _only_one(project: Project) -> Iterator[None]:
-    """One backup of a project at a time; on a read-only disk nobody else can begin one."""
-    if os.statvfs(project.folder).f_flag & os.ST_RDONLY:
-        yield
-        return
-    with project.lock("backup"):
+    """One backup of a project at a time. A disk that takes no lock must not keep a copy from going elsewhere."""
+    with contextlib.ExitStack() as held_until_the_end:
+        try:
+            held_until_the_end.enter_context(project.lock("backup"))
+        except OSError as problem:
+            if problem.errno not in _DISK:
+                raise
         yield
 
 

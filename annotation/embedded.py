@@ -25,6 +25,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from annotation import disk
 from annotation.errors import ServerError
 from annotation.server_address import (
     HOST,
@@ -61,7 +63,6 @@ _PORT_IN_USE = 98  # launch.py's exit status
 _START_SECONDS = 120.0  # a slow disk with nothing of the environment in memory yet
 _STOP_SECONDS = 10.0
 _LOG_BYTES = 10_000_000  # a longer log is set aside at the next start
-_TIGHT_BYTES = 64_000_000  # Redis and the database still write, but not for long
 
 # Processes started here stay our children while we live; without a handle they could not be reaped.
 _children: list[subprocess.Popen[bytes]] = []
@@ -160,6 +161,8 @@ def start(
     """
     asked = Database.parse(database) if database else None
     address = listening_address(host)
+    if home.parent.is_dir() and disk.is_read_only(home.parent):
+        raise ServerError(disk.trouble(home.parent))
     home = _prepare_home(home)
     with _lock(home):
         current = state(home)
@@ -171,6 +174,8 @@ def start(
             if asked:
                 _choose_database(home, _read_secrets(home), asked)  # refuses another one
             return current
+        if trouble := disk.trouble(home):
+            raise ServerError(trouble)
         if _all_processes(home):
             say("Parts of Argilla are still running from before; stopping them first.")
             _stop(home)
@@ -218,7 +223,7 @@ def state(home: Path) -> ServerState:
         detail = f"Argilla's server at {last.url} does not answer; see `annot logs`, or run `annot down`, `annot up`."
     else:
         detail = ""
-    if trouble := _disk_trouble(home):
+    if trouble := disk.trouble(home):
         detail = f"{trouble} {detail}".rstrip()
     running = bool(processes) and not missing and answered is not None
     return ServerState(running, last.url, answered or last.version, processes, detail, last.host, last.database)
@@ -320,9 +325,10 @@ def follow(home: Path) -> Iterator[str]:
 def _start(
     home: Path, kept: _Secrets, python: Path, *, port: int, host: str, backup: RollingBackup | None
 ) -> ServerState:
+    _close_to_others(home)
     _empty(home / "tmp")
     redis_port = free_port()
-    (home / "redis").mkdir(exist_ok=True)
+    (home / "redis").mkdir(mode=0o700, exist_ok=True)
     _write_private(home / "redis" / "redis.conf", _redis_settings(home, redis_port, kept.redis_password))
     database = Database.parse(kept.database).shown if kept.database else ""
     begun = _LastStart(port, pinned_version(), host, database)
@@ -430,7 +436,7 @@ def _stop(home: Path) -> bool:
     for child in _children:
         child.poll()
     _children[:] = [child for child in _children if child.returncode is None]
-    _empty(home / "tmp")
+    shutil.rmtree(home / "tmp", ignore_errors=True)  # a disk that takes no writes keeps no server from being stopped
     return bool(running)
 
 
@@ -440,8 +446,6 @@ def _why_it_ended(home: Path, role: str, port: int, status: int) -> str:
     said = _last_words(home, role)
     if "Can't locate revision" in said:
         return f"The database in {home} was made by a newer Argilla than {pinned_version()}; upgrade annot."
-    if trouble := _disk_trouble(home):
-        said = f"{trouble} It said: {said}"
     return f"Argilla's {role} ended as soon as it was started (status {status}): {said} See `annot logs`."
 
 
@@ -573,28 +577,21 @@ def _require_database(home: Path, python: Path, database: Database) -> None:
         )
 
 
-def _disk_trouble(home: Path) -> str:
-    """A sentence when the disk takes no more."""
-    try:
-        disk = os.statvfs(home)
-    except OSError:
-        return ""
-    if disk.f_flag & os.ST_RDONLY:
-        return f"The disk of {home} is read-only: mend that, then run `annot up`; what was accepted is kept."
-    if disk.f_bavail * disk.f_frsize < _TIGHT_BYTES:
-        free = disk.f_bavail * disk.f_frsize / 1e6
-        return f"The disk of {home} is full ({free:.0f} MB free): make room, then run `annot up`; nothing is lost."
-    return ""
-
-
 # --- files --------------------------------------------------------------------------------------------
 
 
 def _prepare_home(home: Path) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
-    (home / "logs").mkdir(exist_ok=True)
+    (home / "logs").mkdir(mode=0o700, exist_ok=True)
     return home.resolve()
+
+
+def _close_to_others(home: Path) -> None:
+    """Take from others what an earlier version, or a person, left open; nothing runs that makes or removes files."""
+    for path in home.rglob("*"):
+        if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def _last_start(home: Path) -> _LastStart | None:
@@ -670,7 +667,7 @@ def _write_private(path: Path, text: str) -> None:
 def _empty(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
 
 
 def _log_path(home: Path, role: str) -> Path:
@@ -681,7 +678,7 @@ def _open_log(home: Path, role: str) -> IO[bytes]:
     path = _log_path(home, role)
     if _size(path) > _LOG_BYTES:
         path.replace(path.with_suffix(".log.1"))
-    return path.open("ab")
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
 
 
 def _size(path: Path) -> int:
@@ -710,5 +707,8 @@ def _last_words(home: Path, role: str) -> str:
 
 @contextlib.contextmanager
 def _lock(home: Path) -> Iterator[None]:
+    if disk.is_read_only(home):  # nothing can be begun there, only stopped
+        yield
+        return
     with lock_file(home / "lock", lambda _line: None, ""):
         yield

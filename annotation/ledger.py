@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from annotation import disk
 from annotation.errors import BudgetExhausted, ProjectError
 from annotation.types import Candidate, Dropped, Person, Prompt, Slate
 
@@ -183,6 +184,10 @@ class Ledger:
             self._db.execute("pragma synchronous = full")
             self._db.execute("pragma foreign_keys = on")
             self._migrate()
+        except sqlite3.OperationalError as error:
+            # A full or read-only disk, or rights: the file itself is sound.
+            remedy = disk.trouble(path.parent) or "look at the disk and at who may write there, then run it again."
+            raise ProjectError(f"{path} cannot be opened ({error}). {remedy[0].upper()}{remedy[1:]}") from error
         except sqlite3.DatabaseError as error:
             raise ProjectError(
                 f"{path} cannot be used as annot's ledger ({error}); restore it from a copy, or move it away."

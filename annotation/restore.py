@@ -43,7 +43,7 @@ def restore(
         file: the archive.
         folder: missing or empty; one that an interrupted restore left is begun again.
         database: an empty PostgreSQL database for an archive of one; default: the one it was copied from.
-        dry_run: check the whole archive, write nothing.
+        dry_run: check the whole archive, write nothing; the folder does not matter then.
         progress: told of bytes.
 
     Raises:
@@ -59,11 +59,11 @@ def restore(
                 f"{file} holds an Argilla on SQLite; restore it without --database, then `annot move` takes it "
                 "to another server."
             )
-        _require_empty(folder, members)
         if dry_run:
             for member in members:
                 extract(file, archive, member, None, progress)
             return backup
+        _require_empty(folder, members)
         with disk_sentence(folder):
             _fill(folder, file, archive, backup, members, database, progress)
     return backup

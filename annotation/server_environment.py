@@ -131,7 +131,7 @@ def lock_file(path: Path, say: Callable[[str], None], waiting: str) -> Iterator[
     """Hold a lock that the system gives back when its holder dies."""
     import filelock
 
-    lock = filelock.FileLock(path)
+    lock = filelock.FileLock(path, mode=0o600)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:

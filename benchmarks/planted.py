@@ -1,7 +1,7 @@
 """Data with a known answer: a small language, a model that has learnt the wrong half of it, and people who know better.
 
-Five countries call the same things by different words. A small model is pretrained on answers that use one country's
-words for everybody. People of a country rank answers by how many of its own words are in them, each with noise of their
+Countries call the same things by different words. A small model is pretrained on answers that mostly use the words of
+Spain and of Portugal. People in Mexico and Brazil rank answers by how many of their own words are in them, each with noise of their
 own and now and then two neighbours swapped. So the right order of every slate is known, and nothing else decides it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from typing import Any
 from train.rankings import RankedSlate, Ranking, count_votes
 from train.tiny_model import make_tiny_base
 
-COUNTRIES = {"MX": ("México", "es"), "AR": ("Argentina", "es"), "ES": ("España", "es"), "BR": ("Brasil", "pt"),
-             "PT": ("Portugal", "pt")}  # fmt: skip
+COUNTRIES = {"MX": ("México", "es"), "BR": ("Brasil", "pt")}
+"""Who ranks: name and language."""
 
 WORDS: dict[str, tuple[dict[str, str], ...]] = {
     "es": (
@@ -30,6 +30,10 @@ WORDS: dict[str, tuple[dict[str, str], ...]] = {
         {"MX": "la alberca", "AR": "la pileta", "ES": "la piscina"},
         {"MX": "la chamarra", "AR": "la campera", "ES": "la cazadora"},
         {"MX": "el chavo", "AR": "el pibe", "ES": "el chaval"},
+        {"MX": "el elote", "AR": "el choclo", "ES": "la mazorca"},
+        {"MX": "el popote", "AR": "el sorbete", "ES": "la pajita"},
+        {"MX": "la chela", "AR": "la birra", "ES": "la caña"},
+        {"MX": "la recámara", "AR": "la pieza", "ES": "el dormitorio"},
     ),
     "pt": (
         {"BR": "o ônibus", "PT": "o autocarro"},
@@ -40,6 +44,10 @@ WORDS: dict[str, tuple[dict[str, str], ...]] = {
         {"BR": "o sorvete", "PT": "o gelado"},
         {"BR": "a tela", "PT": "o ecrã"},
         {"BR": "o banheiro", "PT": "a casa de banho"},
+        {"BR": "o time", "PT": "a equipa"},
+        {"BR": "a xícara", "PT": "a chávena"},
+        {"BR": "o terno", "PT": "o fato"},
+        {"BR": "a carona", "PT": "a boleia"},
     ),
 }
 """Language -> things, each with its word per country."""
@@ -54,8 +62,34 @@ ASKED = {
            "Como se fala em {country} de {0}, {1} e o resto?"),
 }  # fmt: skip
 THINGS = {
-    "es": ("transporte", "empleo", "dinero", "escribir", "viajar", "nadar", "abrigo", "gente"),
-    "pt": ("transporte", "viagem", "chamadas", "cozinha", "beber", "doces", "imagem", "casa"),
+    "es": (
+        "transporte",
+        "empleo",
+        "dinero",
+        "escribir",
+        "viajar",
+        "nadar",
+        "abrigo",
+        "gente",
+        "comida",
+        "fiesta",
+        "beber",
+        "casa",
+    ),
+    "pt": (
+        "transporte",
+        "viagem",
+        "chamadas",
+        "cozinha",
+        "beber",
+        "doces",
+        "imagem",
+        "casa",
+        "jogo",
+        "mesa",
+        "roupa",
+        "favores",
+    ),
 }
 """What a thing is called in a question, in the order of WORDS: a question gives no regional word away."""
 
@@ -163,8 +197,7 @@ def _ranked(local: Sequence[int], noise: Noise, chance: random.Random) -> tuple[
 def make_base(folder: Path, *, steps: int, seed: int = 0) -> tuple[Path, list[float]]:
     """Make a model of 0.3M weights that has learnt to answer, in the wrong country's words.
 
-    What it reads uses the words of one country for everybody in about half of the places, and those of the country that
-    is asked about in a third: it knows them, and does not say them.
+    About three in four of the words that it reads are of Spain or Portugal; it knows the others and seldom says them.
 
     Returns:
         Its folder, and the loss per token of each step.
@@ -212,15 +245,11 @@ def _talk(chance: random.Random, number: int) -> tuple[str, str]:
     country = chance.choice(list(COUNTRIES))
     _, language = COUNTRIES[country]
     things = chance.sample(range(len(WORDS[language])), SLOTS)
-    words = [_said(WORDS[language][thing], country, SPOKEN_BY_THE_BASE[language], chance) for thing in things]
+    words = [
+        names[SPOKEN_BY_THE_BASE[language]] if chance.random() < 0.6 else chance.choice(list(names.values()))
+        for names in (WORDS[language][thing] for thing in things)
+    ]
     return _question(language, country, things, number, chance), chance.choice(TOLD[language]).format(*words)
-
-
-def _said(names: Mapping[str, str], country: str, usual: str, chance: random.Random) -> str:
-    draw = chance.random()
-    if draw < 0.45:
-        return names[usual]
-    return names[country] if draw < 0.75 else chance.choice(list(names.values()))
 
 
 def _tensors(talks: Sequence[tuple[str, str]], tokenizer: Any) -> dict[str, Any]:

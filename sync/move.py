@@ -268,8 +268,12 @@ def _carry_out(
         )
         room = target.workspaces()[dataset.workspace]
         copies[dataset.id] = ensure_dataset(source, dataset, target, room, standing)
-        _copy_until_settled(source, dataset, target, copies[dataset.id], accounts, progress)
-    say("Comparing everything, with nobody at work on the old server ...")
+        # Once: people may be at work, and what they do meanwhile the comparison below brings along.
+        copy_records(source, dataset.id, target, copies[dataset.id], accounts.account_of, progress)
+    alone = source.server == EMBEDDED
+    say(
+        f"Comparing everything{', with the old server closed to others' if alone else '; nobody should answer now'} ..."
+    )
     with _quiet(project, source) as still:
         passes = {d.id: _copy_until_settled(still, d, target, copies[d.id], accounts, progress) for d in datasets}
         _move_people(project, still, target, accounts, datasets)

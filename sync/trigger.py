@@ -147,10 +147,15 @@ def _was_local(project: Project, run: str) -> bool:
 
 def train_command(project: Project, snapshot_id: str, run: str) -> list[str]:
     """The command that trains a run, for this machine or for the team's own launcher."""
-    settings = project.settings.train
     command = [sys.executable, "-m", "annotation.cli", "train", "--project", str(project.folder)]
-    command += ["--snapshot", snapshot_id, "--run", run, "--preset", settings.preset, "--by", settings.by]
-    return command + (["--base", settings.base] if settings.base else [])
+    return [*command, "--snapshot", snapshot_id, *train_options(project, run)]
+
+
+def train_options(project: Project, run: str) -> list[str]:
+    """The part of the command that is the same on every machine."""
+    settings = project.settings.train
+    options = ["--run", run, "--preset", settings.preset, "--by", settings.by]
+    return options + (["--base", settings.base] if settings.base else [])
 
 
 def _start_local(project: Project, snapshot_id: str, run: str, folder: Path, *, again: bool) -> Launch:
@@ -180,10 +185,13 @@ def _launcher_words(project: Project, snapshot_id: str, run: str) -> list[str]:
 def _hand_over(project: Project, snapshot_id: str, run: str, folder: Path, words: list[str]) -> Launch:
     environment = {
         **os.environ,
+        # Last: what was installed together with annot (hf, torchrun) is found where there is no other.
+        "PATH": os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)]),
         "ANNOT_RUN": run,
         "ANNOT_PROJECT": str(project.folder),
         "ANNOT_SNAPSHOT": snapshot_id,
         "ANNOT_TRAIN": shlex.join(train_command(project, snapshot_id, run)),
+        "ANNOT_TRAIN_OPTIONS": shlex.join(train_options(project, run)),
     }
     print(f"annot: handing runs/{run} to your launcher: {words[0]} ...", file=sys.stderr)
     with (folder / "launcher.log").open("ab") as log:

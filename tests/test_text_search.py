@@ -1,6 +1,5 @@
 """The search box on both kinds of database: always what reading every record would find."""
 
-import json
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -150,13 +149,6 @@ def test_whatever_is_typed_is_harmless(owner: Client, shelf: Json, query: str, v
 )
 def test_long_and_deep_queries_are_harmless(owner: Client, shelf: Json, query: str) -> None:
     owner.search(shelf, text=query, me=False)
-
-
-def test_half_a_letter_is_harmless(owner: Client, shelf: Json) -> None:
-    """Half of a surrogate pair: JSON can say it, UTF-8 cannot."""
-    body = json.dumps({"filters": {"and": [terms(metadata("country"), "\ud83d")]}, "query": {"text": {"q": "a\ud83d"}}})
-    path = f"/datasets/{shelf['id']}/records/search"
-    owner.call("POST", path, 200, content=body, headers={"Content-Type": "application/json"})
 
 
 def test_records_with_odd_contents_hide_no_others(owner: Client, dataset: Json) -> None:

@@ -57,7 +57,8 @@ def trainer_of(
     from train.adapter import lora_config, training_arguments
     from train.trainer import SlateTrainer, Taught
 
-    given = ("lora.dropout=0.2", "run.log_every=1", "run.save_every=1", "run.eval_every=2", "dpo.sft_weight=0.1")
+    # A rate at which Adam's division by tiny gradients does not blow rounding up.
+    given = ("optimiser.learning_rate=2e-4", "lora.dropout=0.2", "run.log_every=1", "run.save_every=1", "run.eval_every=2", "dpo.sft_weight=0.1")
     recipe = load_recipe("cpu-smoke", [*given, f"dpo.objective={kind}", *overrides])
     model = tiny_model("llama", seed=1, num_hidden_layers=2)
     score_answers(model, 40)
@@ -94,7 +95,7 @@ def test_an_update_is_the_same_in_any_packs_with_dropout_on(tmp_path: Path, kind
     whole.train()
     small = trainer_of(tmp_path / "small", budget=1, kind=kind, checkpointed=1)
     small.train()
-    assert (adapter(whole) - adapter(trainer_of(tmp_path / "new", kind=kind))).abs().max() > 1e-3
+    assert (adapter(whole) - adapter(trainer_of(tmp_path / "new", kind=kind))).abs().max() > 1e-4
     assert (adapter(whole) - adapter(small)).abs().max() < 1e-6
     for one, other in zip(whole.state.log_history, small.state.log_history, strict=True):
         assert one.keys() == other.keys()
@@ -272,7 +273,7 @@ def test_dropout_drops_its_share_and_not_the_same_twice() -> None:
 
     first = mask(one, 0, list(range(20)))
     assert first.mean() == pytest.approx(1, abs=0.02)
-    assert set(first.unique().tolist()) == {0.0, pytest.approx(1 / 0.75)}
+    assert sorted(first.unique().tolist()) == pytest.approx([0, 1 / 0.75])
     assert torch.equal(first, mask(one, 0, list(range(20))))
     for another in (mask(other, 0, list(range(20))), mask(one, 1, list(range(20))), mask(one, 0, list(range(1, 21)))):
         dropped = (first == 0) & (another == 0)
@@ -288,7 +289,7 @@ def test_dropout_drops_its_share_and_not_the_same_twice() -> None:
 
 # -- memory --------------------------------------------------------------------------------------------------
 
-AYA_8B = Widths(32, 4096, 1024, 14336, 2, True, 32768)
+AYA_8B = Widths(32, 4096, 1024, 14336, 2, 0, True, 32768)
 GIB = 2**30
 
 
@@ -296,16 +297,19 @@ def test_the_planner_checkpoints_only_as_much_as_it_must() -> None:
     def plan(gib: float, **named: Any) -> Schedule:
         return plan_memory(AYA_8B, int(gib * GIB), longest=1500, update=30_000, device="cuda", **named)
 
-    roomy, middling, tight = plan(140), plan(27), plan(6)
+    roomy, middling, tight = plan(140), plan(20), plan(6)
     assert roomy.checkpoint_layers == 0
     assert 0 < middling.checkpoint_layers < 32
     assert tight.checkpoint_layers == 32
-    assert roomy.token_budget >= middling.token_budget >= tight.token_budget >= 1500
-    for schedule in (roomy, middling):
+    assert roomy.token_budget >= middling.token_budget >= 4096
+    assert tight.token_budget >= 1500
+    for schedule in (roomy, middling, tight):
         assert schedule.needed <= schedule.free
-    assert plan(27, budget=2000).token_budget == 2000
-    assert plan(27, checkpointed=32).checkpoint_layers == 32
-    assert plan(27, checkpointed=32).token_budget > middling.token_budget
+    hopeless = plan(1)
+    assert (hopeless.token_budget, hopeless.checkpoint_layers) == (1500, 32)
+    assert plan(20, budget=2000).token_budget == 2000
+    assert plan(20, checkpointed=32).checkpoint_layers == 32
+    assert plan(20, checkpointed=32).token_budget > middling.token_budget
 
 
 def test_checkpointed_layers_change_no_gradient() -> None:

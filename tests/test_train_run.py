@@ -431,8 +431,8 @@ def test_nonsense_is_refused_in_one_sentence_and_marked_as_failed(
     if not rows:
         import pyarrow.parquet as pq
 
-        path = snapshot / "preferences.parquet"
-        pq.write_table(pq.read_table(path).slice(0, 0), path)
+        for path in (snapshot / "preferences.parquet", snapshot / "rankings.parquet"):
+            pq.write_table(pq.read_table(path).slice(0, 0), path)
     with pytest.raises(TrainError, match=told):
         train(tmp_path / "run", snapshot, overrides=overrides, quiet=True)
     assert told in (tmp_path / "run" / "FAILED").read_text()

@@ -10,7 +10,7 @@ from train_snapshots import preference_rows, write_snapshot
 
 from annotation.errors import NotEnoughOverlap
 from train.dataset import Pair, read_pairs, texts
-from train.preflight import encode
+from train.encoding import encode
 from train.report import measure_outcome
 from train.scores import LogProbs, accuracy_change, log_probs, margins, pair_accuracy
 from train.tiny_model import make_tiny_base

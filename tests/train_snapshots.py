@@ -122,21 +122,22 @@ def training_process(
     folder: Path, source: Path, *, preset: str = "cpu-smoke", base: str = "", overrides: tuple[str, ...] = QUICK
 ) -> BaseProcess:
     """Start training in a process of its own that has the libraries loaded already: it can be killed at once."""
-    process = _context().Process(target=train_quietly, args=(folder, source, preset, base, overrides))
+    process = training_context().Process(target=train_quietly, args=(folder, source, preset, base, overrides))
     process.start()
     return process
 
 
 def load_libraries() -> None:
     """Wait until a training process would have its libraries at once."""
-    process = _context().Process(target=len, args=("",))
+    process = training_context().Process(target=len, args=("",))
     process.start()
     process.join()
 
 
-def _context() -> ForkServerContext:
+def training_context() -> ForkServerContext:
+    """Processes that have the libraries loaded already."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["trl.trainer.dpo_trainer", "peft", "datasets", "matplotlib.figure", "train.dpo", "train_snapshots"]
+        ["trl.trainer.dpo_trainer", "peft", "datasets", "matplotlib.figure", "train.dpo", "train.trainer", "train_snapshots"]
     )
     return context

@@ -96,16 +96,16 @@ def drop_by_token(model: Any, tokens: Tokens) -> int:
 
 def splitmix(numbers: torch.Tensor) -> torch.Tensor:
     """SplitMix64 (Steele, Lea & Flood 2014) of each number; int64 wraps around."""
-    mixed: torch.Tensor = numbers + GOLDEN
+    mixed = numbers + GOLDEN
     mixed = (mixed ^ _shifted(mixed, 30)) * MIX[0]
     mixed = (mixed ^ _shifted(mixed, 27)) * MIX[1]
-    mixed = mixed ^ _shifted(mixed, 31)
-    return mixed
+    return mixed ^ _shifted(mixed, 31)
 
 
 def _shifted(numbers: torch.Tensor, bits: int) -> torch.Tensor:
     # A shift that fills with zeros; PyTorch's fills with the sign.
-    return (numbers >> bits) & (2 ** (64 - bits) - 1)
+    shifted: torch.Tensor = (numbers >> bits) & (2 ** (64 - bits) - 1)
+    return shifted
 
 
 def _narrow(numbers: torch.Tensor) -> torch.Tensor:

@@ -68,6 +68,8 @@ def slate_trainer(
     disable_dropout_in_model(model)
     set_seed(recipe.run.seed)
     model = get_peft_model(model, lora_config(recipe))
+    if recipe.optimiser.autocast != "none":
+        leave_inputs_alone(model)
     size = recipe.optimiser.batch * recipe.optimiser.accumulate
     arguments = TrainingArguments(
         **training_arguments(folder / "checkpoints", recipe, steps), per_device_train_batch_size=size
@@ -93,6 +95,18 @@ def slate_trainer(
     )
 
 
+def leave_inputs_alone(model: Any) -> None:
+    """Do not let PEFT copy the adapter's inputs to float32 where autocast turns them back at once.
+
+    The same numbers are multiplied, and the copies, the largest part of what is kept for the backward pass, are gone.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False
+
+
 def encoded(slates: Sequence[RankedSlate], tokenizer: Any, limit: int) -> Taught:
     """Slates with their tokens."""
     from train.trainer import Taught
@@ -108,7 +122,8 @@ def plan_schedule(model: Any, recipe: Recipe, taught: Taught, measured: Taught, 
     return plan_memory(
         widths_of(
             model.config.get_text_config(),
-            bytes_of=2 if "bfloat16" in (recipe.optimiser.autocast, recipe.base.dtype) else 4,
+            autocast=recipe.optimiser.autocast == "bfloat16",
+            dtype=recipe.base.dtype,
             dropout=recipe.lora.dropout > 0,
             chunk=recipe.engine.logits_chunk,
         ),

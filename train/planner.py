@@ -4,8 +4,9 @@ Memory of one update, in bytes, for a pack of T tokens and c of L layers checkpo
 
     T * (layer * (L - c + min(c, 1)) + kept * c + head) + tile
 
-- `layer`, what a layer keeps for its backward pass per token: b * (8 h + 2 k + 4 i) of activations in b bytes, and
-  4 * (6 h + i) of adapter inputs in float32, twice with dropout; h, k, i are the widths of hidden state, key/value and
+- `layer`, what a layer keeps for its backward pass per token: b * (8 h + 2 k + 4 i) of activations in b bytes, and what
+  the adapter adds for each of its 6 h + i inputs: 4 bytes where they are turned to float32 (a bfloat16 base without
+  autocast), and one more copy and one byte of mask with dropout; h, k, i are the widths of hidden state, key/value and
   MLP. One checkpointed layer at a time is computed again in full, hence min(c, 1).
 - `kept` = b * h, what a checkpointed layer keeps; `head` = 12 h, hidden states and their gradient in float32.
 - `tile` = 4096 * chunk * (b + 8), TRL's tile of scores and its float32 copies.
@@ -64,13 +65,14 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """What the formula needs to know of a model."""
+    """What the formula needs to know of a model; `copied` is 4 where adapter inputs are turned to float32, else 0."""
 
     layers: int
     hidden: int
     key_value: int
     mlp: int
     bytes: int
+    copied: int
     dropout: bool
     chunk: int
 
@@ -81,7 +83,8 @@ class Widths:
     def per_token(self, checkpointed: int) -> int:
         """Bytes per token of a pack."""
         activations = self.bytes * (8 * self.hidden + 2 * self.key_value + 4 * self.mlp)
-        adapter = FLOAT32 * (6 * self.hidden + self.mlp) * (2 if self.dropout else 1)
+        dropped = (self.copied or self.bytes) + 1 if self.dropout else 0
+        adapter = (6 * self.hidden + self.mlp) * (self.copied + dropped)
         full = self.layers - checkpointed + min(checkpointed, 1)
         return (activations + adapter) * full + self.bytes * self.hidden * checkpointed + 12 * self.hidden
 
@@ -115,7 +118,7 @@ def plan_memory(
     return Schedule(tokens, checkpointed, model.layers, free, model.needed(tokens, checkpointed))
 
 
-def widths_of(config: Any, *, bytes_of: int, dropout: bool, chunk: int) -> Widths:
+def widths_of(config: Any, *, autocast: bool, dtype: str, dropout: bool, chunk: int) -> Widths:
     """Read a model's sizes from its configuration."""
     heads = config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -124,7 +127,8 @@ def widths_of(config: Any, *, bytes_of: int, dropout: bool, chunk: int) -> Width
         config.hidden_size,
         (getattr(config, "num_key_value_heads", None) or heads) * width,
         getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
-        bytes_of,
+        2 if autocast or dtype == "bfloat16" else FLOAT32,
+        FLOAT32 if dtype == "bfloat16" and not autocast else 0,
         dropout,
         min(chunk, config.vocab_size),
     )

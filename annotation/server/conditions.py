@@ -6,6 +6,7 @@ in the tables of their dataset first, and an unknown name matches nothing.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,13 +95,7 @@ class Values:
     def matches(self, filter_: TermsFilter | RangeFilter) -> ColumnElement[bool]:
         """Whether a value is one of the terms, or within the range."""
         if isinstance(filter_, TermsFilter):
-            terms = []
-            for value in filter_.values:
-                try:
-                    terms.append(self.read(value))
-                except ValueError:
-                    continue  # no record has a value that cannot be one
-            return self.column.in_(terms)
+            return self.column.in_(self.terms(filter_))
         bounds: list[ColumnElement[bool]] = []
         try:
             if filter_.ge is not None:
@@ -111,6 +106,14 @@ class Values:
         except ValueError as problem:
             raise SearchRefused(f"The filter's bounds cannot be read: {problem}") from problem
         return and_(true(), *bounds)
+
+    def terms(self, filter_: TermsFilter) -> list[Any]:
+        """The terms that a value could be."""
+        terms = []
+        for value in filter_.values:
+            with contextlib.suppress(ValueError):  # no record has a value that cannot be one
+                terms.append(self.read(value))
+        return terms
 
 
 def _moment(value: Any) -> datetime:
@@ -132,11 +135,10 @@ def _end_of_day(value: Any) -> datetime:
 
 
 def _string(value: Any) -> str:
-    """A text that a database can hold: no NUL, and no half of a surrogate pair."""
+    """A text that PostgreSQL can hold: no NUL."""
     written = str(value)
     if "\0" in written:
         raise ValueError("NUL is no letter")
-    written.encode()
     return written
 
 
@@ -213,11 +215,16 @@ class Conditions:
         element = self._dialect.elements(column, *keys)
         number = type_ is float or type_ in indexes.NUMERIC
         read, one = (_number, self._dialect.as_number) if number else (_string, self._dialect.as_text)
-        passes = Values(value, read).matches(filter_)
-        if isinstance(filter_, RangeFilter):
-            passes = and_(passes, value < literal_column("x''"))  # LISTED is above everything
-        listed = select(literal(1)).select_from(element).where(Values(one(element), read).matches(filter_))
-        return or_(passes, and_(value == indexes.LISTED, exists(listed)))
+        of_list = exists(select(literal(1)).select_from(element).where(Values(one(element), read).matches(filter_)))
+        # SQLite takes the index for one condition that lists are part of, not for this or that. LISTED is above all
+        # numbers and texts.
+        is_list = value == indexes.LISTED
+        if isinstance(filter_, TermsFilter):
+            terms = [literal(term) for term in Values(value, read).terms(filter_)]
+            return and_(value.in_([*terms, indexes.LISTED]), or_(not_(is_list), of_list))
+        from_here = Values(value, read).matches(RangeFilter(filter_.scope, ge=filter_.ge))
+        to_here = Values(value, read).matches(RangeFilter(filter_.scope, le=filter_.le))
+        return and_(from_here, or_(and_(to_here, value < literal_column("x''")), and_(is_list, of_list)))
 
     def order(self, order: Order) -> ColumnElement[Any]:
         """What to sort by; records without a value come last, in both directions."""

@@ -303,6 +303,7 @@ def around(app: ASGIApp) -> Guard:
     import argilla_server
 
     _say_plainly_when_the_disk_fails(argilla_server.api.routes.api_v1)
+    _refuse_what_postgresql_cannot_hold(argilla_server.api.routes.api_v1)
     hosts = [name.strip() for name in os.environ.get("ANNOT_HOSTS", "").split(",") if name.strip()]
     if os.environ.get("ANNOT_HOST", "127.0.0.1") != "127.0.0.1":
         own = socket.gethostname().lower()
@@ -312,6 +313,18 @@ def around(app: ASGIApp) -> Guard:
     return Guard(
         app, files, hosts=hosts, origins=origins, ancestors=os.environ.get("ANNOT_FRAME_ANCESTORS") or "'none'"
     )
+
+
+def _refuse_what_postgresql_cannot_hold(api: Any) -> None:
+    """NUL in a text is a mistake of whoever sent it: SQLite stores it, PostgreSQL does not."""
+    from sqlalchemy.exc import DBAPIError
+
+    async def tell(_request: Request, error: DBAPIError) -> Response:
+        if "invalid byte sequence" not in str(error.orig):
+            raise error
+        return _refusal(422, "A text has the character NUL in it, which the server's database cannot hold.")
+
+    api.add_exception_handler(DBAPIError, tell)
 
 
 def _say_plainly_when_the_disk_fails(api: Any) -> None:

@@ -70,9 +70,9 @@ def _set_up_values(connection: Connection) -> None:
     known = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'annot_ix_value_%'"
     there = set(connection.scalars(text(known)))
     for name in there - wanted.keys():
-        connection.exec_driver_sql(f"DROP INDEX {name}")
+        connection.exec_driver_sql(f"DROP INDEX IF EXISTS {name}")
     for name in wanted.keys() - there:
-        connection.exec_driver_sql(f"CREATE INDEX {name} ON {wanted[name]}")
+        connection.exec_driver_sql(f"CREATE INDEX IF NOT EXISTS {name} ON {wanted[name]}")
 
 
 def _value_indexes(connection: Connection) -> Iterator[tuple[str, str]]:

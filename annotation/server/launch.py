@@ -11,6 +11,7 @@ and `HOME/secrets.json` written. Messages go to standard error, which is a log f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -46,6 +47,7 @@ log = logging.getLogger("annot")
 def main(arguments: list[str]) -> int:
     """Run one role until it is told to stop."""
     role, home = arguments[0], Path(arguments[1])
+    share_heap()
     # Before argilla_server, which else sets up handlers of its own that fold lines at 80 columns.
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("annot", "uvicorn"):
@@ -59,6 +61,14 @@ def main(arguments: list[str]) -> int:
         # Last, and in one line: `annot up` repeats it.
         log.critical("%s: %s", type(problem).__name__, str(problem).partition("\n")[0])
         return 1
+
+
+def share_heap() -> None:
+    """Have all threads take memory from two heaps: glibc gives each its own, and each keeps what was once its peak."""
+    if sys.platform == "linux":
+        arena_max = -8
+        with contextlib.suppress(AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(arena_max, 2)
 
 
 @contextmanager

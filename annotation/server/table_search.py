@@ -48,7 +48,7 @@ from conditions import Conditions, Schema, SearchRefused, split_pending, typed
 from dialects import Postgresql, Sqlite
 from fts5 import Fts5Table
 from queue_order import read_queue
-from sqlalchemy import ColumnElement, Connection, Select, false, func, literal, not_, select
+from sqlalchemy import ColumnElement, Connection, Select, exists, false, func, literal, not_, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_object_session
 from text_index import TextIndex, documents
@@ -123,16 +123,20 @@ class TableSearchEngine(SearchEngine):
         async with AsyncSessionLocal() as session:
             return {"name": NAME, "database": session.get_bind().dialect.name}
 
-    async def create_index(self, dataset: Dataset) -> None:
-        """Nothing to do."""
+    async def create_index(self, dataset: Dataset) -> None:  # noqa: ARG002
+        """Make the indexes on values that its filters will ask for."""
+        async with AsyncSessionLocal() as session:
+            await session.run_sync(lambda sync: indexes.set_up(sync.connection()))
+            await session.commit()
 
     async def delete_index(self, dataset: Dataset) -> None:  # noqa: ARG002
         """Forget its words and vectors, which may be many, while requests go on."""
         self._catch_up_soon()
         await self._vectors.forget_removed()
 
-    async def configure_metadata_property(self, dataset: Dataset, metadata_property: MetadataProperty) -> None:
-        """Nothing to do."""
+    async def configure_metadata_property(self, dataset: Dataset, metadata_property: MetadataProperty) -> None:  # noqa: ARG002
+        """As for a new dataset."""
+        await self.create_index(dataset)
 
     async def configure_index_vectors(self, vector_settings: VectorSettings) -> None:
         """Nothing to do."""
@@ -257,8 +261,10 @@ class TableSearchEngine(SearchEngine):
         of_all = await session.scalar(count.select_from(rest.subquery())) or 0
         if (await session.scalar(count.select_from(mine.subquery())) or 0) > of_all:
             return await session.scalar(everything) or 0
-        answered = rest.join(Response, Response.record_id == Record.id).where(Response.user_id == unanswered_by.id)
-        return of_all - (await session.scalar(count.select_from(answered.subquery())) or 0)
+        # Written so that the person's answers are looked through, not the records.
+        of_these = rest.where(Record.id == Response.record_id).correlate(Response)
+        answered = count.select_from(Response).where(Response.user_id == unanswered_by.id, exists(of_these))
+        return of_all - (await session.scalar(answered) or 0)
 
     async def _matching(
         self, session: AsyncSession, schema: Schema, query: TextQuery | str | None, filter_: Filter | None

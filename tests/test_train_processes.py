@@ -1,0 +1,76 @@
+"""Several processes train one adapter: the same one, written once."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import free_port
+from train_snapshots import QUICK, preference_rows, training_context, write_snapshot
+
+# A rate at which Adam's division by tiny gradients does not blow rounding up; three steps an epoch, the last one short.
+OVERRIDES = (
+    *QUICK,
+    "optimiser.max_steps=5",
+    "optimiser.batch=6",
+    "optimiser.learning_rate=2e-4",
+    "run.save_every=3",
+    "run.eval_every=3",
+    "evaluation.prompts=0",
+)
+
+
+def train_as(rank: int, world: int, port: int, folder: Path, source: Path, overrides: tuple[str, ...]) -> None:
+    """What one of several processes does."""
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in told.items()})
+    from train.dpo import train
+
+    train(folder, source, overrides=overrides, quiet=True)
+
+
+def train_together(folder: Path, source: Path, port: int, overrides: tuple[str, ...] = OVERRIDES) -> dict[str, Any]:
+    """Train with two processes, and read what they left."""
+    processes = [
+        training_context().Process(target=train_as, args=(rank, 2, port, folder, source, overrides)) for rank in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    return result(folder)
+
+
+def result(folder: Path) -> dict[str, Any]:
+    """Weights and log of a finished run."""
+    from safetensors.torch import load_file
+
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {"weights": load_file(folder / "adapter" / "adapter_model.safetensors"), "lines": lines}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A snapshot, and what one process makes of it."""
+    home = tmp_path_factory.mktemp("alone")
+    source = write_snapshot(home, "abc", preference_rows(18))
+    process = training_context().Process(target=train_as, args=(0, 1, 0, home / "run", source, OVERRIDES))
+    process.start()
+    process.join()
+    return source, result(home / "run")
+
+
+def check_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name, tensor in expected["weights"].items():
+        assert (tensor - found["weights"][name]).abs().max() < 1e-6, name
+    assert len(found["lines"]) == len(expected["lines"])
+    for one, other in zip(found["lines"], expected["lines"], strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-6)
+
+
+def test_two_processes_train_what_one_trains(alone: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    source, expected = alone
+    check_same(train_together(tmp_path / "run", source, free_port()), expected)
+    assert (tmp_path / "run" / "log.txt").read_text().count("step 3 of 5: loss") == 1

@@ -52,7 +52,6 @@ from annotation.server_environment import ensure_environment, pinned_version
 _NOT_WORTH_A_WORD = {".argilla", ".locks", "backups"}
 _SPARE_BYTES = 64_000_000  # a backup leaves so much to those who work
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
-_SIDE = ("-wal", "-shm")
 
 
 # --- what others call ---------------------------------------------------------------------------------
@@ -72,7 +71,7 @@ def back_up(project: Project, file: Path | None = None, *, progress: Progress = 
     """
     target = _target(project, file)
     with disk_sentence(target), _only_one(project):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _write(project, target, progress)
 
 
@@ -192,22 +191,22 @@ def _write(project: Project, target: Path, progress: Progress) -> Backup:
     _require_room(project, target)
     staging.mkdir(mode=0o700)
     try:
+        began = now()
         counts: dict[str, int] = {}
         sources: dict[str, Path] = {}
         if (project.folder / LEDGER).exists():
             sources[LEDGER] = staging / "ledger"
             counts |= _named("ledger", copy_sqlite(project.folder / LEDGER, sources[LEDGER], progress))
-        kind, revision, major = _copy_server(project, staging, sources, counts, progress)
+        kind, major = _copy_server(project, staging, sources, counts, progress)
         # After the databases: whoever is in them has a password in here.
         sources |= _plain_files(project)
         part = staging / target.name
         manifest = {
             "format": FORMAT,
-            "made_at": now(),
+            "made_at": began,
             "annot": version("annot"),
             "argilla": embedded.state(project.argilla_home).version,
             "database": kind,
-            "revision": revision,
             "postgresql": major,
             "ledger": counts.get("ledger.migrations", 0),
             "counts": dict(sorted(counts.items())),
@@ -234,8 +233,8 @@ def _write(project: Project, target: Path, progress: Progress) -> Backup:
 
 def _copy_server(
     project: Project, staging: Path, sources: dict[str, Path], counts: dict[str, int], progress: Progress
-) -> tuple[str, str, int]:
-    """Copy Argilla's database; its kind, alembic's revision, and PostgreSQL's major version."""
+) -> tuple[str, int]:
+    """Copy Argilla's database; its kind, and PostgreSQL's major version."""
     home = project.argilla_home
     address = embedded.database_of(home)
     if address:
@@ -243,14 +242,12 @@ def _copy_server(
         with held(ensure_environment(lambda _line: None), Database.parse(address)) as facts:
             dump(Database.parse(address), facts, sources[DUMP])
         counts |= _named("argilla", facts.counts)
-        return "postgresql", facts.revision, facts.major
+        return "postgresql", facts.major
     if (home / embedded.SQLITE).exists():
         sources[SERVER] = staging / "server"
         counts |= _named("argilla", copy_sqlite(home / embedded.SQLITE, sources[SERVER], progress))
-        with contextlib.closing(sqlite3.connect(sources[SERVER])) as database:
-            (revision,) = database.execute("select min(version_num) from alembic_version").fetchone()
-        return "sqlite", str(revision), 0
-    return "", "", 0
+        return "sqlite", 0
+    return "", 0
 
 
 def copy_sqlite(source: Path, target: Path, progress: Progress = silent) -> dict[str, int]:

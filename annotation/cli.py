@@ -357,16 +357,17 @@ def logs(
     json: Json = False,
 ) -> None:
     """Show what the embedded Argilla's processes say."""
-    from annotation import embedded
     from annotation.screen import print_json
+    from annotation.server_home import follow as read_on
+    from annotation.server_home import tail
 
     home = open_project(folder).argilla_home
     if json:
-        print_json({"lines": embedded.tail(home, lines).splitlines()})
+        print_json({"lines": tail(home, lines).splitlines()})
         return
-    print(embedded.tail(home, lines))
+    print(tail(home, lines))
     if follow:
-        for line in embedded.follow(home):
+        for line in read_on(home):
             print(line, flush=True)
 
 
@@ -627,15 +628,15 @@ def move(
     if json:
         print_json(done.as_json())
         return
-    would = "would be " if dry_run else ""
     table(
         f"From {done.source} to {done.target}",
         ("dataset", "records", "responses"),
         ((name, *counts) for name, counts in done.datasets.items()),
     )
-    for what, names in (("accounts made", done.accounts), ("accounts adopted", done.adopted)):
+    made, adopted = ("to be made", "to be adopted") if dry_run else ("made", "adopted")
+    for what, names in ((made, done.accounts), (adopted, done.adopted)):
         if names:
-            print(f"{would}{what}: {', '.join(names)}")
+            print(f"accounts {what}: {', '.join(names)}")
     for note in done.notes:
         print(f"Note: {note}")
     if dry_run:
@@ -766,7 +767,7 @@ def export(
 def train(
     folder: Folder = Path(),
     snapshot: Annotated[str, typer.Option(help="Id of a snapshot; default: the newest.")] = "",
-    data: Annotated[Path | None, typer.Option(help="Parquet or jsonl with prompt, chosen, rejected instead.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Parquet or jsonl with rankings or pairs instead.")] = None,
     run: Annotated[str, typer.Option(help="Name of the run; default: preset and snapshot.")] = "",
     preset: Annotated[str, typer.Option(help="Settings to use; default: train.preset of annot.toml.")] = "",
     base: Annotated[str, typer.Option(help="Model folder or Hub id in place of the preset's.")] = "",

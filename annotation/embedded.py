@@ -23,15 +23,13 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shutil
-import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from annotation import disk
 from annotation.errors import ServerError
@@ -46,7 +44,24 @@ from annotation.server_address import (
     require_free,
 )
 from annotation.server_database import Database, examine
-from annotation.server_environment import SERVER_FOLDER, ensure_environment, lock_file, pinned_version
+from annotation.server_environment import SERVER_FOLDER, ensure_environment, pinned_version
+from annotation.server_home import (
+    ROLES,
+    LastStart,
+    Secrets,
+    close_to_others,
+    empty,
+    last_start,
+    last_words,
+    lock,
+    new_secrets,
+    open_log,
+    prepare_home,
+    read_secrets,
+    remember_start,
+    told_owner,
+    write_private,
+)
 
 if TYPE_CHECKING:
     import psutil
@@ -55,14 +70,12 @@ if TYPE_CHECKING:
 
 SQLITE = "argilla.db"
 DEFAULT_PORT = 6900
-ROLES = ("redis", "worker", "server")
 
 _LAUNCH = SERVER_FOLDER / "launch.py"
 _PORT_IN_USE = 98  # launch.py's exit status
 
 _START_SECONDS = 120.0  # a slow disk with nothing of the environment in memory yet
 _STOP_SECONDS = 10.0
-_LOG_BYTES = 10_000_000  # a longer log is set aside at the next start
 
 # Processes started here stay our children while we live; without a handle they could not be reaped.
 _children: list[subprocess.Popen[bytes]] = []
@@ -95,30 +108,6 @@ class Owner:
     username: str
     password: str
     api_key: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Secrets:
-    username: str
-    password: str
-    api_key: str
-    session_key: str
-    redis_password: str
-    database: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _LastStart:
-    """What server.json remembers."""
-
-    port: int
-    version: str
-    host: str = HOST
-    database: str = ""
-
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +152,8 @@ def start(
     address = listening_address(host)
     if home.parent.is_dir() and disk.is_read_only(home.parent):
         raise ServerError(disk.trouble(home.parent))
-    home = _prepare_home(home)
-    with _lock(home):
+    home = prepare_home(home)
+    with lock(home):
         current = state(home)
         if current.running:
             if address not in (HOST, current.host):
@@ -172,7 +161,7 @@ def start(
                     f"Argilla runs already, {reach(current.host)}: run `annot down`, then the same command again."
                 )
             if asked:
-                _choose_database(home, _read_secrets(home), asked)  # refuses another one
+                _choose_database(home, read_secrets(home), asked)  # refuses another one
             return current
         if trouble := disk.trouble(home):
             raise ServerError(trouble)
@@ -182,13 +171,13 @@ def start(
         _require_version(home)
         for each in dict.fromkeys((HOST, address)):
             require_free(each, port)
-        found = _read_secrets(home)
-        kept = _told_owner(_choose_database(home, found, asked))
+        found = read_secrets(home)
+        kept = told_owner(_choose_database(home, found, asked))
         python = ensure_environment(say)
         if kept.database:
             _require_database(home, python, Database.parse(kept.database))
         if kept != found:
-            _write_private(home / "secrets.json", json.dumps(asdict(kept), indent=2) + "\n")
+            write_private(home / "secrets.json", json.dumps(asdict(kept), indent=2) + "\n")
         say("Starting Argilla ...")
         return _start(home, kept, python, port=port, host=address, backup=backup)
 
@@ -201,14 +190,14 @@ def stop(home: Path) -> bool:
     if not home.is_dir():
         return False
     home = home.resolve()
-    with _lock(home):
+    with lock(home):
         return _stop(home)
 
 
 def state(home: Path) -> ServerState:
     """What runs now."""
     home = home.resolve()
-    last = _last_start(home)
+    last = last_start(home)
     processes = {role: process.pid for role, process in _processes(home).items()}
     if not last:
         return ServerState(False, "", "", processes, "Argilla was never started here; run `annot up`.")
@@ -235,24 +224,27 @@ def owner(home: Path) -> Owner:
     Raises:
         ServerError: Argilla was never started here.
     """
-    found = _read_secrets(home)
+    found = read_secrets(home)
     if found is None:
         raise ServerError(f"Argilla was never started in {home.parent}, so it has no owner; run `annot up` first.")
     return Owner(found.username, found.password, found.api_key)
 
 
 def database_of(home: Path) -> str:
-    """The address of the PostgreSQL that a project works on, password included; empty for SQLite."""
-    kept = _read_secrets(home)
-    return kept.database if kept else ""
+    """The address of the PostgreSQL that a project works on, password included; empty for SQLite.
+
+    Raises:
+        ServerError: it works on one, but the address is lost.
+    """
+    return _choose_database(home, read_secrets(home), None).database
 
 
 def adopt(home: Path, *, version: str, database: Database | None = None) -> None:
     """Have a folder that was filled from a backup remember what its server was and works on."""
-    kept = _read_secrets(home)
+    kept = read_secrets(home)
     if kept and database:
-        _write_private(home / "secrets.json", json.dumps(asdict(replace(kept, database=database.address)), indent=2))
-    _remember_start(home, _LastStart(DEFAULT_PORT, version, database=database.shown if database else ""))
+        write_private(home / "secrets.json", json.dumps(asdict(replace(kept, database=database.address)), indent=2))
+    remember_start(home, LastStart(DEFAULT_PORT, version, database=database.shown if database else ""))
 
 
 def reindex(home: Path, report: Progress) -> int:
@@ -262,13 +254,13 @@ def reindex(home: Path, report: Progress) -> int:
         ServerError: Argilla was never started here, or the database cannot be used.
     """
     home = home.resolve()
-    begun, kept = _last_start(home), _read_secrets(home)
+    begun, kept = last_start(home), read_secrets(home)
     if begun is None or kept is None:
         raise ServerError(f"Argilla was never started in {home.parent}; run `annot up` first.")
     command = [str(ensure_environment(lambda _line: None)), str(_LAUNCH), "reindex", str(home)]
     environment = _server_environment(home, begun, 0, kept, None)
     total = 0
-    with _open_log(home, "reindex") as log:
+    with open_log(home, "reindex") as log:
         process = subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         assert process.stdout is not None
@@ -283,56 +275,24 @@ def reindex(home: Path, report: Progress) -> int:
             process.terminate()
             process.wait()
     if process.returncode:
-        raise ServerError(f"The index could not be made again: {_last_words(home, 'reindex')}")
+        raise ServerError(f"The index could not be made again: {last_words(home, 'reindex')}")
     return total
-
-
-def tail(home: Path, lines: int = 50) -> str:
-    """The last lines that each process wrote, under a heading."""
-    parts = []
-    for role in reversed(ROLES):
-        written = _last_lines(_log_path(home, role), lines)
-        if written:
-            parts.append("\n".join([f"== {role} ==", *written]))
-    return "\n\n".join(parts)
-
-
-def follow(home: Path) -> Iterator[str]:
-    """What the processes write from now on, as `server: line`; without an end."""
-    places = {role: _size(_log_path(home, role)) for role in ROLES}
-    unfinished = dict.fromkeys(ROLES, b"")
-    while True:
-        for role in ROLES:
-            path = _log_path(home, role)
-            size = _size(path)
-            if size < places[role]:  # set aside by a new start
-                places[role], unfinished[role] = 0, b""
-            if size == places[role]:
-                continue
-            with path.open("rb") as log:
-                log.seek(places[role])
-                written = log.read(size - places[role])
-            places[role] += len(written)
-            *complete, unfinished[role] = (unfinished[role] + written).split(b"\n")
-            for line in complete:
-                yield f"{role}: {line.decode(errors='replace')}"
-        time.sleep(0.3)
 
 
 # --- processes ----------------------------------------------------------------------------------------
 
 
 def _start(
-    home: Path, kept: _Secrets, python: Path, *, port: int, host: str, backup: RollingBackup | None
+    home: Path, kept: Secrets, python: Path, *, port: int, host: str, backup: RollingBackup | None
 ) -> ServerState:
-    _close_to_others(home)
-    _empty(home / "tmp")
+    close_to_others(home)
+    empty(home / "tmp")
     redis_port = free_port()
     (home / "redis").mkdir(mode=0o700, exist_ok=True)
-    _write_private(home / "redis" / "redis.conf", _redis_settings(home, redis_port, kept.redis_password))
+    write_private(home / "redis" / "redis.conf", _redis_settings(home, redis_port, kept.redis_password))
     database = Database.parse(kept.database).shown if kept.database else ""
-    begun = _LastStart(port, pinned_version(), host, database)
-    _remember_start(home, begun)
+    begun = LastStart(port, pinned_version(), host, database)
+    remember_start(home, begun)
     environment = _server_environment(home, begun, redis_port, kept, backup)
     launched = {role: _spawn(home, role, _command(home, role, python), environment) for role in ROLES}
     deadline = time.monotonic() + _START_SECONDS
@@ -342,11 +302,11 @@ def _start(
                 _stop(home)
                 raise ServerError(_why_it_ended(home, role, port, process.returncode))
         if version := ask_version(port):
-            _remember_start(home, replace(begun, version=version))
+            remember_start(home, replace(begun, version=version))
             return state(home)
         time.sleep(0.05)
     _stop(home)
-    last = _last_words(home, "server")
+    last = last_words(home, "server")
     raise ServerError(f"Argilla did not answer within {_START_SECONDS:.0f} s and was stopped: {last}")
 
 
@@ -399,7 +359,7 @@ def _processes(home: Path) -> dict[str, psutil.Process]:
 
 
 def _spawn(home: Path, role: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    with _open_log(home, role) as log:
+    with open_log(home, role) as log:
         process = subprocess.Popen(
             command,
             cwd=home,
@@ -443,14 +403,14 @@ def _stop(home: Path) -> bool:
 def _why_it_ended(home: Path, role: str, port: int, status: int) -> str:
     if role == "server" and status == _PORT_IN_USE:
         return port_sentence(port)
-    said = _last_words(home, role)
+    said = last_words(home, role)
     if "Can't locate revision" in said:
         return f"The database in {home} was made by a newer Argilla than {pinned_version()}; upgrade annot."
     return f"Argilla's {role} ended as soon as it was started (status {status}): {said} See `annot logs`."
 
 
 def _server_environment(
-    home: Path, begun: _LastStart, redis_port: int, kept: _Secrets, backup: RollingBackup | None
+    home: Path, begun: LastStart, redis_port: int, kept: Secrets, backup: RollingBackup | None
 ) -> dict[str, str]:
     """The settings of Argilla's processes: ours only, whatever is set for a server elsewhere."""
     foreign = ("ANNOT_OWNER_", "ARGILLA_", "PG", "PYTHON", "VIRTUAL_ENV", "OAUTH2_", "UVICORN_", "WEB_CONCURRENCY")
@@ -521,7 +481,7 @@ def _redis_settings(home: Path, port: int, password: str) -> str:
 
 def _require_version(home: Path) -> None:
     """Refuse, before anything is touched, what a newer Argilla has had."""
-    last = _last_start(home)
+    last = last_start(home)
     if last and numbers(last.version) > numbers(pinned_version()):
         raise ServerError(
             f"{home} was last served by Argilla {last.version}, this annot brings {pinned_version()}: upgrade annot."
@@ -533,14 +493,14 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def _choose_database(home: Path, kept: _Secrets | None, asked: Database | None) -> _Secrets:
+def _choose_database(home: Path, kept: Secrets | None, asked: Database | None) -> Secrets:
     """The secrets with the database to work on.
 
     Raises:
         ServerError: the project has another one already, or its address is lost.
     """
-    last = _last_start(home)
-    kept = kept or _new_secrets()
+    last = last_start(home)
+    kept = kept or new_secrets()
     address = kept.database or (last.database if last else "")
     used = Database.parse(address) if address else None
     if asked is None:
@@ -568,147 +528,10 @@ def _choose_database(home: Path, kept: _Secrets | None, asked: Database | None) 
 def _require_database(home: Path, python: Path, database: Database) -> None:
     """Refuse a database that Argilla cannot work on, or that is somebody else's."""
     facts = examine(python, database)
-    last = _last_start(home)
+    last = last_start(home)
     before = Database.parse(last.database) if last and last.database else None
     if facts.counts and (before is None or before.place != database.place):
         raise ServerError(
             f"The database at {database.shown} holds something already ({', '.join(list(facts.counts)[:3])} ...) and "
             f"this project never worked there; make an empty one with `createdb` and name that."
         )
-
-
-# --- files --------------------------------------------------------------------------------------------
-
-
-def _prepare_home(home: Path) -> Path:
-    home.mkdir(parents=True, exist_ok=True)
-    home.chmod(0o700)
-    (home / "logs").mkdir(mode=0o700, exist_ok=True)
-    return home.resolve()
-
-
-def _close_to_others(home: Path) -> None:
-    """Take from others what an earlier version, or a person, left open; nothing runs that makes or removes files."""
-    for path in home.rglob("*"):
-        if not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            path.chmod(0o700 if path.is_dir() else 0o600)
-
-
-def _last_start(home: Path) -> _LastStart | None:
-    """The last start; a damaged file counts as none, the next start mends it."""
-    try:
-        written = json.loads((home / "server.json").read_text())
-        return _LastStart(
-            int(written["port"]),
-            str(written["version"]),
-            str(written.get("host", HOST)),
-            str(written.get("database", "")),
-        )
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def _remember_start(home: Path, begun: _LastStart) -> None:
-    """Write server.json."""
-    _write_private(home / "server.json", json.dumps(asdict(begun)))
-
-
-def _read_secrets(home: Path) -> _Secrets | None:
-    path = home / "secrets.json"
-    try:
-        return _Secrets(**json.loads(path.read_text()))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as problem:
-        raise ServerError(
-            f"{path} is damaged: delete it and run `annot up`, which makes a new password and API key for the owner."
-        ) from problem
-
-
-def _new_secrets() -> _Secrets:
-    return _Secrets(
-        username="owner",
-        password=secrets.token_urlsafe(18),
-        api_key=secrets.token_urlsafe(48),
-        session_key=secrets.token_hex(32),
-        redis_password=secrets.token_hex(32),
-    )
-
-
-def _told_owner(kept: _Secrets) -> _Secrets:
-    """The secrets with the owner's password and API key from the environment: a container may have no shell to ask."""
-    told = {
-        name: value
-        for name, variable in (("password", "ANNOT_OWNER_PASSWORD"), ("api_key", "ANNOT_OWNER_API_KEY"))
-        if (value := os.environ.get(variable, ""))
-    }
-    for name, value in told.items():
-        # Argilla's own limits: nobody could log in with another.
-        if not 8 <= len(value) <= 100 or not value.isascii() or not value.isprintable():
-            raise ServerError(f"ANNOT_OWNER_{name.upper()} must be 8 to 100 letters, digits and signs; choose another.")
-    return replace(kept, **told)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read: whole or not at all, and never readable in between."""
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def _empty(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(mode=0o700)
-
-
-def _log_path(home: Path, role: str) -> Path:
-    return home / "logs" / f"{role}.log"
-
-
-def _open_log(home: Path, role: str) -> IO[bytes]:
-    path = _log_path(home, role)
-    if _size(path) > _LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _last_lines(path: Path, lines: int) -> list[str]:
-    size = _size(path)
-    if not size or lines < 1:
-        return []
-    with path.open("rb") as log:
-        log.seek(max(0, size - 1000 * lines))
-        return log.read().decode(errors="replace").splitlines()[-lines:]
-
-
-def _last_words(home: Path, role: str) -> str:
-    said = [line.strip() for line in _last_lines(_log_path(home, role), 20) if line.strip()]
-    while said and "Application startup failed" in said[-1]:  # uvicorn says that after the reason
-        said.pop()
-    last = said[-1] if said else "it said nothing"
-    return last if last.endswith(".") else f"{last}."
-
-
-@contextlib.contextmanager
-def _lock(home: Path) -> Iterator[None]:
-    if disk.is_read_only(home):  # nothing can be begun there, only stopped
-        yield
-        return
-    with lock_file(home / "lock", lambda _line: None, ""):
-        yield

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from annotation import embedded
+from annotation.server_home import follow
 
 LOOK_EVERY_S = 5.0
 """How often the processes are looked at."""
@@ -17,7 +18,7 @@ def hand_on(home: Path, write: Callable[[str], None]) -> None:
     """Hand on every line that Argilla's processes write from now on, as `server: line`, while this process lives."""
 
     def listen() -> None:
-        for line in embedded.follow(home):
+        for line in follow(home):
             write(line)
 
     threading.Thread(target=listen, daemon=True).start()

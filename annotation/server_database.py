@@ -124,8 +124,6 @@ class Facts:
     """Whether the user may make tables."""
     counts: Mapping[str, int]
     """Rows by table."""
-    revision: str
-    """Alembic's, empty where Argilla has made no tables."""
     snapshot: str
     """Name of the moment that the facts are of, while it is held; see `held`."""
 

@@ -1,8 +1,9 @@
 """Data with a known answer: a small language, a model that has learnt the wrong half of it, and people who know better.
 
 Countries call the same things by different words. A small model is pretrained on answers that mostly use the words of
-Spain and of Portugal. People in Mexico and Brazil rank answers by how many of their own words are in them, each with noise of their
-own and now and then two neighbours swapped. So the right order of every slate is known, and nothing else decides it.
+Spain and of Portugal. People in Mexico and Brazil rank answers by how many of their own words are in them, each with
+noise of their own, and now and then two neighbours are swapped. So the right order of every slate is known, and nothing
+else decides it.
 """
 
 from __future__ import annotations
@@ -114,9 +115,9 @@ class Noise:
         swap: Probability that two neighbours of a ranking change places.
     """
 
-    strength: float = 1.5
+    strength: float = 1.0
     tie: float = 0.3
-    swap: float = 0.15
+    swap: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)

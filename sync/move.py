@@ -166,6 +166,7 @@ def move(
             # Everything was compared; only annot.toml was not written, or was changed back.
             if not dry_run:
                 _settle_there(project, target, key)
+                embedded.stop(project.argilla_home)
             note = "Everything had been copied before; what people answered on the old server since was not."
             old = project.ledger.moves()[target.server]
             return Move(old, target.url, {}, (), (), (), not dry_run, (note,))
@@ -246,7 +247,7 @@ def _is_ours(project: Project, source: ArgillaBoard, user: Mapping[str, Any]) ->
     """Whether an account is moved even when its person has answered nothing."""
     if user["role"] == "owner":
         return False
-    return source.server == EMBEDDED or user["username"] in {person.username for person in project.ledger.people()}
+    return source.server == EMBEDDED or any(person.username == user["username"] for person in project.ledger.people())
 
 
 def _carry_out(
@@ -270,10 +271,8 @@ def _carry_out(
         copies[dataset.id] = ensure_dataset(source, dataset, target, room, standing)
         # Once: people may be at work, and what they do meanwhile the comparison below brings along.
         copy_records(source, dataset.id, target, copies[dataset.id], accounts.account_of, progress)
-    alone = source.server == EMBEDDED
-    say(
-        f"Comparing everything{', with the old server closed to others' if alone else '; nobody should answer now'} ..."
-    )
+    how = "with the old server closed to others" if source.server == EMBEDDED else "and nobody should answer now"
+    say(f"Comparing everything, {how} ...")
     with _quiet(project, source) as still:
         passes = {d.id: _copy_until_settled(still, d, target, copies[d.id], accounts, progress) for d in datasets}
         _move_people(project, still, target, accounts, datasets)

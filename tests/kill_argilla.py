@@ -8,8 +8,8 @@ what the search finds must be what the tables hold.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
-import socket
 import sys
 import tempfile
 import threading
@@ -23,7 +23,8 @@ from typing import Any
 import httpx
 import psutil
 
-from annotation import embedded
+from annotation import embedded, server_home
+from annotation.server_address import free_port
 
 WRITERS = 4
 SCORES = range(1, 6)
@@ -215,14 +216,12 @@ def campaign(home: Path, rounds: int, *, database: str = "", seed: int = 0) -> C
     """Kill a process at random, start again and compare, so many times; how often which one died."""
     chance = random.Random(seed)
     killed: Counter[str] = Counter()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     embedded.start(home, port=port, database=database)
     try:
         site, everybody = Site(home), []
         for number in range(rounds):
-            role = chance.choice(embedded.ROLES)
+            role = chance.choice(server_home.ROLES)
             people = [Writer(site, each) for each in range(WRITERS)]
             for person in people:
                 person.sent = number * 10_000
@@ -254,10 +253,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--database", default="", help="an empty PostgreSQL instead of SQLite")
+    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL of its own instead of SQLite")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="annot-kill-") as folder:
-        killed = campaign(Path(folder) / ".argilla", asked.rounds, database=asked.database, seed=asked.seed)
+    with contextlib.ExitStack() as until_the_end:
+        folder = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="annot-kill-")))
+        database = ""
+        if asked.postgres:
+            from tests.postgres import running
+
+            database = until_the_end.enter_context(running(folder / "postgres", free_port())).database()
+        killed = campaign(folder / ".argilla", asked.rounds, database=database, seed=asked.seed)
     print(f"{asked.rounds} rounds, killed {dict(killed)}; nothing was lost.")
 
 

@@ -26,7 +26,7 @@ from kill_argilla import Site, at_work
 from postgres import Postgres
 from projects import fill, make_project
 
-from annotation import embedded
+from annotation import embedded, server_home
 from annotation.archive import opened, read_manifest
 from annotation.backup import archives, back_up, roll, rolling_folder, standing, superfluous
 from annotation.config import check_settings
@@ -370,6 +370,18 @@ def test_the_command_line_does_not_keep_the_password(project: Project) -> None:
     assert without[-1][-3:] == ["up", "--project", str(project.folder)]
 
 
+def test_an_address_that_was_lost_is_asked_for_and_nothing_is_copied_without(project: Project, tmp_path: Path) -> None:
+    project.argilla_home.mkdir()
+    (project.argilla_home / "server.json").write_text(
+        '{"port": 6900, "version": "2.8.0", "host": "127.0.0.1", "database": "postgresql://a@127.0.0.1/name"}'
+    )
+    with pytest.raises(ServerError, match=r"secrets\.json is lost.*ANNOT_DATABASE_URL"):
+        back_up(project, tmp_path / "out" / "one.zip")
+    assert list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(ServerError, match=r"secrets\.json is lost.*ANNOT_DATABASE_URL"):
+        embedded.start(project.argilla_home, port=free_port())
+
+
 def test_a_password_does_not_belong_into_annot_toml(project: Project) -> None:
     path = project.folder / "annot.toml"
     path.write_text(f'{SETTINGS}[argilla]\ndatabase = "postgresql://a:geheim@host/name"\n')
@@ -562,7 +574,7 @@ def test_the_rolling_backup_is_made_by_a_server_that_runs(kept: tuple[Project, S
     deadline = time.monotonic() + 60
     while not (made := list(folder.glob("*.zip"))) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert len(made) == 1, embedded.tail(project.argilla_home)
+    assert len(made) == 1, server_home.tail(project.argilla_home)
     with opened(made[0]) as archive:
         backup, _ = read_manifest(made[0], archive)
     assert backup.counts["argilla.users"] == 5

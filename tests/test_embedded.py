@@ -23,7 +23,7 @@ import pytest
 from conftest import free_port
 from projects import annot, fill, make_project
 
-from annotation import embedded, ledger
+from annotation import embedded, ledger, server_home
 from annotation.backup import copy_sqlite
 from annotation.errors import ServerError
 from annotation.project import Project
@@ -74,7 +74,7 @@ def test_a_project_without_argilla_says_so(tmp_path: Path) -> None:
     assert (state.running, state.url, state.version, dict(state.processes)) == (False, "", "", {})
     assert "annot up" in state.detail
     assert embedded.stop(home) is False
-    assert embedded.tail(home) == ""
+    assert server_home.tail(home) == ""
     with pytest.raises(ServerError, match="annot up"):
         embedded.owner(home)
     assert not home.exists()
@@ -241,11 +241,11 @@ def test_other_sites_may_not_ask_in_the_page_s_name(home: Path) -> None:
 
 @pytest.mark.server
 def test_logs_are_read_and_followed(home: Path) -> None:
-    assert "== server ==" in embedded.tail(home)
-    assert "Application startup complete." in embedded.tail(home)
-    assert len(embedded.tail(home, 1).splitlines()) <= 3 * 3
+    assert "== server ==" in server_home.tail(home)
+    assert "Application startup complete." in server_home.tail(home)
+    assert len(server_home.tail(home, 1).splitlines()) <= 3 * 3
 
-    lines = embedded.follow(home)
+    lines = server_home.follow(home)
     heard: list[str] = []
     listening = threading.Thread(target=lambda: heard.append(next(lines)), daemon=True)
     listening.start()
@@ -447,7 +447,7 @@ def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=r"Argilla's server ended .* file is not a database.*annot logs`\.$"):
         embedded.start(home, port=free_port())
     assert not embedded.state(home).processes
-    assert "file is not a database" in embedded.tail(home)
+    assert "file is not a database" in server_home.tail(home)
 
 
 # --- other versions, other addresses, a full disk -----------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -29,7 +30,7 @@ from annotation.ledger import Ledger, Response
 from annotation.project import Project
 from annotation.types import Person
 from sync.board import ArgillaBoard, Dataset
-from sync.pull import Pulled, judged, judgements, pull
+from sync.pull import Pulled, Reader, judged, judgements, pull
 from sync.push import push
 from sync.team import add_team
 
@@ -102,6 +103,46 @@ def test_a_judgement_arrives_exactly_as_it_was_given(stage: Stage) -> None:
     assert given.submitted_at.endswith("+00:00")
     assert by_country["BR"].annotator == brazilian.username
     assert by_country["BR"].tiers == tuple((c,) for c in reversed(stage.slates[by_country["BR"].slate_id].seats))
+
+
+def test_reading_only_what_was_answered_comes_to_the_same_as_reading_everything(stage: Stage, tmp_path: Path) -> None:
+    shutil.copytree(stage.project.folder, tmp_path / "other")
+    other = Project(tmp_path / "other", stage.project.settings).ledger
+    reader = Reader(stage.world.board, other)
+    mexican, brazilian = stage.people
+    records, desk = stage.records(), stage.desk(mexican)
+    given = [desk.answer(record, ranking_of("1234")) for record in records[:3]]
+    stage.desk(brazilian).answer(stage.records("BR")[0], ranking_of("4321"))
+    reader.read([*records[:3], *records[:1], stage.records("BR")[0]])
+    assert reader.counts() == {"records": 5, "new": 4}
+    assert stage.pull().new == 4
+    desk.answer(records[0], ranking_of("4312"))
+    desk.withdraw(given[1]["id"])
+    stage.world.delete_record(records[2])
+    reader.read([str(uuid4()), *reversed(records[:3])])
+    assert reader.changed()
+    assert reader.counts() == {"records": 2, "edited": 1, "deleted": 1}
+    assert not reader.changed()
+    assert stage.pull().changed
+    by_id = {response.response_id: response for response in stage.ledger.responses()}
+    assert {response.response_id: response for response in other.responses()} == by_id
+    assert Counter(response.status for response in by_id.values()) == {"submitted": 3, "deleted": 1}
+
+
+def test_what_was_read_between_two_pages_is_not_overtaken_by_the_page_before(memory: Stage) -> None:
+    records, desk = memory.records(), memory.desk(memory.people[0])
+    given = desk.answer(records[0], ranking_of("1234"))
+    reader = Reader(memory.world.board, memory.ledger)
+
+    def meanwhile() -> None:
+        if desk_row := memory.world.board.record(records[0]):
+            if desk_row["responses"]:
+                desk.withdraw(given["id"])
+            reader.read([records[0]])
+
+    reader.read_all(between=meanwhile)
+    (kept,) = memory.ledger.responses()
+    assert kept.status == "deleted"
 
 
 def test_pulling_again_finds_nothing_new_and_writes_nothing(memory: Stage) -> None:

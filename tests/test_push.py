@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -340,3 +342,29 @@ def test_killed_at_any_moment_no_slate_is_sent_twice_and_none_is_missing(
             assert set(project.ledger.pushed("embedded", dataset.id)) == set(wanted(project)[workspace])
         assert send(real_world, project).sent == {}
     assert kills >= 20
+
+
+def test_long_answers_are_sent_in_calls_that_a_server_takes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = FakeWorld()
+    with_team(world, project, "MX", "BR")
+    sizes: list[int] = []
+    add_records = world.board.add_records
+
+    def add(dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        sizes.append(sum(len(text) for record in records for text in record["fields"].values()))
+        return add_records(dataset_id, records)
+
+    monkeypatch.setattr(world.board, "add_records", add)
+    monkeypatch.setattr(
+        "sync.push.CALL_CHARACTERS", 1 + max(_length(project, slate) for slate in project.ledger.slates())
+    )
+    send(world, project)
+    assert held(world.board, project) == wanted(project)
+    assert len(sizes) == len(project.ledger.slates())
+
+
+def _length(project: Project, slate: Slate) -> int:
+    """Characters of a slate's record."""
+    texts = {c.id: c.text for c in project.ledger.candidates()}
+    prompt = next(p for p in project.ledger.prompts() if p.id == slate.prompt_id)
+    return sum(len(text) for text in ranking.record(slate, prompt, texts, None)["fields"].values())

@@ -300,7 +300,7 @@ def test_the_planner_checkpoints_only_as_much_as_it_must() -> None:
     roomy, middling, tight = plan(140), plan(20), plan(6)
     assert roomy.checkpoint_layers == 0
     assert 0 < middling.checkpoint_layers < 32
-    assert tight.checkpoint_layers == 32
+    assert tight.checkpoint_layers > middling.checkpoint_layers
     assert roomy.token_budget >= middling.token_budget >= 4096
     assert tight.token_budget >= 1500
     for schedule in (roomy, middling, tight):

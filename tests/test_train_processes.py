@@ -74,3 +74,12 @@ def test_two_processes_train_what_one_trains(alone: tuple[Path, dict[str, Any]],
     source, expected = alone
     check_same(train_together(tmp_path / "run", source, free_port()), expected)
     assert (tmp_path / "run" / "log.txt").read_text().count("step 3 of 5: loss") == 1
+
+
+def test_two_processes_that_share_one_base_train_what_one_trains(
+    alone: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """FSDP2: base, adapter and optimiser are spread over the processes."""
+    source, expected = alone
+    overrides = (*OVERRIDES, "device.sharding=fsdp2")
+    check_same(train_together(tmp_path / "run", source, free_port(), overrides), expected)

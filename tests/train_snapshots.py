@@ -138,6 +138,14 @@ def training_context() -> ForkServerContext:
     """Processes that have the libraries loaded already."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["trl.trainer.dpo_trainer", "peft", "datasets", "matplotlib.figure", "train.dpo", "train.trainer", "train_snapshots"]
+        [
+            "trl.trainer.dpo_trainer",
+            "peft",
+            "datasets",
+            "matplotlib.figure",
+            "train.dpo",
+            "train.trainer",
+            "train_snapshots",
+        ]
     )
     return context

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotation.project import write_whole
 from annotation.screen import Progress, silent
+from train import processes
 from train.adapter import lora_config, training_arguments
 from train.base import Base
 from train.encoding import encode_slate
@@ -79,6 +80,9 @@ def slate_trainer(
     taught, measured = (encoded(slates, tokenizer, recipe.data.max_length) for slates in (train, held_out))
     schedule = kept_schedule(folder, lambda: plan_schedule(model, recipe, taught, measured, size))
     tell(f"{'engine':<22}{schedule.line()}")
+    if processes.count() > 1:
+        held = "one base among them (FSDP2)" if recipe.device.sharding == "fsdp2" else "each with the whole base (DDP)"
+        tell(f"{'processes':<22}{processes.count()}, {held}")
     return SlateTrainer(
         model=model,
         args=arguments,

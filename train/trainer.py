@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import Trainer
 
@@ -172,6 +173,8 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
             self.token_budget, self.bad = state["token_budget"], state["bad"]
         # DDP's own forward is left alone: it would add up gradients after every pack. FSDP2's is the model's.
         self.learner = self.accelerator.unwrap_model(prepared[0])
+        if self.sharded and not any(isinstance(p, DTensor) for p in self.learner.parameters()):
+            raise RuntimeError("FSDP2 was asked for, and no weight is spread over the processes")
         # Here, because a base that is spread over several cards can compute from now on.
         for taught in (self.taught, self.held_out):
             self.reference[id(taught)] = self.reference_of(taught)
@@ -433,4 +436,4 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
 
 def local(tensor: torch.Tensor) -> torch.Tensor:
     """The part of a tensor that is on this process."""
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -45,7 +45,6 @@ def describe(cursor: Any) -> dict[str, Any]:
         "read_only": standby or one("show default_transaction_read_only") == "on",
         "may_create": bool(one("select coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)")),
         "counts": {name: one(sql.SQL("select count(*) from {}").format(sql.Identifier(name))) for name in tables},
-        "revision": one("select min(version_num) from alembic_version") or "" if "alembic_version" in tables else "",
         "snapshot": "" if standby else one("select pg_export_snapshot()"),
     }
 

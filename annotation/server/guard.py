@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pages import File, mend_page, own_files, page_policy
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,10 +44,6 @@ log = logging.getLogger("annot")
 
 
 # --- the wrapper --------------------------------------------------------------------------------------
-
-
-class TooLarge(Exception):
-    """A body went beyond what its sender may send."""
 
 
 class Guard:
@@ -110,27 +107,17 @@ class Guard:
         most = LOG_IN_BYTES if path == LOG_IN else LARGEST_BYTES if identified else ANONYMOUS_BYTES
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > most:
-            await _refusal(413, f"The body is larger than {most} bytes.")(scope, receive, send)
+            await _refusal(413, _too_large(most))(scope, receive, send)
             return
-        answered = False
-
-        async def note(message: Message) -> None:
-            nonlocal answered
-            answered = True
-            await send(message)
-
-        try:
-            if path == LOG_IN and scope["method"] == "POST":
-                await self._log_in(scope, _limited(receive, most), note)
-            elif path.startswith("/api/") or "." in path.rpartition("/")[2]:
-                await self._app(scope, _limited(receive, most), note)
-            else:
-                await self._page(scope, receive, note)
-        except TooLarge:
-            # Where Argilla has begun to answer nothing can be mended: the connection ends.
-            if answered:
-                raise
-            await _refusal(413, f"The body is larger than {most} bytes.")(scope, receive, send)
+        body = _Body(receive, most)
+        if path == LOG_IN and scope["method"] == "POST":
+            await self._log_in(scope, body, send)
+        elif path.startswith("/api/") or "." in path.rpartition("/")[2]:
+            await self._app(scope, body.receive, body.unless_too_large(send))
+        else:
+            await self._page(scope, receive, send)
+        if body.too_large:
+            await _refusal(413, _too_large(most))(scope, receive, send)
 
     def _refuse(self, headers: Mapping[str, str]) -> Response | None:
         """What is said to a request that has no business here."""
@@ -171,8 +158,10 @@ class Guard:
 
         return told
 
-    async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read(receive)
+    async def _log_in(self, scope: Scope, sent: _Body, send: Send) -> None:
+        body = await sent.read()
+        if sent.too_large:
+            return
         account = await _account(scope, body)
         address = (scope.get("client") or ("", 0))[0]
         async with self._turn:
@@ -181,7 +170,7 @@ class Guard:
                 log.warning("Log-in of %r from %s has to wait %d s: too many failures.", account[:80], address, seconds)
                 answer = _refusal(429, f"Too many failed log-ins. Try again in {seconds} seconds.")
                 answer.headers["retry-after"] = str(seconds)
-                await answer(scope, receive, send)
+                await answer(scope, sent.receive, send)
                 return
             status, messages = await _ask(self._app, scope, body)
             if status == 401:
@@ -231,28 +220,41 @@ def _refusal(status: int, sentence: str) -> Response:
     return JSONResponse({"detail": sentence}, status_code=status)
 
 
-def _limited(receive: Receive, most: int) -> Receive:
-    """A body that ends in TooLarge; one without a length cannot be judged before."""
-    got = 0
-
-    async def limited() -> Message:
-        nonlocal got
-        message = await receive()
-        got += len(message.get("body", b""))
-        if got > most:
-            raise TooLarge
-        return message
-
-    return limited
+def _too_large(most: int) -> str:
+    return f"The body is larger than {most} bytes."
 
 
-async def _read(receive: Receive) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        body.extend(message.get("body", b""))
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            return bytes(body)
+class _Body:
+    """A body of which so much is read and no more; one without a length cannot be judged before."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive, self._left = receive, most
+        self.too_large = False
+
+    async def receive(self) -> Message:
+        """The next part; whoever sends too much has gone, as far as Argilla is told."""
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        self.too_large = self._left < 0
+        return {"type": "http.disconnect"} if self.too_large else message
+
+    async def read(self) -> bytes:
+        """All of it."""
+        body = bytearray()
+        while True:
+            message = await self.receive()
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                return bytes(body)
+
+    def unless_too_large(self, send: Send) -> Send:
+        """What Argilla answers to half a body is not sent."""
+
+        async def guarded(message: Message) -> None:
+            if not self.too_large:
+                await send(message)
+
+        return guarded
 
 
 def _again(body: bytes) -> Receive:
@@ -270,7 +272,6 @@ def _again(body: bytes) -> Receive:
 async def _account(scope: Scope, body: bytes) -> str:
     """The name in a log-in form, read as Argilla reads it; empty when there is none."""
     from multipart.exceptions import FormParserError
-    from starlette.exceptions import HTTPException
 
     try:
         async with Request(scope, _again(body)).form() as form:
@@ -334,6 +335,7 @@ def _say_plainly_when_the_disk_fails(api: Any) -> None:
     sentences = {
         "disk is full": "The disk of the server is full: nothing was stored. Make room, then do it again.",
         "readonly database": "The disk of the server is read-only: nothing was stored.",
+        "disk I/O error": "The disk of the server is full, read-only or broken: nothing was stored.",
         "No space left": "The disk of the server is full: nothing was stored. Make room, then do it again.",
     }
 

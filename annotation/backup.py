@@ -119,10 +119,11 @@ def superfluous(archives: Mapping[Path, datetime], keep: int) -> list[Path]:
     """
     newest_first = sorted(archives, key=lambda path: (archives[path], path.name), reverse=True)
     recent = newest_first[: (keep + 1) // 2]
-    days: dict[date, Path] = {}
+    days: dict[date, Path] = {archives[path].date(): path for path in recent}
+    daily: list[Path] = []
     for path in newest_first[len(recent) :]:
-        days.setdefault(archives[path].date(), path)
-    daily = list(days.values())[: keep - len(recent)]
+        if len(daily) < keep - len(recent) and days.setdefault(archives[path].date(), path) is path:
+            daily.append(path)
     others = [path for path in newest_first if path not in recent and path not in daily]
     kept = {*recent, *daily, *others[: max(0, keep - len(recent) - len(daily))]}
     return [path for path in newest_first if path not in kept]

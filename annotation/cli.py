@@ -265,7 +265,7 @@ def up(
     """Start Argilla for this project on this machine; the first time it builds its environment."""
     from annotation import embedded
     from annotation.backup import keep_before_upgrade, rolling, standing
-    from annotation.foreground import hand_on
+    from annotation.foreground import accompany
     from annotation.screen import print_json, progress
     from annotation.server_address import HOST, exposure
 
@@ -282,7 +282,7 @@ def up(
     with progress("backup before the upgrade") as bar:
         keep_before_upgrade(project, say, bar)
     if foreground:
-        hand_on(project.argilla_home, lambda line: print(line, flush=True))
+        accompany(project.argilla_home, lambda line: print(line, flush=True))
     server = embedded.start(
         project.argilla_home,
         port=project.settings.argilla.port,
@@ -655,7 +655,7 @@ def move(
 def sync(
     folder: Folder = Path(),
     watch: Annotated[bool, typer.Option("--watch", help="Keep going until Ctrl-C.")] = False,
-    every: Annotated[float, typer.Option(min=1, help="Longest pause of --watch, in seconds.")] = 30,
+    every: Annotated[float, typer.Option(min=1, help="Pause between two looks at everything, in seconds.")] = 30,
     relaunch: Annotated[bool, typer.Option("--relaunch", help="Start a failed or lost run again.")] = False,
     json: Json = False,
 ) -> None:

@@ -464,9 +464,11 @@ def _redis_settings(home: Path, port: int, password: str) -> str:
             f"port {port}",
             f"requirepass {password}",
             f'dir "{folder}"',
-            # A job that was accepted survives a crash.
+            # A job that was accepted survives a crash of any process. A power cut may lose those of its last second:
+            # webhooks, which are hints, and the status of records, which a start mends. Waiting for the disk at each
+            # of the ten writes that a job takes would make every answer slower, and webhooks late.
             "appendonly yes",
-            "appendfsync always",
+            "appendfsync everysec",
             'save ""',
             "set-proc-title no",  # the command line is how it is recognised
             "loglevel warning",
@@ -517,8 +519,9 @@ def _choose_database(home: Path, kept: Secrets | None, asked: Database | None) -
         )
     if used and used.place != asked.place:
         raise ServerError(
-            f"This project's people work in {used.shown}, so it cannot go on with {asked.shown}: `annot backup` "
-            "and `annot restore` bring it there, `annot move` takes it to another server."
+            f"This project's people work in {used.shown}, so it cannot go on with {asked.shown}, which --database, "
+            "ANNOT_DATABASE_URL or argilla.database names: `annot backup` and `annot restore` bring it there, "
+            "`annot move` takes it to another server."
         )
     if not asked.password and used:
         asked = replace(asked, password=used.password)

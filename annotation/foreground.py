@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +15,14 @@ LOOK_EVERY_S = 5.0
 """How often the processes are looked at."""
 
 
-def hand_on(home: Path, write: Callable[[str], None]) -> None:
-    """Hand on every line that Argilla's processes write from now on, as `server: line`, while this process lives."""
+def accompany(home: Path, write: Callable[[str], None]) -> None:
+    """Bind Argilla's processes to this one, before they are started.
+
+    Every line that they write is handed on as `server: line`. They end with this process, also where it is told to end
+    while they start; those that ran before are left alone until `attend` is asked.
+    """
+    if not embedded.state(home).running:
+        atexit.register(embedded.stop, home)
 
     def listen() -> None:
         for line in follow(home):

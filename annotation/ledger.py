@@ -84,12 +84,13 @@ def _moves(db: sqlite3.Connection) -> None:
     db.execute("create table moves (server text primary key, from_server text not null, at text not null)")
 
 
-def _responses_of_slates(db: sqlite3.Connection) -> None:
+def _answered_slates(db: sqlite3.Connection) -> None:
     """`annot sync --watch` asks for the responses of the slates that somebody answered just now."""
     db.execute("create index responses_of_slate on responses(server, slate_id)")
+    db.execute("create index slate_of_record on pushes(server, record_id)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _moves, _responses_of_slates)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _moves, _answered_slates)
 """Applied once each, in this order, and recorded; never edited once released."""
 
 

@@ -56,8 +56,8 @@ def restore(
         _require_known(file, backup)
         if database and backup.database != "postgresql":
             raise ProjectError(
-                f"{file} holds an Argilla on SQLite; restore it without --database, then `annot move` takes it "
-                "to another server."
+                f"{file} holds an Argilla on SQLite; restore it without --database and ANNOT_DATABASE_URL, then "
+                "`annot move` takes it to another server."
             )
         if dry_run:
             for member in members:

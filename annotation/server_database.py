@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -41,7 +41,7 @@ class Database:
     port: int
     name: str
     user: str
-    password: str = ""
+    password: str = field(default="", repr=False)
     """Empty: PGPASSWORD, or the file of passwords that PostgreSQL's own programs read (~/.pgpass)."""
     ssl: tuple[tuple[str, str], ...] = ()
 

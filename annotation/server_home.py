@@ -25,7 +25,7 @@ ROLES = ("redis", "worker", "server")
 _LOG_BYTES = 10_000_000  # a longer log is set aside at the next start
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
     """What secrets.json holds."""
 

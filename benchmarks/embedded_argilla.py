@@ -43,7 +43,8 @@ import httpx
 import numpy as np
 import psutil
 
-from annotation import embedded
+from annotation import embedded, types
+from annotation.server_environment import ensure_environment
 from annotation.tasks import ranking
 from sync.board import ArgillaBoard
 
@@ -92,7 +93,7 @@ def record(number: int, texts: Texts, vector: Sequence[float] | None) -> Json:
     """A slate as `annot push` sends it: a prompt, four answers, metadata, the prompt's vector."""
     made: Json = {
         "external_id": f"slate-{number:07d}",
-        "fields": {"prompt": texts.text(1), **{seat: texts.text(3) for seat in ranking.SEATS[:SEATS]}},
+        "fields": {"prompt": texts.text(1), **{seat: texts.text(3) for seat in types.SEATS[:SEATS]}},
         "metadata": {
             "topic": TOPICS[number * 7 % len(TOPICS)],
             "country": COUNTRIES[number % len(COUNTRIES)],
@@ -260,8 +261,10 @@ def prepare(folder: Path, records: int) -> Prepared:
             settings = ok(http.get(f"/datasets/{dataset}/vectors-settings"))["items"][0]["id"]
             question = next(q["id"] for q in questions if q["name"] == "acceptable")
     write_rows(home, dataset, settings, question, [person["id"] for person in people], records)
-    with server(home):  # makes the side tables that the rows lack
-        pass
+    with server(home) as at, at.client() as http:  # makes the side tables that the rows lack; a search fills them
+        vector = {"name": ranking.VECTOR, "value": [1.0] * DIMENSIONS}
+        for query in ({"text": {"q": "word"}}, {"vector": vector}):
+            ok(http.post(f"/datasets/{dataset}/records/search", json={"query": query}, timeout=None))
     keys = [person["api_key"] for person in people]
     notes.write_text(json.dumps({"dataset": dataset, "keys": keys}))
     return Prepared(home, dataset, keys)
@@ -331,7 +334,7 @@ COLUMNS = {
 
 def judgement(number: int) -> Json:
     """The values of a response."""
-    ranks = [{"value": seat, "rank": (place + number) % SEATS + 1} for place, seat in enumerate(ranking.SEATS[:SEATS])]
+    ranks = [{"value": seat, "rank": (place + number) % SEATS + 1} for place, seat in enumerate(types.SEATS[:SEATS])]
     return {"ranking": {"value": ranks}, "acceptable": {"value": ("some", "none")[number % 5 == 0]}}
 
 
@@ -436,7 +439,9 @@ def run_annotators(told: Json) -> None:
     print(json.dumps({"took_ms": took, "wrong": dict(sum((person.wrong for person in people), Counter()))}))
 
 
-def measures(person: Person, texts: Texts, random: np.random.Generator, somewhere: Sequence[str]) -> dict[str, Any]:
+def measures(
+    person: Person, texts: Texts, random: np.random.Generator, somewhere: Sequence[str], records: int
+) -> dict[str, Any]:
     """What is measured, by name; each is one request of the page."""
 
     def word(low: int, high: int) -> str:
@@ -447,7 +452,7 @@ def measures(person: Person, texts: Texts, random: np.random.Generator, somewher
         topic = terms({"entity": "metadata", "metadata_property": "topic"}, str(random.choice(TOPICS)))
         said = terms({"entity": "suggestion", "question": "acceptable", "property": "value"}, "none")
         agent = terms({"entity": "suggestion", "question": "acceptable", "property": "agent"}, "small-model")
-        low = int(random.integers(0, 5_000))
+        low = int(random.integers(0, records))
         place = {"entity": "metadata", "metadata_property": "position"}
         kinds: list[Callable[[], Any]] = [
             lambda: person.search("filter", *PENDING, country),
@@ -522,7 +527,7 @@ def measure_load(folder: Path, records: int, requests: int) -> Json:
         for name, pace_s, share in (("bounded pace", PACE_S, 1.0), ("full speed", 0.0, 0.25)):
             logged = log.stat().st_size
             person = Person(client(at.url, prepared.keys[-1]), prepared.dataset, {}, Counter())
-            asked = measures(person, texts, np.random.default_rng(3), somewhere)
+            asked = measures(person, texts, np.random.default_rng(3), somewhere, records)
             for ask in asked.values():  # what is read into memory once is read here
                 ask()
             first, person.took_ms = person.took_ms, {}
@@ -623,7 +628,7 @@ def measure_memory(folder: Path, records: int) -> Json:
             page = ok(http.get(f"/datasets/{prepared.dataset}/records", params={"limit": 200}))
             somewhere = [item["id"] for item in page["items"]]
         person = Person(client(at.url, prepared.keys[-1]), prepared.dataset, {}, Counter())
-        asked = measures(person, Texts(2), np.random.default_rng(4), somewhere)
+        asked = measures(person, Texts(2), np.random.default_rng(4), somewhere, records)
         for _ in range(20):
             for ask in asked.values():
                 ask()
@@ -647,10 +652,9 @@ def measure_start(folder: Path, records: int, runs: int = 5) -> Json:
         [*annot, "init", str(project), "--country", "MX", "--language", "es"], check=True, capture_output=True
     )
     subprocess.run([*annot, "up", "--help"], check=True, capture_output=True)
-    embedded.ensure_environment(print)
-    port = [f"port = {embedded.DEFAULT_PORT}", f"port = {free_port()}"]
+    ensure_environment(print)
     settings = project / "annot.toml"
-    settings.write_text(settings.read_text().replace(*port))
+    settings.write_text(settings.read_text().replace(f"port = {embedded.DEFAULT_PORT}", f"port = {free_port()}"))
     found: dict[str, list[float]] = {}
 
     def up(kind: str) -> None:
@@ -691,16 +695,18 @@ def draw_growth(result: Json, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 5.5), layout="constrained")
     sizes = [int(size) for size in result]
     for what, target in TARGETS_MS.items():
         p95 = [result[str(size)]["bounded pace"]["asked"][what]["p95"] for size in sizes]
         axes.plot(sizes, p95, marker="o", label=f"{what} (wanted: {target} ms at 100,000)")
     axes.set(xscale="log", yscale="log", xlabel="records with vectors", ylabel="p95 over HTTP, ms")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ticks = [5, 10, 20, 30, 60, 100, 200, 500, 1_000, 2_000, 5_000]
+    axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     axes.set_title("Latency while four annotators work")
     figure.savefig(path, dpi=120)
     plt.close(figure)

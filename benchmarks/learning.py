@@ -1,7 +1,8 @@
 """Does it learn? Three ways to train on the same rankings, on data whose right answer is known (planted.py).
 
-Per seed: fresh slates ranked by noisy people, and fresh slates to measure on. Each arm starts from the same base, takes
-the same number of slates per update and the same settings.
+Per seed: fresh slates ranked by noisy people, and fresh slates to measure on. Each arm starts from the same base with
+the same settings, learns from as many comparisons per update, and has the learning rate, of four, that served it best
+on a seed kept for that.
 
 - stock TRL      TRL's DPOTrainer, as people use it: every pair with a majority is a row that repeats its prompt
 - pairwise       the engine: counted votes with their doubt (conservative DPO), prompts stored once
@@ -29,7 +30,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ MEASURES = {
     "tau": "Kendall's tau-b, known order",
     "votes": "ranking accuracy, held-out votes",
 }
+KINDS = {"equal_steps": "Equal steps", "equal_time": "Equal processor time"}
 UPDATE = 8
 """Slates per update, for every arm."""
 RESAMPLES = 4000
@@ -74,10 +76,11 @@ class Size:
     steps: int
     pretrain: int
     qlora_steps: int
+    rates: tuple[float, ...]
 
 
-FULL = Size(seeds=6, train=192, test=120, steps=24, pretrain=120, qlora_steps=60)
-QUICK = Size(seeds=2, train=64, test=40, steps=8, pretrain=80, qlora_steps=8)
+FULL = Size(seeds=6, train=192, test=120, steps=24, pretrain=120, qlora_steps=60, rates=(2e-3, 5e-3, 1e-2, 2e-2))
+QUICK = Size(seeds=2, train=64, test=40, steps=8, pretrain=80, qlora_steps=8, rates=(5e-3,))
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Learnt:
         arm: Name.
         seed: Of data, adapter and order.
         steps: Updates.
+        rate: Learning rate at its highest.
         seconds: Processor time of tokenising, reference and training.
         scores: Measure -> one number per test slate; NaN where a slate says nothing.
         margin: Mean implicit reward of the better answer minus that of the worse one, over known pairs.
@@ -96,6 +100,7 @@ class Learnt:
     arm: str
     seed: int
     steps: int
+    rate: float
     seconds: float
     scores: dict[str, list[float]]
     margin: float
@@ -159,7 +164,7 @@ def learn(
         check_float32(trainer.model)
         trainer.model.save_pretrained(folder / "adapter")
         scores, margin = measure(folder / "adapter", found, recipe, tokenizer, test)
-    return Learnt(arm, seed, steps, seconds, scores, margin)
+    return Learnt(arm, seed, steps, rate, seconds, scores, margin)
 
 
 def measure(
@@ -374,48 +379,77 @@ def _lora_a(model: Any) -> dict[str, Any]:
 # -- the whole ----------------------------------------------------------------------------------------------
 
 
-def run(
-    size: Size, noise: Noise, *, people: int, rate: float, first_seed: int, say: Callable[[str], None]
-) -> dict[str, Any]:
+def run(size: Size, noise: Noise, *, people: int, first_seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Everything, as one JSON object."""
     began, processor = time.monotonic(), time.process_time()
+
+    def data(seed: int) -> tuple[list[Planted], list[Planted]]:
+        train, test = ((size.train, 1000), (size.test, 2000))
+        return (
+            planted_slates(train[0], people=people, noise=noise, seed=train[1] + seed),
+            planted_slates(test[0], people=people, noise=noise, seed=test[1] + seed),
+        )
+
     with tempfile.TemporaryDirectory(prefix="learning-base-") as home:
         base, losses = make_base(Path(home) / "base", steps=size.pretrain, seed=first_seed)
         say(f"base: loss per token {losses[0]:.2f} → {losses[-1]:.2f} in {size.pretrain} steps")
-        equal_steps: dict[str, list[Learnt]] = {arm: [] for arm in ARMS}
-        equal_time: dict[str, list[Learnt]] = {arm: [] for arm in ARMS}
+        rates = tune(base, *data(first_seed - 1), size, seed=first_seed - 1 + 2**16)
+        say(f"learning rates, chosen on a seed of their own: {rates}")
+        learnt: dict[str, dict[str, list[Learnt]]] = {kind: {arm: [] for arm in ARMS} for kind in KINDS}
         tests = []
         for seed in range(first_seed, first_seed + size.seeds):
-            train = planted_slates(size.train, people=people, noise=noise, seed=1000 + seed)
-            test = planted_slates(size.test, people=people, noise=noise, seed=2000 + seed)
+            train, test = data(seed)
             tests.append(test)
-            for arm in ARMS:
-                equal_steps[arm].append(learn(arm, base, train, test, seed=seed, steps=size.steps, rate=rate))
-            budget = equal_steps["plackett_luce"][-1].seconds
-            for arm in ARMS:
-                taken = equal_steps[arm][-1]
-                steps = max(1, round(size.steps * budget / taken.seconds))
-                again = (
-                    taken if steps == taken.steps else learn(arm, base, train, test, seed=seed, steps=steps, rate=rate)
-                )
-                equal_time[arm].append(again)
-            say(f"seed {seed}, tau-b: {_line(equal_steps)}; at equal time: {_line(equal_time)}")
+            steps = dict.fromkeys(ARMS, size.steps)
+            for kind in KINDS:
+                for arm in ARMS:
+                    before = learnt["equal_steps"][arm][-1] if kind == "equal_time" else None
+                    rate = rates[kind][arm]
+                    if before and (before.steps, before.rate) == (steps[arm], rate):
+                        learnt[kind][arm].append(before)
+                    else:
+                        learnt[kind][arm].append(learn(arm, base, train, test, seed=seed, steps=steps[arm], rate=rate))
+                steps = steps_in_equal_time({arm: runs[-1] for arm, runs in learnt["equal_steps"].items()})
+            say(f"seed {seed}, tau-b: {_line(learnt['equal_steps'])}; at equal time: {_line(learnt['equal_time'])}")
         likelihood = untrained(tests, base)
         moved = qlora(base, train, test, steps=size.qlora_steps, seed=first_seed)
     return {
         "size": asdict(size),
         "noise": asdict(noise),
         "people": people,
-        "learning_rate": rate,
+        "learning_rates": rates,
         "slates_per_update": UPDATE,
         "base_accuracy_by_likelihood": likelihood,
         "tau_at_most": float(np.nanmean([ceiling(planted) for slates in tests for planted in slates])),
-        "equal_steps": table_of(equal_steps),
-        "equal_time": table_of(equal_time),
+        **{kind: table_of(learnt[kind]) for kind in KINDS},
         "qlora": [asdict(one) for one in moved],
         "wall_seconds": round(time.monotonic() - began, 1),
         "processor_seconds": round(time.process_time() - processor, 1),
     }
+
+
+def steps_in_equal_time(learnt: Mapping[str, Learnt]) -> dict[str, int]:
+    """Updates that each arm has time for while plackett_luce does what it did."""
+    budget = learnt["plackett_luce"].seconds
+    return {arm: max(1, round(one.steps * budget / one.seconds)) for arm, one in learnt.items()}
+
+
+def tune(
+    base: Path, train: Sequence[Planted], test: Sequence[Planted], size: Size, *, seed: int
+) -> dict[str, dict[str, float]]:
+    """The rate at which each arm ranks held-out votes best, for either comparison: nobody loses by another's rate."""
+    if len(size.rates) == 1:
+        return {kind: dict.fromkeys(ARMS, size.rates[0]) for kind in KINDS}
+    steps = dict.fromkeys(ARMS, size.steps)
+    found: dict[str, dict[str, float]] = {}
+    for kind in KINDS:
+        best: dict[str, Learnt] = {}
+        for arm in ARMS:
+            tried = [learn(arm, base, train, test, seed=seed, steps=steps[arm], rate=rate) for rate in size.rates]
+            best[arm] = max(tried, key=lambda one: float(np.nanmean(one.scores["votes"])))
+        found[kind] = {arm: one.rate for arm, one in best.items()}
+        steps = steps_in_equal_time(best)
+    return found
 
 
 def _line(learnt: dict[str, list[Learnt]]) -> str:
@@ -428,6 +462,7 @@ def table_of(learnt: dict[str, list[Learnt]]) -> dict[str, Any]:
     arms = {
         arm: {
             "steps": [one.steps for one in runs],
+            "rate": runs[0].rate,
             "seconds": [round(one.seconds, 2) for one in runs],
             "margin": [one.margin for one in runs],
             **{
@@ -458,19 +493,19 @@ def show(found: dict[str, Any]) -> str:
         f"orders {found['base_accuracy_by_likelihood']:.1%} of the known pairs rightly; tau-b cannot exceed "
         f"{found['tau_at_most']:.3f}, since answers may be equally good. In brackets: 95 % intervals.",
     ]
-    for kind, title in (("equal_steps", "Equal steps"), ("equal_time", "Equal processor time")):
+    for kind, title in KINDS.items():
         table = found[kind]
         lines += [
             "",
             f"## {title}",
             "",
-            f"| arm | steps | seconds | {' | '.join(MEASURES.values())} |",
+            f"| arm | steps | rate | seconds | {' | '.join(MEASURES.values())} |",
             "|---" * 6 + "|",
         ]
         for arm, values in table["arms"].items():
             steps, seconds = np.median(values["steps"]), np.median(values["seconds"])
             cells = " | ".join(_form(values[what]["estimate"]) for what in MEASURES)
-            lines.append(f"| {arm} | {steps:.0f} | {seconds:.1f} | {cells} |")
+            lines.append(f"| {arm} | {steps:.0f} | {values['rate']:g} | {seconds:.1f} | {cells} |")
         lines += ["", f"| difference | {' | '.join(MEASURES.values())} | holds |", "|---" * 5 + "|"]
         for name, values in table["differences"].items():
             lines.append(
@@ -513,7 +548,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
     figure = Figure(figsize=(9.0, 6.0), layout="constrained")
     panels = figure.subplots(2, 2, sharex="col")
-    for row, (kind, title) in enumerate((("equal_steps", "equal steps"), ("equal_time", "equal processor time"))):
+    for row, (kind, title) in enumerate(KINDS.items()):
         for column, what in enumerate(("accuracy", "tau")):
             axes = panels[row][column]
             for line, arm in enumerate(ARMS):
@@ -525,7 +560,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
             names = [f"{arm}\n{np.median(found[kind]['arms'][arm]['steps']):.0f} steps" for arm in ARMS]
             axes.set_yticks(range(len(ARMS)), names if column == 0 else [""] * len(ARMS))
             axes.set_ylim(-0.5, len(ARMS) - 0.3)
-            axes.set_title(f"{MEASURES[what]}, {title}", fontsize=10)
+            axes.set_title(f"{title}: {MEASURES[what]}", fontsize=10)
             axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=120)
 
@@ -540,7 +575,6 @@ def main() -> None:
         "--swap", type=float, default=Noise().swap, help="probability that two neighbours change places"
     )
     parser.add_argument("--people", type=int, default=3, help="who rank each slate")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="of every arm")
     parser.add_argument("--to", type=Path, default=Path("build/learning"), help="folder for what is written")
     asked = parser.parse_args()
     size = QUICK if asked.quick else FULL
@@ -554,7 +588,6 @@ def main() -> None:
             size,
             Noise(swap=asked.swap),
             people=asked.people,
-            rate=asked.learning_rate,
             first_seed=asked.first_seed,
             say=lambda line: print(line, flush=True),
         )

@@ -28,11 +28,14 @@ from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
+
 from annotation import embedded
 from annotation.project import Project
 from annotation.types import Candidate, Judgement, Person, Prompt, Slate
 
 ANNOTATORS = 4
+DIMENSIONS = 384
 PACE_S = 2.0
 """Seconds that an annotator takes per answer in the first half."""
 
@@ -89,7 +92,9 @@ def prepared(folder: Path, records: int) -> Project:
     )
     board = connect(project)
     add_team(project, board, [Person(f"mx_{n}", "", "annotator", "MX", ("es",)) for n in range(ANNOTATORS)])
-    sent = push(board, project.ledger, project.settings, batch=500).sentence()
+    random = np.random.default_rng(0)
+    vectors = {slate.id: random.normal(size=DIMENSIONS).tolist() for slate in project.ledger.slates()}
+    sent = push(board, project.ledger, project.settings, vectors=vectors, batch=500).sentence()
     print(f"{sent}; {time.monotonic() - began:.0f} s", flush=True)
     return project
 

@@ -263,7 +263,11 @@ class Watch:
         named, unnamed = self._bell.answer()
         if unnamed:
             self._read_all_at = time.monotonic()
-        self._reader.read(named)
+        try:
+            self._reader.read(named)
+        except BoardError:
+            # Whatever it was, reading everything brings them home, or says what is wrong.
+            self._read_all_at = time.monotonic()
 
     def _count(self, counter: ThreadPoolExecutor) -> None:
         """Have the counts made, when there is something to count and time for it; see how those before ended."""

@@ -1,7 +1,9 @@
 """What several test modules share."""
 
+import os
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,10 +33,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_in_the_home_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Reference log-probs of the tests' own bases stay among the tests' files."""
+    os.environ["ANNOT_REFERENCE"] = str(tmp_path_factory.mktemp("reference"))
+
+
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[private_postgres.Postgres]:
+def postgres() -> Iterator[private_postgres.Postgres]:
     """A PostgreSQL for all tests of a run; each makes databases of its own in it."""
-    with private_postgres.running(tmp_path_factory.mktemp("postgres") / "data", free_port()) as server:
+    # Not in pytest's folder: every pytest that starts closes that to others, and PostgreSQL never runs as root.
+    with (
+        tempfile.TemporaryDirectory(prefix="annot-postgres-") as folder,
+        private_postgres.running(Path(folder) / "data", free_port()) as server,
+    ):
         yield server
 
 

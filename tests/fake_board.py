@@ -163,6 +163,9 @@ class FakeBoard:
         self.between_pages()
         return page
 
+    def records_of(self, dataset_id: str, slates: Sequence[str]) -> list[dict[str, Any]]:
+        return deepcopy([row for row in self.rows[dataset_id] if row["external_id"] in slates])
+
     def record(self, record_id: str) -> dict[str, Any] | None:
         return next((row for rows in self.rows.values() for row in rows if row["id"] == record_id), None)
 

@@ -273,6 +273,10 @@ def raw_dataset(argilla_server: tuple[str, Owner]) -> Iterator[str]:
         for name in fields:
             settings = {"type": "chat" if "chat" in name else "text", "use_markdown": name.startswith("marked")}
             ask("POST", f"{dataset}/fields", {"name": name, "title": name, "required": False, "settings": settings})
+        template = "<b>una plantilla</b><script>document.title = 'broken in'</script>"
+        custom = {"type": "custom", "template": template, "advanced_mode": True}
+        ask("POST", f"{dataset}/fields", {"name": "custom", "title": "custom", "required": False, "settings": custom})
+        fields["custom"] = {"text": "".join(hostile.ALL)}
         options = [{"value": value, "text": value} for value in ("bien", "mal")]
         choice = {"type": "label_selection", "options": options}
         ask("POST", f"{dataset}/questions", {"name": "q", "title": "q", "required": True, "settings": choice})
@@ -298,6 +302,7 @@ def test_hostile_texts_from_elsewhere_run_nothing_call_nobody_and_leave_the_page
     fields = page.locator(".fields")
     expect(fields).to_contain_text("marked-chat")
     expect(fields).to_contain_text("veintiuno")
+    expect(fields.frame_locator("iframe").last.get_by_text("una plantilla")).to_be_attached()
     page.get_by_text("Directrices").first.click()
     expect(page.locator("body")).to_contain_text("Guía")
     page.get_by_text("Directrices").first.click()

@@ -412,6 +412,25 @@ def test_the_container_serves_stops_cleanly_and_leaves_its_last_backup_on_the_hu
 
 
 @pytest.mark.server
+def test_up_in_the_foreground_leaves_nothing_when_it_is_told_to_end_while_it_starts(tmp_path: Path) -> None:
+    project = some_project(tmp_path / "p")
+    toml = project.folder / "annot.toml"
+    toml.write_text(toml.read_text().replace("# port = 6900", f"port = {free_port()}"))
+    command = [sys.executable, "-m", "annotation.cli", "up", "--foreground", "--project", str(project.folder)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while len(embedded.state(project.argilla_home).processes) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(timeout=60) in (0, 130)
+        assert not embedded.state(project.argilla_home).processes
+    finally:
+        child.kill()
+        embedded.stop(project.argilla_home)
+
+
+@pytest.mark.server
 def test_up_in_the_foreground_ends_with_an_error_when_a_process_dies(tmp_path: Path) -> None:
     project = some_project(tmp_path / "p")
     toml = project.folder / "annot.toml"

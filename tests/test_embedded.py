@@ -24,7 +24,8 @@ from conftest import free_port
 from projects import annot, fill, make_project
 
 from annotation import embedded, ledger, server_home
-from annotation.backup import copy_sqlite
+from annotation.archive import opened, read_manifest
+from annotation.backup import copy_sqlite, rolling_folder, standing
 from annotation.errors import ServerError
 from annotation.project import Project
 from annotation.server_address import exposure, listening_address, outside_addresses
@@ -453,6 +454,21 @@ def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
 # --- other versions, other addresses, a full disk -----------------------------------------------------
 
 
+def with_the_first_tables_only(path: Path) -> None:
+    """Write a ledger anew as annot 0.1 did, with what is in it."""
+    now = path.rename(path.with_name("now.sqlite"))
+    ledger.Ledger(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as old, old:
+        old.execute("attach ? as now", (str(now),))
+        listed = "select name from main.sqlite_schema where type = 'table' and name not like 'sqlite%'"
+        for (table,) in old.execute(listed).fetchall():
+            if table != "migrations":
+                columns = ", ".join(row[1] for row in old.execute(f"pragma main.table_info({table})"))
+                old.execute(f"delete from main.{table}")
+                old.execute(f"insert into main.{table} ({columns}) select {columns} from now.{table}")
+    now.unlink()
+
+
 def of_the_previous_version(home: Path, project: Project) -> None:
     """Lay a project's `.argilla` out as annot 0.1 did: no tables of ours, fewer secrets, no address."""
     old = project.argilla_home
@@ -480,10 +496,11 @@ def test_a_project_of_the_previous_version_opens_on_another_address(
     project = make_project(
         tmp_path / "old", f'[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[argilla]\nport = {free_port()}\n'
     )
+    fill(project, 2)
+    project.ledger.close()
     with monkeypatch.context() as before:
         before.setattr(ledger, "MIGRATIONS", ledger.MIGRATIONS[:1])
-        fill(project, 2)
-        project.ledger.close()
+        with_the_first_tables_only(project.folder / "ledger.sqlite")
     with rest(home) as client:
         kept = stored(client, dataset)
     of_the_previous_version(home, project)
@@ -513,6 +530,17 @@ def test_a_project_of_the_previous_version_opens_on_another_address(
         for url in outside_addresses("0.0.0.0", port):
             if re.fullmatch(r"http://[0-9.]+:\d+", url):
                 assert httpx.get(f"{url}/api/v1/version", trust_env=False).status_code == 200
+        # Argilla was first started here months ago, as far as the rolling backup can see: it makes one now.
+        os.utime(project.argilla_home / "secrets.json", (0, 0))
+        deadline = time.monotonic() + 60
+        while not (archives := list(rolling_folder(project).glob("*.zip"))) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(archives) == 1, server_home.tail(project.argilla_home)
+        with opened(archives[0]) as archive:
+            backup, _ = read_manifest(archives[0], archive)
+        assert (backup.counts["argilla.records"], backup.counts["ledger.slates"]) == (40, 2)
+        assert standing(project) == ""
+
         # Running for others, it is not restarted; not running, it does not come back for them by itself.
         with pytest.raises(ServerError, match=r"runs already, on 0\.0\.0\.0: run `annot down`"):
             embedded.start(project.argilla_home, port=port, host="::")

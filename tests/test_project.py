@@ -1,5 +1,7 @@
 """The project folder: settings, ledger, secrets, locks, whole files."""
 
+import contextlib
+import hashlib
 import json
 import os
 import sqlite3
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from annotation.config import Settings, check_settings, read_settings
 from annotation.errors import AnnotError, ProjectError, SettingsError
-from annotation.ledger import Ledger
+from annotation.ledger import MIGRATIONS, Ledger
 from annotation.project import Project, init_project, read_parquet, write_parquet, write_whole
 from annotation.types import Candidate, Person, Prompt, Slate, content_id
 
@@ -392,3 +394,12 @@ def _mix(words: list[str]) -> list[tuple[str, ...]]:
     from itertools import permutations
 
     return list(permutations(words, 4))[:6000]
+
+
+def test_the_first_tables_of_the_ledger_are_as_they_were_released(tmp_path: Path) -> None:
+    """A migration that was released is never edited: projects made with it are on other people's disks."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as database:
+        MIGRATIONS[0](database)
+        made = sorted(" ".join(sql.split()) for (sql,) in database.execute("select sql from sqlite_schema") if sql)
+    assert len(made) == 17
+    assert hashlib.sha256("\n".join(made).encode()).hexdigest()[:16] == "9d8ffbf8b119dfff"

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,15 @@ from train.reference import ReferenceCache, groups
 from train.settings import load_recipe
 
 STEPS, SIZE = 3, 6
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """For matrices this small a second thread only waits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def judged(encoded: list[EncodedSlate], seed: int = 0) -> list[RankedSlate]:
@@ -58,7 +67,14 @@ def trainer_of(
     from train.trainer import SlateTrainer, Taught
 
     # A rate at which Adam's division by tiny gradients does not blow rounding up.
-    given = ("optimiser.learning_rate=2e-4", "lora.dropout=0.2", "run.log_every=1", "run.save_every=1", "run.eval_every=2", "dpo.sft_weight=0.1")
+    given = (
+        "optimiser.learning_rate=2e-4",
+        "lora.dropout=0.2",
+        "run.log_every=1",
+        "run.save_every=1",
+        "run.eval_every=2",
+        "dpo.sft_weight=0.1",
+    )
     recipe = load_recipe("cpu-smoke", [*given, f"dpo.objective={kind}", *overrides])
     model = tiny_model("llama", seed=1, num_hidden_layers=2)
     score_answers(model, 40)

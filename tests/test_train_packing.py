@@ -1,5 +1,6 @@
 """Packs hold every slate once, and give each answer the log-prob that it has alone."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,15 @@ from train_models import SHAPES, one_by_one, random_slates, tiny_model
 from annotation.errors import TrainError
 from train.log_probs import answer_log_probs, score_answers
 from train.packing import NOWHERE, EncodedSlate, Shape, attention_windows, lay_out, pack, visible
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """For matrices this small a second thread only waits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def packed_log_probs(model: Any, slates: list[EncodedSlate], budget: int, shape: Shape = "rows") -> list[torch.Tensor]:

@@ -23,6 +23,8 @@ from train.adapter import check_float32, keep_adapter_in_float32, lora_config
 from train.base import Base, check_device, find_base, load_model
 from train.dataset import read_pairs, texts
 from train.dpo import count_steps, make_plan, rehearse, train
+from train.evaluate import evaluate
+from train.gate import gate_of
 from train.run_folder import SEAL, check_same, claimed, name_run, newest_checkpoint, seal
 from train.settings import load_recipe
 from train.stock import dpo_config
@@ -128,6 +130,16 @@ def test_a_run_learns_the_planted_preference_and_shows_it(finished: Path) -> Non
     for plot in ("loss", "reward_margin", "accuracy", "rewards"):
         assert f"({plot}.png)" in report
         assert (finished / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_trained_run_is_measured_and_passes_the_gate(finished: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(finished, tmp_path / "first"))
+    found = evaluate(run, overrides=["evaluation.prompts=4", "evaluation.gate_prompts=2"], say=lambda _line: None)
+    assert found.gate.verdict == gate_of(run).verdict == "passed"
+    assert found.groups[0].accuracy.value == pytest.approx(found.groups[0].most)  # no order could do better
+    assert {group.name for group in found.groups if group.by == "country"} == {"AR", "BR", "MX"}
+    report = (run / "report.md").read_text(encoding="utf-8")
+    assert report.index("**Gate: passed.**") < report.index("## Preflight")
 
 
 def test_a_run_folder_says_all_about_itself_and_keeps_nothing_else(finished: Path) -> None:

@@ -145,7 +145,8 @@ class Stage:
             first.ledger.add_candidates(answers)
             first.ledger.add_slates([Slate(f"PY{number}", prompt.id, tuple(a.id for a in answers), number)])
         add_team(first, board, [Person("py_1", "", "annotator", "PY", ("es",))])
-        push(board, first.ledger, first.settings)
+        vectors = {slate.id: [0.6, 0.8, 0.0] for slate in first.ledger.slates()}
+        push(board, first.ledger, first.settings, vectors=vectors)
         (first.folder / "progress.png").touch()  # nothing to draw yet
         self.slates = {slate.id: slate for slate in first.ledger.slates()}
         self.desk = Desk(board.url, "py_1", first.secrets()["passwords"]["py_1"])

@@ -90,7 +90,8 @@ def slate_trainer(
         held_out=measured,
         settings=recipe.dpo,
         schedule=schedule,
-        cache=reference_cache(base, recipe),
+        # No other run has a base that was made on the spot.
+        cache=reference_cache(base, recipe, home=folder / ".cache" if base.tiny else None),
         keep_bad=folder / "bad_batches",
         most_bad=recipe.engine.max_bad_batches,
         callbacks=callbacks,

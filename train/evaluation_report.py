@@ -58,12 +58,11 @@ def leave(folder: Path, found: Evaluation, scores: Sequence[SlateScore], samples
 
 GROUP_COLUMNS = (
     "group",
-    "slates",
     "prompts",
     "ranking accuracy",
     "at most",
     "tau-b",
-    "likelier, before → after",
+    "likelier",
     "gate",
 )
 
@@ -73,12 +72,11 @@ def group_rows(found: Evaluation) -> list[tuple[str, ...]]:
     return [
         (
             _name(group),
-            str(group.slates),
             str(group.prompts),
-            str(group.accuracy),
+            f"{group.accuracy.value:.1%} [{100 * group.accuracy.low:.1f}, {100 * group.accuracy.high:.1f}]",
             f"{group.most:.1%}",
-            group.tau.plain,
-            f"{group.likelier_before.value:.1%} → {group.likelier_after.value:.1%}",
+            f"{group.tau.value:.2f} [{group.tau.low:.2f}, {group.tau.high:.2f}]",
+            f"{group.likelier_before.value:.0%} → {group.likelier_after.value:.0%}",
             group.verdict or "–",
         )
         for group in found.groups
@@ -90,14 +88,14 @@ WRITING_COLUMNS = ("what both wrote", "base", "adapted", "change")
 
 def writing_rows(found: Evaluation) -> list[tuple[str, ...]]:
     """A line per measure of what both models wrote, and how far apart the models are."""
-    rows: list[tuple[str, ...]] = [("KL to the base, nats per token of held-out answers", "0", _nats(found.kl), "")]
+    rows: list[tuple[str, ...]] = [("KL to the base, nats a token, held-out answers", "0", _nats(found.kl), "")]
     if not (writing := found.writing):
         return rows
     tokens, change = writing.tokens, writing.tokens["change"]
     base = tokens["base"].value
     return [
-        ("KL to the base, nats per token of its own answers", "0", _nats(writing.kl), ""),
-        ("KL to the base, nats per own answer", "0", f"{writing.kl_answer.value:.2f}", ""),
+        ("KL to the base, nats a token, own answers", "0", _nats(writing.kl), ""),
+        ("KL to the base, nats an answer, own answers", "0", f"{writing.kl_answer.value:.2f}", ""),
         *rows,
         (
             f"length, tokens (cut off at {writing.limit})",
@@ -108,7 +106,7 @@ def writing_rows(found: Evaluation) -> list[tuple[str, ...]]:
         ("answers that ended by themselves", *_shares(writing.ended)),
         ("repeated 4-grams in an answer (seq-rep-4)", *_shares(writing.repeated)),
         (
-            "different bigrams over all answers (distinct-2)",
+            "different bigrams of all answers (distinct-2)",
             f"{writing.distinct['base']:.3f}",
             f"{writing.distinct['adapted']:.3f}",
             f"{writing.distinct['adapted'] - writing.distinct['base']:+.3f}",
@@ -188,7 +186,7 @@ def section(found: Evaluation, plots: Sequence[Path]) -> str:
         "Held-out slates, worst group first; in brackets 95 % bootstrap intervals over prompts. **Ranking accuracy**: "
         "share of people's votes about two answers that the implicit reward agrees with; **at most**: the share that "
         "agrees with the majority, which no order exceeds. **tau-b**: Kendall's, with each person's ranking. "
-        "**Likelier**: the same accuracy by the model's own mean log-prob per token, without and with the adapter. "
+        "**Likelier**: the same accuracy by the model's own mean log-prob per token, without → with the adapter. "
         f"**Gate**: every {' and every '.join(settings.gate_by) or 'group'} with at least {settings.gate_prompts} "
         f"held-out prompts needs an interval that begins above {settings.gate_accuracy:.0%}.",
         "",

@@ -2,8 +2,8 @@
 
 Answers to one prompt are computed together, in groups that depend on nothing but the answers, each group alone in its
 forward pass: the same candidates give the same numbers to the last bit, whenever and in whatever order they come. They
-are kept in a SQLite file per base, quantisation, number type and way of computing, which all runs share. A run that is
-cut off loses at most the last few seconds.
+are kept in a SQLite file per base, quantisation, number type and way of computing, which all runs of a base share. A
+run that is cut off loses at most the last few seconds.
 """
 
 from __future__ import annotations
@@ -82,9 +82,11 @@ def reference_cache(base: Base, recipe: Recipe, *, home: Path | None = None) -> 
 
 
 def cache_folder() -> Path:
-    """Where the files of all runs of this user are; XDG_CACHE_HOME moves it."""
-    told = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(told) if Path(told).is_absolute() else Path.home() / ".cache") / "annot" / "reference"
+    """Where the files of all runs of this user are; ANNOT_REFERENCE names another folder."""
+    if told := os.environ.get("ANNOT_REFERENCE"):
+        return Path(told)
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "annot" / "reference"
 
 
 def weights_digest(folder: Path) -> str:

@@ -45,11 +45,6 @@ class Estimate:
         """As a percentage with its interval."""
         return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
 
-    @property
-    def plain(self) -> str:
-        """As a number with its interval."""
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
 
 def mean_over_prompts(
     values: Floats, prompts: Sequence[str], weights: Floats | None = None, *, seed: int = 0

@@ -198,7 +198,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         self.learner.train()
         told = self.learn(inputs)
         if not self.sharded:
-            self.add_up_gradients(model)
+            self.add_up_gradients()
         if self.gradients_are_finite():
             self.window.add(told)
         else:
@@ -270,7 +270,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
                 told = self.gathered(told)
                 told.updates = 1.0
                 return told
-            self.halve_budget(mine)
+            self.halve_budget(mine, full)
 
     def forward(
         self, taught: Taught, packed: Pack, numbers: Sequence[int], said: Targets, weight: float = 1.0
@@ -314,17 +314,21 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
                 small = pack([taught.encoded[smallest]], self.token_budget, self.shape)[0]
                 yield small.to(self.args.device), [smallest], 0.0
 
-    def halve_budget(self, mine: Sequence[int]) -> None:
-        """Make packs half as large from here on.
+    def halve_budget(self, mine: Sequence[int], full: bool) -> None:
+        """Make packs half as large from here on, on every process.
+
+        Args:
+            mine: This process's slates.
+            full: It is this process that ran out of memory.
 
         Raises:
-            TrainError: They are single slates already.
+            TrainError: Its packs are single slates already.
         """
         self.learner.zero_grad()
         if self.args.device.type == "cuda":
             torch.cuda.empty_cache()
         largest = max((self.taught.encoded[number].tokens for number in mine), default=0)
-        if self.token_budget <= largest:
+        if full and self.token_budget <= largest:
             raise TrainError(
                 f"a slate of {largest} tokens does not fit into memory even alone; set engine.checkpoint_layers to all "
                 "layers, lower data.max_length, or use a larger card."
@@ -402,7 +406,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         order = sorted(numbers, key=lambda number: (-taught.encoded[number].tokens, number))
         return order[self.args.process_index :: self.args.world_size]
 
-    def add_up_gradients(self, model: Any) -> None:  # noqa: ARG002
+    def add_up_gradients(self) -> None:
         """Sum the gradients of all processes: once an update, whatever the packs of each."""
         if self.args.world_size == 1:
             return

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Float,
     LargeBinary,
     String,
-    Table,
     Text,
     cast,
     event,
@@ -22,7 +21,7 @@ from sqlalchemy import (
     literal,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.expression import TableValuedAlias
@@ -52,9 +51,6 @@ class Dialect(Protocol):
 
     def shuffle(self, seed: str) -> ColumnElement[bytes]:
         """A random order of the records that only the seed decides."""
-
-    def insert_new(self, table: Table) -> Executable:
-        """An INSERT that passes over what is there already."""
 
     def create_functions(self, connection: Connection) -> None:
         """Make the functions in the database that the expressions call."""
@@ -93,10 +89,6 @@ class Sqlite:
     def shuffle(self, seed: str) -> ColumnElement[bytes]:
         """Through `_shuffle`."""
         return func.annot_shuffle(seed, Record.id, type_=LargeBinary)
-
-    def insert_new(self, table: Table) -> Executable:
-        """INSERT … ON CONFLICT DO NOTHING."""
-        return sqlite.insert(table).on_conflict_do_nothing()
 
     def create_functions(self, connection: Connection) -> None:
         """Nothing to do: `_prepare_sqlite` gives them to every connection."""
@@ -142,10 +134,6 @@ class Postgresql:
     def shuffle(self, seed: str) -> ColumnElement[bytes]:
         """The digest of the seed and the record."""
         return func.md5(literal(seed, String) + cast(Record.id, Text))
-
-    def insert_new(self, table: Table) -> Executable:
-        """INSERT … ON CONFLICT DO NOTHING."""
-        return postgresql.insert(table).on_conflict_do_nothing()
 
     async def begin_writing(self, session: AsyncSession) -> None:
         """A lock that ends with the transaction; reads see what was committed before each of them."""

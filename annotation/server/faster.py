@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pydantic_core
 from argilla_server.api.handlers.v1.datasets import records_bulk as bulk_handlers
@@ -24,7 +24,7 @@ from argilla_server.api.schemas.v1.questions import QuestionSettings
 from argilla_server.api.schemas.v1.records_bulk import RecordsBulk
 from argilla_server.bulk import records_bulk
 from argilla_server.contexts import datasets, distribution, records, webhooks
-from argilla_server.models import MetadataProperty, Question, Record, Response, Suggestion, Vector
+from argilla_server.models import MetadataProperty, Question, Record, Response, Suggestion, User, Vector
 from argilla_server.models.metadata_properties import MetadataPropertySettings
 from fastapi import FastAPI
 from pydantic import TypeAdapter
@@ -36,8 +36,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 log = logging.getLogger("annot")
 
-HEARD_S = 1.0
-"""How long it is remembered which events webhooks listen to: a bulk asks for each of its records."""
+REMEMBERED_S = 1.0
+"""How long a session remembers what it would ask again and again; those of jobs live longer than those of requests."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _as_python_writes(found: re.Match[str]) -> str:
 async def _is_heard(db: AsyncSession, event: str) -> bool:
     """Whether a webhook listens to an event."""
     known = db.info.get("annot_heard")
-    if known is None or time.monotonic() - known[0] > HEARD_S:
+    if known is None or time.monotonic() - known[0] > REMEMBERED_S:
         enabled = await webhooks.list_enabled_webhooks(db)
         known = db.info["annot_heard"] = (time.monotonic(), {name for webhook in enabled for name in webhook.events})
     return event in known[1]
@@ -154,6 +154,24 @@ async def _notify_record_event(db: AsyncSession, record_event: str, record: Reco
 
 async def _notify_response_event(db: AsyncSession, response_event: str, response: Response) -> list[Any]:
     return await _tell_of_response(db, response_event, response) if await _is_heard(db, response_event) else []
+
+
+# --- membership: asked once per request ---------------------------------------------------------------
+
+_is_member = User.is_member
+
+
+async def _is_member_once(user: User, workspace_id: UUID) -> bool:
+    """A page of ten records asked fifty times: once for each value of each record's metadata."""
+    session = user.current_async_session
+    if session is None:
+        return await _is_member(user, workspace_id)
+    known = session.info.setdefault("annot_member", {})
+    asked, answer = known.get((user.id, workspace_id), (0.0, False))
+    if time.monotonic() - asked > REMEMBERED_S or not asked:
+        answer = await _is_member(user, workspace_id)
+        known[user.id, workspace_id] = (time.monotonic(), answer)
+    return answer
 
 
 # --- bulks: nothing is read back that was just written ------------------------------------------------
@@ -254,6 +272,7 @@ REPLACEMENTS = (
     Replacement(Question, "parsed_settings", "5d2f427fe465", property(_question_settings)),
     Replacement(MetadataProperty, "parsed_settings", "263c9f47b2de", property(_property_settings)),
     Replacement(Request, "json", "c22edc8854b3", _request_json),
+    Replacement(User, "is_member", "ffa28a00107b", _is_member_once),
     *(
         Replacement(place, "notify_record_event_v1", "92209f75197b", _notify_record_event)
         for place in (records_bulk, distribution, records)

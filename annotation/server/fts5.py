@@ -17,7 +17,6 @@ from sqlalchemy import (
     Select,
     column,
     delete,
-    insert,
     literal_column,
     select,
     table,
@@ -31,7 +30,7 @@ from text_query import Phrase, Query, Word
 MAX_FIELDS = 32
 # More matches are not compared with each other: BM25 takes a microsecond for each. With so many, a word
 # says nothing about a record any more.
-MAX_RANKED = 20_000
+MAX_RANKED = 10_000
 
 _COLUMNS = [f"field_{place}" for place in range(MAX_FIELDS)]
 # rowid: the name of the key in every table of SQLite that has none of its own.
@@ -95,9 +94,18 @@ class Fts5Table:
             before = f"{entry.dataset}:"
             said = [" ".join([before + word for word in field]) or None for field in entry.fields[:MAX_FIELDS]]
             empty = [None] * (MAX_FIELDS - len(said))
-            rows.append(dict(zip(("rowid", "dataset", *_COLUMNS), (entry.number, before, *said, *empty), strict=True)))
-        await session.execute(insert(_text), rows)
+            rows.append((entry.number, before, *said, *empty))
+        # Not through SQLAlchemy's insert(): what it does with every value takes as long as what SQLite does.
+        columns = ", ".join(["rowid", "dataset", *_COLUMNS])
+        marks = ", ".join("?" * (MAX_FIELDS + 2))
+        connection = await session.connection()
+        await connection.exec_driver_sql(f"INSERT INTO annot_text ({columns}) VALUES ({marks})", rows)
         return {entry.number for entry in entries if len(entry.fields) > MAX_FIELDS}
+
+    async def learn(self, session: AsyncSession, dataset: int, spelt: str) -> None:
+        """Add what is new to `annot_words`."""
+        new = "INSERT OR IGNORE INTO annot_words (dataset, word) SELECT :dataset, value FROM json_each(:spelt)"
+        await session.execute(text(new), {"dataset": dataset, "spelt": spelt})
 
     async def prepare(self, session: AsyncSession) -> None:
         """Nothing to do."""

@@ -27,6 +27,8 @@ PLAIN = {
     "annot_ix_records_queue": "records (dataset_id, status, inserted_at, id)",
     "annot_ix_records_order": "records (dataset_id, inserted_at, id)",
     "annot_ix_responses_record": "responses (record_id, status)",
+    # What is left of the records that a text search found.
+    "annot_ix_records_status": "records (id, status)",
     # What a person has answered.
     "annot_ix_responses_user": "responses (user_id, status, record_id)",
     "annot_ix_suggestions_agent": "suggestions (question_id, agent, record_id)",

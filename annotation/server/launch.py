@@ -119,7 +119,14 @@ def serve(home: Path, port: int) -> int:
         server_header=False,
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
+            # What a crash, a restore or another layout left to be indexed, before somebody searches.
+            table_search.TableSearchEngine.instance().catch_up_soon()
+
+    server = Server(config)
     server.run(sockets=listeners)
     return 0 if server.started else 1
 
@@ -228,9 +235,7 @@ def mend_record_status() -> None:
                 (RecordStatus.completed, RecordStatus.pending, answers < needed),
             ):
                 records = update(Record).where(Record.dataset_id == dataset_id, Record.status == was, wrong)
-                mended = session.execute(
-                    records.values(status=now), execution_options={"synchronize_session": False}
-                )
+                mended = session.execute(records.values(status=now), execution_options={"synchronize_session": False})
                 if mended.rowcount:
                     log.info("%d records are %s, which a crash had kept from being noted.", mended.rowcount, now)
         session.commit()
@@ -370,7 +375,7 @@ def fork_worker(queue: str) -> int:
     try:
         kind = Worker
         if queue == WEBHOOKS:
-            open_database_for_each_job()
+            deliver_in_this_process()
             kind = SimpleWorker
         kind([queue], connection=REDIS_CONNECTION).work(logging_level="WARNING")
         done = 0
@@ -380,17 +385,27 @@ def fork_worker(queue: str) -> int:
         os._exit(done)  # a fork must not run what its parent left to do at exit
 
 
-def open_database_for_each_job() -> None:
-    """Let jobs run in this process: each has an event loop of its own, which no connection may outlive.
+def deliver_in_this_process() -> None:
+    """Let webhooks be delivered without a process for each: that takes longer than the call, and they would pile up.
 
-    A process per job would be safer and takes longer than a webhook itself: they would queue up behind people's work.
+    Each job has an event loop of its own, which no connection to the database may outlive.
     """
+    import httpx
     from argilla_server.database import AsyncSessionLocal
     from argilla_server.settings import settings
+    from argilla_server.webhooks.v1 import commons
     from sqlalchemy import NullPool
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    AsyncSessionLocal.configure(bind=create_async_engine(settings.database_url, poolclass=NullPool))
+    engine = create_async_engine(
+        settings.database_url,
+        poolclass=NullPool,
+        connect_args=settings.database_engine_args.get("connect_args", {}),
+    )
+    AsyncSessionLocal.configure(bind=engine)
+    # One client, for what it reads at its making: `httpx.post` reads all certificates of the world for each call.
+    client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+    commons.httpx = types.SimpleNamespace(post=client.post)
 
 
 def end_with(parent: int) -> None:

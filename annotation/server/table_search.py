@@ -51,7 +51,7 @@ from queue_order import read_queue
 from sqlalchemy import ColumnElement, Connection, Select, exists, false, func, literal, not_, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_object_session
-from text_index import TextIndex, documents
+from text_index import Found, TextIndex, documents
 from tsvector import TsvectorTable
 
 NAME = "annot"
@@ -131,7 +131,7 @@ class TableSearchEngine(SearchEngine):
 
     async def delete_index(self, dataset: Dataset) -> None:  # noqa: ARG002
         """Forget its words and vectors, which may be many, while requests go on."""
-        self._catch_up_soon()
+        self.catch_up_soon()
         await self._vectors.forget_removed()
 
     async def configure_metadata_property(self, dataset: Dataset, metadata_property: MetadataProperty) -> None:  # noqa: ARG002
@@ -143,16 +143,16 @@ class TableSearchEngine(SearchEngine):
 
     async def index_records(self, dataset: Dataset, records: Iterable[Record]) -> None:  # noqa: ARG002
         """Put their words into the index after the request is answered; a search that comes first does it itself."""
-        self._catch_up_soon()
+        self.catch_up_soon()
 
     async def partial_record_update(self, record: Record, **update: Any) -> None:
         """Nothing to do."""
 
     async def delete_records(self, dataset: Dataset, records: Iterable[Record]) -> None:  # noqa: ARG002
         """Forget their words after the request is answered."""
-        self._catch_up_soon()
+        self.catch_up_soon()
 
-    def _catch_up_soon(self) -> None:
+    def catch_up_soon(self) -> None:
         """Have the index brought up to date while requests go on, by one task at a time."""
         self._behind = True
         if self._catching_up is None or self._catching_up.done():
@@ -218,16 +218,18 @@ class TableSearchEngine(SearchEngine):
         completed nowhere.
         """
         async with _reading(dataset) as session:
+            if query is not None and filter is None and not sort:
+                return await self._answering(session, dataset.id, query, offset, limit)
             schema = await Schema.read(session, dataset.id)
             matching, relevance, ranked = await self._matching(session, schema, query, filter)
             orders = [Conditions(schema, self._dialect).order(order) for order in sort or ()]
-            if not orders and ranked:
-                orders.append(relevance.desc())
+            if not orders and relevance is not None:
+                orders = [*([relevance.desc()] if ranked else []), documents.c.number]
             if relevance is None and not orders and user_id is not None:
                 found = await read_queue(session, dataset.id, matching, str(user_id), offset, limit)
                 rows = [(record_id, 1.0) for record_id in found]
             else:
-                if user_id is not None and (relevance is None or ranked):
+                if user_id is not None and sort:
                     orders.append(self._dialect.shuffle(str(user_id)))
                 orders += [Record.inserted_at, Record.id]
                 score = literal(1.0) if relevance is None else relevance
@@ -270,23 +272,40 @@ class TableSearchEngine(SearchEngine):
         self, session: AsyncSession, schema: Schema, query: TextQuery | str | None, filter_: Filter | None
     ) -> tuple[Select[Any], ColumnElement[float] | None, bool]:
         """The ids of the records that match, how well they answer the text query, and whether they differ in it."""
-        conditions = [Record.dataset_id == schema.dataset_id]
-        if filter_ is not None:
-            conditions.append(Conditions(schema, self._dialect).filter(filter_))
+        conditions = [] if filter_ is None else [Conditions(schema, self._dialect).filter(filter_)]
         matching = select(Record.id)
         if query is None:
-            return matching.where(*conditions), None, False
-        text = TextQuery(q=query) if isinstance(query, str) else query
-        await self.text.catch_up(schema.dataset_id)
-        found = await self.text.find(session, schema.dataset_id, text.q, text.field)
+            return matching.where(Record.dataset_id == schema.dataset_id, *conditions), None, False
+        found = await self._found(session, schema.dataset_id, query)
         if found is None:
             return matching.where(false()), literal(1.0), False
+        rows = found.table(whole=True)
         matching = (
-            matching.select_from(found.rows)
-            .join(documents, documents.c.number == found.rows.c.number)
+            matching.select_from(rows)
+            .join(documents, documents.c.number == rows.c.number)
             .join(Record, Record.id == documents.c.record_id)
         )
-        return matching.where(*conditions), found.rows.c.relevance, found.ranked
+        return matching.where(*conditions), rows.c.relevance, found.ranked
+
+    async def _found(self, session: AsyncSession, dataset_id: UUID, query: TextQuery | str) -> Found | None:
+        text = TextQuery(q=query) if isinstance(query, str) else query
+        await self.text.catch_up(dataset_id)
+        return await self.text.find(session, dataset_id, text.q, text.field)
+
+    async def _answering(
+        self, session: AsyncSession, dataset_id: UUID, query: TextQuery | str, offset: int, limit: int
+    ) -> SearchResponses:
+        """A page of the records that answer a text query and nothing else; the index alone knows them."""
+        found = await self._found(session, dataset_id, query)
+        if found is None:
+            return SearchResponses(items=[], total=0)
+        rows = found.table(whole=False)
+        order = [*([rows.c.relevance.desc()] if found.ranked else []), rows.c.number]
+        best = select(rows).order_by(*order).offset(offset).limit(limit).subquery()
+        page = select(documents.c.record_id, best.c.relevance).join(best, best.c.number == documents.c.number)
+        read = await session.execute(page.order_by(best.c.relevance.desc(), best.c.number))
+        items = [SearchResponseItem(record_id=record_id, score=score) for record_id, score in read]
+        return SearchResponses(items=items, total=found.matches)
 
     async def similarity_search(
         self,

@@ -16,6 +16,7 @@ and the notes together are always right, after kill -9 as well, and a search fir
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import unicodedata
 from collections import defaultdict
@@ -35,6 +36,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Index,
     Integer,
@@ -145,6 +147,9 @@ class TextTable(Protocol):
     async def add(self, session: AsyncSession, entries: Sequence[Entry]) -> set[int]:
         """Put documents in; the numbers of those that do not fit."""
 
+    async def learn(self, session: AsyncSession, dataset: int, spelt: str) -> None:
+        """Add what is new to `annot_words`; `spelt` is a JSON list of words."""
+
     async def prepare(self, session: AsyncSession) -> None:
         """Get a session ready to search."""
 
@@ -161,9 +166,17 @@ class TextTable(Protocol):
 class Found:
     """The documents that answer a query."""
 
-    rows: CTE  # number, relevance
+    rows: Select[Any] | CompoundSelect[Any]  # number, relevance
     matches: int
     ranked: bool  # else all are equally relevant: there are too many
+
+    def table(self, *, whole: bool) -> CTE:
+        """The rows to select from: `whole`, all of them before anything else is looked at.
+
+        Else a page may be read without going through all, where nothing is compared.
+        """
+        cte = self.rows.cte("found")
+        return cte.prefix_with("MATERIALIZED") if whole or self.ranked else cte
 
 
 class TextIndex:
@@ -205,8 +218,7 @@ class TextIndex:
             known = select(documents.c.number, literal(1.0).label("relevance")).where(documents.c.number.in_(read))
             rows = union_all(found, known)
             matches += len(read)
-        cte = rows.cte("found").prefix_with("MATERIALIZED")
-        return Found(cte, matches, relevance is not None)
+        return Found(rows, matches, relevance is not None)
 
     async def _read_oversize(
         self, session: AsyncSession, dataset_id: UUID, query: Query, names: Sequence[str]
@@ -241,9 +253,7 @@ class TextIndex:
                 near.append((distance, word))
         return [word for _, word in sorted(near)[:MAX_NEAR]]
 
-    async def catch_up(
-        self, dataset_id: UUID | None = None, tell: Callable[[int], None] = lambda _done: None
-    ) -> None:
+    async def catch_up(self, dataset_id: UUID | None = None, tell: Callable[[int], None] = lambda _done: None) -> None:
         """Bring the index up to date, of one dataset or of all; `tell` hears how many changes are done so far."""
         waiting = select(stale.c.number, stale.c.record_id, stale.c.dataset_id).order_by(stale.c.number).limit(BATCH)
         if dataset_id is not None:
@@ -285,15 +295,16 @@ class TextIndex:
             numbers = await self._dataset_numbers(session, names)
             last = await session.scalar(select(func.max(documents.c.number))) or 0
             new = [last + place for place in range(1, len(records) + 1)]
-            entries = await asyncio.to_thread(
-                lambda: [
-                    Entry(
+            entries, said = await asyncio.to_thread(
+                _read,
+                [
+                    (
                         known.get(record_id, number),
                         numbers[dataset_id],
-                        [text_query.words(_text(fields.get(name))) for name in names[dataset_id]],
+                        [fields.get(name) for name in names[dataset_id]],
                     )
                     for number, (record_id, dataset_id, fields) in zip(new, records, strict=True)
-                ]
+                ],
             )
             oversize = await self._table.add(session, entries)
             rows = [
@@ -306,10 +317,8 @@ class TextIndex:
                 for entry, (record_id, dataset_id, _) in zip(entries, records, strict=True)
             ]
             await session.execute(insert(documents), rows)
-            said = {(entry.dataset, word) for entry in entries for field in entry.fields for word in field}
-            if said:
-                spelt = [{"dataset": dataset, "word": word} for dataset, word in sorted(said)]
-                await session.execute(self._dialect.insert_new(words), spelt)
+            for dataset, spelt in said.items():
+                await self._table.learn(session, dataset, spelt)
         await self._forget_datasets(session, set(noted.values()) - {dataset_id for _, dataset_id, _ in records})
 
     async def _dataset_numbers(self, session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, int]:
@@ -379,6 +388,18 @@ async def _text_fields(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID,
         if settings.get("type") != FieldType.image:
             names[dataset_id].append(name)
     return names
+
+
+def _read(documents: Sequence[tuple[int, int, Sequence[Any]]]) -> tuple[list[Entry], dict[int, str]]:
+    """Entries from numbers, datasets' numbers and values of fields; and all words per dataset, as JSON lists."""
+    entries = [
+        Entry(number, dataset, [text_query.words(_text(value)) for value in values])
+        for number, dataset, values in documents
+    ]
+    said: dict[int, set[str]] = defaultdict(set)
+    for entry in entries:
+        said[entry.dataset].update(*entry.fields)
+    return entries, {dataset: json.dumps(sorted(spelt)) for dataset, spelt in said.items()}
 
 
 def _text(value: Any) -> str:

@@ -130,6 +130,14 @@ class TsvectorTable:
         await session.execute(insert(_text).values(number=bindparam("number"), words=said), rows)
         return oversize
 
+    async def learn(self, session: AsyncSession, dataset: int, spelt: str) -> None:
+        """Add what is new to `annot_words`."""
+        new = (
+            "INSERT INTO annot_words (dataset, word) SELECT CAST(:dataset AS integer), spelt "
+            "FROM jsonb_array_elements_text(CAST(CAST(:spelt AS text) AS jsonb)) AS spelt ON CONFLICT DO NOTHING"
+        )
+        await session.execute(text(new), {"dataset": dataset, "spelt": spelt})
+
     async def prepare(self, session: AsyncSession) -> None:
         """Have the index used: the planner does not know what it costs to unpack every tsvector."""
         await session.execute(text("SET LOCAL enable_seqscan = off"))

@@ -1,0 +1,63 @@
+"""Adapters on 4-bit and 8-bit bases: float32 from the first step to the last, and resumed to the last bit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from train_snapshots import QUICK, preference_rows, write_snapshot
+
+import train.dpo
+from train.dataset import read_pairs, texts
+from train.run_folder import seal
+from train.tiny_model import make_tiny_base
+
+
+class Cut(BaseException):
+    """Stands for a kill at a place that random moments seldom hit."""
+
+
+@pytest.mark.parametrize("quantisation", ["nf4", "int8"])
+def test_a_run_on_a_quantised_base_cut_off_ends_like_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantisation: str
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    source = write_snapshot(tmp_path, "abc", preference_rows(12))
+    base = make_tiny_base(tmp_path / "tiny", texts(read_pairs(source).pairs), seed=1)
+    overrides = (
+        *QUICK,
+        f"base.quantisation={quantisation}",
+        "base.dtype=bfloat16",
+        "optimiser.autocast=bfloat16",
+        "optimiser.max_steps=6",
+        "evaluation.prompts=0",
+    )
+
+    def run(name: str) -> dict[str, Any]:
+        train.dpo.train(tmp_path / name, source, base=str(base), overrides=overrides, quiet=True)
+        return {
+            "adapter": json.loads((tmp_path / name / "DONE").read_text())["adapter_sha256"],
+            "metrics": (tmp_path / name / "metrics.jsonl").read_bytes(),
+        }
+
+    whole = run("whole")
+    with monkeypatch.context() as patch:
+
+        def cut(checkpoint: Path) -> None:
+            if checkpoint.name == "checkpoint-4":
+                optimiser = torch.load(checkpoint / "optimizer.pt", weights_only=True)
+                moments = [value for state in optimiser["state"].values() for value in state.values()]
+                assert {value.dtype for value in moments} == {torch.float32}
+                raise Cut
+            seal(checkpoint)
+
+        patch.setattr(train.dpo, "seal", cut)
+        with pytest.raises(Cut):
+            run("cut")
+    assert run("cut") == whole
+    assert "going on from step 2 of 6" in (tmp_path / "cut" / "log.txt").read_text()
+    tensors = load_file(tmp_path / "cut" / "adapter" / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    assert all((tensor != tensor.bfloat16().float()).any() for tensor in tensors.values())

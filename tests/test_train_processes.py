@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +85,16 @@ def test_two_processes_that_share_one_base_train_what_one_trains(
     source, expected = alone
     overrides = (*OVERRIDES, "device.sharding=fsdp2")
     check_same(train_together(tmp_path / "run", source, free_port(), overrides), expected)
+
+
+def test_several_processes_that_cannot_begin_say_so_once(tmp_path: Path) -> None:
+    words = ["--project", str(tmp_path), "--data", str(tmp_path / "gone.jsonl"), "--preset", "cpu-smoke"]
+    told = subprocess.run(
+        [sys.executable, "-m", "annotation.cli", "train", *words, "--processes", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 2
+    assert told.stderr.count("gone.jsonl does not exist") == 1
+    assert not list(tmp_path.iterdir())

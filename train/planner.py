@@ -30,8 +30,8 @@ ENOUGH = {"cuda": 4096, "cpu": 512}
 """Tokens that keep a device busy: fewer are slower per token, more are not faster. Checkpointing a layer costs half a
 forward pass of it, so it is done only to reach this many."""
 
-MOST = {"cuda": 16384, "cpu": 2048}
-"""More is no faster, and on a CPU slower: it falls out of the caches."""
+MOST = {"cuda": 16384, "cpu": 512}
+"""More is no faster, and on a CPU slower: it falls out of the caches and needs fillers."""
 
 TILE = 4096
 FLOAT32 = 4

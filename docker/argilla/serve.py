@@ -189,6 +189,8 @@ def server_environment(environment: Mapping[str, str]) -> dict[str, str]:
         passed["ANNOT_HOSTS"] = ",".join(filter(None, [passed.get("ANNOT_HOSTS"), host]))
         # The Hub shows a Space in a frame.
         passed.setdefault("ANNOT_FRAME_ANCESTORS", "https://huggingface.co")
+        # Only the Hub's proxy reaches a Space, and it says who asks: failed log-ins are counted per person's address.
+        passed.setdefault("FORWARDED_ALLOW_IPS", "*")
     return passed
 
 

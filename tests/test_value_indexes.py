@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from search_client import Client, Json, answered, between, make_dataset, make_workspace, metadata, suggested, terms
+from test_faster import run_in_server
 
 from annotation.embedded import Owner
 
@@ -120,3 +121,37 @@ def test_an_index_is_used_where_there_is_one(argilla_on_sqlite: tuple[str, Owner
             query = f"SELECT id FROM records WHERE dataset_id = '' AND status = 'pending' AND {value} IN (?, x'5B')"
             (step,) = database.execute(f"EXPLAIN QUERY PLAN {query}", ("MX",))
             assert "annot_ix_value_" in step[3]
+
+
+def test_our_indexes_make_way_for_a_newer_argilla_and_come_back(tmp_path: Path) -> None:
+    """Argilla's newest migration is undone and done again: it changes columns, and SQLite drops no indexed one."""
+    code = f"""
+import sqlite3
+from pathlib import Path
+from alembic import command
+import indexes
+from argilla_server.database import sync_engine
+home = Path({str(tmp_path)!r})
+def ours():
+    with sqlite3.connect(home / "argilla.db") as db:
+        return sum(name.startswith("annot_ix_") for name, in db.execute("select name from sqlite_master"))
+launch.migrate(home)
+launch.make_side_tables()
+at_first = ours()
+launch.migrate(home)
+unchanged = ours()
+with sync_engine.connect() as connection:
+    indexes.drop(connection)
+    connection.commit()
+command.downgrade(launch.alembic_settings(), "-1")
+with sync_engine.connect() as connection:
+    connection.exec_driver_sql("create index annot_ix_in_the_way on records (inserted_at, status, updated_at)")
+    connection.commit()
+launch.migrate(home)
+cleared = ours()
+launch.make_side_tables()
+print(at_first, unchanged, cleared, ours())
+"""
+    at_first, unchanged, cleared, at_last = map(int, run_in_server(code, tmp_path).split())
+    assert at_first > 3
+    assert (unchanged, cleared, at_last) == (at_first, 0, at_first)

@@ -67,6 +67,15 @@ def set_up(connection: Connection) -> None:
         _set_up_values(connection)
 
 
+def drop(connection: Connection) -> None:
+    """Drop all of ours; `set_up` makes them again."""
+    known = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'annot_ix_%'"
+    if connection.dialect.name != "sqlite":
+        known = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND indexname LIKE 'annot_ix_%'"
+    for name in connection.scalars(text(known)).all():
+        connection.exec_driver_sql(f'DROP INDEX "{name}"')
+
+
 def _set_up_values(connection: Connection) -> None:
     wanted = dict(sorted(_value_indexes(connection))[:MOST])
     known = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'annot_ix_value_%'"

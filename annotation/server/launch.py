@@ -31,6 +31,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from fastapi import FastAPI
 
 PORT_IN_USE = 98  # exit status; `annotation.embedded` knows it
@@ -160,14 +161,11 @@ def migrate(home: Path) -> None:
     database is therefore made beside its place and renamed, so that one that exists is never half made.
     """
     from alembic import command
-    from alembic.config import Config
-    from argilla_server.database import ALEMBIC_CONFIG_FILE
     from argilla_server.settings import settings
 
-    # Not Config(file): its logging section would silence every logger that exists.
-    alembic = Config()
-    alembic.set_main_option("script_location", str(Path(ALEMBIC_CONFIG_FILE).parent / "alembic").replace("%", "%%"))
+    alembic = alembic_settings()
     if settings.database_is_postgresql or (home / DATABASE).exists():
+        make_way(alembic)
         command.upgrade(alembic, "head")
         return
     fresh = home / f"{DATABASE}.new"
@@ -180,6 +178,31 @@ def migrate(home: Path) -> None:
     finally:
         settings.database_url = address
     fresh.rename(home / DATABASE)
+
+
+def alembic_settings() -> Config:
+    """Argilla's migrations, for alembic's commands."""
+    from alembic.config import Config
+    from argilla_server.database import ALEMBIC_CONFIG_FILE
+
+    # Not Config(file): its logging section would silence every logger that exists.
+    alembic = Config()
+    alembic.set_main_option("script_location", str(Path(ALEMBIC_CONFIG_FILE).parent / "alembic").replace("%", "%%"))
+    return alembic
+
+
+def make_way(alembic: Config) -> None:
+    """Drop our indexes before Argilla's tables change: SQLite drops no column that an index names."""
+    import indexes
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from argilla_server.database import sync_engine
+
+    with sync_engine.connect() as connection:
+        now = MigrationContext.configure(connection).get_current_revision()
+        if now != ScriptDirectory.from_config(alembic).get_current_head():
+            indexes.drop(connection)
+            connection.commit()
 
 
 def make_side_tables() -> None:

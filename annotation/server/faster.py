@@ -28,6 +28,7 @@ from argilla_server.models import MetadataProperty, Question, Record, Response, 
 from argilla_server.models.metadata_properties import MetadataPropertySettings
 from fastapi import FastAPI
 from pydantic import TypeAdapter
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from starlette.requests import Request
@@ -190,6 +191,9 @@ async def _upsert(db: AsyncSession, model: Any, rows: list[dict[str, Any]], key:
         insert.on_conflict_do_update(index_elements=key, set_=changed),
         [{"id": uuid4(), "inserted_at": now, "updated_at": now, **row} for row in rows],
     )
+    if held := [key[0] for model_, key, *_ in db.identity_map if model_ is model]:
+        # What this request has read before must not stay as it was.
+        await db.execute(select(model).where(model.id.in_(held)), execution_options={"populate_existing": True})
 
 
 async def _upsert_vectors(

@@ -76,6 +76,19 @@ def drop(connection: Connection) -> None:
         connection.exec_driver_sql(f'DROP INDEX "{name}"')
 
 
+def drop_triggers(connection: Connection) -> None:
+    """Drop the triggers by which our side tables hear of changes; their modules make them again, with the tables."""
+    known = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'annot_%'"
+    if connection.dialect.name != "sqlite":
+        known = (
+            "SELECT tgname, relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+            "WHERE NOT tgisinternal AND tgname LIKE 'annot_%' AND relnamespace = current_schema()::regnamespace"
+        )
+    for name, table in connection.execute(text(known)).all():
+        of_table = "" if connection.dialect.name == "sqlite" else f' ON "{table}"'
+        connection.exec_driver_sql(f'DROP TRIGGER "{name}"{of_table}')
+
+
 def _set_up_values(connection: Connection) -> None:
     wanted = dict(sorted(_value_indexes(connection))[:MOST])
     known = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'annot_ix_value_%'"

@@ -192,8 +192,9 @@ def alembic_settings() -> Config:
 
 
 def make_way(alembic: Config) -> None:
-    """Drop our indexes before Argilla's tables change: SQLite drops no column that an index names."""
+    """Drop our indexes and triggers before Argilla's tables change: what they name cannot be dropped."""
     import indexes
+    import text_index
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from argilla_server.database import sync_engine
@@ -202,6 +203,8 @@ def make_way(alembic: Config) -> None:
         now = MigrationContext.configure(connection).get_current_revision()
         if now != ScriptDirectory.from_config(alembic).get_current_head():
             indexes.drop(connection)
+            indexes.drop_triggers(connection)
+            text_index.forget_layout(connection)
             connection.commit()
 
 

@@ -18,6 +18,7 @@ from uuid import UUID
 
 import indexes
 import numpy as np
+import record_counts
 import vectors
 from argilla_server.database import AsyncSessionLocal, async_engine
 from argilla_server.enums import MetadataPropertyType, SimilarityOrder
@@ -32,6 +33,7 @@ from argilla_server.models import (
     VectorSettings,
 )
 from argilla_server.search_engine import (
+    AndFilter,
     Filter,
     FloatMetadataMetrics,
     IntegerMetadataMetrics,
@@ -48,7 +50,8 @@ from conditions import Conditions, Schema, SearchRefused, split_pending, typed
 from dialects import Postgresql, Sqlite
 from fts5 import Fts5Table
 from queue_order import read_queue
-from sqlalchemy import ColumnElement, Connection, Select, exists, false, func, literal, not_, select
+from record_counts import count_records
+from sqlalchemy import ColumnElement, Connection, Select, exists, false, func, literal, not_, null, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_object_session
 from text_index import Found, TextIndex, documents
@@ -104,6 +107,7 @@ class TableSearchEngine(SearchEngine):
         self.text.set_up(connection)
         vectors.set_up(connection)
         indexes.set_up(connection)
+        record_counts.set_up(connection)
 
     def reindex(self, connection: Connection) -> int:
         """Make all of it again from Argilla's tables; how many records wait to have their words put in."""
@@ -182,9 +186,9 @@ class TableSearchEngine(SearchEngine):
         """Records by status, and their total."""
         if dataset.is_draft:
             return {}
-        counted = select(Record.status, func.count()).where(Record.dataset_id == dataset.id)
         async with _reading(dataset) as session:
-            return _totals(await session.execute(counted.group_by(Record.status)))
+            counts = await count_records(session, dataset.id)
+        return {"total": sum(counts.values()), **counts}
 
     async def get_dataset_user_progress(self, dataset: Dataset, user: User) -> dict[str, int]:
         """One person's responses by status, and their total."""
@@ -196,7 +200,9 @@ class TableSearchEngine(SearchEngine):
             # Mostly all of a person's answers are in one dataset; then an index alone tells.
             if set(await session.scalars(answered_in)) - {dataset.id}:
                 counted = counted.join(Record, Record.id == Response.record_id).where(Record.dataset_id == dataset.id)
-            return _totals(await session.execute(counted.group_by(Response.status)))
+            found = await session.execute(counted.group_by(Response.status))
+            counts = {status.value: count for status, count in found}
+        return {"total": sum(counts.values()), **counts}
 
     async def search(
         self,
@@ -223,22 +229,28 @@ class TableSearchEngine(SearchEngine):
             schema = await Schema.read(session, dataset.id)
             matching, relevance, ranked = await self._matching(session, schema, query, filter)
             orders = [Conditions(schema, self._dialect).order(order) for order in sort or ()]
-            if not orders and relevance is not None:
-                orders = [*([relevance.desc()] if ranked else []), documents.c.number]
-            if relevance is None and not orders and user_id is not None:
-                found = await read_queue(session, dataset.id, matching, str(user_id), offset, limit)
+            if user_id is not None and sort:
+                orders.append(self._dialect.shuffle(str(user_id)))
+            if relevance is not None:
+                # Numbers are given in the order of adding; more of a record is not read.
+                orders += [relevance.desc()] if ranked and not sort else []
+                counted = matching.add_columns(relevance, func.count().over())
+                page = counted.order_by(*orders, documents.c.number).offset(offset).limit(limit)
+                read = (await session.execute(page)).tuples().all()
+                rows = [(record_id, score) for record_id, score, _ in read]
+                total = read[0][2] if read else await _count_rows(session, matching)
+            else:
+                everything = sum((await count_records(session, dataset.id)).values())
+                total = await self._count(session, schema, matching, filter, everything)
+                # Through an index in the order of adding, few matches are found by reading almost all of it.
+                few = total * total < everything * (offset + limit)
+                added = func.coalesce(Record.inserted_at, null()) if few else Record.inserted_at
+                if user_id is not None and not orders:
+                    found = await read_queue(session, dataset.id, matching, added, str(user_id), offset, limit)
+                else:
+                    page = matching.order_by(*orders, added, Record.id).offset(offset).limit(limit)
+                    found = list(await session.scalars(page))
                 rows = [(record_id, 1.0) for record_id in found]
-            else:
-                if user_id is not None and sort:
-                    orders.append(self._dialect.shuffle(str(user_id)))
-                orders += [Record.inserted_at, Record.id]
-                score = literal(1.0) if relevance is None else relevance
-                page = matching.add_columns(score).order_by(*orders).offset(offset).limit(limit)
-                rows = (await session.execute(page)).tuples().all()
-            if len(rows) < limit and (rows or not offset):
-                total = offset + len(rows)
-            else:
-                total = await self._count(session, schema, matching, relevance is None, filter)
         # As in Elasticsearch, there is no score where the order is given.
         return SearchResponses(
             items=[SearchResponseItem(record_id=record_id, score=None if sort else score) for record_id, score in rows],
@@ -246,27 +258,26 @@ class TableSearchEngine(SearchEngine):
         )
 
     async def _count(
-        self, session: AsyncSession, schema: Schema, matching: Select[Any], everywhere: bool, filter_: Filter | None
+        self, session: AsyncSession, schema: Schema, matching: Select[Any], filter_: Filter | None, everything: int
     ) -> int:
-        """How many records match; `everywhere` if there is no text query.
+        """How many records match, of `everything` in the dataset.
 
         A queue holds what its person has not answered. Looking for an answer of theirs at every record takes long:
         all records are counted, and of their answers those to be taken away, if these are fewer.
         """
-        count = select(func.count())
-        everything = count.select_from(matching.subquery())
         others, unanswered_by = split_pending(filter_)
-        if not everywhere or unanswered_by is None:
-            return await session.scalar(everything) or 0
-        mine = select(Response.record_id).where(Response.user_id == unanswered_by.id)
         rest, _, _ = await self._matching(session, schema, None, others)
-        of_all = await session.scalar(count.select_from(rest.subquery())) or 0
-        if (await session.scalar(count.select_from(mine.subquery())) or 0) > of_all:
-            return await session.scalar(everything) or 0
+        is_all = others is None or (isinstance(others, AndFilter) and not others.filters)
+        of_all = everything if is_all else await _count_rows(session, rest)
+        if unanswered_by is None:
+            return of_all
+        mine = select(Response.record_id).where(Response.user_id == unanswered_by.id)
+        if await _count_rows(session, mine) > of_all:
+            return await _count_rows(session, matching)
         # Written so that the person's answers are looked through, not the records.
         of_these = rest.where(Record.id == Response.record_id).correlate(Response)
-        answered = count.select_from(Response).where(Response.user_id == unanswered_by.id, exists(of_these))
-        return of_all - (await session.scalar(answered) or 0)
+        answered = select(Response.record_id).where(Response.user_id == unanswered_by.id, exists(of_these))
+        return of_all - await _count_rows(session, answered)
 
     async def _matching(
         self, session: AsyncSession, schema: Schema, query: TextQuery | str | None, filter_: Filter | None
@@ -385,9 +396,8 @@ class TableSearchEngine(SearchEngine):
         )
 
 
-def _totals(counted: Any) -> dict[str, int]:
-    counts = {status.value: count for status, count in counted}
-    return {"total": sum(counts.values()), **counts}
+async def _count_rows(session: AsyncSession, rows: Select[Any]) -> int:
+    return await session.scalar(select(func.count()).select_from(rows.subquery())) or 0
 
 
 def _single(value: float, towards: float) -> float:

@@ -51,12 +51,13 @@ from sqlalchemy import (
     inspect,
     literal,
     select,
+    text,
     union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 from text_query import Query, Word
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when the side tables or what counts as a word change; the next start makes the index again."""
 
 # What counts as a letter depends on Python's version of Unicode.
@@ -89,7 +90,7 @@ documents = Table(
 Index(
     "annot_documents_oversize",
     documents.c.dataset_id,
-    sqlite_where=documents.c.oversize,
+    sqlite_where=text("oversize = 1"),  # as a query writes it: only then SQLite takes the index
     postgresql_where=documents.c.oversize,
 )
 words = Table(
@@ -373,6 +374,11 @@ class TextIndex:
         connection.execute(insert(stale).from_select(["record_id", "dataset_id"], every))
         connection.execute(insert(layout).values(version=VERSION))
         return connection.scalar(select(func.count()).select_from(stale)) or 0
+
+
+def forget_layout(connection: Connection) -> None:
+    """Have the next `set_up` make everything again, after what its triggers may have missed."""
+    layout.drop(connection, checkfirst=True)
 
 
 async def _text_fields(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, list[str]]:

@@ -14,7 +14,7 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -67,7 +67,7 @@ class Backup:
             for key in ("ledger.prompts", "ledger.slates", "argilla.users", "argilla.records", "argilla.responses")
             if key in self.counts
         )
-        return f"{self.path}: {megabytes(self.bytes)}, {self.made_at[:16].replace('T', ' ')} UTC, {told}."
+        return f"{self.path}: {readable_size(self.bytes)}, {self.made_at[:16].replace('T', ' ')} UTC, {told}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +141,20 @@ def read_manifest(file: Path, archive: zipfile.ZipFile) -> tuple[Backup, list[Me
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ProjectError(f"{file} has a damaged {_MANIFEST}; take another archive.") from None
-    names = [member.name for member in members]
-    if sorted([*names, _MANIFEST]) != sorted(archive.namelist()) or not all(_belongs(name) for name in names):
-        raise ProjectError(f"{file} holds files that no backup of annot holds; it is damaged or foreign.")
+    _require_names(file, backup, [member.name for member in members], archive.namelist())
     return backup, members
+
+
+def _require_names(file: Path, backup: Backup, promised: Sequence[str], found: Sequence[str]) -> None:
+    """Compare what an archive says it holds with what it holds, and both with what a backup must and may hold."""
+    needed = {SETTINGS, *([LEDGER] if backup.ledger else ())}
+    needed |= {"sqlite": {SERVER}, "postgresql": {DUMP}}.get(backup.database, set())
+    if missing := sorted((needed | set(promised)) - set(found)) or sorted(needed - set(promised)):
+        raise ProjectError(f"{file} lacks {missing[0]}: it is damaged; take another archive.")
+    if sorted([*promised, _MANIFEST]) != sorted(found) or not all(_belongs(name) for name in promised):
+        raise ProjectError(
+            f"{file} holds files that no backup of annot holds; it is damaged or foreign: take another archive."
+        )
 
 
 def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -191,6 +201,8 @@ def extract(file: Path, archive: zipfile.ZipFile, member: Member, target: IO[byt
         raise ProjectError(f"{file} is damaged at {member.name} (its checksum differs); take another archive.")
 
 
-def megabytes(size: int) -> str:
+def readable_size(size: int) -> str:
     """A number of bytes for a person."""
+    if size < 1e6:
+        return f"{size / 1e3:.1f} kB"
     return f"{size / 1e6:.1f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

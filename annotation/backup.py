@@ -18,8 +18,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -37,19 +39,24 @@ from annotation.archive import (
     SINGLE,
     Backup,
     extract,
-    megabytes,
     opened,
     pack,
     read_manifest,
+    readable_size,
 )
+from annotation.config import RESTORING
 from annotation.errors import AnnotError, ProjectError
 from annotation.ledger import now
-from annotation.project import Project, write_whole
+from annotation.project import MOVING, Project, write_whole
 from annotation.screen import Progress, silent
 from annotation.server_database import Database, dump, held
 from annotation.server_environment import ensure_environment, pinned_version
 
-_NOT_WORTH_A_WORD = {".argilla", ".locks", "backups"}
+_NOT_WORTH_A_WORD = {".argilla", ".locks", "backups", MOVING, RESTORING}
+_STAGING = ".annot-backup-"
+"""How the folder's name begins in which an archive is made, beside where it will be."""
+_STALE_S = 86_400.0
+"""Nothing was written in a folder for so long: whatever began there is over."""
 _SPARE_BYTES = 64_000_000  # a backup leaves so much to those who work
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
@@ -69,10 +76,11 @@ def back_up(project: Project, file: Path | None = None, *, progress: Progress = 
         ProjectError: the file exists, the disk is full or read-only, or a database is damaged.
         ServerError: PostgreSQL, or its pg_dump, cannot be reached.
     """
-    target = _target(project, file)
-    with disk_sentence(target), _only_one(project):
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _write(project, target, progress)
+    place = _place(project, file)
+    with disk_sentence(place), _only_one(project):
+        folder = file is None or place.is_dir()
+        (place if folder else place.parent).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _write(project, _new_file(project, place) if folder else place, progress)
 
 
 def rolling(project: Project) -> embedded.RollingBackup | None:
@@ -171,12 +179,20 @@ def rolling_folder(project: Project) -> Path:
 # --- making -------------------------------------------------------------------------------------------
 
 
-def _target(project: Project, file: Path | None) -> Path:
+def _place(project: Project, file: Path | None) -> Path:
+    """The file to make, or the folder for it."""
     path = (file or project.folder / "backups").expanduser().absolute()
-    if file is None or path.is_dir():
-        path = path / _name(project)
-    if path.exists():
+    if any(ord(character) < 32 or ord(character) == 127 for character in str(path)):
+        raise ProjectError(f"{str(path)!r} holds characters that nobody can type or see; name another file.")
+    if path.exists() and not path.is_dir():
         raise ProjectError(f"{path} exists already; name another file.")
+    return path
+
+
+def _new_file(project: Project, folder: Path) -> Path:
+    """A name that nothing in a folder has: the time tells archives apart, by the second."""
+    while (path := folder / _name(project)).exists():
+        time.sleep(0.1)
     return path
 
 
@@ -186,10 +202,9 @@ def _name(project: Project) -> str:
 
 
 def _write(project: Project, target: Path, progress: Progress) -> Backup:
-    mark = hashlib.sha256(str(project.folder).encode()).hexdigest()[:8]
-    staging = target.parent / f".annot-backup-{mark}"  # of this project alone: a leftover is ours to remove
-    shutil.rmtree(staging, ignore_errors=True)
+    _sweep(project, target.parent)
     _require_room(project, target)
+    staging = target.parent / _own_staging(project)
     staging.mkdir(mode=0o700)
     try:
         began = now()
@@ -230,6 +245,33 @@ def _write(project: Project, target: Path, progress: Progress) -> Backup:
         return replace(backup, path=str(target))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _own_staging(project: Project) -> str:
+    """A name that no other project uses, on this machine or on another that shares the disk."""
+    place = f"{socket.gethostname()}:{project.folder}"
+    return _STAGING + hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
+
+
+def _sweep(project: Project, folder: Path) -> None:
+    """Remove what backups that were killed left; one backup of a project runs at a time, so its own is none at work.
+
+    In the project's own folders also what it left when it was somewhere else, or on another machine.
+    """
+    own = _own_staging(project)
+    shutil.rmtree(folder / own, ignore_errors=True)
+    for place in (project.folder, project.folder / "backups", rolling_folder(project)):
+        for leftover in place.glob(f"{_STAGING}*"):
+            if leftover.name == own or time.time() - _last_written(leftover) > _STALE_S:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _last_written(folder: Path) -> float:
+    """When something in a folder was last written; another backup may be removing it meanwhile."""
+    moments = [time.time()]
+    with contextlib.suppress(FileNotFoundError):
+        moments = [path.lstat().st_mtime for path in (folder, *folder.rglob("*"))]
+    return max(moments)
 
 
 def _copy_server(
@@ -338,7 +380,11 @@ def _plain_files(project: Project) -> dict[str, Path]:
 
 def _left_out(project: Project) -> dict[str, int]:
     taken = {*SINGLE, *FOLDERS, *_NOT_WORTH_A_WORD, f"{LEDGER}-wal", f"{LEDGER}-shm"}
-    return {path.name: _size(path) for path in sorted(project.folder.iterdir()) if path.name not in taken}
+    return {
+        path.name: _size(path)
+        for path in sorted(project.folder.iterdir())
+        if path.name not in taken and not path.name.startswith(_STAGING)
+    }
 
 
 def _size(path: Path) -> int:
@@ -355,7 +401,7 @@ def _require_room(project: Project, target: Path) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < needed:
         raise ProjectError(
-            f"The disk of {target.parent} has {megabytes(free)} free, a backup needs {megabytes(needed)}: "
+            f"The disk of {target.parent} has {readable_size(free)} free, a backup needs {readable_size(needed)}: "
             "make room, or name a file on another disk. Nothing was changed."
         )
 

@@ -268,6 +268,10 @@ def up(
     from annotation.foreground import accompany
     from annotation.screen import print_json, progress
     from annotation.server_address import HOST, exposure
+    from sync.move import unfinished
+    from sync.report import next_step
+    from sync.snapshot import gather
+    from sync.trigger import launches
 
     project = open_project(folder)
     if project.settings.argilla.url:
@@ -293,7 +297,7 @@ def up(
     )
     people = sum(person.active for person in project.ledger.people())
     exposed = exposure(server.host, server.url, people)
-    trouble = [line for line in (server.detail, standing(project)) if line]
+    trouble = [line for line in (server.detail, unfinished(project), standing(project)) if line]
     if json:
         print_json({**asdict(server), "exposed": exposed, "trouble": trouble})
         if foreground:
@@ -309,7 +313,7 @@ def up(
         print("Ctrl-C stops it.", flush=True)
         attend_argilla(project)
         return
-    print("Next: annot team add roster.csv")
+    print(f"Next: {next_step(project, gather(project).quotas, launches(project), argilla_runs=True)}")
 
 
 def attend_argilla(project: Project) -> None:
@@ -374,23 +378,25 @@ def logs(
 @app.command(epilog="Example: annot backup /mnt/elsewhere/mexico.zip; annot backup --list")
 def backup(
     file: Annotated[
-        Path | None, typer.Argument(help="Archive to make, or a folder for it; default: backups in the project.")
+        str | None, typer.Argument(help="Archive to make, or a folder for it; default: backups in the project.")
     ] = None,
     folder: Folder = Path(),
     list_: Annotated[bool, typer.Option("--list", help="Show the project's archives, rolling ones too.")] = False,
     rolling: Annotated[bool, typer.Option("--rolling", hidden=True, help="As Argilla's worker does it.")] = False,
     json: Json = False,
 ) -> None:
-    """Copy the whole project into one checked archive, while people work.
+    """Copy everything that cannot be made again into one checked archive, while people work.
 
-    The archive holds passwords and keys, so that people can log in to what is restored: keep it as safe as the
-    project. While Argilla runs, a rolling backup is made anyway (argilla.backup_every); one on another disk is yours
-    to make.
+    Vectors, plots, exports and runs are left out, and named. The archive holds passwords and keys, so that people can
+    log in to what is restored: keep it as safe as the project. While Argilla runs, a rolling backup is made anyway
+    (argilla.backup_every); one on another disk is yours to make.
     """
-    from annotation.archive import megabytes
+    from annotation.archive import readable_size
     from annotation.backup import archives, back_up, roll
     from annotation.screen import print_json, progress, table
 
+    if file == "":
+        raise SettingsError("annot backup was given an empty name; name a file or a folder, or leave it out.")
     project = open_project(folder)
     if list_:
         found = archives(project)
@@ -403,7 +409,7 @@ def backup(
                 [
                     (
                         made.made_at[:16].replace("T", " "),
-                        megabytes(made.bytes),
+                        readable_size(made.bytes),
                         made.database or "none",
                         made.counts.get("argilla.responses"),
                         made.path,
@@ -415,7 +421,7 @@ def backup(
             print("There are no backups yet; run `annot backup`.")
         return
     with progress("backup") as bar:
-        made = roll(project, progress=bar) if rolling else back_up(project, file, progress=bar)
+        made = roll(project, progress=bar) if rolling else back_up(project, Path(file) if file else None, progress=bar)
     if json:
         print_json(asdict(made))
         return
@@ -423,7 +429,7 @@ def backup(
     if rolling:
         return
     if made.left_out:
-        told = ", ".join(f"{name} ({megabytes(size)})" for name, size in made.left_out.items())
+        told = ", ".join(f"{name} ({readable_size(size)})" for name, size in made.left_out.items())
         print(f"Left out, to be copied by hand or computed again: {told}.")
     print("It holds passwords and keys: keep it safe, on another disk. `annot restore` brings it back.")
 
@@ -602,15 +608,17 @@ def move(
     """Copy datasets, people and answers to another Argilla, compare, and go on there; a killed move goes on."""
     from annotation.screen import print_json, progress, table
     from sync.move import move as move_project
+    from sync.move import named_address
 
     project = open_project(folder)
+    to = named_address(to)
     key = os.environ.get(api_key_env, "")
     if not key:
         raise SettingsError(
             f"There is no key for {to}: copy an owner's API key from its settings page to the environment as "
             f"{api_key_env}."
         )
-    if project.settings.argilla.url and api_key_env == "ARGILLA_API_KEY":
+    if project.settings.argilla.url.rstrip("/") not in ("", to) and api_key_env == "ARGILLA_API_KEY":
         raise SettingsError(
             f"ARGILLA_API_KEY is the key of {project.settings.argilla.url}; put the new server's key into another "
             "variable and name it with --api-key-env."
@@ -620,6 +628,7 @@ def move(
             project,
             to,
             key,
+            key_named=api_key_env,
             adopt=adopt,
             dry_run=dry_run,
             say=lambda line: print(f"annot: {line}", file=sys.stderr),
@@ -663,9 +672,12 @@ def sync(
     from annotation.screen import print_json, progress
     from sync.board import connect
     from sync.cycle import Synced, follow, sync_once
+    from sync.move import unfinished
     from sync.report import show
 
     project = open_project(folder)
+    if begun := unfinished(project):
+        print(f"annot: {begun}", file=sys.stderr)
     board = connect(project)
     first = True
 
@@ -694,21 +706,30 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
     from annotation import embedded
     from annotation.backup import standing
     from annotation.screen import print_json, table
+    from sync.move import unfinished
     from sync.report import next_step, report, show, stock
 
     project = open_project(folder)
+    begun = unfinished(project)
     server = embedded.state(project.argilla_home)
     counts, found = stock(project), report(project)
-    following = next_step(project, found, server.running)
+    following = next_step(project, found.quotas, found.runs, argilla_runs=server.running)
     if json:
         print_json(
-            {**counts, "server": asdict(server), **found.as_json(), "backup": standing(project), "next": following}
+            {
+                **counts,
+                "server": asdict(server),
+                **found.as_json(),
+                "move": begun,
+                "backup": standing(project),
+                "next": following,
+            }
         )
         return
     table("", ("prompts", "candidates", "slates", "pushed", "spent ($)"), [tuple(counts.values())])
     here = f"running at {server.url}. {server.detail}" if server.running else server.detail
     print(f"Argilla: {project.settings.argilla.url or here}")
-    if trouble := standing(project):
+    for trouble in filter(None, (begun, standing(project))):
         print(trouble)
     show(found)
     print(f"Next: {following}")
@@ -731,14 +752,14 @@ def export(
     """Write preferences and rankings, under pseudonyms, as parquet and in TRL's form; or a run's adapter or model."""
     from annotation.screen import print_json, progress
 
-    project = open_project(folder)
-    if run:
+    if run:  # needs no project, as `annot train --data FILE` needs none
         from train.export import export_run
 
-        target = to or project.folder / "exports" / f"{run}{'-merged' if merged else ''}"
+        home = folder.expanduser().resolve()
+        target = to or home / "exports" / f"{run}{'-merged' if merged else ''}"
         with progress("exporting") as bar:
             given = export_run(
-                project.folder / "runs" / run,
+                home / "runs" / run,
                 target,
                 merged=merged,
                 dtype=dtype,
@@ -751,6 +772,7 @@ def export(
         raise SettingsError("--merged and --ungated speak of a run; name it with --run.")
     from sync.snapshot import export as write
 
+    project = open_project(folder)
     done = write(project, to or project.folder / "exports")
     if json:
         print_json(asdict(done))
@@ -836,10 +858,12 @@ def evaluate(
     """Measure a run on held-out slates: ranking, per country; distance from the base; what it writes; the gate."""
     from annotation.screen import print_json, progress, table
     from train import evaluation_report as report
-    from train.evaluate import compare
+    from train.evaluate import check_measured, compare
     from train.evaluate import evaluate as evaluate_run
 
     runs = folder.expanduser().resolve() / "runs"
+    if against not in ("", run):
+        check_measured(runs / against)  # before the hours, not after
     with progress("evaluating") as bar:
         found = evaluate_run(
             runs / run,

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -39,6 +40,9 @@ def known_language(code: str) -> str:
 Country = Annotated[str, AfterValidator(known_country)]
 Language = Annotated[str, AfterValidator(known_language)]
 
+
+RESTORING = ".restoring"
+"""In a folder that `annot restore` is filling. Settings come last: until then the folder is no project."""
 
 MOST = 10_000_000
 """More slates than any community ranks."""
@@ -141,6 +145,20 @@ def database_address(address: str) -> str:
     return address
 
 
+def board_address(url: str) -> str:
+    """Check the address of an Argilla; ValueError says what is wrong with it, and repeats nothing of it."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError('it is no address; write for example "https://argilla.example.org"') from None
+    if "@" in url:
+        raise ValueError("no user name and no password may stand in it; an owner's API key is all that annot needs")
+    if not usable or parts.query or parts.fragment or not url.isprintable() or " " in url:
+        raise ValueError('it is no address; write for example "https://argilla.example.org"')
+    return url
+
+
 def pause(text: str) -> str:
     """Check a time like 30m, 6h or 1d, or "never"; ValueError when it is none."""
     if not re.fullmatch(r"[1-9]\d{0,4}[mhd]|never", text):
@@ -151,7 +169,7 @@ def pause(text: str) -> str:
 class ArgillaSettings(Section):
     """[argilla]: where people rank. An empty url is the embedded server."""
 
-    url: str = ""
+    url: Annotated[str, AfterValidator(lambda url: url and board_address(url))] = ""
     port: int = Field(6900, ge=1024, le=65535)
     dataset: str = Field("cultural fit", min_length=1, max_length=200)
     database: Annotated[str, AfterValidator(database_address)] = Field(
@@ -223,6 +241,7 @@ def read_settings(path: Path) -> Settings:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
+        refuse_half_restored(path.parent)
         raise SettingsError(f"{path.name} is missing from {path.parent}; run `annot init` there.") from None
     except OSError as error:
         raise SettingsError(
@@ -239,6 +258,15 @@ def read_settings(path: Path) -> Settings:
     return check_settings(raw, place=str(path))
 
 
+def refuse_half_restored(folder: Path) -> None:
+    """Raise SettingsError where `annot restore` was cut off: what comes next is the same command again."""
+    if (folder / RESTORING).is_dir() and not (folder / "annot.toml").exists():
+        raise SettingsError(
+            f"{folder} is half restored: run `annot restore FILE --project {shlex.quote(str(folder))}` again, with the "
+            "archive; it begins anew."
+        )
+
+
 def check_settings(raw: Mapping[str, Any], *, place: str) -> Settings:
     """Turn parsed TOML into settings; SettingsError names the place and the remedy."""
     try:
@@ -252,8 +280,9 @@ def _sentences(error: ValidationError) -> Iterable[str]:
         place = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             known = _keys_at(problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.0)
-            yield (f'there is no setting "{place}"; did you mean "{near[0]}"?' if near else f'no setting "{place}"')
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+            other = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
+            yield f'there is no setting "{place}"; {other}'
         elif problem["type"] in ("model_type", "model_attributes_type"):
             yield f"{place} = {problem['input']!r}: write it as a table, [{place}]"
         elif problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
@@ -261,8 +290,8 @@ def _sentences(error: ValidationError) -> Iterable[str]:
         else:
             reason = problem["msg"].removeprefix("Value error, ")
             given = repr(problem["input"])
-            if "://" in given and "@" in given:  # an address with a password, perhaps
-                given = f"{given.partition('://')[0]}://…"
+            if "@" in given and problem["loc"][-1] in ("url", "database"):  # an address with a password, perhaps
+                given = '"…"'
             yield f"{place} = {given}: {reason[:1].lower()}{reason[1:]}"
 
 
@@ -306,8 +335,7 @@ languages = {languages}   # ISO 639-1; what prompts may be in
 {encoder}
 # slate = 4                # answers on a slate
 # min_chars = 20
-{off_topic:<24} # least cosine to the centroid of a prompt's other answers, or to the prompt (0.4 for
-#                          # an English encoder on Spanish or Portuguese: there everything is more alike)
+{off_topic:<24} # least cosine to a prompt's other answers, or to the prompt; 0.4 for an English encoder
 # near_duplicate = 0.95    # cosine similarity from which two answers are one
 
 [quota]
@@ -384,6 +412,7 @@ def write_template(
     settings = check_settings(tomllib.loads(text), place="annot.toml")
     if path.exists():
         raise SettingsError(f"{path} exists already; edit it, or choose another folder.")
+    refuse_half_restored(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

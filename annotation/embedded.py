@@ -26,7 +26,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -388,16 +388,34 @@ def _stop(home: Path) -> bool:
             with contextlib.suppress(psutil.NoSuchProcess):
                 if role in roles:
                     process.terminate()
-        _, stubborn = psutil.wait_procs(processes, timeout=patience)
+        stubborn = _outlast(processes, patience)
         for process in stubborn:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(stubborn, timeout=_STOP_SECONDS)
+        _outlast(stubborn, _STOP_SECONDS)
     for child in _children:
         child.poll()
     _children[:] = [child for child in _children if child.returncode is None]
     shutil.rmtree(home / "tmp", ignore_errors=True)  # a disk that takes no writes keeps no server from being stopped
     return bool(running)
+
+
+def _outlast(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Which processes are still at work after so many seconds; returns sooner when none is."""
+    until = time.monotonic() + seconds
+    while (left := [process for process in processes if not has_ended(process)]) and time.monotonic() < until:
+        time.sleep(0.02)
+    return left
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or waits only for its parent to take notice, which may be another annot command."""
+    import psutil
+
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _why_it_ended(home: Path, role: str, port: int, status: int) -> str:

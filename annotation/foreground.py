@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from annotation import embedded
 from annotation.server_home import follow
 
 LOOK_EVERY_S = 5.0
+"""How often the server is asked whether it answers."""
+
+PAUSE_S = 0.3
 """How often the processes are looked at."""
 
 
@@ -35,13 +39,23 @@ def attend(home: Path) -> str:
     """Wait until Ctrl-C or SIGTERM, then stop all processes; empty, or why they were stopped before that."""
     trouble = ""
     try:
-        while not trouble:
-            time.sleep(LOOK_EVERY_S)
-            found = embedded.state(home)
-            trouble = "" if found.running else found.detail
+        while (found := embedded.state(home)).running:
+            _wait(found.processes.values())
+        trouble = found.detail
     except KeyboardInterrupt:
         pass
     finally:
         embedded.stop(home)
         time.sleep(0.5)  # their last words
     return trouble
+
+
+def _wait(processes: Iterable[int]) -> None:
+    """Until one of the processes ends, and no longer than until the next look."""
+    import psutil
+
+    until = time.monotonic() + LOOK_EVERY_S
+    with contextlib.suppress(psutil.NoSuchProcess):
+        watched = [psutil.Process(pid) for pid in processes]
+        while time.monotonic() < until and not any(embedded.has_ended(each) for each in watched):
+            time.sleep(PAUSE_S)

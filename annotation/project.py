@@ -21,6 +21,9 @@ from annotation.config import Settings, read_settings, write_template
 from annotation.errors import ProjectError
 from annotation.ledger import Ledger, now
 
+MOVING = ".moving"
+"""File in a project that `annot move` has begun to copy and has not finished: the address that it goes to."""
+
 LOCK_WAIT_S = 600.0
 """How long a second command waits for the first."""
 
@@ -91,7 +94,8 @@ class Project:
                     f"{self.folder} is in use: {who} holds its {step} lock; wait for it, or end it."
                 ) from None
         try:
-            write_whole(holder, json.dumps({"pid": os.getpid(), "command": sys.argv[1:], "since": now()}).encode())
+            with contextlib.suppress(OSError):  # a full disk takes no note, and the lock holds all the same
+                write_whole(holder, json.dumps({"pid": os.getpid(), "command": sys.argv[1:], "since": now()}).encode())
             yield
         finally:
             lock.release()

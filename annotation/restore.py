@@ -7,31 +7,37 @@ import os
 import shutil
 import sqlite3
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from annotation import embedded
 from annotation.archive import (
     DUMP,
+    FOLDERS,
     LEDGER,
     SERVER,
     SETTINGS,
+    SINGLE,
     Backup,
     Member,
     extract,
-    megabytes,
     opened,
     read_manifest,
+    readable_size,
 )
 from annotation.backup import count_rows, disk_sentence, require_sound, sync_folder
+from annotation.config import RESTORING
 from annotation.errors import ProjectError, ServerError
 from annotation.ledger import MIGRATIONS
 from annotation.screen import Progress, silent
 from annotation.server_database import Database, examine, load
 from annotation.server_environment import ensure_environment, pinned_version
+from annotation.server_home import write_private
 
-_STAGING = ".restoring"
-"""In the folder while it is being filled. Settings come last: until then the folder is no project."""
+_OURS = {RESTORING, *(name.partition("/")[0] for name in SINGLE), *FOLDERS}
+"""What a restore that was cut off may have left in the folder."""
+_FILLING = "filling"
+"""File beside what is staged, from before a PostgreSQL is filled until the end: which one, and with what."""
 
 
 def restore(
@@ -63,8 +69,8 @@ def restore(
             for member in members:
                 extract(file, archive, member, None, progress)
             return backup
-        _require_empty(folder, members)
-        with disk_sentence(folder):
+        _require_empty(folder)
+        with disk_sentence(folder), _nothing_left(folder):
             _fill(folder, file, archive, backup, members, database, progress)
     return backup
 
@@ -79,19 +85,41 @@ def _require_known(file: Path, backup: Backup) -> None:
         )
 
 
-def _require_empty(folder: Path, members: Sequence[Member]) -> None:
-    """A place is empty, or holds what an interrupted restore of an archive like this one left."""
+def _require_empty(folder: Path) -> None:
+    """A place is empty, or holds what an interrupted restore left."""
     if not folder.exists():
         return
     if not folder.is_dir():
         raise ProjectError(f"{folder} is a file; name an empty folder with --project.")
     there = {path.name for path in folder.iterdir()}
-    ours = {_STAGING, *(member.name.partition("/")[0] for member in members)}
-    if there and not (_STAGING in there and there <= ours and SETTINGS not in there):
+    own = _OURS - {SETTINGS} if RESTORING in there else set()
+    if foreign := sorted(there - own - {RESTORING}):
         raise ProjectError(
-            f"{folder} is not empty ({sorted(there)[0]} is there), and a restore overwrites nothing; "
+            f"{folder} is not empty ({foreign[0]} is there), and a restore overwrites nothing; "
             "name an empty folder with --project."
         )
+
+
+@contextlib.contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Take everything away when a restore fails; once a PostgreSQL is being filled, the next one goes on from there."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    staging = folder / RESTORING
+    try:
+        yield
+    except BaseException:
+        if staging.exists() and not (staging / _FILLING).exists() and not (folder / SETTINGS).exists():
+            # What a broken disk keeps, the next restore begins with, as after a kill.
+            with contextlib.suppress(OSError):
+                for path in sorted(folder.iterdir(), key=lambda path: path == staging):
+                    _remove(path)
+                for place in made:
+                    place.rmdir()
+        raise
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _fill(
@@ -103,15 +131,19 @@ def _fill(
     database: str,
     progress: Progress,
 ) -> None:
-    staging = folder / _STAGING
+    staging = folder / RESTORING
+    filling = staging / _FILLING
     folder.mkdir(parents=True, exist_ok=True)
     staging.mkdir(exist_ok=True)  # before anything is cleared away: until the end it says that all of this is ours
     for leftover in [*folder.iterdir(), *staging.iterdir()]:
-        if leftover != staging:
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        if leftover not in (staging, filling):
+            _remove(leftover)
     needed, free = sum(member.bytes for member in members), shutil.disk_usage(folder).free
     if free < needed:
-        raise ProjectError(f"The disk of {folder} has {megabytes(free)} free, the archive holds {megabytes(needed)}.")
+        raise ProjectError(
+            f"The disk of {folder} has {readable_size(free)} free, the archive holds {readable_size(needed)}: make "
+            "room, or name a folder on another disk."
+        )
     for member in members:
         target = staging / member.name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -125,13 +157,16 @@ def _fill(
             _compare(file, staging / name, kind, backup)
     home = staging / ".argilla"
     if backup.database == "postgresql":
-        _fill_postgresql(staging, file, backup, database)
+        (dumped,) = (member.sha256 for member in members if member.name == DUMP)
+        _fill_postgresql(staging, file, backup, database, dumped)
     elif backup.database:
         embedded.adopt(home, version=backup.argilla)
     settings = staging / SETTINGS
     settings.chmod(0o644)
     for part in sorted(staging.iterdir(), key=lambda path: path == settings):  # what makes it a project comes last
-        part.rename(folder / part.name)
+        if part != filling:
+            part.rename(folder / part.name)
+    filling.unlink(missing_ok=True)
     staging.rmdir()
     sync_folder(folder)
 
@@ -153,17 +188,24 @@ def _require_counts(file: Path, kind: str, found: Mapping[str, int], backup: Bac
         raise ProjectError(f"{file} holds other numbers of rows than it says; take another archive.")
 
 
-def _fill_postgresql(staging: Path, file: Path, backup: Backup, database: str) -> None:
-    """Fill an empty PostgreSQL in one transaction, and have the project remember it."""
-    home = staging / ".argilla"
+def _fill_postgresql(staging: Path, file: Path, backup: Backup, database: str, dumped: str) -> None:
+    """Fill an empty PostgreSQL in one transaction, and have the project remember it.
+
+    One that a restore of the same content has filled before it was cut off is taken as it is.
+    """
+    home, filling = staging / ".argilla", staging / _FILLING
     target = Database.parse(database or embedded.database_of(home))
     python = ensure_environment(lambda _line: None)
+    note = f"{target.shown} {dumped}"
     if there := examine(python, target).counts:
-        raise ServerError(
-            f"The database at {target.shown} is not empty ({sorted(there)[0]} is there), and a restore overwrites "
-            "nothing; make an empty one with `createdb` and name it with --database."
-        )
-    load(target, staging / DUMP, major=backup.postgresql)
+        if not (filling.exists() and filling.read_text(encoding="utf-8") == note):
+            raise ServerError(
+                f"The database at {target.shown} is not empty ({sorted(there)[0]} is there), and a restore overwrites "
+                "nothing; make an empty one with `createdb` and name it with --database."
+            )
+    else:
+        write_private(filling, note)
+        load(target, staging / DUMP, major=backup.postgresql)
     _require_counts(file, "argilla", examine(python, target).counts, backup)
     embedded.adopt(home, version=backup.argilla, database=target)
     (staging / DUMP).unlink()

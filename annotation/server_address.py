@@ -6,7 +6,10 @@ import contextlib
 import http.client
 import ipaddress
 import json
+import shlex
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 
 from annotation.errors import ServerError
 
@@ -48,7 +51,7 @@ def listening_address(host: str) -> str:
             probe.bind((address, 0))
             return str(address)
     own = ", ".join(_own_addresses()) or "none"
-    raise ServerError(f"{host} is no address of this machine to listen on; it has {own} (0.0.0.0 means all).")
+    raise ServerError(f"{host[:80]!r} is no address of this machine to listen on; it has {own} (0.0.0.0 means all).")
 
 
 def _own_addresses() -> list[str]:
@@ -115,12 +118,24 @@ def port_sentence(port: int) -> str:
     """Who listens on a port, and what to do."""
     import psutil
 
-    user = ""
+    user, remedy = "", "stop that program"
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.laddr and connection.laddr.port == port and connection.pid and connection.status == "LISTEN":
-                user = f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-    return f"Port {port} is in use{user}: stop that program, or set argilla.port = {free_port()} in annot.toml."
+                process = psutil.Process(connection.pid)
+                user = f" by {process.name()} (process {connection.pid})"
+                if home := served_home(process.cmdline()):
+                    user = f" by the Argilla of another project, {home.parent} (process {connection.pid})"
+                    remedy = f"stop it with `annot down --project {shlex.quote(str(home.parent))}`"
+    if not user and (version := ask_version(port)):  # somebody else's process, which only they may look at
+        user, remedy = f" by another Argilla ({version})", "stop that one"
+    return f"Port {port} is in use{user}: {remedy}, or set argilla.port = {free_port()} in annot.toml."
+
+
+def served_home(command: Sequence[str]) -> Path | None:
+    """Which project's `.argilla` a process serves, by its command line; None for any other process."""
+    serves = len(command) == 4 and command[1].endswith("launch.py") and command[2] == "serve"
+    return Path(command[3]) if serves else None
 
 
 def free_port() -> int:

@@ -58,6 +58,8 @@ class Database:
             query = {key: values[-1] for key, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
         except ValueError:
             raise ServerError(f"The address of the database cannot be read; {_EXAMPLE}.") from None
+        if "\0" in unquote(address):  # no variable of the environment can hold it
+            raise ServerError(f"The address of the database has the character NUL in it; {_EXAMPLE}.")
         if parts.scheme not in _SCHEMES:
             raise ServerError(f"Argilla works on its own SQLite file or on PostgreSQL; {_EXAMPLE}.")
         host = query.pop("host", "") or unquote(parts.hostname or "")

@@ -172,8 +172,8 @@ def measure(arm: Arm, kind: str, device: str, quantisation: str, model_folder: P
     from transformers import TrainerCallback
 
     from train.base import find_base, load_model, load_tokenizer
-    from train.dpo import quiet_libraries, settled_numerics
     from train.engine import slate_trainer
+    from train.libraries import quiet_libraries, settled_numerics
     from train.run_folder import write_rows
     from train.stock import pair_trainer
 

@@ -41,9 +41,10 @@ from planted import Noise, Planted, make_base, planted_slates
 
 from train.adapter import check_float32
 from train.base import Base, find_base, load_model, load_tokenizer
-from train.dpo import quiet_libraries, settled_numerics, show_no_logs_twice
+from train.callbacks import show_no_logs_twice
 from train.encoding import encode_slate
 from train.engine import slate_trainer
+from train.libraries import quiet_libraries, settled_numerics
 from train.rankings import as_taught
 from train.run_folder import write_rows
 from train.scores import AnswerScore, Written, batches, compare_with_base

@@ -33,6 +33,14 @@ TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """Where a person wrote the address and the key of a server: what a sentence tells them to look at."""
+
+    address: str = "argilla.url in annot.toml"
+    key: str = "ARGILLA_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Someone who can log in. `role` is "annotator", "admin" or "owner"."""
 
@@ -224,22 +232,24 @@ def connect(project: Project) -> ArgillaBoard:
 class ArgillaBoard:
     """A real Argilla 2.8 server, seen by an owner."""
 
-    def __init__(self, url: str, key: str, *, server: str = "") -> None:
+    def __init__(self, url: str, key: str, *, server: str = "", named: Named = Named()) -> None:
         """Connect, and check that the key is an owner's.
 
         Args:
             url: Of the server, with or without a slash at the end.
             key: An owner's API key.
             server: Name in the ledger; empty takes the address.
+            named: Where the address and the key were written.
 
         Raises:
             BoardError: Nothing answers there, or the key is not an owner's.
         """
         self.url = url.rstrip("/")
         self.server = server or self.url
+        self._named = named
         key = key.strip()
         if not (key.isascii() and key.isprintable() and key):
-            raise BoardError("ARGILLA_API_KEY holds characters that no key has; copy it again from the settings page.")
+            raise BoardError(f"{named.key} holds characters that no key has; copy it again from the settings page.")
         self._key = key
         with self._answers("to connect"):
             self._http = httpx.Client(
@@ -252,7 +262,7 @@ class ArgillaBoard:
         if role != "owner":
             raise BoardError(
                 f"The key for {self.url} belongs to an {role}; annot makes accounts and workspaces and needs the key "
-                "of an owner in ARGILLA_API_KEY."
+                f"of an owner in {named.key}."
             )
 
     def close(self) -> None:
@@ -433,7 +443,7 @@ class ArgillaBoard:
             return _json(self._http.request(method, path, json=body))
 
     def _answers(self, asked: str) -> contextlib.AbstractContextManager[None]:
-        return _said_plainly(self.url, asked)
+        return _said_plainly(self.url, asked, self._named)
 
 
 class Desk:
@@ -493,7 +503,7 @@ class Desk:
 
 
 @contextlib.contextmanager
-def _said_plainly(url: str, asked: str) -> Iterator[None]:
+def _said_plainly(url: str, asked: str, named: Named = Named()) -> Iterator[None]:
     """Turn httpx's errors into one sentence. Bodies that we sent never appear in it: they may hold a password."""
     try:
         yield
@@ -501,8 +511,8 @@ def _said_plainly(url: str, asked: str) -> Iterator[None]:
         status, detail = error.response.status_code, _detail(error.response)
         if status == httpx.codes.UNAUTHORIZED:
             raise BoardError(
-                f"Argilla at {url} does not know this key or password; check ARGILLA_API_KEY or the log-in, and "
-                "with `annot status` whether this project's own Argilla runs there."
+                f"Argilla at {url} does not know this key or password; check {named.key} or the log-in, and whether it "
+                "is the Argilla that you mean (`annot status` names this project's own)."
             ) from None
         if status == httpx.codes.FORBIDDEN:
             raise BoardError(f"Argilla at {url} allows {asked} to owners only; use an owner's key.") from None
@@ -519,15 +529,15 @@ def _said_plainly(url: str, asked: str) -> Iterator[None]:
         ) from None
     except (httpx.UnsupportedProtocol, httpx.InvalidURL):
         raise BoardError(
-            f'argilla.url = "{url}" is no address; write for example "https://argilla.example.org".'
+            f'"{url}" is no address; write for example "https://argilla.example.org" as {named.address}.'
         ) from None
     except httpx.TransportError as error:
         raise BoardError(
-            f"Argilla at {url} cannot be reached ({_first_line(str(error))}); start it with `annot up`, or check "
-            "argilla.url in annot.toml."
+            f"Argilla at {url} cannot be reached ({_first_line(str(error))}); start it (with `annot up`, where it is "
+            f"an embedded one), or check {named.address}."
         ) from None
     except json.JSONDecodeError:
-        raise BoardError(f"What answers at {url} is no Argilla; check argilla.url in annot.toml.") from None
+        raise BoardError(f"What answers at {url} is no Argilla; check {named.address}.") from None
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

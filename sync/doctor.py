@@ -25,12 +25,14 @@ import httpx
 
 from annotation import embedded
 from annotation.backup import archives, standing
+from annotation.config import refuse_half_restored
 from annotation.errors import AnnotError, ServerError, SettingsError
 from annotation.ledger import MIGRATIONS
-from annotation.project import Project
+from annotation.project import MOVING, Project
 from annotation.server_address import HOST, require_free
 from annotation.server_environment import pinned_version, standing_environment
 from sync.board import ArgillaBoard, connect
+from sync.move import unfinished
 from sync.team import workspace_of
 
 Level = Literal["ok", "warn", "fail"]
@@ -75,13 +77,17 @@ def examine(folder: Path) -> list[Finding]:
         raise SettingsError(f"There is no folder {folder}; --project takes the folder that holds annot.toml.")
     found = [*_versions(), *_environment(), *_disk(folder)]
     if not (folder / "annot.toml").exists():
+        try:
+            refuse_half_restored(folder)
+        except SettingsError as error:
+            return [*found, Finding("project", "fail", "half restored", str(error)), *_training("")]
         found.append(Finding("project", "warn", f"{folder} holds no annot.toml", "`annot init`, or --project DIR"))
         return [*found, *_training("")]
     try:
         project = Project.open(folder)
     except AnnotError as error:
         return [*found, Finding("project", "fail", "annot.toml cannot be used", str(error)), *_training("")]
-    for part in (_files, _ledger, _locks, _server, _backup):
+    for part in (_files, _ledger, _locks, _move, _server, _backup):
         try:
             found += part(project)
         except (AnnotError, OSError) as error:
@@ -228,6 +234,12 @@ def _locks(project: Project) -> Iterator[Finding]:
         yield Finding("locks", "ok", f"at work now: {', '.join(held)}; a second such command waits")
     else:
         yield Finding("locks", "ok", "nothing is under way")
+
+
+def _move(project: Project) -> Iterator[Finding]:
+    """A move that was cut off."""
+    if said := unfinished(project):
+        yield Finding("move", "warn", said, f"or delete {project.folder / MOVING}, and it is given up")
 
 
 # -- its Argilla ------------------------------------------------------------------------------------------

@@ -14,12 +14,12 @@ from typing import Any
 
 from annotation import embedded
 from annotation.backup import rolling
-from annotation.config import set_argilla_url
+from annotation.config import board_address, set_argilla_url
 from annotation.errors import BoardError, SettingsError
-from annotation.project import Project
+from annotation.project import MOVING, Project, write_whole
 from annotation.screen import Progress, silent
-from annotation.server_address import free_port
-from sync.board import EMBEDDED, ArgillaBoard, Dataset, connect
+from annotation.server_address import HOST, free_port
+from sync.board import EMBEDDED, ArgillaBoard, Dataset, Named, connect
 from sync.copying import Pass, copy_records, count_answers, ensure_dataset, refuse_other
 from sync.pull import pull
 
@@ -126,11 +126,45 @@ class _Accounts:
         return str(there["id"])
 
 
+def named_address(url: str) -> str:
+    """The address that --to names, without a slash at its end.
+
+    Raises:
+        SettingsError: It is none, or holds a password; the sentence does not repeat it.
+    """
+    try:
+        return board_address(url).rstrip("/")
+    except ValueError as problem:
+        raise SettingsError(f"--to: {problem}.") from None
+
+
+def unfinished(project: Project) -> str:
+    """A sentence when a move of the project was begun and not finished; empty otherwise."""
+    url = _begun(project)
+    if not url:
+        return ""
+    said = f"A move to {url} is not finished: run the same `annot move --to {url}` again, unless it is at work now."
+    home, settings = project.argilla_home, project.settings.argilla
+    there = embedded.state(home)
+    if not settings.url and there.running and there.url != f"http://{HOST}:{settings.port}":
+        said += " Until then Argilla is closed to people; `annot down`, then `annot up` let them in again."
+    return said
+
+
+def _begun(project: Project) -> str:
+    """Where a move goes that is not finished; empty for none."""
+    try:
+        return (project.folder / MOVING).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
 def move(
     project: Project,
     url: str,
     key: str,
     *,
+    key_named: str = "ARGILLA_API_KEY",
     adopt: bool = False,
     dry_run: bool = False,
     say: Callable[[str], None] = lambda _line: None,
@@ -145,6 +179,7 @@ def move(
         project: Whose datasets, people and answers; its ledger learns what became what.
         url: The new server.
         key: An owner's API key there.
+        key_named: Where a person wrote the key.
         adopt: Take accounts of the new server as the people of the same user name.
         dry_run: Change nothing, here or there.
         say: Told what begins, line by line.
@@ -152,21 +187,23 @@ def move(
 
     Raises:
         BoardError: One of the servers refuses or is not there, or a name is somebody else's there.
-        SettingsError: It is the same server.
+        SettingsError: The address is none, or it is the same server.
     """
+    url = named_address(url)
     with ExitStack() as stack:
         if not dry_run:
             for step in ("team", "push", "sync"):
                 stack.enter_context(project.lock(step))
-        target = ArgillaBoard(url, key)
+        target = ArgillaBoard(url, key, named=Named("--to", key_named))
         stack.callback(target.close)
-        if project.settings.argilla.url.rstrip("/") == target.url:
+        if project.settings.argilla.url.rstrip("/") == target.url != _begun(project):
             raise SettingsError(f"{project.folder / 'annot.toml'}: the project is at {target.url} already.")
         if target.server in project.ledger.moves():
             # Everything was compared; only annot.toml was not written, or was changed back.
             if not dry_run:
                 _settle_there(project, target, key)
                 embedded.stop(project.argilla_home)
+                (project.folder / MOVING).unlink(missing_ok=True)
             note = "Everything had been copied before; what people answered on the old server since was not."
             old = project.ledger.moves()[target.server]
             return Move(old, target.url, {}, (), (), (), not dry_run, (note,))
@@ -175,7 +212,10 @@ def move(
         plan, accounts, datasets = _plan(project, source, target, adopt)
         if dry_run:
             return plan
-        return _carry_out(project, source, target, key, accounts, datasets, say, progress)
+        write_whole(project.folder / MOVING, target.url.encode())
+        done = _carry_out(project, source, target, key, accounts, datasets, say, progress)
+        (project.folder / MOVING).unlink()
+        return done
 
 
 def _source(project: Project, say: Callable[[str], None] | None) -> ArgillaBoard:

@@ -230,6 +230,20 @@ class Moved:
         return replace(response, updated_at=time)
 
 
+def answers(ledger: Ledger) -> list[Response]:
+    """The newest version of every answer, taken back ones too (status "deleted"), those kept last first.
+
+    An answer may have come under two names of one server (its address changed), or as an original and its copy on the
+    server that the project was moved to: it is one answer, with the time at which its author gave it.
+    """
+    responses = ledger.responses()
+    moved = Moved.of(ledger, responses)
+    newest: dict[str, Response] = {}
+    for response in reversed(responses):
+        newest.setdefault(response.response_id, response)
+    return [moved.as_given(response) for response in newest.values() if not moved.replaces(response)]
+
+
 def judgements(ledger: Ledger) -> list[Judgement]:
     """The newest submitted judgement of each person on each slate; `judged` also tells what is not among them."""
     return list(judged(ledger).kept)
@@ -238,24 +252,16 @@ def judgements(ledger: Ledger) -> list[Judgement]:
 def judged(ledger: Ledger) -> Judged:
     """Read every submitted response that stands as a judgement: one per person and slate, the newest.
 
-    Where a dataset was made anew, somebody may have ranked the same slate twice; the earlier time is dropped. A
-    response that `annot move` copied counts once, with the time at which it was given.
+    Where a dataset was made anew, somebody may have ranked the same slate twice; the earlier time is dropped.
     """
     slates = {slate.id: slate for slate in ledger.slates()}
-    responses = ledger.responses()
-    moved = Moved.of(ledger, responses)
     newest: dict[tuple[str, str], Judgement] = {}
     dropped: dict[str, Dropped] = {}
-    seen: set[str] = set()
-    for response in reversed(responses):
-        # The same response under two names of one server (its address changed) is one response.
-        if response.response_id in seen:
-            continue
-        seen.add(response.response_id)
-        if response.status != "submitted" or moved.replaces(response):
+    for response in answers(ledger):
+        if response.status != "submitted":
             continue
         try:
-            found = _judgement(moved.as_given(response), slates)
+            found = _judgement(response, slates)
         except ranking.Unfit as error:
             dropped[response.response_id] = Dropped(response.response_id, str(error), response.slate_id)
             continue

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import NotEnoughOverlap
+from annotation.ledger import Response
 from annotation.project import Project, write_whole
 from annotation.types import Judgement
 from sync.agreement import Agreement, measure_agreement
+from sync.pull import answers
 from sync.quotas import QuotaState
 from sync.snapshot import Gathered, gather
 from sync.trigger import Launch, launches
@@ -100,12 +102,14 @@ def stock(project: Project) -> dict[str, int | float]:
     return {**count, "pushed": pushed, "usd": project.ledger.committed_usd()}
 
 
-def next_step(project: Project, found: Report, argilla_runs: bool) -> str:
+def next_step(
+    project: Project, quotas: Sequence[QuotaState], runs_so_far: Sequence[Launch], *, argilla_runs: bool
+) -> str:
     """The command that takes the project further."""
     have = stock(project)
     people = [person for person in project.ledger.people() if person.active]
     runs = argilla_runs or bool(project.settings.argilla.url)
-    short = [state for state in found.quotas if state.slates < state.quota.target]
+    short = [state for state in quotas if state.slates < state.quota.target]
     if not have["prompts"]:
         return "annot prompts add FILE"
     if not have["candidates"]:
@@ -118,7 +122,7 @@ def next_step(project: Project, found: Report, argilla_runs: bool) -> str:
         return "annot team add roster.csv"
     if have["pushed"] < have["slates"]:
         return "annot push"
-    if any(launch.state == "finished" for launch in found.runs):
+    if any(launch.state == "finished" for launch in runs_so_far):
         return "read the run's report.md; raise the quotas for another round"
     if short:
         missing = ", ".join(f"{s.group} has {s.slates} of {s.quota.target}" for s in short)
@@ -127,15 +131,19 @@ def next_step(project: Project, found: Report, argilla_runs: bool) -> str:
 
 
 def _people(project: Project) -> tuple[Work, ...]:
-    responses: dict[str, list[Any]] = {p.username: [] for p in project.ledger.people() if p.role == "annotator"}
+    responses: dict[str, list[Response]] = {p.username: [] for p in project.ledger.people() if p.role == "annotator"}
     country = {p.username: p.country for p in project.ledger.people()}
-    for response in project.ledger.responses():
+    for response in answers(project.ledger):
         responses.setdefault(response.annotator, []).append(response)
         country.setdefault(response.annotator, response.country)
     yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     work = []
     for annotator, own in responses.items():
-        submitted = [r.updated_at for r in own if r.status == "submitted"]
+        last: dict[str, str] = {}  # per slate: where a dataset was made anew, one may have been ranked twice
+        for response in own:
+            if response.status == "submitted":
+                last[response.slate_id] = max(response.updated_at, last.get(response.slate_id, ""))
+        submitted = list(last.values())
         days = {moment[:10] for moment in submitted}
         status = Counter(r.status for r in own)
         work.append(

@@ -28,7 +28,8 @@ from postgres import Postgres
 from projects import fill, make_project
 
 from annotation import embedded, server_database
-from annotation.backup import archives, back_up, roll, rolling_folder, standing, superfluous
+from annotation.archive import readable_size
+from annotation.backup import _own_staging, archives, back_up, roll, rolling_folder, standing, superfluous
 from annotation.config import check_settings
 from annotation.errors import ProjectError, ServerError, SettingsError
 from annotation.ledger import MIGRATIONS
@@ -123,6 +124,44 @@ def test_the_folder_s_odd_names_and_other_folders_are_taken_as_they_are(project:
         back_up(project, Path(made.path))
 
 
+def test_what_killed_backups_left_is_removed_and_not_told_as_left_out(project: Project) -> None:
+    names = [_own_staging(project), ".annot-backup-00000000", ".annot-backup-11111111"]
+    for name in names:
+        (project.folder / name).mkdir()
+        (project.folder / name / "server").write_bytes(b"x" * 1000)
+    long_ago = time.time() - 100_000
+    for path in (project.folder / names[1], project.folder / names[1] / "server"):
+        os.utime(path, (long_ago, long_ago))
+    assert back_up(project, project.folder / "one.zip").left_out == {"runs": 1000}
+    # Its own, and one that nobody writes to any more; the third may be another project's at work.
+    assert [path.name for path in project.folder.glob(".annot-backup-*")] == names[2:]
+
+
+def test_two_backups_at_once_are_two_archives(project: Project) -> None:
+    command = [sys.executable, "-m", "annotation.cli", "backup", "--json", "--project", str(project.folder)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [each.communicate(timeout=60) for each in both]
+    assert [each.returncode for each in both] == [0, 0], said
+    assert len({json.loads(out)["path"] for out, _ in said}) == 2
+    assert len(list((project.folder / "backups").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["", "line\nbreak.zip", "bell\a.zip", "\x7f"])
+def test_a_name_that_nobody_can_mean_is_refused(project: Project, name: str) -> None:
+    before = sorted(path.name for path in project.folder.iterdir())
+    done = annot("backup", f"{project.folder}/{name}" if name else "", "--project", str(project.folder))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "name" in done.stderr
+    assert sorted(path.name for path in project.folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(0, "0.0 kB"), (1234, "1.2 kB"), (2_500_000, "2.5 MB"), (3_000_000_000, "3.0 GB")]
+)
+def test_sizes_are_told_in_a_unit_that_shows_them(size: int, said: str) -> None:
+    assert readable_size(size) == said
+
+
 def test_the_archives_of_a_project_are_listed(project: Project) -> None:
     made = [back_up(project, project.folder / "backups" / "one.zip"), roll(project)]
     (project.folder / "backups" / "torn.zip").write_bytes(Path(made[0].path).read_bytes()[:-100])
@@ -150,8 +189,10 @@ def test_a_restore_that_was_killed_is_begun_again(project: Project, tmp_path: Pa
     (place / ".restoring").mkdir(parents=True)
     (place / ".restoring" / "annot.toml").write_text("half")
     (place / "ledger.sqlite").write_text("moved into place already")
+    (place / ".argilla").mkdir()  # of another archive than the one that is taken now
     restore(archive, place)
     assert Project.open(place).ledger.slates() == project.ledger.slates()
+    assert not (place / ".argilla").exists()
     # With anything of a person's own beside it, nothing is touched.
     (place / ".restoring").mkdir()
     with pytest.raises(ProjectError, match="is not empty"):
@@ -202,9 +243,26 @@ def test_a_damaged_archive_is_refused_before_anything_is_written(
     for dry_run in (True, False):
         with pytest.raises(ProjectError, match="take another"):
             restore(archive, tmp_path / "place", dry_run=dry_run)
-    assert not (tmp_path / "place" / "annot.toml").exists()
-    done = annot("restore", str(archive), "--project", str(tmp_path / "place"))
+    assert not (tmp_path / "place").exists()
+    done = annot("restore", str(archive), "--project", str(tmp_path / "place" / "inner"))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert not (tmp_path / "place").exists()
+
+
+@pytest.mark.parametrize("name", ["ledger.sqlite", "annot.toml"])
+def test_an_archive_that_lacks_what_makes_a_project_is_named(project: Project, tmp_path: Path, name: str) -> None:
+    def drop(_manifest: dict[str, Any], contents: dict[str, bytes]) -> None:
+        del contents[name]
+
+    whole = Path(back_up(project, tmp_path / "one.zip").path)
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(tmp_path / "without.zip", "w") as new:
+        for member in old.namelist():
+            if member != name:
+                new.writestr(member, old.read(member))
+    for archive in (tmp_path / "without.zip", rewritten(whole, drop)):
+        with pytest.raises(ProjectError, match=f"lacks {name}"):
+            restore(archive, tmp_path / "place")
+    assert not (tmp_path / "place").exists()
 
 
 @pytest.mark.parametrize(
@@ -246,7 +304,7 @@ def test_an_archive_that_says_more_than_it_holds_is_refused(project: Project, tm
     archive = rewritten(Path(back_up(project, tmp_path / "one.zip").path), lie)
     with pytest.raises(ProjectError, match="other numbers of rows"):
         restore(archive, tmp_path / "place")
-    assert not (tmp_path / "place" / "annot.toml").exists()
+    assert not (tmp_path / "place").exists()
 
 
 def test_a_damaged_ledger_is_named_and_no_archive_is_left(project: Project, tmp_path: Path) -> None:
@@ -336,6 +394,7 @@ def test_eight_archives_every_six_hours_reach_back_over_a_weekend() -> None:
         ("postgresql://a:geheim@/name", "no host"),
         ("postgresql://a:geheim@host:port/name", "cannot be read"),
         ("postgresql://a:geheim@host/name?options=x", "parameter 'options'"),
+        ("postgresql://a:geheim%00@host/name", "character NUL"),
     ],
 )
 def test_an_address_that_cannot_be_is_one_sentence_without_the_password(address: str, sentence: str) -> None:
@@ -544,7 +603,9 @@ def fresh_database(project: Project) -> str:
 
 
 @pytest.mark.server
-def test_everything_comes_back_and_people_log_in_as_before(kept: tuple[Project, Site], tmp_path: Path) -> None:
+def test_everything_comes_back_and_people_log_in_as_before(
+    kept: tuple[Project, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project, site = kept
     with at_work(site) as people:
         while min(len(person.answered) for person in people) < 3:
@@ -566,6 +627,19 @@ def test_everything_comes_back_and_people_log_in_as_before(kept: tuple[Project, 
     assert rows(again.folder / "ledger.sqlite") == rows(project.folder / "ledger.sqlite")
     assert embedded.owner(again.argilla_home) == server
     if address:  # once is enough for what both databases have in common
+        second = fresh_database(project)
+        with monkeypatch.context() as killed:
+
+            def kill(*_arguments: Any, **_options: Any) -> None:
+                raise KeyboardInterrupt
+
+            killed.setattr(embedded, "adopt", kill)  # what comes after the database was filled
+            with pytest.raises(KeyboardInterrupt):
+                restore(tmp_path / "one.zip", tmp_path / "second", database=second)
+        assert not (tmp_path / "second" / "annot.toml").exists()
+        restore(tmp_path / "one.zip", tmp_path / "second", database=second)
+        assert tables(Project.open(tmp_path / "second")) == before
+        assert not (tmp_path / "second" / ".restoring").exists()
         with pytest.raises(ServerError, match=r"database at .* is not empty"):
             restore(tmp_path / "one.zip", tmp_path / "third", database=address)
         assert not (tmp_path / "third" / "annot.toml").exists()

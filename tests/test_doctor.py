@@ -19,7 +19,7 @@ from fake_board import RealWorld, person, some_project
 from annotation import embedded
 from annotation.backup import back_up
 from annotation.errors import SettingsError
-from annotation.project import Project
+from annotation.project import Project, init_project
 from sync.doctor import Finding, examine, worst
 from sync.team import add_team
 
@@ -88,6 +88,19 @@ def test_the_command_tells_a_script_too(tmp_path: Path) -> None:
     (finding,) = [f for f in json.loads(done.stdout)["findings"] if f["level"] == "fail"]
     assert "target" in finding["remedy"]
     assert doctor(tmp_path / "nowhere").returncode == 2
+
+
+def test_a_half_restored_project_is_told_and_kept_from_init(tmp_path: Path) -> None:
+    (tmp_path / ".restoring").mkdir()
+    (tmp_path / "ledger.sqlite").write_bytes(b"moved into place already")
+    finding = found(tmp_path, "project")
+    assert finding.level == "fail"
+    assert "annot restore FILE" in finding.remedy
+    with pytest.raises(SettingsError, match="half restored: run `annot restore FILE"):
+        Project.open(tmp_path)
+    with pytest.raises(SettingsError, match="half restored: run `annot restore FILE"):
+        init_project(tmp_path, name="p", countries=["MX"], languages=["es"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".restoring", "ledger.sqlite"]
 
 
 def test_a_fresh_project_is_well(tmp_path: Path) -> None:
@@ -180,7 +193,8 @@ def test_the_rights_at_a_server_are_looked_at(
     tmp_path: Path, real_world: RealWorld, argilla_server: tuple[str, embedded.Owner], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, owner = argilla_server
-    project = at(some_project(tmp_path / "p"), url)
+    # Others leave datasets of the usual name on this server.
+    project = at(some_project(tmp_path / "p", name=tmp_path.name), url)
     monkeypatch.delenv("ARGILLA_API_KEY", raising=False)
     assert "ARGILLA_API_KEY" in found(project.folder, "rights").remedy
     monkeypatch.setenv("ARGILLA_API_KEY", "wrong")

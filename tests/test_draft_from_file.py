@@ -47,6 +47,13 @@ def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+def test_answers_before_any_prompt_are_told_what_comes_first(tmp_path: Path) -> None:
+    empty = init_project(tmp_path / "empty", name="prueba", countries=["MX"], languages=["es"])
+    path = write(tmp_path, "a.csv", [{"prompt": MOLE.text, "answer": "Chiles, chocolate y mucha paciencia."}])
+    with pytest.raises(SourceError, match=r"no prompts yet that .* could answer; run `annot prompts add FILE` first"):
+        draft_from_file(empty, path)
+
+
 def reasons(project: Project, path: Path) -> list[tuple[str, str]]:
     return [(dropped.id, dropped.reason) for dropped in draft_from_file(project, path).dropped]
 

@@ -92,6 +92,16 @@ def test_a_port_in_use_is_named_with_another_that_is_free(tmp_path: Path) -> Non
             embedded.start(tmp_path / ".argilla", port=port)
 
 
+@pytest.mark.server
+def test_another_project_s_argilla_on_the_port_is_named(
+    tmp_path: Path, argilla_on_sqlite: tuple[str, embedded.Owner], argilla_home: Path
+) -> None:
+    port = int(argilla_on_sqlite[0].rpartition(":")[2])
+    stop = re.escape(f"annot down --project {argilla_home.parent}")
+    with pytest.raises(ServerError, match=rf"^Port {port} is in use by the Argilla of another project, .*`{stop}`"):
+        embedded.start(tmp_path / ".argilla", port=port)
+
+
 def test_a_port_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="70000 is no port"):
         embedded.start(tmp_path / ".argilla", port=70_000)
@@ -111,6 +121,18 @@ def test_what_a_crash_left_behind_does_not_count_as_running(tmp_path: Path) -> N
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_process_that_another_command_has_not_taken_notice_of_has_ended() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = psutil.Process(child.pid)
+    assert embedded.has_ended(process) is False
+    assert child.stdin
+    child.stdin.close()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # its exit is seen, and it stays a zombie
+    assert embedded.has_ended(process) is True
+    child.wait()
+    assert embedded.has_ended(process) is True
 
 
 def test_damaged_secrets_are_never_replaced_in_silence(tmp_path: Path) -> None:
@@ -511,6 +533,7 @@ def test_a_project_of_the_previous_version_opens_on_another_address(
         assert "the 2 people of `annot team list` can log in" in said
         assert "plain HTTP" in said
         assert "caddy reverse-proxy" in said
+        assert "Next: annot push" in said
         assert len(project.ledger.slates()) == 2
         assert len(project.ledger.responses()) == 4
         (done,) = project.ledger.rows("select max(number) from migrations")

@@ -32,13 +32,15 @@ from annotation.tasks import ranking
 from annotation.types import Judgement
 from sync.board import ArgillaBoard, Desk, connect
 from sync.copying import Whole
-from sync.move import move
-from sync.pull import judgements, pull
+from sync.doctor import examine
+from sync.move import move, unfinished
+from sync.pull import answers, judgements, pull
 from sync.push import push
+from sync.report import Work, report
 from sync.snapshot import freeze, gather
 from sync.team import add_team, remove_member
 
-KILLS = int(os.environ.get("ANNOT_MOVE_KILLS", "2"))
+KILLS = int(os.environ.get("ANNOT_MOVE_KILLS", "1"))
 SLATES = int(os.environ.get("ANNOT_MOVE_SLATES", "24"))
 ANSWERED = min(SLATES // 2, 200)
 
@@ -155,14 +157,15 @@ def somebody_drafting(project: Project) -> Iterator[dict[str, set[str]]]:
     """Rui changes drafts the whole time, as long as the server is there.
 
     Yields:
-        External id -> the ranks that the server may hold: the last that it took, and one whose fate is not known.
+        External id -> the ranks that the server may hold: the last that it took ("" for none yet), and those sent
+        since, whose fate is not known.
     """
     board = connect(project)
     desk = Desk(board.url, "rui", project.secrets()["passwords"]["rui"])
     ((_, dataset_id),) = desk.datasets().items()
     waiting = [r for r in desk.queue(dataset_id) if not r.get("responses")]
     assert waiting
-    held: dict[str, set[str]] = {record["external_id"]: set() for record in waiting}
+    held: dict[str, set[str]] = {record["external_id"]: {""} for record in waiting}
     over = threading.Event()
 
     def work() -> None:
@@ -189,18 +192,23 @@ def somebody_drafting(project: Project) -> Iterator[dict[str, set[str]]]:
 
 def without_drafts(held: dict[Any, Any], drafts: dict[str, set[str]]) -> dict[Any, Any]:
     """Content without Rui's drafts, each of which is checked to be one that the old server may have held."""
-    seen = set()
+    seen, nothing = 0, str(ranking_of(""))
     for told in held.values():
         for number, record in enumerate(told["records"]):
             if record[0] not in drafts:
                 continue
             mine = [answer for answer in record[-1] if answer[:2] == ("rui", "draft")]
-            for answer in mine:
-                assert answer[2] in {str(ranking_of(ranks)) for ranks in drafts[record[0]]}
-                seen.add(record[0])
+            (values,) = [answer[2] for answer in mine] or [nothing]
+            assert values in {str(ranking_of(ranks)) for ranks in drafts[record[0]]}
+            seen += values != nothing
             told["records"][number] = (*record[:-1], [answer for answer in record[-1] if answer not in mine])
-    assert seen == {external_id for external_id, ranks in drafts.items() if ranks}
+    assert seen
     return held
+
+
+def work_of(project: Project) -> list[Work]:
+    """What each person did, but for Rui, who goes on drafting."""
+    return [work for work in report(project).people if work.annotator != "rui"]
 
 
 def same(project: Project) -> list[Judgement]:
@@ -239,15 +247,23 @@ def test_a_dry_run_writes_nothing_and_strangers_are_refused_before_anything_is_w
 def test_a_killed_move_goes_on_and_every_answer_arrives_once(busy: Project, elsewhere: ArgillaBoard) -> None:
     url, key = elsewhere.url, elsewhere._key
     before, snapshot, held = same(busy), freeze(busy, gather(busy)).id, content(connect(busy))
+    done = work_of(busy)
     assert len(before) > 10
     rng = random.Random(KILLS)
     with somebody_drafting(busy) as drafts:
         for number in range(KILLS):
             command = annot(busy, key, "move", "--to", url)
-            time.sleep(rng.uniform(0.5, 9.0) if KILLS > 2 else (1.2, 3.0)[number % 2])
+            if number:
+                time.sleep(rng.uniform(0.5, 9.0))
+            else:
+                # The worst moment: everything was copied once, and the old server is being closed to people.
+                assert command.stderr
+                assert any("Comparing" in line for line in command.stderr)
+                time.sleep(rng.uniform(0, 1))
             print(number, "ended before it was killed" if command.poll() is not None else "killed")
             command.send_signal(signal.SIGKILL)
             command.communicate()
+        assert f"annot move --to {url}" in unfinished(busy)
         command = annot(busy, key, "move", "--to", url, "--json")
         _, problem = command.communicate()
     assert command.returncode == 0 or "already" in problem, problem
@@ -257,7 +273,8 @@ def test_a_killed_move_goes_on_and_every_answer_arrives_once(busy: Project, else
     assert not embedded.state(busy.argilla_home).processes
     assert without_drafts(content(elsewhere), drafts) == held
     assert same(moved) == before
-    assert any(drafts.values())
+    assert work_of(moved) == done
+    assert unfinished(moved) == ""
     board = connect(moved)
     assert board.url == url
     assert not pull(board, moved.ledger).changed
@@ -318,6 +335,68 @@ def test_a_copy_counts_once_and_with_the_time_at_which_it_was_given(tmp_path: Pa
     assert [(j.response_id, j.submitted_at) for j in judgements(ledger)] == [("copy of copy", "2026-07-07")]
     ledger.add_responses("newer", [answer(project, "copy of copy", "2026-08-08", status="deleted")])
     assert judgements(ledger) == []
+
+
+def test_one_answer_is_one_answer_in_the_table_of_people(tmp_path: Path) -> None:
+    project = some_project(tmp_path / "p")
+    ledger = project.ledger
+    ledger.add_responses("old", [answer(project, "first", "2026-01-01")])
+    before = report(project).people
+    assert [(work.submitted, work.last_seen) for work in before] == [(1, "2026-01-01")]
+    ledger.add_moved("new", [MovedResponse("copy", "2026-05-05", "first", "2026-01-01")])
+    ledger.add_responses("new", [answer(project, "copy", "2026-05-05")])
+    assert report(project).people == before
+    # The same server under another address, then a draft in place of what was submitted.
+    ledger.add_responses("new address", [answer(project, "copy", "2026-05-05")])
+    assert report(project).people == before
+    ledger.add_responses("new address", [answer(project, "copy", "2026-06-06", status="draft")])
+    (work,) = report(project).people
+    assert (work.submitted, work.drafts, work.last_seen) == (0, 1, "2026-06-06")
+    assert [response.status for response in answers(ledger)] == ["draft"]
+
+
+def test_a_move_that_was_cut_off_is_mentioned_until_it_is_finished(tmp_path: Path) -> None:
+    project = some_project(tmp_path / "p")
+    assert unfinished(project) == ""
+    (project.folder / ".moving").write_text("https://argilla.example.org")
+    advice = "run the same `annot move --to https://argilla.example.org` again"
+    (finding,) = [finding for finding in examine(project.folder) if finding.what == "move"]
+    assert advice in finding.said
+    assert str(project.folder / ".moving") in finding.remedy
+    for words in (["status"], ["sync"]):
+        said, problem = annot(project, "", *words).communicate()
+        assert advice in said + problem
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("http://ana:geheim@localhost:1", "--to: no user name and no password"),
+        ("ana:geheim@localhost", "--to: no user name and no password"),
+        ("argilla.example.org", "--to: it is no address"),
+        ("http://", "--to: it is no address"),
+        ("http://[::1", "--to: it is no address"),
+        ("http://host:99999", "--to: it is no address"),
+        ("https://host/?key=geheim", "--to: it is no address"),
+        ("http://ho st", "--to: it is no address"),
+        ("", "--to: it is no address"),
+        ("http://localhost:1", "cannot be reached .* or check --to"),
+        ("http://no-such-name.invalid", "cannot be reached .* or check --to"),
+    ],
+)
+def test_a_wrong_address_of_a_move_names_the_flag_and_no_password(tmp_path: Path, url: str, sentence: str) -> None:
+    project = some_project(tmp_path / "p")
+    with pytest.raises((SettingsError, BoardError), match=sentence) as refused:
+        move(project, url, "a key", key_named="NEW_KEY")
+    assert "geheim" not in str(refused.value)
+    assert "annot.toml" not in str(refused.value)
+    assert unfinished(project) == ""
+
+
+@pytest.mark.server
+def test_a_wrong_key_of_a_move_names_its_variable(tmp_path: Path, elsewhere: ArgillaBoard) -> None:
+    with pytest.raises(BoardError, match="does not know this key or password; check NEW_KEY"):
+        move(some_project(tmp_path / "p"), elsewhere.url, "a key", key_named="NEW_KEY")
 
 
 def test_an_answer_given_on_the_old_server_after_the_move_is_not_thrown_away(tmp_path: Path) -> None:

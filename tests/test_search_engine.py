@@ -111,6 +111,11 @@ def test_past_the_end_the_total_is_still_told(people: list[Client], shelf: Json)
     assert page == {"items": [], "total": len(ALL)}
 
 
+def test_a_number_that_no_database_holds_is_a_mistake_of_who_sent_it(owner: Client, shelf: Json) -> None:
+    refused = owner.search(shelf, offset=2**64, me=False, expect=422)
+    assert "larger than the server's database can hold" in refused["detail"]
+
+
 def test_each_person_has_an_own_order_that_stays(owner: Client, people: list[Client], dataset: Json) -> None:
     more = [item(f"m{number}", "MX", 1, 1.0, f"Pregunta {number}", "Respuesta", None) for number in range(40)]
     owner.call("POST", f"/datasets/{dataset['id']}/records/bulk", json={"items": more})

@@ -71,6 +71,11 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
     assert (spoken.votes_for, spoken.votes_against, spoken.country) == (4, 1, "")
     assert spoken.row()["prompt"] == talk["prompt"]
     write_parquet(tmp_path / "talk.parquet", [talk])
+    (tmp_path / "mark.jsonl").write_text(
+        json.dumps({**plain, "prompt": "\U0001f600", "country": None, "votes_for": 3.0}), encoding="utf-8-sig"
+    )
+    marked = read_pairs(tmp_path / "mark.jsonl").pairs[0]
+    assert (marked.prompt, marked.country, marked.votes_for) == ("\U0001f600", "", 3)
     again = read_pairs(tmp_path / "talk.parquet").pairs[0]
     assert (again.prompt, again.chosen, again.rejected) == (spoken.prompt, spoken.chosen, spoken.rejected)
 
@@ -91,12 +96,23 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
             "mixes plain text and messages",
         ),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": 0.5}', "whole numbers"),
+        ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": true}', "whole numbers"),
+        ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": 1e300}', "whole numbers"),
+        ("a.jsonl", b'{"prompt": "\\ud83d", "chosen": "b", "rejected": "c"}', "line 1 holds half a character"),
+        ("a.jsonl", b'{"prompt": ' + b"[" * 100_000, "line 1 is nested far too deep"),
+        ("a.jsonl", b'{"prompt": ' + b"1" * 5000 + b"}", "line 1 is no JSON (Exceeds the limit"),
         (
             "a.jsonl",
             b'{"prompt": "a", "chosen": "b", "rejected": "c", "weight": -1}',
-            "weight = -1: it must be a number",
+            "weight = -1: it must be a number from 0 to 1000",
         ),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "margin": NaN}', "margin = nan: it must be"),
+        (
+            "a.jsonl",
+            b'{"prompt": [{"role": "user", "content": "a"}], "chosen": [{"role": "user", "content": "b"}], '
+            b'"rejected": [{"role": "assistant", "content": "c"}]}',
+            "a.jsonl:1, chosen does not end with a message of the assistant",
+        ),
         ("a.parquet", b"PAR1 cut off", "no whole parquet"),
     ],
 )

@@ -89,7 +89,7 @@ def test_what_cannot_be_given_away_is_one_sentence(project: Path, tmp_path: Path
     for folder, to, reason in (
         (damaged, tmp_path / "a", "not what the run wrote"),
         (unfinished, tmp_path / "b", "is not finished"),
-        (tmp_path / "runs" / "none", tmp_path / "c", "is no run"),
+        (tmp_path / "runs" / "none", tmp_path / "c", r"none is no run: .*; there are damaged, unfinished\."),
         (run, taken, "is there already"),
     ):
         with pytest.raises(TrainError, match=reason):
@@ -111,8 +111,11 @@ def test_another_base_than_the_trained_one_is_refused(project: Path, tmp_path: P
 def test_only_a_run_that_passed_its_gate_is_given_away(project: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "judged"
     shutil.copytree(project / "runs" / "cpu-smoke", run)
-    with pytest.raises(TrainError, match="gate is not measured"):
+    with pytest.raises(
+        TrainError, match=r"gate is not measured: .*; run `annot evaluate judged` first, or .*--ungated"
+    ):
         export_run(run, tmp_path / "a", merged=False, ungated=False)
+    remedies = {"failed": "look at its report.md", "undecided": "ask for fewer with `annot evaluate judged --set"}
     for verdict, given in (("failed", False), ("undecided", False), ("passed", True)):
         facts = {"gate": verdict, "gate_reason": "because", "gate_worst": "country MX"}
         write_whole(run / EVALUATION, json.dumps(facts).encode())
@@ -120,7 +123,8 @@ def test_only_a_run_that_passed_its_gate_is_given_away(project: Path, tmp_path: 
         if given:
             export_run(run, to, merged=False, ungated=False)
         else:
-            with pytest.raises(TrainError, match=f"gate is {verdict}: because"):
+            told = f"gate is {verdict}: because; .*{remedies[verdict]}.*, or take it upon yourself with --ungated"
+            with pytest.raises(TrainError, match=told):
                 export_run(run, to, merged=False, ungated=False)
         assert to.exists() == given
 

@@ -16,7 +16,7 @@ from annotation.types import Dropped
 from train.base import Base, ends_of_text, load_tokenizer
 from train.dataset import Pair, read_pairs, texts
 from train.encoding import encode, encode_slate, ends_well
-from train.preflight import Preflight, length_bias, point_biserial, preflight
+from train.preflight import Preflight, dropped_rows, length_bias, point_biserial, preflight
 from train.rankings import Objective, RankedSlate, Ranking, count_votes, slate_of_pair
 from train.settings import DataSettings, load_recipe
 from train.tiny_model import make_tiny_base
@@ -117,7 +117,8 @@ def test_long_rows_are_dropped_refused_or_cut_as_told_and_never_in_silence(
         ("long", "longer than max_length"),
         ("hopeless", "longer than max_length"),
     }
-    assert ("dropped", "2: 2 longer than max_length") in flight.lines()
+    assert ("slates dropped", "2: longer than max_length (2)") in flight.lines()
+    assert ("answers dropped", "0") in flight.lines()
 
     kept, flight = look(rows, base, tokenizer, max_length=limit, on_overflow="truncate")
     assert kept == (*pairs, long)
@@ -140,10 +141,8 @@ def test_an_answer_that_is_too_long_leaves_its_slate_and_what_was_said_of_the_ot
     whole = slate(["cada día", long, "en familia", "con calma"], ((1,), (0, 2), (3,)), ((0,), (1,), (2,), (3,)))
     two = slate(["cada día", long], ((0,), (1,)), name="two")
     kept, flight = look_at([whole, two], base, tokenizer, max_length=30)
-    assert [(row.id, row.reason) for row in flight.dropped] == [
-        ("s/B", "longer than max_length"),
-        ("two", "longer than max_length"),
-    ]
+    assert [(row.id, row.reason) for row in flight.dropped_answers] == [("s/B", "longer than max_length")]
+    assert [(row.id, row.reason) for row in flight.dropped] == [("two", "longer than max_length")]
     assert (flight.read, flight.kept, flight.answers) == (2, 1, 3)
     assert kept[0].answers == ("cada día", "en familia", "con calma")
     assert [ranking.tiers for ranking in kept[0].rankings] == [((0, 1), (2,)), ((0,), (1,), (2,))]
@@ -165,14 +164,16 @@ def test_answers_without_text_and_repeated_ones_leave_their_slate(base: Base, to
     odd = slate(["cada día", "  ", "cada día ", "con calma"], ((0,), (1,), (2,), (3,)))
     kept, flight = look_at([odd], base, tokenizer)
     assert kept[0].answers == ("cada día", "con calma")
-    assert [(row.id, row.reason) for row in flight.dropped] == [
-        ("s/B", "empty"),
-        ("s/C", "chosen and rejected are the same"),
+    assert [(row.id, row.reason) for row in flight.dropped_answers] == [
+        ("s/B", "an answer without text"),
+        ("s/C", "the same answer twice"),
     ]
+    assert flight.dropped == ()
     silent = RankedSlate("silent", " ", ("uno", "dos"), (Ranking(((0,), (1,))),), ())
     tied = slate(["uno", "dos"], ((0, 1),), name="tied")
     _, flight = look_at([odd, silent, tied], base, tokenizer)
-    assert [(row.id, row.reason) for row in flight.dropped[2:]] == [("silent", "empty"), ("tied", "tie")]
+    assert [(row.id, row.reason) for row in flight.dropped] == [("silent", "no question"), ("tied", "all answers tied")]
+    assert len(flight.dropped_answers) == 2
 
 
 def test_a_slate_is_cut_into_the_tokens_that_its_pairs_are_cut_into(pairs: tuple[Pair, ...], tokenizer: Any) -> None:
@@ -195,10 +196,21 @@ def test_what_was_left_out_before_is_counted_too(pairs: tuple[Pair, ...], base: 
     rewrite = (Dropped("slate8:MX/rewrite", "a slate has one rewrite"),)
     slates = [slate_of_pair(pair) for pair in pairs]
     ends = ends_of_text(base, tokenizer)
-    _, flight = preflight(slates, tokenizer, ends, settings(), "trl", source="x", aside=before, unused=rewrite)
-    assert (flight.read, flight.kept, len(flight.dropped)) == (13, 12, 2)
-    assert ("dropped", "2: 1 none is acceptable; 1 a slate has one rewrite") in flight.lines()
-    with pytest.raises(TrainError, match=r"holds no preferences \(1 none is acceptable\)"):
+    twice = (Dropped("x:7", "the same person twice", "x:2"),)
+    left_out = {"aside": before, "unused": rewrite, "repeated": twice}
+    _, flight = preflight(slates, tokenizer, ends, settings(), "trl", source="x", **left_out)
+    assert (flight.read, flight.kept, flight.dropped) == (13, 12, before)
+    assert {label: value for label, value in flight.lines() if label.endswith("dropped")} == {
+        "slates dropped": "1: none is acceptable (1)",
+        "answers dropped": "1: a slate has one rewrite (1)",
+        "rankings dropped": "1: the same person twice (1)",
+    }
+    assert [(row["what"], row["id"]) for row in dropped_rows(flight)] == [
+        ("slate", "slate9:MX"),
+        ("answer", "slate8:MX/rewrite"),
+        ("ranking", "x:7"),
+    ]
+    with pytest.raises(TrainError, match=r"holds no preferences that teach anything: none is acceptable \(1\)"):
         preflight([], tokenizer, ends, settings(), "trl", source="x", aside=before)
 
 
@@ -302,7 +314,7 @@ def test_a_template_that_refuses_the_messages_is_named(pairs: tuple[Pair, ...], 
 def test_nothing_to_train_on_is_refused(pairs: tuple[Pair, ...], base: Base, tokenizer: Any) -> None:
     with pytest.raises(TrainError, match="holds no preferences"):
         look((), base, tokenizer)
-    with pytest.raises(TrainError, match='most of them as "chosen and rejected are the same"'):
+    with pytest.raises(TrainError, match='most of them as "the same answer twice"'):
         look([Pair("a", "uno", "dos", "dos")], base, tokenizer)
     with pytest.raises(TrainError, match="mixes plain texts and messages"):
         look([*pairs, Pair("a", "uno", "dos", "tres")], base, tokenizer)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 from conftest import free_port
 from train_snapshots import QUICK, preference_rows, training_context, write_snapshot
+
+from annotation.errors import TrainLater
+from train.processes import launch
 
 # A rate at which Adam's division by tiny gradients does not blow rounding up; three steps an epoch, the last one short.
 OVERRIDES = (
@@ -85,6 +89,54 @@ def test_two_processes_that_share_one_base_train_what_one_trains(
     source, expected = alone
     overrides = (*OVERRIDES, "device.sharding=fsdp2")
     check_same(train_together(tmp_path / "run", source, free_port(), overrides), expected)
+
+
+def train_until(step: int, rank: int, port: int, folder: Path, source: Path) -> None:
+    """What the second of two processes does, until it is killed in an update."""
+    from train.trainer import SlateTrainer
+
+    learn = SlateTrainer.learn
+
+    def cut(self: Any, update: Any) -> Any:
+        if self.state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return learn(self, update)
+
+    SlateTrainer.learn = cut  # type: ignore[method-assign]
+    train_as(rank, 2, port, folder, source, OVERRIDES)
+
+
+def test_a_run_that_lost_a_process_has_not_failed_and_goes_on(
+    alone: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    source, expected = alone
+    folder, port = tmp_path / "run", free_port()
+    first = training_context().Process(target=train_as, args=(0, 2, port, folder, source, OVERRIDES))
+    second = training_context().Process(target=train_until, args=(4, 1, port, folder, source))
+    first.start()
+    second.start()
+    first.join()
+    second.join()
+    assert (first.exitcode, second.exitcode) == (1, -signal.SIGKILL)
+    assert not {"FAILED", "DONE", "adapter"} & {path.name for path in folder.iterdir()}
+    check_same(train_together(folder, source, free_port()), expected)
+    assert "going on from step 3 of 5" in (folder / "log.txt").read_text()
+
+
+def test_a_process_that_was_killed_is_told_and_the_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # In place of annot, a module that is killed where it is the first process, and waits where it is another.
+    (tmp_path / "annotation").mkdir()
+    (tmp_path / "annotation" / "__init__.py").write_text("")
+    (tmp_path / "annotation" / "cli.py").write_text(
+        "import os, signal, time\n"
+        "time.sleep(600) if os.environ['RANK'] != '0' else os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TrainLater, match=r"process 0 of 2 was ended by signal 9; the same command goes on"):
+        launch(2, ["train"])
+    assert capfd.readouterr().err == ""
 
 
 def test_several_processes_that_cannot_begin_say_so_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What counts as a ranking of a slate that several people judged, and what the objective's settings make of it."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from sync.preferences import build_preferences, ranking_rows
 from sync.preferences import preference_rows as counted_rows
 from sync.snapshot import export, freeze, gather
 from train.dataset import Pair, read_pairs, split_by_prompt
-from train.rankings import RankedSlate, Ranking, as_taught, read_slates, slate_of_pair
+from train.judgements import read_slates
+from train.rankings import RankedSlate, Ranking, as_taught, slate_of_pair
 from train.regions import for_region, regions, with_country
 from train.settings import DpoSettings, RegionSettings, load_recipe
 
@@ -135,7 +137,7 @@ def test_slates_that_teach_nothing_are_set_aside_with_the_reason(tmp_path: Path)
     assert read.slates == ()
     assert {row.id: (row.reason, row.because_of) for row in read.aside} == {
         "s1:MX": ("none is acceptable", "1 of 2"),
-        "s1:AR": ("tie", ""),
+        "s1:AR": ("all answers tied", ""),
         "s1:BR": ("too few votes", "1 < 2"),
     }
 
@@ -184,7 +186,9 @@ def test_a_row_of_votes_is_a_slate_of_two() -> None:
     assert (slate.weight, slate.people, slate.comparisons[0].smoothing, slate.comparisons[0].lead) == (2, 5, 0.25, 0.4)
     turned = slate_of_pair(Pair("f:2", "¿Qué?", "sí", "no", votes_for=1, votes_against=3))
     assert (turned.comparisons[0].better, turned.comparisons[0].smoothing) == (1, 0.25)
-    assert slate_of_pair(Pair("f:3", "¿Qué?", "sí", "no", votes_for=0, votes_against=0, ties=2)).comparisons == ()
+    assert turned.target == 1
+    for votes in ({"votes_for": 0, "ties": 2}, {"votes_for": 2, "votes_against": 2}):
+        assert slate_of_pair(Pair("f:3", "¿Qué?", "sí", "no", **votes)).comparisons == ()
     pair = Pair("f:4", "¿Qué?", "sí", "no", "MX", "es", "comida", "s", 3, 1, 1, 2.0, 0.5)
     assert slate_of_pair(pair).pairs() == (pair,)
 
@@ -207,14 +211,116 @@ def test_a_slate_survives_its_way_through_a_file(tmp_path: Path, source: str) ->
     ("row", "told"),
     [
         ({"prompt": "¿Qué?", "candidates": ["a", "b"], "ranks": [1]}, r"r.jsonl:1 is no ranking"),
-        ({"candidates": ["a", "b"], "ranks": [1, 2]}, r"r.jsonl:1 is no ranking"),
+        ({"prompt": None, "candidates": ["a", "b"], "ranks": [1, 2]}, r"r.jsonl:1 is no ranking"),
         ({"prompt": "¿Qué?", "candidates": "ab", "ranks": [1, 2]}, r"r.jsonl:1 is no ranking"),
+        ({"prompt": "¿Qué?", "candidates": ["a", 7], "ranks": [1, 2]}, r"r.jsonl:1 is no ranking"),
+        ({"prompt": "¿Qué?", "candidates": ["a", "b"], "ranks": 12}, r"r.jsonl:1 is no ranking"),
+        ({"ranks": [1, "2"], "slate_id": "s7"}, r"r.jsonl:1, slate s7, rank '2': ranks are whole numbers from 1"),
+        ({"ranks": [1, -2], "slate_id": 7}, r"r.jsonl:1, slate 7, rank -2: .* null where an answer was not ranked"),
+        ({"ranks": [1, 0]}, r"rank 0: ranks are whole numbers"),
+        ({"ranks": [1, 1.5]}, r"rank 1\.5: ranks are whole numbers"),
+        ({"ranks": [1, True]}, r"rank True: ranks are whole numbers"),
+        ({"ranks": [1, math.inf]}, r"rank inf: ranks are whole numbers"),
+        ({"ranks": [1, [2]]}, r"rank \[2\]: ranks are whole numbers"),
+        ({"ranks": [1, 2], "none_acceptable": "no"}, r"none_acceptable = 'no': write true or false"),
+        ({"ranks": [1, 2], "rewrite": 3}, r"rewrite = 3: it is a text"),
+        ({"ranks": [1, 2], "candidate_ids": ["x"]}, r"candidate_ids: there must be one for each candidate"),
     ],
 )
 def test_a_ranking_that_is_none_is_refused_with_its_place(tmp_path: Path, row: dict[str, Any], told: str) -> None:
-    (tmp_path / "r.jsonl").write_text(json.dumps(row) + "\n")
-    with pytest.raises(TrainError, match=told):
-        read_slates(tmp_path / "r.jsonl")
+    whole = row if "candidates" in row else {"prompt": "¿Qué?", "candidates": ["a", "b"], **row}
+    path = write_rows(tmp_path, whole)
+    with pytest.raises(TrainError, match=told) as caught:
+        read_slates(path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def write_rows(folder: Path, *rows: dict[str, Any]) -> Path:
+    """A file of somebody's own."""
+    (folder / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "r.jsonl"
+
+
+def ranked(ranks: list[Any], **facts: Any) -> dict[str, Any]:
+    return {"prompt": "¿Qué?", "candidates": ["a", "b", "c"], "ranks": ranks, **facts}
+
+
+def test_ranks_that_a_table_with_gaps_wrote_as_floats_are_ranks_and_gaps_are_not_ranked(tmp_path: Path) -> None:
+    import pandas as pd
+
+    said = [ranked([1.0, 2.0, None]), ranked([2.0, 1.0, 2.0])]
+    assert [r.tiers for r in read_slates(write_rows(tmp_path, *said)).slates[0].rankings] == [
+        ((0,), (1,)),
+        ((1,), (0, 2)),
+    ]
+    assert read_slates(write_rows(tmp_path, ranked([2.0, math.nan, 1.0]))).slates[0].rankings[0].tiers == ((2,), (0,))
+    table = pd.DataFrame([ranked([1, 2, None], country="MX"), ranked([1, 2, 3])])
+    table.to_parquet(tmp_path / "r.parquet")
+    assert {slate.country for slate in read_slates(tmp_path / "r.parquet").slates} == {"MX", ""}
+
+
+def test_who_ranked_fewer_than_two_answers_takes_no_share_of_the_slate(tmp_path: Path) -> None:
+    said = [ranked([1, 2, 3]), ranked([None, None, None]), ranked([]), ranked([None, 1, None])]
+    slate = read_slates(write_rows(tmp_path, *said)).slates[0]
+    assert (slate.people, slate.rankings) == (1, (Ranking(((0,), (1,), (2,)), 1.0, 1),))
+
+
+def test_what_a_slate_lacks_is_said_in_the_right_words(tmp_path: Path) -> None:
+    one = {"prompt": "¿Uno?", "candidates": ["a"], "ranks": [1]}
+    read = read_slates(write_rows(tmp_path, one, ranked([None, 1, None]), ranked([1, 1, 1], slate_id="t")))
+    assert [row.reason for row in read.aside] == [
+        "fewer than two answers",
+        "nobody ranked two answers",
+        "all answers tied",
+    ]
+    nobody, even = (slate_of_pair(Pair("f:1", "¿Qué?", "sí", "no", votes_for=n, votes_against=n)) for n in (0, 2))
+    assert [row.reason for row in as_taught([nobody], dpo())[1]] == ["nobody ranked two answers"]
+    weightless = slate_of_pair(Pair("f:1", "¿Qué?", "sí", "no", weight=0.0))
+    assert [row.reason for row in as_taught([weightless], dpo())[1]] == ["its weight is 0"]
+    pairwise = dpo(objective="pairwise")
+    assert [row.reason for row in as_taught([even], pairwise)[1]] == ["no pair is clear enough"]
+
+
+def test_the_same_person_counts_once_and_not_in_two_ways(tmp_path: Path) -> None:
+    ana, eva = ranked([1, 2, 3], annotator="ana"), ranked([3, 2, 1], annotator="eva")
+    elsewhere = ranked([3, 2, 1], annotator="ana", country="MX")
+    read = read_slates(write_rows(tmp_path, ana, eva, ana, elsewhere, {**ana, "ranks": [10, 20, 30]}))
+    assert [slate.people for slate in read.slates] == [2, 1]
+    assert [(row.id, row.reason, row.because_of) for row in read.repeated] == [
+        ("r.jsonl:3", "the same person twice", "r.jsonl:1"),
+        ("r.jsonl:5", "the same person twice", "r.jsonl:1"),
+    ]
+    assert read_slates(write_rows(tmp_path, ranked([1, 2, 3]), ranked([1, 2, 3]))).slates[0].people == 2  # nameless
+    for other in ({**ana, "ranks": [2, 1, 3]}, {**ana, "none_acceptable": True}, {**ana, "rewrite": "Así."}):
+        with pytest.raises(TrainError, match=r"r.jsonl:2: ana judged the slate .* in r.jsonl:1 already.* keep one"):
+            read_slates(write_rows(tmp_path, ana, other))
+
+
+def test_one_slate_holds_the_same_answers_in_the_same_order(tmp_path: Path) -> None:
+    first = ranked([1, 2, 3], slate_id="s7")
+    for other in ({"candidates": ["b", "a", "c"]}, {"prompt": "¿Cómo?"}, {"system": "Eres de aquí."}):
+        with pytest.raises(TrainError, match=r"r.jsonl:2 calls its slate s7, as r.jsonl:1 does, and holds another"):
+            read_slates(write_rows(tmp_path, first, {**first, **other}))
+    # Without a name, what is shown is the name: two personas are two slates.
+    assert len(read_slates(write_rows(tmp_path, ranked([1, 2, 3]), ranked([1, 2, 3], system="Eres."))).slates) == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"prompt": "a", "candidates": ["b", "c"]}, "looks like rankings and lacks the column ranks (its columns are"),
+        ({"candidates": ["b", "c"], "rank": [1, 2]}, "looks like rankings and lacks the columns prompt, ranks"),
+        ({"prompt": "a", "chosen": "b"}, "looks like pairs and lacks the column rejected"),
+        ({"prompt": "a", "answer": "b"}, "neither rankings nor pairs: its columns are prompt, answer, rankings need"),
+        ({"candidates": ["b"], "chosen": "b"}, "neither rankings nor pairs"),
+    ],
+)
+def test_a_file_that_lacks_a_column_is_told_by_what_it_nearly_is(
+    tmp_path: Path, row: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(TrainError) as caught:
+        read_slates(write_rows(tmp_path, row, row))
+    assert told in str(caught.value)
 
 
 def test_a_ranking_without_a_name_is_told_by_what_it_ranks(tmp_path: Path) -> None:
@@ -309,6 +415,17 @@ def test_countries_that_are_too_small_are_named_with_the_reason() -> None:
     assert found[""].skipped == "these slates name no country"
     alone = regions(split_by_prompt([asked(n, "AR") for n in range(10)], 0.2, 0), region())
     assert "the shared adapter is its own" in alone[0].skipped
+
+
+def test_a_country_without_a_code_or_without_any_majority_gets_no_adapter() -> None:
+    slates = [asked(n, c) for c in ("../x", "AR", "MX") for n in range(10)]
+    slates = [replace(slate, comparisons=()) if slate.country == "MX" else slate for slate in slates]
+    found = {one.country: one.skipped for one in regions(split_by_prompt(slates, 0.2, 0), region(min_prompts=4))}
+    assert found == {
+        "../x": "it is named by no ISO 3166-1 code of two capital letters",
+        "AR": "",
+        "MX": "in none of its held-out slates a majority prefers one answer to another; collect more",
+    }
 
 
 def test_the_country_stands_in_the_system_text_in_the_language_of_the_prompt() -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -120,7 +121,9 @@ def test_a_run_learns_the_planted_preference_and_shows_it(finished: Path) -> Non
     train_lines = [line for line in metrics if "loss" in line]
     assert train_lines[0]["loss"] > train_lines[-1]["loss"]
     assert train_lines[-1]["rewards/margins"] > 1
-    assert [line["step"] for line in train_lines] == [5, 10, 15, 20]
+    assert [line["step"] for line in train_lines] == list(range(1, 25))  # a short run logs every step
+    assert train_lines[0]["loss"] == pytest.approx(train_lines[0]["untrained_loss"], rel=1e-4)
+    assert done["diverged"] == ""
     report = (finished / "report.md").read_text(encoding="utf-8")
     assert NOTICE in report
     assert "| implicit reward |" in report
@@ -218,7 +221,7 @@ def test_a_rehearsal_shows_the_plan_and_writes_nothing(project: Path, source: Pa
     before = sorted(project.rglob("*"))
     plan, device = rehearse(source, preset="cpu-smoke")
     assert (plan.steps, len(plan.slates), len(plan.held_out_slates), len(plan.held_out)) == (24, 32, 8, 16)
-    assert device == "CPU, 1 threads"
+    assert device == "CPU, 1 thread"
     stock = ["dpo.objective=trl", "dpo.label_smoothing=0.0"]
     plan, _ = rehearse(source, preset="cpu-smoke", overrides=stock)
     assert (plan.steps, len(plan.train), len(plan.held_out)) == (40, 64, 16)
@@ -349,6 +352,7 @@ def test_a_run_cut_off_anywhere_ends_like_an_undisturbed_one(
     """Cut before the first step (reference log-probs are cached by then), in the middle, and behind the last one."""
     import transformers
 
+    import train.callbacks
     import train.dpo
 
     # A rate that does not fall: a step too many would show.
@@ -364,7 +368,7 @@ def test_a_run_cut_off_anywhere_ends_like_an_undisturbed_one(
         elif step == 8:
             patch.setattr(train.dpo, "save_adapter", cut)
         else:
-            patch.setattr(train.dpo, "seal", lambda path: cut() if path.name == "checkpoint-4" else seal(path))
+            patch.setattr(train.callbacks, "seal", lambda path: cut() if path.name == "checkpoint-4" else seal(path))
         with pytest.raises(Cut):
             train.dpo.train(tmp_path / "cut", source, base=str(base), overrides=overrides, quiet=True)
     assert not (tmp_path / "cut" / "FAILED").exists()
@@ -433,7 +437,7 @@ def test_two_processes_never_train_one_run(source: Path, tmp_path: Path) -> None
         ([], (), "holds no preferences"),
         (preference_rows(1), (), "only 1 prompt"),
         (preference_rows(4), ("data.max_length=16",), "nothing is left to train on"),
-        ([{**row, "rejected": row["chosen"]} for row in preference_rows(4)], (), "chosen and rejected are the same"),
+        ([{**row, "rejected": row["chosen"]} for row in preference_rows(4)], (), "the same answer twice"),
     ],
 )
 def test_nonsense_is_refused_in_one_sentence_and_marked_as_failed(
@@ -466,10 +470,16 @@ def test_a_wrong_flag_fails_a_run_that_was_launched_and_litters_nowhere_else(sou
 
 
 def test_a_diverged_run_stops_and_says_so(source: Path, base: Path, tmp_path: Path) -> None:
-    # Rewards beyond the range of float32 make the loss infinite at once.
-    overrides = (*QUICK, "optimiser.learning_rate=1e30", "optimiser.max_grad_norm=1e30", "optimiser.warmup=0.0")
-    with pytest.raises(TrainError, match="training has diverged"):
-        train(tmp_path / "run", source, base=str(base), overrides=overrides, quiet=True)
+    from safetensors.torch import load_file, save_file
+
+    # Scores that float32 can hold, and whose gradients it cannot.
+    wild = Path(shutil.copytree(base, tmp_path / "wild"))
+    weights = load_file(wild / "model.safetensors")
+    weights["lm_head.weight"] *= 1e35
+    save_file(weights, wild / "model.safetensors", metadata={"format": "pt"})
+    overrides = (*QUICK, "lora.alpha=65536", "engine.max_bad_batches=1")
+    with pytest.raises(TrainError, match=r"not finite in 2 batches .*training has diverged"):
+        train(tmp_path / "run", source, base=str(wild), overrides=overrides, quiet=True)
     assert "training has diverged" in (tmp_path / "run" / "FAILED").read_text()
 
 
@@ -561,6 +571,86 @@ def test_a_base_that_is_nowhere_is_refused(name: str, told: str, tmp_path: Path)
     with pytest.raises(TrainError, match=told) as caught:
         find_base(load_recipe("cpu-smoke", base=name).base, tmp_path, list, seed=0)
     assert not isinstance(caught.value, TrainLater)
+
+
+def _cut(base: Path) -> None:
+    whole = (base / "model.safetensors").read_bytes()
+    (base / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+
+
+def _without_tokenizer(base: Path) -> None:
+    (base / "tokenizer.json").unlink()
+
+
+def _broken_tokenizer(base: Path) -> None:
+    (base / "tokenizer.json").write_text('{"version": "1.0"}')
+
+
+def _broken_config(base: Path) -> None:
+    (base / "config.json").write_text('{"model_type": ')
+
+
+def _broken_endings(base: Path) -> None:
+    (base / "generation_config.json").write_text("{")
+
+
+def _config(base: Path, **changed: Any) -> None:
+    path = base / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (_cut, r"the model cannot be loaded \(.*\); fetch the base's files again"),
+        (_without_tokenizer, r"the tokenizer cannot be loaded"),
+        (_broken_tokenizer, r"the tokenizer cannot be loaded"),
+        (_broken_config, r"config.json is no"),
+        (_broken_endings, r"generation_config.json is no"),
+        (lambda base: _config(base, num_hidden_layers=3), r"9 weights are not those that its config.json describes"),
+        (lambda base: _config(base, num_hidden_layers=1), r"9 weights are not those .*model\.layers\.1\."),
+        (lambda base: _config(base, hidden_size="x"), r"the configuration cannot be loaded"),
+        (lambda base: _config(base, intermediate_size=96), r"6 weights .*mlp"),
+        (lambda base: _config(base, model_type="gpt2"), r"are of two models"),
+        (lambda base: _config(base, vocab_size=300), r"token \d+ .* knows 300"),
+    ],
+)
+def test_a_damaged_base_is_refused_in_one_sentence_and_nothing_is_learnt_from_random_weights(
+    source: Path, base: Path, tmp_path: Path, spoil: Callable[[Path], None], told: str
+) -> None:
+    damaged = Path(shutil.copytree(base, tmp_path / "damaged"))
+    spoil(damaged)
+    with pytest.raises(TrainError, match=told) as caught:
+        train(tmp_path / "run", source, base=str(damaged), overrides=QUICK, quiet=True)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "run" / "adapter").exists()
+
+
+def test_a_damaged_reference_cache_is_begun_anew(
+    source: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANNOT_REFERENCE", str(tmp_path / "cache"))
+    few = (*QUICK, "optimiser.max_steps=2")
+    first = train(tmp_path / "first", source, base=str(base), overrides=few, quiet=True)
+    (cache,) = (tmp_path / "cache").glob("*.sqlite")
+    for damage in (b"no database" * 500, cache.read_bytes()[:4096] + b"x" * 8192):
+        cache.write_bytes(damage)
+        again = train(tmp_path / f"again{len(damage)}", source, base=str(base), overrides=few, quiet=True)
+        assert again.done["adapter_sha256"] == first.done["adapter_sha256"]
+
+
+def test_what_could_not_be_measured_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    rows = preference_rows(6)
+    rankings: list[dict[str, Any]] = []
+    for row in rows:  # two people of two opinions: a ranking each, and no majority
+        names = [row["chosen_id"], row["rejected_id"]]
+        about = {name: row[name] for name in ("slate_id", "system", "prompt", "country", "language", "topic")}
+        for who, ranks in enumerate(([1, 2], [2, 1])):
+            said = {"candidate_ids": names, "candidates": [row["chosen"], row["rejected"]], "ranks": ranks}
+            rankings.append({**about, **said, "slate_id": row["chosen_id"], "annotator": f"annotator-{who}"})
+    (tmp_path / "divided.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rankings))
+    with pytest.raises(TrainError, match="a majority prefers one answer to another, so that nothing could be measured"):
+        rehearse(tmp_path / "divided.jsonl")
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:

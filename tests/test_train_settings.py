@@ -52,6 +52,9 @@ def test_overrides_change_one_key_each_and_keep_the_rest() -> None:
     ("override", "told"),
     [
         ("lora.rnk=4", 'no setting "lora.rnk"; did you mean "lora.rank"'),
+        ("optimiser.lr=1e-4", "[optimiser] has name, learning_rate, "),
+        ("optimizer.learning_rate=1e-4", 'did you mean "optimiser.learning_rate"'),
+        ("learning.rate=1e-4", "the sections are base, device, lora, "),
         ("rank=4", "write section.key=value"),
         ("lora.rank", "write section.key=value"),
         ("lora.rank=0", "lora.rank = 0: input should be greater than or equal to 1"),
@@ -64,6 +67,12 @@ def test_overrides_change_one_key_each_and_keep_the_rest() -> None:
         ("region.country=Mexico", "region.country = 'Mexico'"),
         ("run.save_every=7", "must be a multiple of log_every"),
         ("optimiser.learning_rate=nan", "optimiser.learning_rate"),
+        ("optimiser.learning_rate=1e38", "optimiser.learning_rate = 1e+38: input should be less than or equal to 1"),
+        ("optimiser.learning_rate=0", "optimiser.learning_rate = 0: input should be greater than 0"),
+        ("optimiser.epochs=1e300", "less than or equal to 1000"),
+        ("dpo.beta=1e38", "dpo.beta = 1e+38: input should be less than or equal to 100"),
+        ("dpo.beta=inf", "dpo.beta = inf: input should be a finite number"),
+        ("dpo.beta=-0.1", "dpo.beta = -0.1: input should be greater than 0"),
         ("base.quantisation=nf4", "made on the spot is not quantised"),
     ],
 )
@@ -95,6 +104,8 @@ def test_settings_that_an_objective_would_not_hear_are_refused() -> None:
 def test_an_unknown_preset_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(SettingsError, match='Did you mean "l40s-8b-qlora"'):
         load_recipe("l40s-qlora")
+    with pytest.raises(SettingsError, match=r"there is no preset .banana.; there are cpu-smoke, .*multi-gpu-fsdp2\.$"):
+        load_recipe("banana")
 
 
 def test_presets_become_what_the_libraries_want() -> None:

@@ -86,6 +86,9 @@ def test_the_worst_group_that_is_large_enough_decides() -> None:
     assert "48.0%" in failed.reason
     unknown = judge([few], least_accuracy=0.5, least_prompts=20)
     assert (unknown.verdict, unknown.worst, unknown.open) == ("undecided", "", False)
+    assert (
+        "asks for 20 held-out prompts in a group that is judged, and the largest, country AR, has 19" in unknown.reason
+    )
     at_the_line = judge([Judged("country MX", 0.5, 30)], least_accuracy=0.5, least_prompts=20)
     assert at_the_line.verdict == "failed"
 

@@ -9,8 +9,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from annotation.errors import TrainError
 from train.base import Base
 from train.settings import Recipe
+
+SHORT = 10
+"""A run with at most so many times `run.log_every` steps logs every step."""
 
 
 def lora_config(recipe: Recipe) -> Any:
@@ -28,15 +32,40 @@ def lora_config(recipe: Recipe) -> Any:
     )
 
 
+def check_targets(model: Any, recipe: Recipe) -> None:
+    """Make sure that every layer that is to be adapted is there; PEFT leaves out what it does not find.
+
+    Args:
+        model: The base.
+        recipe: Settings.
+
+    Raises:
+        TrainError: One is not.
+    """
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    if isinstance(recipe.lora.targets, str):
+        return
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)]
+    for target in recipe.lora.targets:
+        if not any(f".{name}".endswith(f".{target}") for name in linear):
+            there = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+            raise TrainError(f'lora.targets: the base has no linear layer "{target}"; it has {there}.')
+
+
 def training_arguments(output: Path, recipe: Recipe, steps: int) -> dict[str, Any]:
     """What the settings say about steps, rates, logs and checkpoints, as transformers' TrainingArguments want it."""
     optimiser, run = recipe.optimiser, recipe.run
+    # A plot of a short run wants every step. One divides every number, so checkpoints still fall on log lines.
+    log_every = run.log_every if steps > SHORT * run.log_every else 1
     return {
         "output_dir": str(output),
         "optim": optimiser.name,
         "learning_rate": optimiser.learning_rate,
         "lr_scheduler_type": optimiser.schedule,
-        "warmup_steps": math.ceil(optimiser.warmup * steps),
+        # The rate of the first warm-up step is 0: a run of one step has none.
+        "warmup_steps": min(math.ceil(optimiser.warmup * steps), steps - 1),
         "weight_decay": optimiser.weight_decay,
         "max_grad_norm": optimiser.max_grad_norm,
         "max_steps": steps,
@@ -44,7 +73,8 @@ def training_arguments(output: Path, recipe: Recipe, steps: int) -> dict[str, An
         "use_cpu": recipe.device.kind == "cpu",
         "seed": run.seed,
         "data_seed": run.seed,
-        "logging_steps": run.log_every,
+        "logging_steps": log_every,
+        "logging_first_step": True,  # the loss before anything is learnt
         "logging_nan_inf_filter": False,  # it would show the last finite loss in place of a NaN
         "eval_strategy": "steps" if run.eval_every else "no",
         "eval_steps": run.eval_every or None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +66,14 @@ def find_base(
         TrainError: The name is no folder and no model on the Hub, or the Hub refuses.
         TrainLater: The Hub cannot be reached and no earlier download is here.
     """
+    base = _named_base(settings, home, texts, seed=seed, weights=weights)
+    read_config(base.folder / "config.json")
+    return base
+
+
+def _named_base(
+    settings: BaseModelSettings, home: Path, texts: Callable[[], Sequence[str]], *, seed: int, weights: bool
+) -> Base:
     if not settings.name:
         folder = make_tiny_base(home / "base", texts(), seed=seed)
         return Base("", folder, _fingerprint(folder), tiny=True)
@@ -168,10 +178,8 @@ def load_tokenizer(base: Base, settings: BaseModelSettings) -> Any:
     """
     from transformers import AutoTokenizer
 
-    try:
+    with _loading(base, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise TrainError(f"{base.name}: the tokenizer cannot be loaded ({_first_line(error)}).") from None
     if settings.chat_template:
         path = Path(settings.chat_template).expanduser()
         if not path.is_file():
@@ -187,9 +195,34 @@ def ends_of_text(base: Base, tokenizer: Any) -> frozenset[int]:
     ends = {tokenizer.eos_token_id}
     path = base.folder / "generation_config.json"
     if path.exists():
-        told = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+        told = read_config(path).get("eos_token_id")
         ends |= set(told) if isinstance(told, list) else {told} - {None}
     return frozenset(ends)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """One of the JSON files of a model.
+
+    Raises:
+        TrainError: It holds something else.
+    """
+    with contextlib.suppress(ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    raise TrainError(f"{path} is no JSON object; it is damaged, fetch the base's files again.")
+
+
+def vocabulary_size(base: Base) -> int:
+    """How many tokens the base knows.
+
+    Raises:
+        TrainError: transformers cannot read its configuration.
+    """
+    from transformers import AutoConfig
+
+    with _loading(base, "configuration"):
+        return int(AutoConfig.from_pretrained(base.folder, local_files_only=True).get_text_config().vocab_size)
 
 
 def quantisation_config(settings: BaseModelSettings) -> Any:
@@ -215,22 +248,27 @@ def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) 
     """Load the frozen weights in the dtype that the settings say, onto one device.
 
     Raises:
-        TrainError: The folder holds no causal language model that transformers can load.
+        TrainError: The folder holds no causal language model that transformers can load, or not all of its weights.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
+    with _loading(base, "model"):
+        model, loaded = AutoModelForCausalLM.from_pretrained(
             base.folder,
             dtype=getattr(torch, settings.dtype),
             attn_implementation=settings.attention,
             quantization_config=quantisation_config(settings),
             device_map={"": f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device.kind == "cuda" else "cpu"},
             local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError) as error:
-        raise TrainError(f"{base.name}: the model cannot be loaded ({_first_line(error)}).") from None
+    if wrong := wrong_weights(model, loaded):
+        raise TrainError(
+            f"{base.name}: {len(wrong)} weights are not those that its config.json describes (for example {wrong[0]}): "
+            "files are missing, or are of two models; fetch all of them again."
+        )
     model.config.use_cache = False
     for module in model.modules():
         # On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights at the first forward pass in evaluation mode, and
@@ -238,6 +276,34 @@ def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) 
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def wrong_weights(model: Any, loaded: Mapping[str, Any]) -> list[str]:
+    """Names of weights that a model lacks, has in another shape, or has more of than its configuration says.
+
+    transformers only warns: it fills what it does not find with random numbers, and leaves out further layers. Other
+    weights that it does not use are common and harmless.
+
+    Args:
+        model: As it was loaded.
+        loaded: What from_pretrained says about loading it.
+    """
+    kinds = {re.sub(r"\d+", "N", name) for name in model.state_dict()}
+    more = {name for name in loaded["unexpected_keys"] if re.sub(r"\d+", "N", name) in kinds}
+    return sorted({*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"]), *more})
+
+
+@contextlib.contextmanager
+def _loading(base: Base, what: str) -> Iterator[None]:
+    """Say in one sentence what of a base cannot be loaded: on damaged files its libraries raise anything."""
+    try:
+        yield
+    except Exception as error:
+        kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+        reason = kind + " ".join(str(error).split())[:200]
+        raise TrainError(
+            f"{base.name}: the {what} cannot be loaded ({reason}); fetch the base's files again, or name another base."
+        ) from error
 
 
 def check_device(device: DeviceSettings, preset: str) -> str:
@@ -249,7 +315,8 @@ def check_device(device: DeviceSettings, preset: str) -> str:
     import torch
 
     if device.kind == "cpu":
-        return f"CPU, {device.threads or os.cpu_count()} threads"
+        threads = device.threads or os.cpu_count()
+        return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}"
     if not torch.cuda.is_available():
         raise TrainError(
             f"the preset {preset} needs a CUDA GPU with {device.min_free_gib:.0f} GiB free, and this machine has none; "

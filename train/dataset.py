@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, Generic, Protocol, TypeVar
 
 from annotation.errors import TrainError
@@ -24,6 +25,12 @@ from annotation.types import content_id
 
 COLUMNS = ("prompt", "chosen", "rejected")
 """What a row must have, in TRL's words."""
+
+MOST_VOTES = 1_000_000_000
+"""More than that is no count of people."""
+
+MOST = 1000
+"""Of a row's weight or margin: beyond that one row would be all that is learnt."""
 
 Message = Mapping[str, str]
 Text = str | tuple[Message, ...]
@@ -256,15 +263,33 @@ def _from_snapshot(row: Mapping[str, Any]) -> Pair:
     )
 
 
+def is_gap(value: Any) -> bool:
+    """Whether a cell says nothing: null, or the NaN that some tables write for it."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def whole_number(value: Any) -> int | None:
+    """A whole number, also one that a table wrote as 3.0 because of gaps between such; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def label(row: Mapping[str, Any], name: str) -> str:
+    """A cell as text; "" where it says nothing, or where there is no such column."""
+    return "" if is_gap(row.get(name)) else str(row[name])
+
+
 def pair_from_row(row: Mapping[str, Any], place: str) -> Pair:
     prompt, chosen, rejected = (_text(row.get(column), f"{place}, {column}") for column in COLUMNS)
     if len({isinstance(part, str) for part in (prompt, chosen, rejected)}) > 1:
         raise TrainError(f"{place} mixes plain text and messages; write prompt, chosen and rejected in one form.")
-    country, language, topic, slate_id = (
-        str(row.get(name) or "") for name in ("country", "language", "topic", "slate_id")
-    )
+    country, language, topic, slate_id = (label(row, name) for name in ("country", "language", "topic", "slate_id"))
     votes = (_votes(row, name, usual, place) for name, usual in (("votes_for", 1), ("votes_against", 0), ("ties", 0)))
     numbers = (_number(row, name, usual, place) for name, usual in (("weight", 1.0), ("margin", 0.0)))
+    for column, answer in (("chosen", chosen), ("rejected", rejected)):
+        if not isinstance(answer, str) and answer[-1]["role"] != "assistant":
+            raise TrainError(f"{place}, {column} does not end with a message of the assistant; mend that row.")
     return Pair(place, prompt, chosen, rejected, country, language, topic, slate_id, *votes, *numbers)
 
 
@@ -272,17 +297,18 @@ def _votes(row: Mapping[str, Any], name: str, usual: int, place: str) -> int:
     votes = row.get(name)
     if votes is None:
         return usual
-    if not isinstance(votes, int) or votes < 0:
-        raise TrainError(f"{place}, {name} = {votes!r}: votes are whole numbers; mend that row.")
-    return votes
+    whole = whole_number(votes)
+    if whole is None or not 0 <= whole <= MOST_VOTES:
+        raise TrainError(f"{place}, {name} = {short(votes)}: votes are whole numbers from 0 on; mend that row.")
+    return whole
 
 
 def _number(row: Mapping[str, Any], name: str, usual: float, place: str) -> float:
     number = row.get(name)
     if number is None:
         return usual
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
-        raise TrainError(f"{place}, {name} = {number!r}: it must be a number from 0 on; mend that row.")
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= MOST:
+        raise TrainError(f"{place}, {name} = {short(number)}: it must be a number from 0 to {MOST}; mend that row.")
     return float(number)
 
 
@@ -310,25 +336,32 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
         try:
             return read_parquet(path)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise TrainError(f"{path} is no whole parquet file ({error}); make it again.") from None
     if path.suffix not in (".jsonl", ".json"):
         raise TrainError(f"{path}: preferences are read from .parquet and .jsonl; convert the file first.")
     rows: list[dict[str, Any]] = []
     number = 0
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:  # some editors put a byte order mark first
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
                 row = json.loads(line)
                 if not isinstance(row, dict):
                     raise TrainError(f"{path}, line {number} is no JSON object; write one object per line.")
+                if "\\ud" in line.lower():
+                    json.dumps(row, ensure_ascii=False).encode()  # half a pair of surrogates is no character
                 rows.append(row)
     except UnicodeDecodeError:
         raise TrainError(f"{path} is not UTF-8 text; save it again as UTF-8.") from None
-    except json.JSONDecodeError as error:
-        raise TrainError(f"{path}, line {number} is no JSON ({error.msg}); write one object per line.") from None
+    except UnicodeEncodeError:
+        raise TrainError(f"{path}, line {number} holds half a character (\\ud800 or so); mend that row.") from None
+    except RecursionError:
+        raise TrainError(f"{path}, line {number} is nested far too deep; mend that row.") from None
+    except ValueError as error:  # not only json.JSONDecodeError: a number may have too many digits
+        reason = getattr(error, "msg", error)
+        raise TrainError(f"{path}, line {number} is no JSON ({reason}); write one object per line.") from None
     return rows
 
 

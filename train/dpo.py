@@ -10,14 +10,12 @@ import gc
 import hashlib
 import json
 import math
-import os
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +25,18 @@ from annotation.ledger import now
 from annotation.project import write_whole
 from annotation.screen import Progress, silent
 from train import processes
-from train.adapter import check_float32, gathered_weights, save_adapter
-from train.base import Base, check_device, ends_of_text, find_base, load_model, load_tokenizer
-from train.dataset import Pair, one_row_per_vote, source_digest, split_by_prompt, texts
+from train.adapter import check_float32, check_targets, gathered_weights, save_adapter
+from train.base import Base, check_device, ends_of_text, find_base, load_model, load_tokenizer, vocabulary_size
+from train.callbacks import kept_metrics, log_at_the_end, run_callback, show_no_logs_twice
+from train.dataset import Pair, one_row_per_vote, read_rows, source_digest, split_by_prompt, texts
+from train.divergence import why_diverged
 from train.encoding import Encoded, encode
 from train.engine import slate_trainer
 from train.footprint import measured
+from train.judgements import read_slates
+from train.libraries import quiet_libraries, settled_numerics, work_offline
 from train.preflight import Preflight, dropped_rows, preflight
-from train.rankings import RankedSlate, as_taught, read_slates
+from train.rankings import RankedSlate, as_taught
 from train.regions import Region, for_region, regions, with_country
 from train.report import Outcome, draw_plots, measure_outcome, write_report
 from train.run_folder import (
@@ -45,7 +47,6 @@ from train.run_folder import (
     check_same,
     claimed,
     newest_checkpoint,
-    seal,
     write_if_new,
     write_rows,
 )
@@ -144,6 +145,8 @@ def train(
             if (folder / "DONE").exists():
                 done = json.loads((folder / "DONE").read_text(encoding="utf-8"))
                 log.show(f"{folder.name} is finished ({done['finished_at'][:19]} UTC): {done['summary']}.")
+                if done.get("diverged"):
+                    log.show(f"WARNING: {done['diverged']}")
                 processes.meet(recipe.device)
                 processes.agreed(False)
                 return Run(folder, True, done)
@@ -161,14 +164,16 @@ def train(
                     adapter = folder / "adapter"
                     resumed = 0
                     if processes.agreed(not adapter.exists()):
-                        resumed = train_adapter(folder, plan, adapter, log, progress, keep_footprint)
+                        with processes.together():
+                            resumed = train_adapter(folder, plan, adapter, log, progress, keep_footprint)
 
                     # What it is worth: the adapter as it lies on disk, on a base loaded afresh.
                     outcome = measure(plan, adapter, log, progress)
             draw_plots(folder)
             seconds = time.monotonic() - began
-            write_report(folder, plan.flight, outcome, resumed=resumed, seconds=seconds)
-            return finish(folder, plan, outcome, seconds, log)
+            diverged = why_diverged(read_rows(folder / "metrics.jsonl"), recipe)
+            write_report(folder, plan.flight, outcome, diverged, resumed=resumed, seconds=seconds)
+            return finish(folder, plan, outcome, diverged, seconds, log)
 
 
 def compute_along(folder: Path, source: Path, recipe: Recipe) -> Run:
@@ -177,7 +182,7 @@ def compute_along(folder: Path, source: Path, recipe: Recipe) -> Run:
     if processes.agreed(None):
         with quiet_libraries(None):
             plan = make_plan(recipe, source, folder)
-            with settled_numerics(recipe):
+            with settled_numerics(recipe), processes.together():
                 train_adapter(folder, plan, folder / "adapter", Unheard(folder), silent, lambda: None)
     return Run(folder, True, {})
 
@@ -212,6 +217,7 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
     slates = with_country(taught) if recipe.region.in_prompt else taught
     base = find_base(recipe.base, home, lambda: texts(read.slates), seed=recipe.run.seed, weights=weights)
     work_offline()
+    vocabulary = vocabulary_size(base)
     tokenizer = load_tokenizer(base, recipe.base)
     kept, flight = preflight(
         slates,
@@ -222,10 +228,18 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
         source=read.source,
         aside=(*read.aside, *silent_ones),
         unused=read.unused,
+        repeated=read.repeated,
+        vocabulary=vocabulary,
         progress=progress,
     )
     everybody = split_by_prompt(kept, recipe.data.held_out, recipe.run.seed)
     split = for_region(everybody, recipe.region)
+    held_out = tuple(pair for slate in split.held_out for pair in slate.pairs())
+    if not held_out:
+        raise TrainError(
+            f"in none of the {len(split.held_out)} held-out slates a majority prefers one answer to another, so that "
+            "nothing could be measured; raise data.held_out, or collect more judgements."
+        )
     pairs = tuple(pair for slate in split.train for pair in slate.pairs())
     rows = one_row_per_vote(pairs) if dpo.label_smoothing == "votes" else pairs
     return Plan(
@@ -235,7 +249,7 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
         split.train,
         split.held_out,
         rows,
-        tuple(pair for slate in split.held_out for pair in slate.pairs()),
+        held_out,
         regions(everybody, recipe.region),
         flight,
         count_steps(len(rows) if dpo.objective == "trl" else len(split.train), recipe),
@@ -281,7 +295,7 @@ def begin(folder: Path, asked: Mapping[str, Any], plan: Plan, device: str, log: 
     write_rows(folder / "held_out.jsonl", [pair.row() for pair in plan.held_out])
     write_rows(folder / "slates.jsonl", [slate.row() for slate in plan.slates])
     write_rows(folder / "held_out_slates.jsonl", [slate.row() for slate in plan.held_out_slates])
-    write_rows(folder / "dropped.jsonl", dropped_rows(plan.flight.dropped))
+    write_rows(folder / "dropped.jsonl", dropped_rows(plan.flight))
     write_if_new(
         folder / "preflight.json", json.dumps(flight_facts(plan.flight), ensure_ascii=False, indent=2).encode()
     )
@@ -299,12 +313,14 @@ def plan_lines(plan: Plan, device: str) -> list[str]:
     lines += [f"warning: {sentence}" for sentence in plan.flight.warnings()]
     stock = plan.recipe.dpo.objective == "trl"
     train, held_out = (plan.train, plan.held_out) if stock else (plan.slates, plan.held_out_slates)
-    unit = "pairs" if stock else "slates"
+    unit = "slates"
+    if stock:
+        unit = "votes" if plan.recipe.dpo.label_smoothing == "votes" else "pairs"
     return [
         *lines,
         f"{'base':<22}{plan.base.shown}",
         f"{'device':<22}{device}",
-        f"{'split by prompt':<22}{len(train)} {unit} to train on, {len(held_out)} held out",
+        f"{'split by prompt':<22}{len(train)} {unit} to train on, {len(held_out)} {'pairs ' if stock else ''}held out",
         f"{'plan':<22}{plan.steps} steps of {optimiser.batch * optimiser.accumulate} {unit}",
     ]
 
@@ -327,8 +343,9 @@ def plan_facts(plan: Plan, device: str) -> dict[str, Any]:
 
 
 def flight_facts(flight: Preflight) -> dict[str, Any]:
-    """What was counted, with the dropped rows as counts per reason."""
-    return {**asdict(flight), "dropped": dict(Counter(dropped.reason for dropped in flight.dropped))}
+    """What was counted, with what was dropped as counts per reason."""
+    dropped = ("dropped", "dropped_answers", "dropped_rankings")
+    return {**asdict(flight), **{name: dict(Counter(d.reason for d in getattr(flight, name))) for name in dropped}}
 
 
 def train_adapter(
@@ -345,7 +362,10 @@ def train_adapter(
 
     recipe, first = plan.recipe, processes.is_first()
     model = load_model(plan.base, recipe.base, recipe.device)
-    callbacks = [run_callback(folder, plan.steps, log, progress, keep_footprint)] if first else []
+    check_targets(model, recipe)
+    callbacks = [log_at_the_end()]
+    if first:
+        callbacks.append(run_callback(folder, recipe, plan.steps, log, progress, keep_footprint))
     if recipe.dpo.objective == "trl":
         trainer = pair_trainer(folder, model, recipe, plan.steps, plan.tokenizer, plan.train, callbacks)
     else:
@@ -378,64 +398,6 @@ def train_adapter(
     return resumed
 
 
-def show_no_logs_twice(trainer: Any) -> None:
-    """Take out the callback that prints every log as a dict: ours writes it to metrics.jsonl."""
-    from transformers import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-
-
-def kept_metrics(line: Mapping[str, Any]) -> dict[str, Any]:
-    """A log line of the trainer without what the clock says: the same run writes the same lines. It may be empty."""
-    if "train_runtime" in line:
-        return {}
-    clock = ("_runtime", "_per_second", "num_tokens")  # tokens are counted from the last start only
-    return {"step": line["step"], **{key: line[key] for key in sorted(line) if not key.endswith(clock)}}
-
-
-def told(line: Mapping[str, Any]) -> str:
-    """A line of metrics for a person; what is not in it is not said."""
-    kind = "eval_" if "eval_loss" in line else ""
-    known = (
-        ("loss", f"{'held-out ' if kind else ''}loss {{:.4f}}"),
-        ("rewards/margins", "reward margin {:+.4f}"),
-        ("rewards/accuracies", "accuracy {:.1%}"),
-        ("skipped", "{:.0f} batches skipped"),
-    )
-    return ", ".join(form.format(line[kind + key]) for key, form in known if kind + key in line)
-
-
-def run_callback(folder: Path, steps: int, log: RunLog, progress: Progress, keep_footprint: Callable[[], None]) -> Any:
-    """What happens between the steps: metrics to the file, progress to the screen, a seal on each checkpoint."""
-    from transformers import TrainerCallback
-
-    class Between(TrainerCallback):  # type: ignore[misc]
-        def on_train_begin(self, args: Any, state: Any, control: Any, *, model: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            check_float32(model)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            progress(state.global_step, steps, "steps")
-
-        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            line = kept_metrics(state.log_history[-1])
-            if not line:
-                return
-            with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            if not math.isfinite(line.get("loss", line.get("eval_loss", 0.0))):
-                raise TrainError(
-                    f"the loss is not finite at step {line['step']}: training has diverged; lower it with "
-                    "--set optimiser.learning_rate=..., in a new --run."
-                )
-            log.step(f"step {line['step']} of {steps}: {told(line)}")
-
-        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-            keep_footprint()
-
-    return Between()
-
-
 def measure(plan: Plan, adapter: Path, log: RunLog, progress: Progress) -> Outcome:
     """Load the adapter from disk onto a fresh base and score the held-out pairs without and with it."""
     import torch
@@ -457,7 +419,7 @@ def measure(plan: Plan, adapter: Path, log: RunLog, progress: Progress) -> Outco
     return outcome
 
 
-def finish(folder: Path, plan: Plan, outcome: Outcome, seconds: float, log: RunLog) -> Run:
+def finish(folder: Path, plan: Plan, outcome: Outcome, diverged: str, seconds: float, log: RunLog) -> Run:
     """Clear what was only there to go on from, and write DONE."""
     for name in ("checkpoints", ".cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -471,85 +433,15 @@ def finish(folder: Path, plan: Plan, outcome: Outcome, seconds: float, log: RunL
         "base": plan.base.shown,
         "base_is_tiny_and_random": plan.base.tiny,
         "summary": outcome.summary,
+        "diverged": diverged,
         "accuracy": outcome.as_json(),
         "adapter_sha256": digest,
         "seconds": round(seconds, 1),
         "begun_at": facts["begun_at"],
         "finished_at": now(),
     }
+    if diverged:
+        log(f"WARNING: {diverged}")
     log(f"done in {seconds:.0f} s; read {folder / 'report.md'}")
     write_whole(folder / "DONE", json.dumps(done, ensure_ascii=False, indent=2).encode())
     return Run(folder, False, done)
-
-
-@contextmanager
-def settled_numerics(recipe: Recipe) -> Iterator[None]:
-    """Make the arithmetic repeatable where it can be, and safe where it cannot."""
-    import torch
-
-    # cuDNN's attention can give NaN gradients with a mask on some cards.
-    torch.backends.cuda.enable_cudnn_sdp(False)
-    threads, repeatable = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    memory = torch.utils.deterministic
-    fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
-    if recipe.device.kind == "cpu":
-        torch.set_num_threads(recipe.device.threads or threads)
-        torch.use_deterministic_algorithms(True)
-        # It would write NaN into every new tensor, which costs more than the training of a small model.
-        memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(repeatable)
-        memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-
-
-def work_offline() -> None:
-    """From here on everything is on this machine: no library asks the Hub for anything (a save would, each time)."""
-    import huggingface_hub.constants
-
-    huggingface_hub.constants.HF_HUB_OFFLINE = True
-
-
-@contextmanager
-def quiet_libraries(log: Path | None) -> Iterator[None]:
-    """Keep libraries from calling home, drawing bars and filling the screen; their warnings go to a file."""
-    import logging
-    import warnings
-
-    for name, value in (
-        ("HF_HUB_DISABLE_TELEMETRY", "1"),
-        ("TOKENIZERS_PARALLELISM", "false"),
-        ("TQDM_DISABLE", "1"),
-        ("BITSANDBYTES_NOWELCOME", "1"),
-    ):
-        os.environ[name] = value
-    handler: logging.Handler = logging.FileHandler(log, encoding="utf-8", delay=True) if log else logging.NullHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.WARNING)
-    logging.captureWarnings(True)
-    try:
-        with warnings.catch_warnings():
-            import datasets
-            import huggingface_hub.constants
-            import transformers
-
-            huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
-            offline = huggingface_hub.constants.HF_HUB_OFFLINE
-            datasets.disable_progress_bars()
-            transformers.utils.logging.disable_progress_bar()
-            transformers.utils.logging.disable_default_handler()
-            transformers.utils.logging.enable_propagation()
-            try:
-                yield
-            finally:
-                huggingface_hub.constants.HF_HUB_OFFLINE = offline
-    finally:
-        logging.captureWarnings(False)
-        root.removeHandler(handler)
-        root.setLevel(level)
-        handler.close()

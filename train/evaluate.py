@@ -62,7 +62,7 @@ def evaluate(
         TrainError: The run is not finished, is of an older annot, has lost a file, or its base is another one now.
         TrainLater: Another process is at it, or the base is on the Hub and cannot be reached.
     """
-    from train.dpo import quiet_libraries, settled_numerics
+    from train.libraries import quiet_libraries, settled_numerics
 
     facts, digest = finished_run(folder)
     recipe = recipe_of(facts, overrides)
@@ -142,7 +142,7 @@ def run_model(
     progress: Progress,
 ) -> tuple[tuple[SlateScore, ...], tuple[Answered, ...]]:
     """All that needs the weights, batch by batch; finished batches are kept in the run's folder."""
-    from train.dpo import work_offline
+    from train.libraries import work_offline
 
     work_offline()
     tokenizer = load_tokenizer(base, recipe.base)
@@ -282,6 +282,17 @@ def prompts_to_answer(slates: Sequence[RankedSlate], count: int, seed: int) -> l
     return list(islice(turns, count))
 
 
+def check_measured(run: Path) -> None:
+    """Make sure that a run can be compared with.
+
+    Raises:
+        TrainError: It is no run, it is not finished, or it was not measured.
+    """
+    finished_run(run)
+    if read_evaluation(run) is None:
+        raise TrainError(f"{run.name} was not measured yet; run `annot evaluate {run.name}` first.")
+
+
 def compare(folder: Path, other: Path, *, seed: int = 0) -> tuple[Versus, ...]:
     """How much better a run ranks the held-out slates that another run has too; both are measured.
 
@@ -289,8 +300,7 @@ def compare(folder: Path, other: Path, *, seed: int = 0) -> tuple[Versus, ...]:
         TrainError: One of them was not measured, or no slate was held out of both.
     """
     for run in (folder, other):
-        if read_evaluation(run) is None:
-            raise TrainError(f"{run.name} was not measured yet; run `annot evaluate {run.name}` first.")
+        check_measured(run)
     ours, theirs = (
         {row["id"]: SlateScore(**{**row, "rewards": tuple(row["rewards"])}) for row in read_rows(run / SLATES)}
         for run in (folder, other)

@@ -10,7 +10,7 @@ from typing import Any
 
 from annotation.project import write_whole
 from train.evaluation import Answered, Evaluation, Group, SlateScore, Versus
-from train.gate import EVALUATION
+from train.gate import EVALUATION, remedy
 from train.run_folder import write_rows
 from train.statistics import Estimate
 
@@ -76,7 +76,7 @@ def group_rows(found: Evaluation) -> list[tuple[str, ...]]:
             f"{group.accuracy.value:.1%} [{100 * group.accuracy.low:.1f}, {100 * group.accuracy.high:.1f}]",
             f"{group.most:.1%}",
             f"{group.tau.value:.2f} [{group.tau.low:.2f}, {group.tau.high:.2f}]",
-            f"{group.likelier_before.value:.0%} → {group.likelier_after.value:.0%}",
+            f"{group.likelier_before.value:.1%} → {group.likelier_after.value:.1%}",
             group.verdict or "–",
         )
         for group in found.groups
@@ -123,7 +123,7 @@ def _shares(values: Any) -> tuple[str, str, str]:
     return (
         f"{values['base'].value:.1%}",
         f"{values['adapted'].value:.1%}",
-        f"{change.value:+.1%} [{change.low:+.1%}, {change.high:+.1%}]",
+        change.points,
     )
 
 
@@ -136,7 +136,7 @@ def versus_rows(found: Sequence[Versus]) -> list[tuple[str, ...]]:
         (
             one.group,
             str(one.slates),
-            f"{one.accuracy.value:+.1%} [{one.accuracy.low:+.1%}, {one.accuracy.high:+.1%}]",
+            one.accuracy.points,
             f"{one.tau.value:+.3f} [{one.tau.low:+.3f}, {one.tau.high:+.3f}]",
         )
         for one in found
@@ -158,9 +158,11 @@ def warnings(found: Evaluation) -> list[str]:
             longer = "longer" if length.value > 0 else "shorter"
             said.append(f"answers became {abs(length.value) / base:.0%} {longer}: look whether length was learnt.")
         if ended.high < 0:
-            said.append(f"{-ended.value:.1%} fewer answers end by themselves: look whether endings were lost.")
+            share = f"{writing.ended['base'].value:.1%} → {writing.ended['adapted'].value:.1%}"
+            said.append(f"fewer answers end by themselves ({share}): look whether endings were lost.")
         if repeated.low > 0.01:
-            said.append(f"answers repeat themselves more ({repeated.value:+.1%} of 4-grams): read {SAMPLES}.")
+            share = f"{writing.repeated['base'].value:.1%} → {writing.repeated['adapted'].value:.1%}"
+            said.append(f"answers repeat themselves more ({share} of 4-grams): read {SAMPLES}.")
     return said
 
 
@@ -168,23 +170,30 @@ def lines(found: Evaluation) -> list[str]:
     """The verdict and what to look at, for a terminal."""
     return [
         *(f"warning: {sentence}" for sentence in warnings(found)),
-        f"gate: {found.gate.verdict}: {found.gate.reason}.",
+        f"gate: {found.gate.verdict}: {_reason(found)}.",
     ]
+
+
+def _reason(found: Evaluation) -> str:
+    """Why the gate decided as it did, and what can be done where it did not let the run pass."""
+    return "; ".join(filter(None, (found.gate.reason, remedy(found.gate, found.run))))
 
 
 def section(found: Evaluation, plots: Sequence[Path]) -> str:
     """The section of report.md."""
     settings = found.settings
-    released = "may be released" if found.gate.open else "is not released unless somebody says so"
+    released = "may be released" if found.gate.open else "is not released unless somebody says so (--ungated)"
+    reason = _reason(found)
     text = [
         "## Evaluation",
         "",
-        f"**Gate: {found.gate.verdict}.** {found.gate.reason[:1].upper()}{found.gate.reason[1:]}. The run {released}.",
+        f"**Gate: {found.gate.verdict}.** {reason[:1].upper()}{reason[1:]}. The run {released}.",
         "",
         *_table(GROUP_COLUMNS, group_rows(found)),
         "",
         "Held-out slates, worst group first; in brackets 95 % bootstrap intervals over prompts. **Ranking accuracy**: "
-        "share of people's votes about two answers that the implicit reward agrees with; **at most**: the share that "
+        "share of people's votes about two answers that the implicit reward agrees with (pair accuracy, above, counts "
+        "each clear majority once: the two differ where people do); **at most**: the share that "
         "agrees with the majority, which no order exceeds. **tau-b**: Kendall's, with each person's ranking. "
         "**Likelier**: the same accuracy by the model's own mean log-prob per token, without → with the adapter. "
         f"**Gate**: every {' and every '.join(settings.gate_by) or 'group'} with at least {settings.gate_prompts} "
@@ -237,7 +246,8 @@ def draw_groups(path: Path, found: Evaluation) -> Path:
         left.plot(group.most, line, "|", color="#222222", markersize=9)
     left.set_yticks(range(len(groups)), [f"{_name(group)} ({group.prompts})" for group in groups])
     left.invert_yaxis()
-    left.set(xlabel="ranking accuracy on held-out votes", title=f"{found.run}: gate {found.gate.verdict}")
+    figure.suptitle(f"{found.run}: gate {found.gate.verdict}")
+    left.set(xlabel="ranking accuracy on held-out votes")
     right.set(xlabel="Kendall's tau-b")
     used = [verdict for verdict in MARKS if any(group.verdict == verdict for group in groups)]
     keys = [Line2D([], [], color=MARKS[verdict], marker="o", label=verdict or "not judged") for verdict in used]

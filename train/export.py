@@ -20,7 +20,7 @@ from annotation.errors import SettingsError, TrainError
 from annotation.project import write_whole
 from annotation.screen import Progress, silent
 from train.base import Base, base_of_run, load_model, load_tokenizer
-from train.gate import gate_of
+from train.gate import gate_of, remedy
 from train.run_folder import finished_run
 from train.settings import Recipe
 from train.tiny_model import NOTICE
@@ -96,15 +96,15 @@ def export_run(
         TrainError: As `export_adapter` and `export_merged`, or its gate is not passed.
         TrainLater: The base is on the Hub and cannot be reached.
     """
-    from train.dpo import quiet_libraries
+    from train.libraries import quiet_libraries
 
     finished_run(run)
     if not ungated:
         gate = gate_of(run)
         if not gate.open:
             raise TrainError(
-                f"{run.name} is not given away, because its gate is {gate.verdict}: {gate.reason}; run "
-                f"`annot evaluate {run.name}`, or take it upon yourself with --ungated."
+                f"{run.name} is not given away, because its gate is {gate.verdict}: {gate.reason}; "
+                f"{remedy(gate, run.name)}, or take it upon yourself with --ungated."
             )
     with quiet_libraries(None):
         return export_merged(run, to, dtype=dtype, progress=progress) if merged else export_adapter(run, to)

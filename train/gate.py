@@ -59,14 +59,15 @@ class Judged:
 
 
 def judge(groups: Iterable[Judged], *, least_accuracy: float, least_prompts: int) -> Gate:
-    """Let the worst group that is large enough decide."""
+    """Let the worst group that is large enough decide; there is one group at least."""
     groups = list(groups)
     large = sorted((g for g in groups if g.prompts >= least_prompts), key=lambda group: (group.low, group.name))
     if not large:
+        most = max(groups, key=lambda group: (group.prompts, group.name))
         return Gate(
             "undecided",
-            f"no group has the {least_prompts} held-out prompts that are needed to tell; collect more, or raise "
-            "data.held_out in the next run",
+            f"evaluation.gate_prompts asks for {least_prompts} held-out prompts in a group that is judged, and the "
+            f"largest, {most.name}, has {most.prompts}",
         )
     failed = [group for group in large if not group.low > least_accuracy]
     worst = large[0]
@@ -81,6 +82,19 @@ def gate_of(run: Path) -> Gate:
     """What the evaluation in a run's folder decided."""
     path = run / EVALUATION
     if not path.exists():
-        return Gate("not measured", f"{run.name} was not measured; run `annot evaluate {run.name}`")
+        return Gate("not measured", "nothing says what it is worth")
     told = json.loads(path.read_text(encoding="utf-8"))
     return Gate(told["gate"], told["gate_reason"], told["gate_worst"])
+
+
+def remedy(gate: Gate, run: str) -> str:
+    """What a person can do about a run that is not to be released; part of a sentence, "" for one that passed."""
+    return {
+        "passed": "",
+        "failed": "look at its report.md, and train anew with more judgements of that group",
+        "undecided": (
+            "collect more prompts, raise data.held_out in the next run, or ask for fewer with `annot evaluate "
+            f"{run} --set evaluation.gate_prompts=N`"
+        ),
+        "not measured": f"run `annot evaluate {run}` first",
+    }[gate.verdict]

@@ -82,7 +82,8 @@ def check_head(model: Any, config: Any) -> None:
     """Compare the base's own scores of a few tokens with those that its head and configuration give us.
 
     Raises:
-        TrainError: There is no head, or there is something between it and the scores that we know nothing of.
+        TrainError: There is no head, it gives no finite scores, or something that we know nothing of stands between it
+            and the scores.
     """
     import torch
 
@@ -99,6 +100,8 @@ def check_head(model: Any, config: Any) -> None:
             ours = softcap * torch.tanh(ours / softcap)
         theirs = model(input_ids=ids, use_cache=False).logits.float()
     model.train(training)
+    if not bool(theirs.isfinite().all()):
+        raise TrainError("the base gives no finite scores; it is damaged, or needs base.dtype = float32.")
     if not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(theirs.abs().max())):
         raise TrainError(
             f"the base ({model.config.model_type}) scores words in a way that the engine does not know; choose another "

@@ -16,14 +16,15 @@ from annotation.types import SEATS, Dropped
 from train.dataset import answered, asked
 from train.encoding import encode_texts, ends_well
 from train.packing import EncodedSlate
-from train.rankings import Objective, RankedSlate, teaches
+from train.rankings import Objective, RankedSlate, teaches, why_silent
 from train.settings import DataSettings
 from train.statistics import Floats, places, tau_b
 
 TOO_LONG = "longer than max_length"
 PROMPT_TOO_LONG = "the prompt alone fills max_length"
-EMPTY = "empty"
-SAME = "chosen and rejected are the same"
+NO_QUESTION = "no question"
+NO_TEXT = "an answer without text"
+SAME = "the same answer twice"
 
 ENOUGH = 20
 """Slates from which a bias of length is worth a warning."""
@@ -62,7 +63,9 @@ class Preflight:
         comparisons: Pairs that enough of them agree on.
         ties: Pairs of answers that a person put on one level.
         tied_share: Of all pairs of answers that people compared.
-        dropped: Slates and single answers ("slate/C") left out, with the reason.
+        dropped: Slates left out, with the reason.
+        dropped_answers: Single answers ("slate/C") taken off slates, and rewrites that are not used.
+        dropped_rankings: Rankings that are there twice and count once.
         truncated: Answers that are cut at max_length (only with on_overflow = "truncate").
         merges: Slates where the prompt's last tokens change once an answer follows.
         duplicates: Slates of which an earlier one says the same word for word, kept: more people said so.
@@ -86,6 +89,8 @@ class Preflight:
     ties: int
     tied_share: float
     dropped: tuple[Dropped, ...]
+    dropped_answers: tuple[Dropped, ...]
+    dropped_rankings: tuple[Dropped, ...]
     truncated: int
     merges: int
     duplicates: int
@@ -98,11 +103,12 @@ class Preflight:
 
     def lines(self) -> list[tuple[str, str]]:
         """What was counted, as label and value, in the order in which a person wants to know."""
-        why = _reasons(self.dropped)
         countries = ", ".join(f"{name or 'none named'} {count}" for name, count in sorted(self.countries.items()))
         return [
             ("slates read", f"{self.read} from {self.source} ({self.form})"),
-            ("dropped", f"{len(self.dropped)}{f': {why}' if why else ''}"),
+            ("slates dropped", _counted(self.dropped)),
+            ("answers dropped", _counted(self.dropped_answers)),
+            ("rankings dropped", _counted(self.dropped_rankings)),
             ("slates kept", f"{self.kept} over {self.prompts} prompts, {self.answers} answers"),
             ("countries", countries or "-"),
             ("judgements", f"{self.rankings} rankings, {self.comparisons} pairs that are clear"),
@@ -149,13 +155,15 @@ def preflight(
     source: str,
     aside: Sequence[Dropped] = (),
     unused: Sequence[Dropped] = (),
+    repeated: Sequence[Dropped] = (),
+    vocabulary: int | None = None,
     progress: Progress = silent,
 ) -> tuple[tuple[RankedSlate, ...], Preflight]:
     """Look at every slate as tokens and keep what can be trained on.
 
     An answer without text, one that repeats another, and with on_overflow = "drop" one that is too long is taken off
     its slate: what people said of the others stays true (see RankedSlate.without). A slate on which the objective then
-    finds nothing to learn goes as a whole. Every one of them is in `dropped`.
+    finds nothing to learn goes as a whole. Every one of them is in `dropped` or `dropped_answers`.
 
     Args:
         slates: All slates, with the settings of the objective on them.
@@ -166,18 +174,20 @@ def preflight(
         source: Name of the source, for the record.
         aside: Slates that were left out before, to be counted.
         unused: Single answers that were.
+        repeated: Rankings that were.
+        vocabulary: How many tokens the base knows; None where that is not to be checked.
         progress: Told how far it is.
 
     Returns:
         The slates kept, in their order, and what was counted.
 
     Raises:
-        TrainError: Nothing is left, an answer does not end, one is over the limit and settings say "error", or the
-            base has no chat template and the slates need one.
+        TrainError: Nothing is left, an answer does not end, a token is none of the base's, one is over the limit and
+            settings say "error", or the base has no chat template and the slates need one.
     """
     if not slates:
-        why = f" ({_reasons(aside)})" if aside else ""
-        raise TrainError(f"{source} holds no preferences{why}: there is nothing to train on; collect judgements first.")
+        why = f" that teach anything: {_reasons(aside)}" if aside else ""
+        raise TrainError(f"{source} holds no preferences{why}; there is nothing to train on, collect judgements first.")
     conversational = not isinstance(slates[0].prompt, str)
     if any(isinstance(slate.prompt, str) == conversational for slate in slates):
         raise TrainError(f"{source} mixes plain texts and messages; write all rows in one form.")
@@ -186,18 +196,25 @@ def preflight(
             "the base has no chat template, so a conversation cannot be written for it; choose an instruct model, or "
             "name a Jinja template with --set base.chat_template=FILE."
         )
-    dropped = [*aside, *unused]
+    dropped, dropped_answers = list(aside), list(unused)
     kept: list[RankedSlate] = []
     rows: list[EncodedSlate] = []
     truncated = longest = merges = 0
     for done, slate in enumerate(slates):
         progress(done, len(slates), "slates looked at")
-        whole, gone = _without_the_unusable(slate, objective)
-        dropped += gone
-        if whole is None:
+        whole, gone, why_not = _without_the_unusable(slate, objective)
+        if why_not:
+            dropped.append(Dropped(slate.id, why_not))
             continue
+        dropped_answers += gone
         row, merged = encode_texts(whole.prompt, whole.answers, tokenizer, place=slate.id)
         longest = max(longest, row.longest)
+        last = max(max(ids, default=0) for ids in (row.prompt, *row.answers))
+        if vocabulary is not None and last >= vocabulary:
+            raise TrainError(
+                f"{slate.id} has the token {last} and the base knows {vocabulary}: its tokenizer is that of another "
+                "model; fetch the base's files again."
+            )
         over = [seat for seat, ids in enumerate(row.answers) if len(row.prompt) + len(ids) > settings.max_length]
         if over and settings.on_overflow == "error":
             raise TrainError(
@@ -212,7 +229,7 @@ def preflight(
             if not teaches(shorter, objective):
                 dropped.append(Dropped(slate.id, TOO_LONG, str(row.longest)))
                 continue
-            dropped += gone
+            dropped_answers += gone
             whole = shorter
             row, merged = encode_texts(whole.prompt, whole.answers, tokenizer, place=slate.id)
         elif over:
@@ -255,6 +272,8 @@ def preflight(
         ties=ties,
         tied_share=ties / compared if compared else 0.0,
         dropped=tuple(dropped),
+        dropped_answers=tuple(dropped_answers),
+        dropped_rankings=tuple(repeated),
         truncated=truncated,
         merges=merges,
         duplicates=sum(count - 1 for count in Counter(map(_what_it_says, kept)).values()),
@@ -313,17 +332,22 @@ def point_biserial(ones: Floats, zeros: Floats, weight: Floats) -> float | None:
     return float((np.average(ones, weights=weight) - np.average(zeros, weights=weight)) / 2 / spread)
 
 
-def _without_the_unusable(slate: RankedSlate, objective: Objective) -> tuple[RankedSlate | None, list[Dropped]]:
-    """Take off what has no text or says the same as another answer; None where nothing is left to learn."""
+def _without_the_unusable(slate: RankedSlate, objective: Objective) -> tuple[RankedSlate, list[Dropped], str]:
+    """Take off what has no text or says the same as another answer.
+
+    Returns:
+        What is left, the answers taken off, and why nothing is left to learn, or "".
+    """
     if not asked(slate.prompt):
-        return None, [Dropped(slate.id, EMPTY)]
+        return slate, [], NO_QUESTION
     texts = [answered(answer) for answer in slate.answers]
-    why = {seat: EMPTY for seat, text in enumerate(texts) if not text}
+    why = {seat: NO_TEXT for seat, text in enumerate(texts) if not text}
     why |= {seat: SAME for seat, text in enumerate(texts) if text and text in texts[:seat]}
     left = slate.without(why) if why else slate
-    if not teaches(left, objective):
-        return None, [Dropped(slate.id, next(iter(why.values()), "tie"))]
-    return left, [Dropped(_seat(slate, seat), reason) for seat, reason in why.items()]
+    gone = [Dropped(_seat(slate, seat), reason) for seat, reason in why.items()]
+    if teaches(left, objective):
+        return left, gone, ""
+    return left, gone, gone[0].reason if gone else why_silent(left)
 
 
 def _seat(slate: RankedSlate, answer: int) -> str:
@@ -349,13 +373,22 @@ def _what_it_says(slate: RankedSlate) -> tuple[str, str, frozenset[tuple[frozens
 
 
 def _reasons(dropped: Iterable[Dropped]) -> str:
-    return "; ".join(f"{count} {reason}" for reason, count in Counter(d.reason for d in dropped).most_common())
+    return "; ".join(f"{reason} ({count})" for reason, count in Counter(d.reason for d in dropped).most_common())
+
+
+def _counted(dropped: Sequence[Dropped]) -> str:
+    return f"{len(dropped)}: {_reasons(dropped)}" if dropped else "0"
 
 
 def _signed(number: float | None) -> str:
     return "-" if number is None else f"{number:+.2f}"
 
 
-def dropped_rows(dropped: Iterable[Dropped]) -> list[dict[str, str]]:
+def dropped_rows(flight: Preflight) -> list[dict[str, str]]:
     """As lines of dropped.jsonl."""
-    return [{"id": d.id, "reason": d.reason, "because_of": d.because_of} for d in dropped]
+    kinds = (("slate", flight.dropped), ("answer", flight.dropped_answers), ("ranking", flight.dropped_rankings))
+    return [
+        {"what": kind, "id": d.id, "reason": d.reason, "because_of": d.because_of}
+        for kind, dropped in kinds
+        for d in dropped
+    ]

@@ -9,13 +9,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from annotation.errors import TrainLater
 from train.settings import DeviceSettings
 
 GRACE_S = 15.0
 """How long the others may take to end once one has ended."""
+
+GONE = ("closed by peer", "reset by peer", "Broken pipe", "Socket closed", "remote process exited")
+"""What gloo and NCCL say when the other end of a connection is gone."""
+
+GO_ON = "the same command goes on from the last checkpoint"
 
 
 def count() -> int:
@@ -56,6 +62,9 @@ def launch(processes: int, command: Sequence[str]) -> int:
 
     Returns:
         The exit status of the first process, or of another one that failed before it.
+
+    Raises:
+        TrainLater: A process was killed and the first could not say so.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -77,11 +86,28 @@ def launch(processes: int, command: Sequence[str]) -> int:
         ended = next(rank for rank, process in enumerate(started) if process.poll() is not None)
         with contextlib.suppress(subprocess.TimeoutExpired):
             started[0].wait(GRACE_S if started[ended].returncode else None)
-        if started[0].poll() is not None:
-            return started[0].returncode
-        heard[ended - 1].seek(0)
-        sys.stderr.write(heard[ended - 1].read().decode(errors="replace"))
-        return started[ended].returncode
+        if ended and started[ended].returncode:
+            heard[ended - 1].seek(0)
+            sys.stderr.write(heard[ended - 1].read().decode(errors="replace"))
+        code = started[ended if started[0].poll() is None else 0].returncode
+        if code < 0:
+            raise TrainLater(f"process {ended} of {processes} was ended by signal {-code}; {GO_ON}.")
+        return code
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Compute with the others: that one of them is gone is no failure of the run.
+
+    Raises:
+        TrainLater: One is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if count() == 1 or not any(words in str(error) for words in GONE):
+            raise
+        raise TrainLater(f"another process of this run is gone; {GO_ON}.") from None
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -1,4 +1,4 @@
-"""Rankings → slates to train on: what the people of one country said of the answers to one prompt.
+"""Ranked slates: what the people of one country said of the answers to one prompt, and what an objective hears of it.
 
 A slate that the people of two countries judged is two slates here: countries are not averaged. What counts:
 
@@ -7,32 +7,36 @@ A slate that the people of two countries judged is two slates here: countries ar
 - For the pairwise objective the votes are counted first, as in preferences.parquet: a pair is a comparison where more
   people are for than against and the thresholds of `[preferences]` are met; its smoothing is the share of votes
   against.
+- Who ranked fewer than two answers compared nothing and does not count.
 - Who found no answer acceptable does not vote, and where half of a country's people or more say so, the slate teaches
   nothing there: being the best of four bad answers is no reason to be imitated. A slate that fewer people ranked than
   `preferences.min_votes` teaches nothing either.
 
-A file of pairs (prompt, chosen, rejected) is read as slates of two, so that every objective takes both.
+A pair (prompt, chosen, rejected) is a slate of two, so that every objective takes both. How sources are read is in
+judgements.py.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
 from typing import Any, Literal
 
 from annotation.errors import TrainError
 from annotation.types import Dropped, content_id
-from train.dataset import Message, Pair, Text, asked, pair_from_row, plain, read_rows, source_digest
+from train.dataset import Message, Pair, Text, asked, plain
 from train.settings import DpoSettings
 
 Objective = Literal["plackett_luce", "pairwise", "trl"]
 
-NOTHING_COMPARED = "no pair is clear enough"
-NOTHING_RANKED = "tie"
+# Why a slate teaches nothing.
+ALONE = "fewer than two answers"
+NOT_RANKED = "nobody ranked two answers"
+ALL_TIED = "all answers tied"
+UNCLEAR = "no pair is clear enough"
+WEIGHTLESS = "its weight is 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,57 +224,22 @@ class RankedSlate:
         )
 
 
-@dataclass(frozen=True)
-class Slates:
-    """All slates of a source.
-
-    Attributes:
-        source: "snapshot ID" or the name of a file.
-        snapshot: Id of the snapshot, or "" for a file.
-        digest: As `source_digest` gives it.
-        slates: In the order of the source.
-        aside: Slates that teach nothing: "none is acceptable", "too few votes", "tie".
-        unused: Rewrites beyond the first of a slate, when rewrites were asked for.
-    """
-
-    source: str
-    snapshot: str
-    digest: str
-    slates: tuple[RankedSlate, ...]
-    aside: tuple[Dropped, ...]
-    unused: tuple[Dropped, ...] = ()
-
-
 def teaches(slate: RankedSlate, objective: Objective) -> bool:
     """Whether an objective finds anything to learn on a slate."""
+    if not slate.weight:
+        return False
     return slate.stages > 0 if objective == "plackett_luce" else bool(slate.comparisons)
 
 
-def read_slates(source: Path, *, rewrites: bool = False) -> Slates:
-    """Read a snapshot folder, a file of rankings (rankings.parquet of an export), or a file of pairs.
-
-    Args:
-        source: A folder or a parquet or jsonl file.
-        rewrites: Put the first rewrite of a slate behind its answers, as the target of the SFT term.
-
-    Raises:
-        TrainError: It cannot be read, or a row is not as described.
-    """
-    digest = source_digest(source)
-    if source.is_dir():
-        facts = json.loads((source / "snapshot.json").read_text(encoding="utf-8"))
-        fewest = facts.get("settings", {}).get("preferences", {}).get("min_votes", 1)
-        preferences: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-        for row in read_rows(source / "preferences.parquet"):
-            preferences[row["slate_id"], row["country"]].append(row)
-        rankings = read_rows(source / "rankings.parquet")
-        found = _from_rankings(rankings, preferences, fewest, rewrites=rewrites)
-        return Slates(f"snapshot {source.name}", source.name, digest, *found)
-    rows = read_rows(source)
-    if rows and {"candidates", "ranks"} <= rows[0].keys():
-        return Slates(source.name, "", digest, *_from_rankings(rows, None, 1, rewrites=rewrites, place=source.name))
-    pairs = (pair_from_row(row, f"{source.name}:{number}") for number, row in enumerate(rows, 1))
-    return Slates(source.name, "", digest, tuple(slate_of_pair(pair) for pair in pairs), ())
+def why_silent(slate: RankedSlate) -> str:
+    """Why a slate that does not teach an objective anything does not."""
+    if len(slate.answers) < 2:
+        return ALONE
+    if not any(sum(map(len, ranking.tiers)) > 1 for ranking in slate.rankings):
+        return NOT_RANKED
+    if not slate.stages:
+        return ALL_TIED
+    return UNCLEAR if slate.weight else WEIGHTLESS
 
 
 def slate_of_pair(pair: Pair) -> RankedSlate:
@@ -278,7 +247,7 @@ def slate_of_pair(pair: Pair) -> RankedSlate:
     votes = {((0,), (1,)): pair.votes_for, ((1,), (0,)): pair.votes_against, ((0, 1),): pair.ties}
     people = sum(votes.values())
     ahead, behind = max(pair.votes_for, pair.votes_against), min(pair.votes_for, pair.votes_against)
-    better = 0 if pair.votes_for >= pair.votes_against else 1
+    better = 0 if pair.votes_for == ahead else 1
     comparison = Comparison(
         better,
         1 - better,
@@ -293,8 +262,8 @@ def slate_of_pair(pair: Pair) -> RankedSlate:
         pair.prompt,
         (pair.chosen, pair.rejected),
         tuple(Ranking(tiers, count / people, count) for tiers, count in votes.items() if count),
-        (comparison,) if ahead else (),
-        0,
+        (comparison,) if ahead > behind else (),
+        better,
         pair.country,
         pair.language,
         pair.topic,
@@ -349,8 +318,7 @@ def as_taught(
             if slate.weight != 1 or any(pair.weight != 1 or pair.margin for pair in slate.comparisons):
                 raise TrainError(f'{slate.id} has a weight or a margin, which TRL\'s losses ignore; choose "pairwise".')
     kept = [slate for slate in every if teaches(slate, settings.objective)]
-    reason = NOTHING_RANKED if settings.objective == "plackett_luce" else NOTHING_COMPARED
-    dropped = tuple(Dropped(slate.id, reason) for slate in every if not teaches(slate, settings.objective))
+    dropped = tuple(Dropped(slate.id, why_silent(slate)) for slate in every if not teaches(slate, settings.objective))
     people = sum(slate.people for slate in kept) / max(len(kept), 1)
     taught = []
     for slate in kept:
@@ -367,127 +335,6 @@ def as_taught(
         target = slate.target if settings.sft_weight else None
         taught.append(replace(slate, comparisons=comparisons, weight=weight, target=target))
     return tuple(taught), dropped
-
-
-def _from_rankings(
-    rows: Iterable[Mapping[str, Any]],
-    preferences: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]] | None,
-    fewest: int,
-    *,
-    rewrites: bool,
-    place: str = "rankings.parquet",
-) -> tuple[tuple[RankedSlate, ...], tuple[Dropped, ...], tuple[Dropped, ...]]:
-    """Slates, slates that teach nothing, and rewrites that are not used."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for number, row in enumerate(rows, 1):
-        groups[_group(row, f"{place}:{number}")].append(row)
-    slates: list[RankedSlate] = []
-    aside: list[Dropped] = []
-    unused: list[Dropped] = []
-    for (slate_id, country), judged in groups.items():
-        name = f"{slate_id}:{country}"
-        unacceptable = sum(bool(row.get("none_acceptable")) for row in judged)
-        orders = [_tiers(row["ranks"]) for row in judged if row.get("ranks") and not row.get("none_acceptable")]
-        if 2 * unacceptable >= len(judged):
-            aside.append(Dropped(name, "none is acceptable", f"{unacceptable} of {len(judged)}"))
-            continue
-        if len(orders) < max(fewest, 1):
-            aside.append(Dropped(name, "too few votes", f"{len(orders)} < {max(fewest, 1)}"))
-            continue
-        counted = Counter(orders)
-        rankings = tuple(Ranking(tiers, count / len(orders), count) for tiers, count in counted.items())
-        rewritten = [row["rewrite"].strip() for row in judged if (row.get("rewrite") or "").strip()] if rewrites else []
-        unused += [Dropped(f"{name}/rewrite", "a slate has one rewrite") for _ in rewritten[1:]]
-        slate = _slate(name, judged, rankings, preferences, (slate_id, country), rewritten[:1])
-        if slate.stages or slate.comparisons:
-            slates.append(slate)
-        else:
-            aside.append(Dropped(name, NOTHING_RANKED))
-    return tuple(slates), tuple(aside), tuple(unused)
-
-
-def _slate(
-    name: str,
-    judged: Sequence[Mapping[str, Any]],
-    rankings: tuple[Ranking, ...],
-    preferences: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]] | None,
-    key: tuple[str, str],
-    rewritten: Sequence[str],
-) -> RankedSlate:
-    first = judged[0]
-    seats = tuple(first.get("candidate_ids") or ())
-    if preferences is None:
-        comparisons = count_votes(rankings)
-    else:
-        counted = (_comparison(row, seats) for row in preferences.get(key, ()))
-        comparisons = tuple(sorted(counted, key=lambda pair: sorted((pair.better, pair.worse))))
-    talk = [{"role": "user", "content": first["prompt"]}]
-    if first.get("system"):
-        talk.insert(0, {"role": "system", "content": first["system"]})
-    answers: list[Text] = [({"role": "assistant", "content": text},) for text in first["candidates"]]
-    target = _best(rankings)
-    for text in rewritten:
-        target = len(answers)
-        answers.append(({"role": "assistant", "content": text},))
-    return RankedSlate(
-        name,
-        tuple(talk),
-        tuple(answers),
-        rankings,
-        comparisons,
-        target,
-        key[1],
-        str(first.get("language") or ""),
-        str(first.get("topic") or ""),
-        key[0],
-        seats,
-        sum(ranking.people for ranking in rankings),
-    )
-
-
-def _group(row: Mapping[str, Any], place: str) -> tuple[str, str]:
-    """Slate and country of a judgement; without a name a slate is what it holds."""
-    answers, ranks = row.get("candidates"), row.get("ranks") or []
-    if not isinstance(row.get("prompt"), str) or not isinstance(answers, list) or len(ranks) not in (0, len(answers)):
-        raise TrainError(
-            f"{place} is no ranking: it needs a prompt, a list of candidates and a rank for each; mend that row."
-        )
-    slate = row.get("slate_id") or content_id(row["prompt"], *answers)
-    return str(slate), str(row.get("country") or "")
-
-
-def _tiers(ranks: Sequence[int | None]) -> tuple[tuple[int, ...], ...]:
-    """Ranks per answer → tiers; gaps between ranks mean nothing."""
-    return tuple(
-        tuple(answer for answer, rank in enumerate(ranks) if rank == level)
-        for level in sorted({rank for rank in ranks if rank is not None})
-    )
-
-
-def _comparison(row: Mapping[str, Any], seats: Sequence[str]) -> Comparison:
-    ahead, behind = row["votes_for"], row["votes_against"]
-    return Comparison(
-        seats.index(row["chosen_id"]),
-        seats.index(row["rejected_id"]),
-        smoothing=behind / (ahead + behind),
-        votes_for=ahead,
-        votes_against=behind,
-        ties=row["ties"],
-    )
-
-
-def _best(rankings: Sequence[Ranking]) -> int | None:
-    """The answer that wins most comparisons with the others (Borda's count); a draw goes to the earlier seat."""
-    score: Counter[int] = Counter()
-    for ranking in rankings:
-        below = sum(len(tier) for tier in ranking.tiers)
-        above = 0
-        for tier in ranking.tiers:
-            below -= len(tier)
-            for answer in tier:
-                score[answer] += ranking.people * (below - above)
-            above += len(tier)
-    return min(score, key=lambda answer: (-score[answer], answer)) if score else None
 
 
 def _text(value: Any) -> Text:

@@ -40,20 +40,39 @@ class ReferenceCache:
         """Open or make the file."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._open()) as db, db:
-            db.execute("create table if not exists answers (of blob primary key, log_probs text not null)")
+        self._begin()
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, list[float]]:
         """Those that are known."""
-        with closing(self._open()) as db:
-            rows = ((key, db.execute("select log_probs from answers where of = ?", (key,)).fetchone()) for key in keys)
-            return {key: json.loads(row[0]) for key, row in rows if row}
+        try:
+            with closing(self._open()) as db:
+                ask = "select log_probs from answers where of = ?"
+                rows = ((key, db.execute(ask, (key,)).fetchone()) for key in keys)
+                return {key: json.loads(row[0]) for key, row in rows if row}
+        except sqlite3.DatabaseError as error:
+            self._begin_anew(error)
+            return {}
 
     def write(self, found: Mapping[bytes, Sequence[float]]) -> None:
         """Keep more, all or none of them."""
         with closing(self._open()) as db, db:
             rows = [(key, json.dumps(list(values))) for key, values in found.items()]
             db.executemany("insert or ignore into answers values (?, ?)", rows)
+
+    def _begin(self) -> None:
+        try:
+            with closing(self._open()) as db, db:
+                db.execute("create table if not exists answers (of blob primary key, log_probs text not null)")
+        except sqlite3.DatabaseError as error:
+            self._begin_anew(error)
+
+    def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
+        """Put an empty file in the place of a damaged one: everything in it can be computed again."""
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise error
+        for path in (self.path.with_name(f"{self.path.name}-journal"), self.path):
+            path.unlink(missing_ok=True)
+        self._begin()
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=60)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -58,6 +59,7 @@ def regions(split: Split[RankedSlate], settings: RegionSettings) -> tuple[Region
         slates[slate.country] += 1
     for slate in split.held_out:
         held[slate.country].add(slate.prompt_key)
+    compared = {slate.country for slate in split.held_out if slate.comparisons}
     found = []
     countries = sorted(trained.keys() | held.keys())
     for country in countries:
@@ -65,12 +67,16 @@ def regions(split: Split[RankedSlate], settings: RegionSettings) -> tuple[Region
         reason = ""
         if not country:
             reason = "these slates name no country"
+        elif not re.fullmatch("[A-Z]{2}", country):
+            reason = "it is named by no ISO 3166-1 code of two capital letters"
         elif len(countries) == 1:
             reason = "no other country judged anything: the shared adapter is its own"
         elif prompts < settings.min_prompts:
             reason = f"{prompts} prompts are fewer than region.min_prompts = {settings.min_prompts}"
         elif not (trained[country] and measured):
             reason = "none of its prompts is held out to measure on; raise data.held_out, or collect more"
+        elif country not in compared:
+            reason = "in none of its held-out slates a majority prefers one answer to another; collect more"
         found.append(Region(country, slates[country], prompts, measured, reason))
     return tuple(found)
 

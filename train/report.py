@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.project import write_whole
-from train.dataset import Pair
+from train.dataset import Pair, read_rows
 from train.preflight import Preflight
 from train.regions import adapters_side_by_side
 from train.scores import MEASURES, LogProbs, accuracy_change, margins, pair_accuracy
@@ -76,13 +76,16 @@ def measure_outcome(pairs: Sequence[Pair], before: LogProbs, after: LogProbs, *,
     return Outcome(accuracies(list(range(len(pairs)))), {name: groups[name] for name in worst_first})
 
 
-def write_report(folder: Path, flight: Preflight, outcome: Outcome, *, resumed: int, seconds: float) -> Path:
+def write_report(
+    folder: Path, flight: Preflight, outcome: Outcome, diverged: str = "", *, resumed: int, seconds: float
+) -> Path:
     """Write report.md from what the run's folder holds and what was measured.
 
     Args:
         folder: The run's.
         flight: What the preflight counted.
         outcome: What was measured.
+        diverged: What `why_diverged` says.
         resumed: Step from which the last process went on; 0 from the start.
         seconds: Wall time of the last process.
     """
@@ -90,6 +93,8 @@ def write_report(folder: Path, flight: Preflight, outcome: Outcome, *, resumed: 
     lines = [f"# Run {facts['run']}", ""]
     if facts["base_is_tiny_and_random"]:
         lines += [f"> The base is {facts['base_note']}.", ""]
+    if diverged:
+        lines += [f"> **Warning: {diverged}**", ""]
     went_on = f"; the last process went on from step {resumed}" if resumed else ""
     lines += [
         f"Trained on {facts['source']} with the preset {facts['preset']}: {outcome.summary}.",
@@ -102,7 +107,7 @@ def write_report(folder: Path, flight: Preflight, outcome: Outcome, *, resumed: 
         *_table(
             ["measure", "before", "after", "change"],
             [
-                [name.replace("_", " "), *(str(times[when]) for when in ("before", "after", "change"))]
+                [name.replace("_", " "), str(times["before"]), str(times["after"]), times["change"].points]
                 for name, times in outcome.overall.items()
             ],
         ),
@@ -144,7 +149,7 @@ def write_report(folder: Path, flight: Preflight, outcome: Outcome, *, resumed: 
         "## Time and machine",
         "",
         f"- {facts['device']}",
-        f"- {facts['steps']} steps over {facts['train_rows']} rows; {seconds:.0f} s in the last process{went_on}; "
+        f"- {facts['steps']} steps over {_learnt_from(facts)}; {seconds:.0f} s in the last process{went_on}; "
         f"begun {facts['begun_at'][:19]} UTC",
         f"- base: {facts['base_note']} (version {facts['base_version']})",
         "- " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
@@ -161,25 +166,44 @@ def write_report(folder: Path, flight: Preflight, outcome: Outcome, *, resumed: 
     return path
 
 
+def _learnt_from(facts: Mapping[str, Any]) -> str:
+    """How much was trained on, in the unit that a step takes."""
+    dpo = facts["recipe"]["dpo"]
+    if dpo["objective"] != "trl":
+        return f"{facts['train_slates']} slates"
+    return f"{facts['train_rows']} {'votes' if dpo['label_smoothing'] == 'votes' else 'pairs'}"
+
+
 PLOTS: Mapping[str, tuple[str, str, Sequence[tuple[str, str]]]] = {
-    "loss": ("DPO loss", "loss", (("loss", "train"), ("eval_loss", "held out"))),
+    "loss": (
+        "Loss: {objective}",
+        "mean loss",
+        (("loss", "train"), ("eval_loss", "held out"), ("untrained_loss", "an untrained adapter")),
+    ),
     "reward_margin": (
-        "Implicit reward: chosen - rejected",
-        "margin",
+        "Implicit reward: better minus worse answer",
+        "mean difference of rewards",
         (("rewards/margins", "train"), ("eval_rewards/margins", "held out")),
     ),
     "accuracy": (
-        "Pairs with a positive margin",
-        "share",
+        "Pairs whose better answer has the higher reward",
+        "share of pairs",
         (("rewards/accuracies", "train"), ("eval_rewards/accuracies", "held out")),
     ),
     "rewards": (
-        "Implicit rewards on held-out pairs",
-        "reward",
-        (("eval_rewards/chosen", "chosen"), ("eval_rewards/rejected", "rejected")),
+        "Implicit rewards of held-out answers",
+        "mean reward",
+        (("eval_rewards/chosen", "better answers"), ("eval_rewards/rejected", "worse answers")),
     ),
 }
-"""File name → title, unit of the y axis, and the metrics drawn with their labels."""
+"""File name → title, what the y axis shows, and the metrics drawn with their labels."""
+
+OBJECTIVES = {
+    "plackett_luce": "Plackett–Luce, per ranked stage",
+    "pairwise": "conservative DPO, per pair",
+    "trl": "TRL's {loss}, per pair",
+}
+"""Objective → what its loss is called in a plot."""
 
 
 def draw_plots(folder: Path) -> tuple[Path, ...]:
@@ -187,8 +211,10 @@ def draw_plots(folder: Path) -> tuple[Path, ...]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    with (folder / "metrics.jsonl").open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
+    rows = read_rows(folder / "metrics.jsonl")
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    dpo = facts["recipe"]["dpo"]
+    objective = OBJECTIVES[dpo["objective"]].format(loss=dpo["loss"])
     drawn = []
     for name, (title, unit, curves) in PLOTS.items():
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
@@ -196,10 +222,16 @@ def draw_plots(folder: Path) -> tuple[Path, ...]:
         for metric, label in curves:
             points = [(row["step"], row[metric]) for row in rows if metric in row]
             if points:
-                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=label)
+                line: dict[str, Any] = {"marker": "o"}
+                if metric == "untrained_loss":
+                    line = {"color": "#888888", "linestyle": "--"}
+                axes.plot(*zip(*points, strict=True), markersize=3, label=label, **line)
         if not axes.lines:
             continue
-        axes.set(title=title, xlabel="step", ylabel=unit, xlim=(0, None))
+        axes.set(title=title.format(objective=objective), xlabel="step", ylabel=unit, xlim=(0, facts["steps"] * 1.02))
+        if name == "accuracy":
+            axes.set(ylim=(-0.02, 1.02))
+            axes.axhline(0.5, color="#888888", linestyle="--", linewidth=1, label="a coin")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()

@@ -165,7 +165,9 @@ def finished_run(run: Path) -> tuple[dict[str, Any], str]:
         TrainError: It is no run, it is not finished, or the adapter is not what the run wrote.
     """
     if not (run / "run.json").exists():
-        raise TrainError(f"{run} is no run; `annot status` names those of the project.")
+        others = sorted(path.parent.name for path in run.parent.glob("*/run.json"))
+        there = f"there are {', '.join(others)}" if others else "there is none yet"
+        raise TrainError(f"{run.name} is no run: a run is a folder of {run.parent} that `annot train` made; {there}.")
     if not (run / "DONE").exists():
         raise TrainError(f"{run.name} is not finished; run its `annot train` command again until it is.")
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))

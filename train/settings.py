@@ -41,9 +41,9 @@ class LoraSettings(Section):
     """[lora]: the adapter. Its weights are float32, whatever the base."""
 
     rank: int = Field(ge=1, le=1024)
-    alpha: int = Field(ge=1)
+    alpha: int = Field(ge=1, le=65536)
     dropout: float = Field(ge=0, lt=1)
-    targets: Literal["all-linear"] | tuple[str, ...]
+    targets: Literal["all-linear"] | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class DataSettings(Section):
@@ -58,11 +58,11 @@ class DpoSettings(Section):
     """[dpo]: the objective. What a key means to each of the three stands beside it in every preset."""
 
     objective: Literal["plackett_luce", "pairwise", "trl"]
-    beta: float = Field(gt=0)
+    beta: float = Field(gt=0, le=100)
     label_smoothing: Literal["votes"] | Annotated[float, Field(ge=0, lt=0.5)]
     weight: Literal["slate", "people"]
-    margin: float = Field(ge=0)
-    sft_weight: float = Field(ge=0)
+    margin: float = Field(ge=0, le=1000)
+    sft_weight: float = Field(ge=0, le=1000)
     loss: Literal["sigmoid", "hinge", "ipo", "robust", "sigmoid_norm", "apo_zero", "apo_down"]
     precompute_reference: bool
 
@@ -105,12 +105,12 @@ class OptimiserSettings(Section):
     """[optimiser]: steps and batches. A step is one update of the weights."""
 
     name: Literal["adamw_torch", "adamw_torch_fused"]
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, le=1)
     schedule: Literal["linear", "cosine", "constant_with_warmup"]
     warmup: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    max_grad_norm: float = Field(gt=0)
-    epochs: float = Field(gt=0)
+    weight_decay: float = Field(ge=0, le=1)
+    max_grad_norm: float = Field(gt=0, le=1e9)
+    epochs: float = Field(gt=0, le=1000)
     max_steps: int = Field(ge=0)
     batch: int = Field(ge=1)
     accumulate: int = Field(ge=1)
@@ -148,7 +148,7 @@ class EvaluationSettings(Section):
 class RunSettings(Section):
     """[run]: what is written, and how often."""
 
-    seed: int = Field(ge=0, lt=2**32)
+    seed: int = Field(ge=0, lt=2**31)
     log_every: int = Field(ge=1)
     save_every: int = Field(ge=1)
     eval_every: int = Field(ge=0)
@@ -181,6 +181,8 @@ class Recipe(Section):
     def _fits_together(self) -> Self:
         if self.base.quantisation != "none" and not self.base.name:
             raise ValueError("a model made on the spot is not quantised; name a base, or set base.quantisation=none")
+        if self.base.attention == "flex_attention" and self.device.kind == "cpu":
+            raise ValueError('FlexAttention has no gradient on a CPU; set base.attention = "sdpa"')
         if self.region.country and self.region.others and self.dpo.objective == "trl":
             raise ValueError("no weight reaches TRL's losses: set region.others=0, or choose another dpo.objective")
         return self
@@ -208,10 +210,9 @@ def load_recipe(preset: str, overrides: Sequence[str] = (), *, base: str = "") -
         SettingsError: There is no such preset or key, or a value is impossible.
     """
     if preset not in preset_names():
-        near = difflib.get_close_matches(preset, preset_names(), n=1, cutoff=0.0)
-        raise SettingsError(
-            f'there is no preset "{preset}"; there are {", ".join(preset_names())}. Did you mean "{near[0]}"?'
-        )
+        near = difflib.get_close_matches(preset, preset_names(), n=1)
+        guess = f' Did you mean "{near[0]}"?' if near else ""
+        raise SettingsError(f'there is no preset "{preset}"; there are {", ".join(preset_names())}.{guess}')
     raw = tomllib.loads((PRESETS / f"{preset}.toml").read_text(encoding="utf-8"))
     if base:
         raw["base"]["name"] = base
@@ -228,15 +229,25 @@ def with_overrides(raw: Mapping[str, Any], overrides: Sequence[str], place: str)
     for override in overrides:
         section, key, value = _parse(override)
         if key not in raw.get(section, {}):
-            known = [f"{table}.{name}" for table, values in raw.items() for name in values]
-            near = difflib.get_close_matches(f"{section}.{key}", known, n=1, cutoff=0.0)
-            raise SettingsError(f'--set {override}: there is no setting "{section}.{key}"; did you mean "{near[0]}"?')
+            raise SettingsError(f'--set {override}: there is no setting "{section}.{key}"; {_other(raw, section, key)}')
         raw[section][key] = value
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
         place += f" with --set {' '.join(overrides)}" if overrides else ""
         raise SettingsError(f"{place}: {'; '.join(_sentences(error))}.") from None
+
+
+def _other(raw: Mapping[str, Mapping[str, Any]], section: str, key: str) -> str:
+    """Which setting may have been meant, or which there are."""
+    if same := [f"{table}.{key}" for table, values in raw.items() if key in values]:
+        return f'did you mean "{same[0]}"?'
+    if section in raw:
+        near = difflib.get_close_matches(key, raw[section], n=1)
+        return f'did you mean "{section}.{near[0]}"?' if near else f"[{section}] has {', '.join(raw[section])}."
+    known = [f"{table}.{name}" for table, values in raw.items() for name in values]
+    near = difflib.get_close_matches(f"{section}.{key}", known, n=1, cutoff=0.8)
+    return f'did you mean "{near[0]}"?' if near else f"the sections are {', '.join(raw)}."
 
 
 def _parse(override: str) -> tuple[str, str, Any]:

@@ -45,6 +45,12 @@ class Estimate:
         """As a percentage with its interval."""
         return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
 
+    @property
+    def points(self) -> str:
+        """A difference of two shares in percentage points, with its interval."""
+        value, low, high = (f"{100 * number:+.1f}" for number in (self.value, self.low, self.high))
+        return f"{value} points [{low}, {high}]"
+
 
 def mean_over_prompts(
     values: Floats, prompts: Sequence[str], weights: Floats | None = None, *, seed: int = 0

@@ -91,6 +91,7 @@ class Told:
     """Sums over what went through the model, for the log."""
 
     loss: float = 0.0
+    untrained: float = 0.0
     right: float = 0.0
     lead: float = 0.0
     better: float = 0.0
@@ -226,7 +227,11 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
             del logs["loss"]
             steps = self.state.global_step - self.logged
             if self.window.updates:
-                logs = {"loss": self.window.loss / self.window.updates, **logs, **self.window.rewards()}
+                means = {
+                    "loss": self.window.loss / self.window.updates,
+                    "untrained_loss": self.window.untrained / self.window.updates,
+                }
+                logs = {**means, **logs, **self.window.rewards()}
             if skipped := steps - round(self.window.updates):
                 logs["skipped"] = float(skipped)
             self.window, self.logged = Told(), self.state.global_step
@@ -296,9 +301,13 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
             loss = loss + self.settings.sft_weight * sft_term(policy, packed.lengths, here) / said.sft_count
         if not weight:
             return loss * 0.0, Told()
+        with torch.no_grad():
+            untrained = objective(torch.zeros_like(rewards), here) / max(said.count, 1e-12)
+            if said.sft_count:
+                untrained += self.settings.sft_weight * sft_term(reference, packed.lengths, here) / said.sft_count
         right, lead, compared = told_apart(rewards, here)
         better, worse = (float(rewards.detach()[which].double().sum()) for which in (here.better, here.worse))
-        return loss, Told(float(loss.detach()), right, lead, better, worse, float(compared))
+        return loss, Told(float(loss.detach()), float(untrained), right, lead, better, worse, float(compared))
 
     def packs(self, taught: Taught, mine: Sequence[int]) -> Iterator[tuple[Pack, Sequence[int], float]]:
         """This process's slates in packs on its device, the numbers that their members index, and a weight of 1.
@@ -363,8 +372,9 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
             )
         if self.bad > self.most_bad:
             raise TrainError(
-                f"{self.bad} batches had a gradient that is not finite (they are in {self.keep_bad}): training has "
-                "diverged; lower it with --set optimiser.learning_rate=..., in a new --run."
+                f"the gradient was not finite in {self.bad} {'batch' if self.bad == 1 else 'batches'} (see "
+                f"{self.keep_bad}): training has diverged; lower the rate with --set optimiser.learning_rate=..., in a "
+                "new --run."
             )
         # Without gradients the optimiser changes neither weights nor its own state.
         self.learner.zero_grad(set_to_none=True)

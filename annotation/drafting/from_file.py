@@ -71,7 +71,13 @@ def draft_from_file(project: Project, source: Path) -> Brought:
             f"{table.name} has the columns {', '.join(table.columns)}; `annot draft --from` needs one called prompt or "
             "prompt_id, and one called candidate, response or text, or a list called candidates."
         )
-    prompts = _Prompts(project.ledger.prompts())
+    there = project.ledger.prompts()
+    if not there:
+        raise SourceError(
+            f"{project.folder} holds no prompts yet that {table.name} could answer; run `annot prompts add FILE` "
+            "first, then the same command again."
+        )
+    prompts = _Prompts(there)
     longest = ANSWER_ROOM * project.settings.prompts.max_chars
     kept: dict[str, Candidate] = {}
     masked: dict[str, int] = {}
@@ -101,8 +107,8 @@ def draft_from_file(project: Project, source: Path) -> Brought:
                 kept[candidate.id] = candidate
                 masked[candidate.id] = hidden.total() + hidden_in_voice.total()
     with project.ledger.transaction():
-        there = {candidate.id for candidate in project.ledger.candidates()}
-        new = [candidate for candidate in kept.values() if candidate.id not in there]
+        known = {candidate.id for candidate in project.ledger.candidates()}
+        new = [candidate for candidate in kept.values() if candidate.id not in known]
         project.ledger.add_candidates(new)
         project.ledger.add_dropped("draft", dropped)
     return Brought(len(new), len(kept) - len(new), sum(masked[candidate.id] for candidate in new), tuple(dropped))

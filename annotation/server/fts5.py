@@ -31,6 +31,8 @@ MAX_FIELDS = 32
 # More matches are not compared with each other: BM25 takes a microsecond for each. With so many, a word
 # says nothing about a record any more.
 MAX_RANKED = 10_000
+# BM25 looks for the next of all words at every word that it finds: matches times the square of the words, 10 ns each.
+MAX_LOOKS = 4_000_000
 
 _COLUMNS = [f"field_{place}" for place in range(MAX_FIELDS)]
 # rowid: the name of the key in every table of SQLite that has none of its own.
@@ -119,13 +121,15 @@ class Fts5Table:
     async def relevance(
         self,
         session: AsyncSession,  # noqa: ARG002
-        query: Query,  # noqa: ARG002
+        query: Query,
         place: Place,  # noqa: ARG002
         near: Callable[[Word], Sequence[str]],  # noqa: ARG002
         matches: int,
     ) -> ColumnElement[float] | None:
         """BM25, which FTS5 gives as a number below 0."""
-        return literal_column("-bm25(annot_text)", Float) if matches <= MAX_RANKED else None
+        if matches > MAX_RANKED or matches * len(query.leaves) ** 2 > MAX_LOOKS:
+            return None
+        return literal_column("-bm25(annot_text)", Float)
 
 
 class _Fts5Language:

@@ -304,7 +304,7 @@ def around(app: ASGIApp) -> Guard:
     import argilla_server
 
     _say_plainly_when_the_disk_fails(argilla_server.api.routes.api_v1)
-    _refuse_what_postgresql_cannot_hold(argilla_server.api.routes.api_v1)
+    _refuse_what_a_database_cannot_hold(argilla_server.api.routes.api_v1)
     hosts = [name.strip() for name in os.environ.get("ANNOT_HOSTS", "").split(",") if name.strip()]
     if os.environ.get("ANNOT_HOST", "127.0.0.1") != "127.0.0.1":
         own = socket.gethostname().lower()
@@ -316,16 +316,26 @@ def around(app: ASGIApp) -> Guard:
     )
 
 
-def _refuse_what_postgresql_cannot_hold(api: Any) -> None:
-    """NUL in a text is a mistake of whoever sent it: SQLite stores it, PostgreSQL does not."""
+def _refuse_what_a_database_cannot_hold(api: Any) -> None:
+    """NUL in a text (SQLite stores it, PostgreSQL does not) or a number beyond 64 bits is a mistake of who sent it."""
     from sqlalchemy.exc import DBAPIError
 
+    too_large = "A number is larger than the server's database can hold."
+
     async def tell(_request: Request, error: DBAPIError) -> Response:
+        if "value out of int" in str(error.orig):
+            return _refusal(422, too_large)
         if "invalid byte sequence" not in str(error.orig):
             raise error
         return _refusal(422, "A text has the character NUL in it, which the server's database cannot hold.")
 
+    async def tell_of_number(_request: Request, error: OverflowError) -> Response:
+        if "too large to convert to SQLite" not in str(error):
+            raise error
+        return _refusal(422, too_large)
+
     api.add_exception_handler(DBAPIError, tell)
+    api.add_exception_handler(OverflowError, tell_of_number)
 
 
 def _say_plainly_when_the_disk_fails(api: Any) -> None:

@@ -1,0 +1,109 @@
+"""What happens between the steps of a training: logs, warnings, seals on checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import TrainError
+from annotation.screen import Progress
+from train.adapter import check_float32
+from train.divergence import FEWEST, why_diverged
+from train.run_folder import RunLog, seal
+from train.settings import Recipe
+
+
+def show_no_logs_twice(trainer: Any) -> None:
+    """Take out the callback that prints every log as a dict: ours writes it to metrics.jsonl."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+
+
+def kept_metrics(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A log line of the trainer without what the clock says: the same run writes the same lines. It may be empty."""
+    if "train_runtime" in line:
+        return {}
+    clock = ("_runtime", "_per_second", "num_tokens")  # tokens are counted from the last start only
+    return {"step": line["step"], **{key: line[key] for key in sorted(line) if not key.endswith(clock)}}
+
+
+def told(line: Mapping[str, Any]) -> str:
+    """A line of metrics for a person; what is not in it is not said."""
+    kind = "eval_" if "eval_loss" in line else ""
+    known = (
+        ("loss", f"{'held-out ' if kind else ''}loss {{:.4f}}"),
+        ("rewards/margins", "reward margin {:+.4f}"),
+        ("rewards/accuracies", "accuracy {:.1%}"),
+        ("skipped", "{:.0f} batches skipped"),
+    )
+    return ", ".join(form.format(line[kind + key]) for key, form in known if kind + key in line)
+
+
+def log_at_the_end() -> Any:
+    """Log the last step too, whatever it is a multiple of; in every process, since a log gathers from all."""
+    from transformers import TrainerCallback
+
+    class AtTheEnd(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            control.should_log |= state.global_step >= state.max_steps
+
+    return AtTheEnd()
+
+
+def run_callback(
+    folder: Path,
+    recipe: Recipe,
+    steps: int,
+    log: RunLog,
+    progress: Progress,
+    keep_footprint: Callable[[], None],
+) -> Any:
+    """Metrics to the file, progress to the screen, a seal on each checkpoint.
+
+    Args:
+        folder: The run's.
+        recipe: Settings.
+        steps: Of the whole run.
+        log: Told what happens.
+        progress: Told the steps done.
+        keep_footprint: Called at each checkpoint.
+
+    Raises:
+        TrainError: While training: the loss is not finite.
+    """
+    from transformers import TrainerCallback
+
+    class Between(TrainerCallback):  # type: ignore[misc]
+        warned = False
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, *, model: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            check_float32(model)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            progress(state.global_step, steps, "steps")
+
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            line = kept_metrics(state.log_history[-1])
+            if not line:
+                return
+            with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            if not math.isfinite(line.get("loss", line.get("eval_loss", 0.0))):
+                raise TrainError(
+                    f"the loss is not finite at step {line['step']}: training has diverged; lower the "
+                    "rate with --set optimiser.learning_rate=..., in a new --run."
+                )
+            log.step(f"step {line['step']} of {steps}: {told(line)}")
+            if not self.warned and FEWEST <= line["step"] < steps and (why := why_diverged(state.log_history, recipe)):
+                self.warned = True
+                log(f"warning at step {line['step']}: {why} The run goes on; Ctrl-C ends it.")
+
+        def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            keep_footprint()
+
+    return Between()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from train_snapshots import QUICK, preference_rows, write_snapshot
 
+import train.callbacks
 import train.dpo
 from train.dataset import read_pairs, texts
 from train.run_folder import seal
@@ -53,7 +54,7 @@ def test_a_run_on_a_quantised_base_cut_off_ends_like_an_undisturbed_one(
                 raise Cut
             seal(checkpoint)
 
-        patch.setattr(train.dpo, "seal", cut)
+        patch.setattr(train.callbacks, "seal", cut)
         with pytest.raises(Cut):
             run("cut")
     assert run("cut") == whole

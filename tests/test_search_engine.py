@@ -508,6 +508,23 @@ def test_progress_of_a_dataset_and_of_a_person(
 # --- together -----------------------------------------------------------------------------------------
 
 
+def test_more_people_search_at_once_than_the_server_has_connections(
+    dataset: Json, owner: Client, argilla_server: tuple[str, Owner]
+) -> None:
+    """Every request holds a connection: one that waited for a second would wait for itself."""
+    fresh = [item(f"w{number}", "MX", number, 1.0, "¿Quién?", "Xoconostle", [1, 0, 0]) for number in range(20)]
+    owner.call("POST", f"/datasets/{dataset['id']}/records/bulk", json={"items": fresh})
+
+    def look(_number: int) -> tuple[int, int]:
+        mine = Client(argilla_server[0], argilla_server[1].api_key)
+        near = {"query": {"vector": {"name": "meaning", "value": [1, 0, 0], "max_results": 5}}}
+        found = mine.call("POST", f"/datasets/{dataset['id']}/records/search", json=near)
+        return mine.search(dataset, text="xoconostle")["total"], len(found["items"])
+
+    with ThreadPoolExecutor(40) as threads:
+        assert set(threads.map(look, range(80))) == {(20, 26)}
+
+
 def test_people_who_work_at_once_never_see_an_error(
     people: list[Client], dataset: Json, argilla_server: tuple[str, Owner]
 ) -> None:

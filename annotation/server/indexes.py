@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from argilla_server.enums import MetadataPropertyType, QuestionType
 from argilla_server.models import MetadataProperty, Question
@@ -20,7 +21,7 @@ LISTED = literal_column("x'5B'")
 """What stands in an index for a list or an object, whose elements have to be looked at."""
 
 MOST = 64
-"""Indexes on metadata properties, over all datasets: each costs a little at every record that is logged."""
+"""Indexes on values, over all datasets, those of the newest: each costs a little at every record that is logged."""
 
 PLAIN = {
     # The queue: records of a status in the order of adding, without reading the records.
@@ -90,7 +91,7 @@ def drop_triggers(connection: Connection) -> None:
 
 
 def _set_up_values(connection: Connection) -> None:
-    wanted = dict(sorted(_value_indexes(connection))[:MOST])
+    wanted = dict(islice(dict(_value_indexes(connection)).items(), MOST))
     known = "SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'annot_ix_value_%'"
     there = set(connection.scalars(text(known)))
     for name in there - wanted.keys():
@@ -103,10 +104,12 @@ def _value_indexes(connection: Connection) -> Iterator[tuple[str, str]]:
     """The name and the columns of every index on values that a filter can use."""
     from argilla_server.models import Record, Response, Suggestion
 
-    for name, settings in connection.execute(select(MetadataProperty.name, MetadataProperty.settings)):
+    properties = select(MetadataProperty.name, MetadataProperty.settings).order_by(MetadataProperty.inserted_at.desc())
+    for name, settings in connection.execute(properties):
         value = single(Record.metadata_, MetadataPropertyType(settings["type"]), name)
         yield from _named("records", "dataset_id", value, "status, inserted_at, id")
-    for name, settings in connection.execute(select(Question.name, Question.settings)):
+    questions = select(Question.name, Question.settings).order_by(Question.inserted_at.desc())
+    for name, settings in connection.execute(questions):
         type_ = QuestionType(settings["type"])
         yield from _named("suggestions", "question_id", single(Suggestion.value, type_), "record_id")
         yield from _named("responses", "user_id", single(Response.values, type_, name, "value"), "record_id")

@@ -51,6 +51,7 @@ from dialects import Postgresql, Sqlite
 from fts5 import Fts5Table
 from queue_order import read_queue
 from record_counts import count_records
+from side_sessions import SideSession
 from sqlalchemy import ColumnElement, Connection, Select, exists, false, func, literal, not_, null, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_object_session
@@ -129,7 +130,7 @@ class TableSearchEngine(SearchEngine):
 
     async def create_index(self, dataset: Dataset) -> None:  # noqa: ARG002
         """Make the indexes on values that its filters will ask for."""
-        async with AsyncSessionLocal() as session:
+        async with SideSession() as session:
             await session.run_sync(lambda sync: indexes.set_up(sync.connection()))
             await session.commit()
 
@@ -300,7 +301,7 @@ class TableSearchEngine(SearchEngine):
 
     async def _found(self, session: AsyncSession, dataset_id: UUID, query: TextQuery | str) -> Found | None:
         text = TextQuery(q=query) if isinstance(query, str) else query
-        await self.text.catch_up(dataset_id)
+        await self.text.catch_up(dataset_id, session)
         return await self.text.find(session, dataset_id, text.q, text.field)
 
     async def _answering(

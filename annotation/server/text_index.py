@@ -26,10 +26,10 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import text_query
-from argilla_server.database import AsyncSessionLocal
 from argilla_server.enums import FieldType
 from argilla_server.models import Dataset, Field, Record
 from dialects import Dialect
+from side_sessions import SideSession
 from sqlalchemy import (
     CTE,
     BigInteger,
@@ -254,23 +254,32 @@ class TextIndex:
                 near.append((distance, word))
         return [word for _, word in sorted(near)[:MAX_NEAR]]
 
-    async def catch_up(self, dataset_id: UUID | None = None, tell: Callable[[int], None] = lambda _done: None) -> None:
-        """Bring the index up to date, of one dataset or of all; `tell` hears how many changes are done so far."""
+    async def catch_up(
+        self,
+        dataset_id: UUID | None = None,
+        session: AsyncSession | None = None,
+        tell: Callable[[int], None] = lambda _done: None,
+    ) -> None:
+        """Bring the index up to date.
+
+        Args:
+            dataset_id: of the dataset whose changes are wanted; None: of all.
+            session: of the request that asks; it is only read.
+            tell: hears how many changes are done so far.
+        """
         waiting = select(stale.c.number, stale.c.record_id, stale.c.dataset_id).order_by(stale.c.number).limit(BATCH)
         if dataset_id is not None:
             waiting = waiting.where(stale.c.dataset_id == dataset_id)
         done = 0
-        while True:
-            async with AsyncSessionLocal() as session:
-                if (await session.execute(waiting.limit(1))).first() is None:
+        while await _finds(session, waiting):
+            async with self._writing, SideSession() as writing:
+                await self._dialect.begin_writing(writing)
+                noted = (await writing.execute(waiting)).all()
+                if not noted:  # another did it meanwhile
                     return
-            async with self._writing, AsyncSessionLocal() as session:
-                await self._dialect.begin_writing(session)
-                noted = (await session.execute(waiting)).all()
-                if noted:
-                    await self._index(session, {record_id: dataset_id for _, record_id, dataset_id in noted})
-                    await session.execute(delete(stale).where(stale.c.number.in_([number for number, _, _ in noted])))
-                await session.commit()
+                await self._index(writing, {record_id: dataset_id for _, record_id, dataset_id in noted})
+                await writing.execute(delete(stale).where(stale.c.number.in_([number for number, _, _ in noted])))
+                await writing.commit()
                 done += len(noted)
                 tell(done)
 
@@ -379,6 +388,13 @@ class TextIndex:
 def forget_layout(connection: Connection) -> None:
     """Have the next `set_up` make everything again, after what its triggers may have missed."""
     layout.drop(connection, checkfirst=True)
+
+
+async def _finds(session: AsyncSession | None, rows: Select[Any]) -> bool:
+    if session is not None:
+        return (await session.execute(rows.limit(1))).first() is not None
+    async with SideSession() as own:
+        return await _finds(own, rows)
 
 
 async def _text_fields(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, list[str]]:

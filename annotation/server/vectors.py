@@ -28,8 +28,8 @@ from uuid import UUID
 
 import numpy as np
 import pydantic_core
-from argilla_server.database import AsyncSessionLocal
 from argilla_server.models import Vector, VectorSettings
+from side_sessions import SideSession
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -300,7 +300,7 @@ class VectorStore:
         value = cast(Vector.value, Text)
         everything = select(Vector.record_id, value).where(Vector.vector_settings_id == settings.id)
         places: dict[bytes, int] = {}
-        async with AsyncSessionLocal() as session:
+        async with SideSession() as session:
             found = await session.stream(everything, execution_options={"yield_per": BATCH})
             async for rows in found.partitions():
                 await asyncio.to_thread(_put, file, rows, places)
@@ -336,7 +336,7 @@ class VectorStore:
         """Make a file lasting, then let go of the notes that are in it."""
         stamp = secrets.token_hex(8)
         await asyncio.to_thread(file.keep, stamp)
-        async with AsyncSessionLocal() as session:
+        async with SideSession() as session:
             await session.execute(delete(files).where(files.c.vector_settings_id == settings.id))
             await session.execute(insert(files).values(vector_settings_id=settings.id, stamp=stamp))
             await session.execute(delete(notes).where(notes.c.number.in_(done)))
@@ -344,7 +344,7 @@ class VectorStore:
 
     async def forget_removed(self) -> None:
         """Let go of what belongs to vector settings that exist no more."""
-        async with AsyncSessionLocal() as session:
+        async with SideSession() as session:
             kept = {settings_id.hex for settings_id in await session.scalars(select(VectorSettings.id))}
             await session.run_sync(lambda sync: forget_removed(sync.connection()))
             await session.commit()

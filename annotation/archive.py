@@ -67,7 +67,13 @@ class Backup:
             for key in ("ledger.prompts", "ledger.slates", "argilla.users", "argilla.records", "argilla.responses")
             if key in self.counts
         )
+        told = told or "no work of people yet"
         return f"{self.path}: {readable_size(self.bytes)}, {self.made_at[:16].replace('T', ' ')} UTC, {told}."
+
+    @property
+    def lacks_records(self) -> bool:
+        """Whether Argilla held no record although annot had pushed some: it was emptied, or began anew."""
+        return bool(self.database and self.counts.get("ledger.pushes") and not self.counts.get("argilla.records"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +113,15 @@ def pack(path: Path, sources: Mapping[str, Path], manifest: Mapping[str, Any], p
 @contextlib.contextmanager
 def opened(file: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive; ProjectError when it is none, or was cut off."""
+    if file.exists() and not file.is_file():
+        raise ProjectError(f"{file} is a folder or a device and no archive; name the file that `annot backup` made.")
     try:
         archive = zipfile.ZipFile(file)
     except FileNotFoundError:
-        raise ProjectError(f"{file} is not there; `annot backup --list` shows the archives of a project.") from None
+        raise ProjectError(
+            f"{file} is not there; name an archive with its folder: if you named no other, they are in the project's "
+            "backups, and the rolling ones in its .argilla/backups."
+        ) from None
     except (zipfile.BadZipFile, OSError, ValueError) as problem:
         raise ProjectError(f"{file} is no archive of annot, or was cut off ({problem}); take another one.") from None
     with archive:

@@ -23,7 +23,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -52,12 +52,15 @@ from annotation.screen import Progress, silent
 from annotation.server_database import Database, dump, held
 from annotation.server_environment import ensure_environment, pinned_version
 
-_NOT_WORTH_A_WORD = {".argilla", ".locks", "backups", MOVING, RESTORING}
+_ELSEWHERE = ".last-backup.json"
+"""File in a project: its last archive that was made outside of its own folders."""
+_NOT_WORTH_A_WORD = {".argilla", ".locks", "backups", _ELSEWHERE, MOVING, RESTORING}
 _STAGING = ".annot-backup-"
 """How the folder's name begins in which an archive is made, beside where it will be."""
 _STALE_S = 86_400.0
 """Nothing was written in a folder for so long: whatever began there is over."""
-_SPARE_BYTES = 64_000_000  # a backup leaves so much to those who work
+_SPARE_BYTES = 64_000_000  # a backup leaves so much to those who work on the same disk
+_ENDS_BYTES = 500_000  # what is left of a page, a cluster, a table of contents
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
 
@@ -79,8 +82,13 @@ def back_up(project: Project, file: Path | None = None, *, progress: Progress = 
     place = _place(project, file)
     with disk_sentence(place), _only_one(project):
         folder = file is None or place.is_dir()
-        (place if folder else place.parent).mkdir(mode=0o700, parents=True, exist_ok=True)
-        return _write(project, _new_file(project, place) if folder else place, progress)
+        for own in {place, place.parent} & set(_own_folders(project)):
+            own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = _write(project, _new_file(project, place) if folder else place, progress)
+    if Path(made.path).parent not in _own_folders(project):
+        with contextlib.suppress(OSError):  # a project on a full disk can still be copied to another one
+            write_whole(project.folder / _ELSEWHERE, json.dumps(asdict(made)).encode(), mode=0o600)
+    return made
 
 
 def rolling(project: Project) -> embedded.RollingBackup | None:
@@ -155,12 +163,14 @@ def standing(project: Project) -> str:
 
 
 def archives(project: Project) -> list[Backup]:
-    """The archives in the project's folder, rolling ones too, newest first.
+    """The archives in the project's folder, rolling ones too, and the last one made elsewhere; newest first.
 
-    An archive that cannot be read is listed with nothing in it.
+    An archive that cannot be read is listed with nothing in it; one elsewhere as it was made, for its disk may be away.
     """
     found = []
-    for folder in (rolling_folder(project), project.folder / "backups"):
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        found.append(Backup(**json.loads((project.folder / _ELSEWHERE).read_bytes())))
+    for folder in _own_folders(project):
         for path in folder.glob("*.zip"):
             try:
                 with opened(path) as archive:
@@ -169,6 +179,10 @@ def archives(project: Project) -> list[Backup]:
                 moment = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
                 found.append(Backup(str(path), moment, "", "", "damaged", path.stat().st_size, {}, {}, 0, 0))
     return sorted(found, key=lambda backup: backup.made_at, reverse=True)
+
+
+def _own_folders(project: Project) -> tuple[Path, Path]:
+    return rolling_folder(project), project.folder / "backups"
 
 
 def rolling_folder(project: Project) -> Path:
@@ -186,6 +200,9 @@ def _place(project: Project, file: Path | None) -> Path:
         raise ProjectError(f"{str(path)!r} holds characters that nobody can type or see; name another file.")
     if path.exists() and not path.is_dir():
         raise ProjectError(f"{path} exists already; name another file.")
+    if not {path, path.parent} & set(_own_folders(project)) and not path.parent.is_dir():
+        # Perhaps of a disk that is not in: made here, it would be on this one.
+        raise ProjectError(f"There is no folder {path.parent}: make it, or put in the disk that it is on.")
     return path
 
 
@@ -221,7 +238,7 @@ def _write(project: Project, target: Path, progress: Progress) -> Backup:
             "format": FORMAT,
             "made_at": began,
             "annot": version("annot"),
-            "argilla": embedded.state(project.argilla_home).version,
+            "argilla": embedded.state(project.argilla_home).version if kind else "",
             "database": kind,
             "postgresql": major,
             "ledger": counts.get("ledger.migrations", 0),
@@ -260,7 +277,7 @@ def _sweep(project: Project, folder: Path) -> None:
     """
     own = _own_staging(project)
     shutil.rmtree(folder / own, ignore_errors=True)
-    for place in (project.folder, project.folder / "backups", rolling_folder(project)):
+    for place in (project.folder, *_own_folders(project)):
         for leftover in place.glob(f"{_STAGING}*"):
             if leftover.name == own or time.time() - _last_written(leftover) > _STALE_S:
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -279,6 +296,8 @@ def _copy_server(
 ) -> tuple[str, int]:
     """Copy Argilla's database; its kind, and PostgreSQL's major version."""
     home = project.argilla_home
+    if project.settings.argilla.url:
+        return "", 0  # people are elsewhere; what an embedded one holds here is from before a move
     address = embedded.database_of(home)
     if address:
         sources[DUMP] = staging / "dump"
@@ -366,11 +385,10 @@ def require_sound(database: sqlite3.Connection, source: Path) -> None:
 
 
 def _plain_files(project: Project) -> dict[str, Path]:
-    found = {
-        name: project.folder / name
-        for name in ("annot.toml", "prices.toml", "secrets.toml", ".argilla/secrets.json")
-        if (project.folder / name).is_file()
-    }
+    names = ["annot.toml", "prices.toml", "secrets.toml"]
+    if not project.settings.argilla.url:
+        names.append(".argilla/secrets.json")
+    found = {name: project.folder / name for name in names if (project.folder / name).is_file()}
     for folder in FOLDERS:
         for path in sorted((project.folder / folder).rglob("*")):
             if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
@@ -380,6 +398,8 @@ def _plain_files(project: Project) -> dict[str, Path]:
 
 def _left_out(project: Project) -> dict[str, int]:
     taken = {*SINGLE, *FOLDERS, *_NOT_WORTH_A_WORD, f"{LEDGER}-wal", f"{LEDGER}-shm"}
+    if project.settings.argilla.url:
+        taken.remove(project.argilla_home.name)
     return {
         path.name: _size(path)
         for path in sorted(project.folder.iterdir())
@@ -397,7 +417,9 @@ def _require_room(project: Project, target: Path) -> None:
     databases = [project.folder / LEDGER, project.argilla_home / embedded.SQLITE]
     size = sum(_size(path) + _size(path.with_name(f"{path.name}-wal")) for path in databases if path.exists())
     size += sum(_size(path) for path in _plain_files(project).values())
-    needed = 2 * size + _SPARE_BYTES  # the copy, and the archive of it
+    needed = 2 * size + _ENDS_BYTES  # the copy, and the archive of it
+    if target.parent.stat().st_dev == project.folder.stat().st_dev:
+        needed += _SPARE_BYTES
     free = shutil.disk_usage(target.parent).free
     if free < needed:
         raise ProjectError(

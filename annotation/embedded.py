@@ -24,6 +24,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from annotation.screen import Progress
 
 SQLITE = "argilla.db"
+_SQLITE_BEGINS = b"SQLite format 3\0"
 DEFAULT_PORT = 6900
 
 _LAUNCH = SERVER_FOLDER / "launch.py"
@@ -175,7 +177,10 @@ def start(
         kept = told_owner(_choose_database(home, found, asked))
         python = ensure_environment(say)
         if kept.database:
-            _require_database(home, python, Database.parse(kept.database))
+            known = found is not None and found.database != ""  # kept once it was looked at, as below
+            _require_database(home, python, Database.parse(kept.database), known=known)
+        else:
+            _require_sqlite(home)
         if kept != found:
             write_private(home / "secrets.json", json.dumps(asdict(kept), indent=2) + "\n")
         say("Starting Argilla ...")
@@ -244,7 +249,7 @@ def adopt(home: Path, *, version: str, database: Database | None = None) -> None
     kept = read_secrets(home)
     if kept and database:
         write_private(home / "secrets.json", json.dumps(asdict(replace(kept, database=database.address)), indent=2))
-    remember_start(home, LastStart(DEFAULT_PORT, version, database=database.shown if database else ""))
+    remember_start(home, LastStart(DEFAULT_PORT, version, database=database.shown if database else "", answered=True))
 
 
 def reindex(home: Path, report: Progress) -> int:
@@ -291,7 +296,8 @@ def _start(
     (home / "redis").mkdir(mode=0o700, exist_ok=True)
     write_private(home / "redis" / "redis.conf", _redis_settings(home, redis_port, kept.redis_password))
     database = Database.parse(kept.database).shown if kept.database else ""
-    begun = LastStart(port, pinned_version(), host, database)
+    before = last_start(home)
+    begun = LastStart(port, pinned_version(), host, database, answered=before is not None and before.answered)
     remember_start(home, begun)
     environment = _server_environment(home, begun, redis_port, kept, backup)
     launched = {role: _spawn(home, role, _command(home, role, python), environment) for role in ROLES}
@@ -302,7 +308,7 @@ def _start(
                 _stop(home)
                 raise ServerError(_why_it_ended(home, role, port, process.returncode))
         if version := ask_version(port):
-            remember_start(home, replace(begun, version=version))
+            remember_start(home, replace(begun, version=version, answered=True))
             return state(home)
         time.sleep(0.05)
     _stop(home)
@@ -424,6 +430,8 @@ def _why_it_ended(home: Path, role: str, port: int, status: int) -> str:
     said = last_words(home, role)
     if "Can't locate revision" in said:
         return f"The database in {home} was made by a newer Argilla than {pinned_version()}; upgrade annot."
+    if "malformed" in said or "not a database" in said:
+        return f"{home / SQLITE} is damaged ({said.rpartition(') ')[2].rstrip('.')}): {_bring_back(home)}."
     return f"Argilla's {role} ended as soon as it was started (status {status}): {said} See `annot logs`."
 
 
@@ -546,12 +554,46 @@ def _choose_database(home: Path, kept: Secrets | None, asked: Database | None) -
     return replace(kept, database=asked.address)
 
 
-def _require_database(home: Path, python: Path, database: Database) -> None:
+def require_sound(home: Path) -> None:
+    """Look at what `start` would work on, without starting or changing anything.
+
+    Raises:
+        ServerError: A file is damaged or gone, or a newer Argilla has had it.
+    """
+    _require_version(home)
+    if not _choose_database(home, read_secrets(home), None).database:
+        _require_sqlite(home)
+
+
+def _require_sqlite(home: Path) -> None:
+    """Refuse to begin anew, with nobody's work in it, where there was a database."""
+    last, path = last_start(home), home / SQLITE
+    if path.exists() and path.stat().st_size:
+        try:
+            with path.open("rb") as file:
+                if file.read(len(_SQLITE_BEGINS)) != _SQLITE_BEGINS:
+                    raise sqlite3.DatabaseError("file is not a database")
+            with contextlib.closing(sqlite3.connect(path)) as database:
+                database.execute("select count(*) from sqlite_master")
+        except sqlite3.DatabaseError as problem:
+            raise ServerError(f"{path} is damaged ({problem}): {_bring_back(home)}.") from None
+    elif last and last.answered and not last.database:
+        raise ServerError(
+            f"{path} is gone or empty, and with it what people did: {_bring_back(home)}, or delete "
+            f"{home / 'server.json'} to begin with an empty Argilla."
+        )
+
+
+def _bring_back(home: Path) -> str:
+    return f"bring the project back with `annot restore` from a backup (some are in {home / 'backups'})"
+
+
+def _require_database(home: Path, python: Path, database: Database, *, known: bool) -> None:
     """Refuse a database that Argilla cannot work on, or that is somebody else's."""
     facts = examine(python, database)
     last = last_start(home)
     before = Database.parse(last.database) if last and last.database else None
-    if facts.counts and (before is None or before.place != database.place):
+    if facts.counts and not known and (before is None or before.place != database.place):
         raise ServerError(
             f"The database at {database.shown} holds something already ({', '.join(list(facts.counts)[:3])} ...) and "
             f"this project never worked there; make an empty one with `createdb` and name that."

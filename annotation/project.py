@@ -47,8 +47,19 @@ class Project:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """The project's memory, opened on first use."""
-        return Ledger(self.folder / "ledger.sqlite")
+        """The project's memory, opened on first use.
+
+        Raises:
+            ProjectError: It is empty although people have worked here, damaged, or made by a newer annot.
+        """
+        path = self.folder / "ledger.sqlite"
+        if path.is_file() and not path.stat().st_size and (self.argilla_home / "server.json").exists():
+            raise ProjectError(
+                f"{path} is empty, and this project has an Argilla already: bring the project back with "
+                f"`annot restore` from a backup (some are in {self.argilla_home / 'backups'}), or, if nothing was in "
+                "it yet, delete the empty file."
+            )
+        return Ledger(path)
 
     @property
     def argilla_home(self) -> Path:
@@ -131,12 +142,16 @@ class Project:
         return found
 
     def keep_secrets(self, values: Mapping[str, Any]) -> None:
-        """Add to secrets.toml; a table ("passwords") is merged key by key. Mode 0600, whole or not at all."""
+        """Add to secrets.toml; a table ("passwords") is merged key by key, and None takes a key out of it.
+
+        Mode 0600, whole or not at all.
+        """
         with self.lock("secrets"):
             merged = self.secrets()
             for key, value in values.items():
                 if isinstance(value, Mapping):
-                    merged[key] = {**merged.get(key, {}), **value}
+                    table = {**merged.get(key, {}), **value}
+                    merged[key] = {name: kept for name, kept in table.items() if kept is not None}
                 else:
                     merged[key] = value
             write_whole(self.folder / "secrets.toml", _toml_document(merged).encode(), mode=0o600)
@@ -205,6 +220,9 @@ def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: in
         path: Where it goes; its folder is made.
         content: The bytes, or a function that writes the file at the path it is given.
         mode: Permissions, set before anything is written.
+
+    Raises:
+        OSError: It cannot be written; `filename` says which, also where the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
@@ -219,6 +237,9 @@ def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: in
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
+    except OSError as problem:
+        problem.filename = problem.filename or str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -133,7 +133,10 @@ def _fill(
 ) -> None:
     staging = folder / RESTORING
     filling = staging / _FILLING
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ProjectError(f"{folder} cannot be made ({problem.strerror}); name another folder.") from None
     staging.mkdir(exist_ok=True)  # before anything is cleared away: until the end it says that all of this is ours
     for leftover in [*folder.iterdir(), *staging.iterdir()]:
         if leftover not in (staging, filling):

@@ -299,6 +299,7 @@ def _order(selection: Selection) -> Any:
     if selection.waiting:
         axes.axvline(selection.standing, color="black", linewidth=1, linestyle=":", label="slates that stand")
     axes.set_xlabel("slates, from the first")
+    axes.locator_params(axis="x", integer=True)
     axes.set_ylabel("mean cosine of a prompt with\nthe nearest prompt that had its turn")
     axes.grid(color="#E4E4E4")
     axes.legend(loc="lower right", frameon=False)

@@ -45,6 +45,8 @@ class LastStart:
     version: str
     host: str = HOST
     database: str = ""
+    answered: bool = False
+    """Whether a server ever did, here: then there is a database."""
 
     @property
     def url(self) -> str:
@@ -76,6 +78,7 @@ def last_start(home: Path) -> LastStart | None:
             str(written["version"]),
             str(written.get("host", HOST)),
             str(written.get("database", "")),
+            written.get("answered") is True,
         )
     except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
         return None

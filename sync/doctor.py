@@ -291,7 +291,12 @@ def _embedded(project: Project) -> Iterator[Finding]:
     if found.processes:
         yield Finding("embedded Argilla", "fail", found.detail, "`annot up`")
         return
-    yield Finding("embedded Argilla", "ok", "does not run", "`annot up`")
+    try:
+        embedded.require_sound(project.argilla_home)
+    except ServerError as error:
+        yield Finding("embedded Argilla", "fail", "does not run, and cannot", str(error))
+    else:
+        yield Finding("embedded Argilla", "ok", "does not run", "`annot up`")
     try:
         require_free(HOST, port)
     except ServerError as error:
@@ -359,7 +364,8 @@ def _backup(project: Project) -> Iterator[Finding]:
     every_s = project.settings.argilla.backup_every_s
     runs = not project.settings.argilla.url and embedded.state(project.argilla_home).running
     late = timedelta(seconds=2 * every_s + 600) if every_s and runs else timedelta(days=7)
-    said = f"the newest is {_ago(age)} old: {made[0].path}"
+    away = "" if Path(made[0].path).exists() else ", which is not in sight now"
+    said = f"the newest is {_ago(age)} old: {made[0].path}{away}"
     if age > late:
         yield Finding("backup", "warn", said, "`annot backup FILE`, to another disk")
     else:

@@ -319,6 +319,8 @@ def _carry_out(
         _compare_people(still, target, accounts, datasets)
         # The last word of the old server: what was taken back there since the last sync.
         pull(still, project.ledger, progress=progress)
+        # Whose account was there already logs in with what they have there.
+        project.keep_secrets({"passwords": dict.fromkeys(accounts.found)})
         _remember(project, source.server, target, copies, passes)
         _settle_there(project, target, key)
     notes = []

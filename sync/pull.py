@@ -38,6 +38,7 @@ class Pulled:
         deleted: Responses that were taken back by their authors.
         statuses: How many responses stand in the ledger now, by status.
         dropped: Submitted responses that give no judgement, and why; of all time, not of this pull alone.
+        missing: Records that were pushed and are not on the server any more; known where everything was read.
     """
 
     records: int
@@ -47,6 +48,7 @@ class Pulled:
     deleted: int
     statuses: Mapping[str, int]
     dropped: tuple[Dropped, ...]
+    missing: int = 0
 
     @property
     def changed(self) -> bool:
@@ -59,13 +61,16 @@ class Pulled:
         news = f"{self.new} new, {self.edited} changed, {self.deleted} deleted" if self.changed else "nothing new"
         unfit = f"; {len(self.dropped)} submitted ones give no judgement" if self.dropped else ""
         foreign = f"; {self.foreign} records are not of this project" if self.foreign else ""
-        return f"{news}; responses: {standing}{unfit}{foreign}"
+        gone = "slate is" if self.missing == 1 else "slates are"
+        missing = f"; {self.missing} pushed {gone} not on the server any more" if self.missing else ""
+        return f"{news}; responses: {standing}{unfit}{foreign}{missing}"
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
             "records": self.records,
             "foreign": self.foreign,
+            "missing": self.missing,
             "new": self.new,
             "edited": self.edited,
             "deleted": self.deleted,
@@ -98,7 +103,9 @@ def pull(board: Board, ledger: Ledger, *, progress: Progress = silent) -> Pulled
     """
     reader = Reader(board, ledger)
     reader.read_all(progress=progress)
-    return pulled(board.server, ledger, reader.counts())
+    counts = reader.counts()
+    (pushed,) = ledger.rows("select count(distinct record_id) as n from pushes where server = ?", board.server)
+    return replace(pulled(board.server, ledger, counts), missing=max(0, pushed["n"] - counts["there"]))
 
 
 def pulled(server: str, ledger: Ledger, counts: Mapping[str, int]) -> Pulled:
@@ -166,7 +173,7 @@ class Reader:
         return any(self._counts[kind] for kind in ("new", "edited", "deleted"))
 
     def counts(self) -> Counter[str]:
-        """What came home since this was last asked: records, foreign, new, edited, deleted."""
+        """What came home since this was last asked: there, records, foreign, new, edited, deleted."""
         counts, self._counts = self._counts, Counter()
         return counts
 
@@ -195,6 +202,7 @@ class Reader:
         self._ledger.add_responses(self._board.server, [*fresh, *deleted])
         new = sum(response.response_id not in before for response in fresh)
         self._counts.update(
+            there=len(own),
             records=len(told),
             foreign=len(records) - len(own),
             new=new,

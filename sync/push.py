@@ -16,11 +16,14 @@ from annotation.config import Settings
 from annotation.errors import BoardError
 from annotation.hidden import count_hidden
 from annotation.ledger import Ledger
+from annotation.quota_groups import plan_quotas
 from annotation.screen import Progress, silent
 from annotation.tasks import ranking
 from annotation.tasks.form import Form
 from annotation.types import Dropped, Person, Slate
 from sync.board import Board, Dataset, walk
+from sync.pull import judgements
+from sync.quotas import count_quotas, short_teams
 from sync.team import workspace_of
 
 BATCH = 200
@@ -155,6 +158,8 @@ def push(
                 ledger.add_pushes(board.server, dataset.id, board.add_records(dataset.id, few))
             done += len(part)
     sent = Counter(teams[country].workspace for country, _ in chosen)
+    quotas = plan_quotas(settings, [prompts[slate.prompt_id] for slate in slates])
+    notes += short_teams(count_quotas(quotas, slates, prompts, judgements(ledger)), ledger.people())
     return Pushed(dict(sent), standing, later, tuple(dropped), tuple(notes))
 
 

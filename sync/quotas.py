@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from annotation.quota_groups import belongs
-from annotation.types import Judgement, Prompt, Quota, Slate
+from annotation.types import Judgement, Person, Prompt, Quota, Slate
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +75,16 @@ def count_quotas(
 def all_met(states: Sequence[QuotaState]) -> bool:
     """Whether every quota is met; a project without quotas has met none."""
     return bool(states) and all(state.met for state in states)
+
+
+def short_teams(states: Sequence[QuotaState], people: Iterable[Person]) -> tuple[str, ...]:
+    """A sentence for every country whose team is too small to complete a slate; nothing before there is a team."""
+    teams = Counter(person.country for person in people if person.active and person.role == "annotator")
+    # Who left may have judged before: a quota that is met needs nobody.
+    asked = {state.quota.country: state.quota.overlap for state in states if teams and not state.met}
+    return tuple(
+        f"{overlap} people per slate are asked for (quota.overlap), and {country} has only {teams[country]}: "
+        "add people with `annot team add`, or lower quota.overlap in annot.toml."
+        for country, overlap in sorted(asked.items())
+        if teams[country] < overlap
+    )

@@ -15,7 +15,7 @@ from annotation.project import Project, write_whole
 from annotation.types import Judgement
 from sync.agreement import Agreement, measure_agreement
 from sync.pull import answers
-from sync.quotas import QuotaState
+from sync.quotas import QuotaState, all_met, short_teams
 from sync.snapshot import Gathered, gather
 from sync.trigger import Launch, launches
 
@@ -52,6 +52,7 @@ class Report:
     Attributes:
         agreement: Group ("all", or a country) -> Agreement, or the sentence that says why there is none.
         aside: Reason -> how many pairs or slates were set aside for it.
+        short_teams: A sentence per country whose team is too small for its quota.
     """
 
     quotas: tuple[QuotaState, ...]
@@ -61,6 +62,7 @@ class Report:
     preferences: int
     aside: dict[str, int]
     runs: tuple[Launch, ...]
+    short_teams: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -75,6 +77,7 @@ class Report:
             "preferences": self.preferences,
             "set_aside": self.aside,
             "runs": [asdict(launch) for launch in self.runs],
+            "short_teams": list(self.short_teams),
         }
 
 
@@ -89,6 +92,7 @@ def report(project: Project, gathered: Gathered | None = None) -> Report:
         len(gathered.preferences.kept),
         dict(Counter(dropped.reason for dropped in gathered.preferences.aside)),
         tuple(launches(project)),
+        short_teams(gathered.quotas, project.ledger.people()),
     )
 
 
@@ -110,6 +114,7 @@ def next_step(
     people = [person for person in project.ledger.people() if person.active]
     runs = argilla_runs or bool(project.settings.argilla.url)
     short = [state for state in quotas if state.slates < state.quota.target]
+    last = runs_so_far[-1] if runs_so_far else None
     if not have["prompts"]:
         return "annot prompts add FILE"
     if not have["candidates"]:
@@ -122,11 +127,27 @@ def next_step(
         return "annot team add roster.csv"
     if have["pushed"] < have["slates"]:
         return "annot push"
-    if any(launch.state == "finished" for launch in runs_so_far):
-        return "read the run's report.md; raise the quotas for another round"
+    if last and last.state == "finished" and not (project.run_folder(last.run) / "evaluation.json").exists():
+        return f"annot evaluate {last.run}"
     if short:
         missing = ", ".join(f"{s.group} has {s.slates} of {s.quota.target}" for s in short)
         return f"annot sync --watch; too few slates for the quotas ({missing}): add prompts, or lower the targets"
+    if too_few := short_teams(quotas, people):
+        return f"annot team add roster.csv with more people, or a lower quota.overlap: {too_few[0]}"
+    if last and all_met(quotas):
+        return _after_run(last)
+    to_go = ", ".join(f"{s.group} {s.quota.target - s.completed}" for s in quotas if not s.met)
+    return f"annot sync --watch; slates to complete: {to_go}" if to_go else "annot sync --watch"
+
+
+def _after_run(last: Launch) -> str:
+    """What comes next when every quota is met and their run is known."""
+    if last.state == "finished":
+        return f"read runs/{last.run}/report.md; raise the quotas for another round"
+    if last.state == "failed":
+        return "mend what is said above (often by another train.preset in annot.toml), then annot sync --relaunch"
+    if last.state == "missing":
+        return f"copy runs/{last.run} here, or train it again with annot sync --relaunch"
     return "annot sync --watch"
 
 
@@ -199,8 +220,8 @@ def show(found: Report, *, brief: bool = False) -> None:
         f"{len(found.judgements)} judgements give {found.preferences} preferences"
         + (f"; set aside: {set_aside}." if set_aside else ".")
     )
-    for launch in found.runs:
-        print(launch.detail)
+    for line in (*(() if brief else found.short_teams), *(launch.detail for launch in found.runs)):
+        print(line)
 
 
 def _show_people(found: Report) -> None:
@@ -271,12 +292,17 @@ def draw(found: Report, path: Path) -> None:
     left.invert_yaxis()
     left.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, -0.22))
     moments = sorted(datetime.fromisoformat(_utc(judgement.submitted_at)) for judgement in found.judgements)
-    right.step(moments, range(1, len(moments) + 1), where="post", color="#0072B2")
-    right.set(title="Judgements over time (UTC)", ylabel="judgements", ylim=(0, None))
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    right.xaxis.set_major_locator(locator)
-    right.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    right.yaxis.set_major_locator(MaxNLocator(integer=True))
+    right.set(title="Judgements over time (UTC)")
+    if moments:
+        right.step(moments, range(1, len(moments) + 1), where="post", color="#0072B2")
+        right.set(ylabel="judgements", ylim=(0, None))
+        locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+        right.xaxis.set_major_locator(locator)
+        right.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        right.yaxis.set_major_locator(MaxNLocator(integer=True))
+    else:  # an axis without a moment on it begins in 1970
+        right.set(xticks=[], yticks=[])
+        right.text(0.5, 0.5, "no judgement yet", ha="center", va="center", transform=right.transAxes)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     try:

@@ -26,7 +26,7 @@ MOST_STARTS = 5
 LOCAL = "local"
 """The launcher that trains on this machine."""
 
-State = Literal["started", "running", "finished", "failed", "unknown", "handed over"]
+State = Literal["started", "running", "finished", "failed", "unknown", "handed over", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Launch:
         snapshot_id: What it is trained on.
         run: Its name; the folder is runs/NAME.
         state: "started" (by this very call), "running", "finished", "failed", "handed over" to the team's own
-            launcher, or "unknown" (the launcher was cut off and only a person can tell what became of it).
+            launcher, "unknown" (the launcher was cut off and only a person can tell what became of it), or "missing"
+            (it was started, and its folder is not here: an archive holds no runs).
         detail: One sentence for the lead.
     """
 
@@ -103,6 +104,10 @@ def _look(project: Project, snapshot_id: str, run: str) -> Launch:
     if last == "failed":
         detail = f"the launcher of runs/{run} failed: {events[-1]['detail']}; mend train.launcher, then run "
         return Launch(snapshot_id, run, "failed", detail + "`annot sync --relaunch`.")
+    if local and last and not folder.exists():
+        # Made before the start is noted. Perhaps it is finished, where this project came from.
+        detail = f"runs/{run} was started, and its folder is not here (an archive of `annot backup` holds no runs): "
+        return Launch(snapshot_id, run, "missing", detail + "copy it here, or train it again: `annot sync --relaunch`.")
     if _is_locked(folder) or (local and last == "started" and _is_alive(events[-1]["detail"])):
         return Launch(snapshot_id, run, "running", f"runs/{run} is training; read runs/{run}/log.txt.")
     if not local and last == "started":
@@ -121,7 +126,7 @@ def _ensure_running(project: Project, snapshot_id: str, run: str, relaunch: bool
     starts = len(project.ledger.rows("select 1 from launch_events where run = ? and event = 'starting'", run))
     if not relaunch:
         # What became of a launcher that was cut off, only a person can know; a local run simply goes on.
-        if seen.state == "failed" or (starts and not _was_local(project, run)):
+        if seen.state in ("failed", "missing") or (starts and not _was_local(project, run)):
             return seen
         if starts >= MOST_STARTS:
             detail = f"runs/{run} was cut off {starts} times; read runs/{run}/log.txt, then `annot sync --relaunch`."
@@ -131,7 +136,7 @@ def _ensure_running(project: Project, snapshot_id: str, run: str, relaunch: bool
     (folder / "FAILED").unlink(missing_ok=True)
     if local:
         _note(project, run, "starting", LOCAL)
-        return _start_local(project, snapshot_id, run, folder, again=starts > 0)
+        return _start_local(project, snapshot_id, run, folder, again=starts > 0 and seen.state != "missing")
     words = _launcher_words(project, snapshot_id, run)
     _note(project, run, "starting", project.settings.train.launcher)
     return _hand_over(project, snapshot_id, run, folder, words)

@@ -79,10 +79,13 @@ def finished_run(
     write_rows(folder / "held_out_slates.jsonl", [slate.row() for slate in slates])
     facts = {
         "run": folder.name,
+        "recipe": recipe.model_dump(mode="json"),
+        "digest": hashlib.sha256(repr(texts).encode()).hexdigest(),
+        "seed": seed,
         "base": "",
         "base_version": "tiny-1",
         "base_is_tiny_and_random": True,
-        "recipe": recipe.model_dump(mode="json"),
+        "base_note": base.shown,
     }
     (folder / "run.json").write_text(json.dumps(facts))
     (folder / "report.md").write_text(f"# Run {folder.name}\n\nTrained.\n\n## Preflight\n\nAll was well.\n")

@@ -172,6 +172,42 @@ def test_the_archives_of_a_project_are_listed(project: Project) -> None:
     assert {found["path"] for found in told["backups"]} == set(listed)
 
 
+def test_the_last_archive_made_elsewhere_is_listed_although_its_disk_is_away(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    back_up(project, tmp_path / "disk" / "first.zip")
+    there = back_up(project, tmp_path / "disk" / "second.zip")
+    assert archives(project) == [there]
+    shutil.rmtree(tmp_path / "disk")
+    here = back_up(project)
+    assert archives(project) == [here, there]
+    assert here.left_out == {"runs": 1000}
+
+
+def test_after_a_move_the_abandoned_server_is_not_taken_for_the_project_s(project: Project, tmp_path: Path) -> None:
+    home = project.argilla_home
+    home.mkdir()
+    with contextlib.closing(sqlite3.connect(home / "argilla.db")) as database:
+        database.execute("create table users (name text)")
+        database.commit()
+    (home / "secrets.json").write_text("{}")
+    text = SETTINGS + '[argilla]\nurl = "https://argilla.example.org"\n'
+    moved = make_project(project.folder, text)
+    said = annot("backup", str(tmp_path / "moved.zip"), "--project", str(moved.folder))
+    assert "The server at https://argilla.example.org is not in it" in said.stdout
+    assert ".argilla (" in said.stdout
+    with zipfile.ZipFile(tmp_path / "moved.zip") as archive:
+        assert not [name for name in archive.namelist() if name.startswith(".argilla")]
+    again = annot("restore", str(tmp_path / "moved.zip"), "--project", str(tmp_path / "again"))
+    assert f"annot status --project {tmp_path / 'again'}" in again.stdout
+    for words, code in ((["down"], 0), (["logs"], 0), (["server", "reindex"], 2)):
+        done = annot(*words, "--project", str(moved.folder))
+        assert done.returncode == code, done.stderr
+        told = "Argilla is at https://argilla.example.org; the embedded one is no longer used"
+        assert told in done.stdout + done.stderr
+    status = json.loads(annot("status", "--json", "--project", str(moved.folder)).stdout)
+    assert status["server"] == {"url": "https://argilla.example.org", "embedded": False}
+
+
 def test_a_place_that_is_not_empty_is_refused(project: Project, tmp_path: Path) -> None:
     archive = Path(back_up(project, tmp_path / "one.zip").path)
     before = (project.folder / "annot.toml").read_bytes()
@@ -313,6 +349,7 @@ def test_a_damaged_ledger_is_named_and_no_archive_is_left(project: Project, tmp_
     with path.open("r+b") as file:
         file.seek(4096 + 10)
         file.write(b"\xff" * 3000)
+    (tmp_path / "out").mkdir()
     with pytest.raises(ProjectError, match=r"ledger\.sqlite is damaged"):
         back_up(project, tmp_path / "out" / "one.zip")
     assert list((tmp_path / "out").iterdir()) == []
@@ -321,6 +358,7 @@ def test_a_damaged_ledger_is_named_and_no_archive_is_left(project: Project, tmp_
 def test_a_backup_that_does_not_fit_says_so_and_leaves_nothing(project: Project, tmp_path: Path) -> None:
     """A limit for the size of files stands in for a full disk."""
     (project.folder / "snapshots" / "one" / "rankings.parquet").write_bytes(os.urandom(3_000_000))
+    (tmp_path / "out").mkdir()
     limited = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000));"
@@ -336,6 +374,50 @@ def test_a_backup_that_does_not_fit_says_so_and_leaves_nothing(project: Project,
     assert "make room" in standing(project)
     roll(project)
     assert standing(project) == ""
+
+
+def test_a_folder_that_is_not_there_is_not_made_on_the_wrong_disk(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match=r"There is no folder .*usb: make it, or put in the disk that it is on\.$"):
+        back_up(project, tmp_path / "usb" / "one.zip")
+    assert list(tmp_path.glob("usb*")) == []
+
+
+def test_a_backup_that_finds_no_record_of_what_was_pushed_says_so(project: Project, tmp_path: Path) -> None:
+    project.argilla_home.mkdir()
+    with contextlib.closing(sqlite3.connect(project.argilla_home / "argilla.db")) as database:
+        database.execute("create table records (id text)")
+        database.commit()
+    assert "warning" not in annot("backup", str(tmp_path / "before.zip"), "--project", str(project.folder)).stdout
+    project.ledger.add_pushes("server", "dataset", {"s1": "r1"})
+    said = annot("backup", str(tmp_path / "after.zip"), "--project", str(project.folder)).stdout
+    assert "warning: slates were pushed, and Argilla held no record" in said
+
+
+def test_an_empty_ledger_beside_an_argilla_is_not_taken_for_a_new_one(project: Project) -> None:
+    project.ledger.close()
+    path = project.folder / "ledger.sqlite"
+    path.write_bytes(b"")
+    project.argilla_home.mkdir()
+    (project.argilla_home / "server.json").write_text("{}")
+    done = annot("status", "--project", str(project.folder))
+    assert done.returncode == 2
+    assert "ledger.sqlite is empty, and this project has an Argilla already" in done.stderr
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("place", ["/proc/annot", "/dev/null/annot"])
+def test_a_place_where_nothing_can_be_made_is_one_sentence(project: Project, tmp_path: Path, place: str) -> None:
+    archive = back_up(project, tmp_path / "one.zip").path
+    done = annot("restore", archive, "--project", place)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert place in done.stderr
+
+
+@pytest.mark.parametrize("archive", ["/dev/zero", "/tmp"])
+def test_what_is_no_file_is_no_archive(tmp_path: Path, archive: str) -> None:
+    done = annot("restore", archive, "--project", str(tmp_path / "p"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"{archive} is a folder or a device and no archive" in done.stderr
 
 
 def test_the_rolling_backup_keeps_what_it_should(project: Project) -> None:
@@ -447,6 +529,7 @@ def test_an_address_that_was_lost_is_asked_for_and_nothing_is_copied_without(pro
     (project.argilla_home / "server.json").write_text(
         '{"port": 6900, "version": "2.8.0", "host": "127.0.0.1", "database": "postgresql://a@127.0.0.1/name"}'
     )
+    (tmp_path / "out").mkdir()
     with pytest.raises(ServerError, match=r"secrets\.json is lost.*ANNOT_DATABASE_URL"):
         back_up(project, tmp_path / "out" / "one.zip")
     assert list((tmp_path / "out").iterdir()) == []
@@ -702,6 +785,7 @@ def test_a_pg_dump_that_is_too_old_or_missing_is_named(
     kept: tuple[Project, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project, _ = kept
+    (tmp_path / "out").mkdir()
     old = tmp_path / "bin" / "pg_dump"
     old.parent.mkdir()
     old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n")

@@ -181,6 +181,22 @@ def test_what_is_no_argilla_or_another_version_is_told(
     assert "cannot be reached" in found(project.folder, "Argilla").said
 
 
+def test_what_keeps_argilla_from_starting_is_told(tmp_path: Path) -> None:
+    project = some_project(tmp_path / "p")
+    home = project.argilla_home
+    home.mkdir()
+    for name, content, said in (
+        ("secrets.json", '{"username": "ow', "secrets.json is damaged"),
+        ("argilla.db", "no database", "argilla.db is damaged"),
+    ):
+        (home / name).write_text(content)
+        finding = found(project.folder, "embedded Argilla")
+        assert finding.level == "fail"
+        assert said in finding.remedy
+        (home / name).unlink()
+    assert found(project.folder, "embedded Argilla").level == "ok"
+
+
 def test_a_project_without_a_backup_is_warned(tmp_path: Path) -> None:
     project = some_project(tmp_path / "p")
     assert (found(project.folder, "backup").level, found(project.folder, "backup").remedy) == ("warn", "`annot backup`")

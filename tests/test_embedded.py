@@ -21,6 +21,7 @@ import httpx
 import psutil
 import pytest
 from conftest import free_port
+from postgres import Postgres
 from projects import annot, fill, make_project
 
 from annotation import embedded, ledger, server_home
@@ -466,11 +467,62 @@ def test_stopping_leaves_nothing_but_the_data(home: Path, dataset: Any) -> None:
 def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
     home = tmp_path / ".argilla"
     home.mkdir()
-    (home / "argilla.db").write_text("This is no database. " * 100)
-    with pytest.raises(ServerError, match=r"Argilla's server ended .* file is not a database.*annot logs`\.$"):
+    with contextlib.closing(sqlite3.connect(home / "argilla.db")) as database:
+        database.execute("create table users (name text)")
+        database.commit()
+    with pytest.raises(ServerError, match=r"Argilla's server ended .*table users already exists.*annot logs`\.$"):
         embedded.start(home, port=free_port())
     assert not embedded.state(home).processes
-    assert "file is not a database" in server_home.tail(home)
+    assert "table users already exists" in server_home.tail(home)
+
+
+@pytest.mark.server
+def test_where_the_database_is_gone_or_damaged_nobody_begins_anew_in_silence(tmp_path: Path) -> None:
+    home = tmp_path / ".argilla"
+    embedded.start(home, port=free_port(), say=print)
+    embedded.stop(home)
+    database = home / "argilla.db"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("pragma wal_checkpoint(truncate)")
+    whole = database.read_bytes()
+    for content, told in (
+        (whole[:200_000], r"is damaged \(.*malformed\)"),
+        (b"", "is gone or empty"),
+        (None, "is gone or empty"),
+        (b"This is no database. " * 100, r"is damaged \(file is not a database\)"),
+    ):
+        for path in home.glob("argilla.db*"):
+            path.unlink()
+        if content is not None:
+            database.write_bytes(content)
+        with pytest.raises(ServerError, match=rf"argilla\.db {told}.*`annot restore`.*{home.name}/backups"):
+            embedded.start(home, port=free_port())
+        with pytest.raises(ServerError, match=told):
+            embedded.require_sound(home)
+        assert (database.read_bytes() if database.exists() else None) == content
+    database.write_bytes(whole)
+    embedded.require_sound(home)
+    embedded.start(home, port=free_port())
+    embedded.stop(home)
+    database.unlink()
+    (home / "server.json").unlink()  # as the sentence says
+    embedded.start(home, port=free_port())
+    embedded.stop(home)
+
+
+@pytest.mark.server
+def test_a_project_on_postgresql_whose_notes_are_damaged_starts_again(tmp_path: Path, postgres: Postgres) -> None:
+    home = tmp_path / ".argilla"
+    embedded.start(home, port=free_port(), database=postgres.database(), say=print)
+    made = make_dataset(home, "kept")
+    embedded.stop(home)
+    (home / "server.json").write_text('{"port": 69')
+    embedded.start(home, port=free_port())
+    try:
+        with rest(home) as client:
+            assert ok(client.get(f"/datasets/{made['id']}"))["name"] == "kept"
+    finally:
+        embedded.stop(home)
 
 
 # --- other versions, other addresses, a full disk -----------------------------------------------------

@@ -249,10 +249,11 @@ def test_a_killed_move_goes_on_and_every_answer_arrives_once(busy: Project, else
     before, snapshot, held = same(busy), freeze(busy, gather(busy)).id, content(connect(busy))
     done = work_of(busy)
     assert len(before) > 10
+    elsewhere.add_account("leo", "Known there", "annotator", "a password of his own")
     rng = random.Random(KILLS)
     with somebody_drafting(busy) as drafts:
         for number in range(KILLS):
-            command = annot(busy, key, "move", "--to", url)
+            command = annot(busy, key, "move", "--adopt", "--to", url)
             if number:
                 time.sleep(rng.uniform(0.5, 9.0))
             else:
@@ -264,7 +265,7 @@ def test_a_killed_move_goes_on_and_every_answer_arrives_once(busy: Project, else
             command.send_signal(signal.SIGKILL)
             command.communicate()
         assert f"annot move --to {url}" in unfinished(busy)
-        command = annot(busy, key, "move", "--to", url, "--json")
+        command = annot(busy, key, "move", "--adopt", "--to", url, "--json")
         _, problem = command.communicate()
     assert command.returncode == 0 or "already" in problem, problem
     moved = Project.open(busy.folder)
@@ -275,6 +276,8 @@ def test_a_killed_move_goes_on_and_every_answer_arrives_once(busy: Project, else
     assert same(moved) == before
     assert work_of(moved) == done
     assert unfinished(moved) == ""
+    assert sorted(moved.secrets()["passwords"]) == ["ana", "rui"]
+    Desk(url, "leo", "a password of his own").close()
     board = connect(moved)
     assert board.url == url
     assert not pull(board, moved.ledger).changed

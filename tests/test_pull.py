@@ -114,14 +114,14 @@ def test_reading_only_what_was_answered_comes_to_the_same_as_reading_everything(
     given = [desk.answer(record, ranking_of("1234")) for record in records[:3]]
     stage.desk(brazilian).answer(stage.records("BR")[0], ranking_of("4321"))
     reader.read([*records[:3], *records[:1], stage.records("BR")[0]])
-    assert +reader.counts() == {"records": 4, "new": 4}
+    assert +reader.counts() == {"there": 4, "records": 4, "new": 4}
     assert stage.pull().new == 4
     desk.answer(records[0], ranking_of("4312"))
     desk.withdraw(given[1]["id"])
     stage.world.delete_record(records[2])
     reader.read([str(uuid4()), *reversed(records[:3])])
     assert reader.changed()
-    assert +reader.counts() == {"records": 2, "edited": 1, "deleted": 1}
+    assert +reader.counts() == {"there": 2, "records": 2, "edited": 1, "deleted": 1}
     assert not reader.changed()
     assert stage.pull().changed
     by_id = {response.response_id: response for response in stage.ledger.responses()}
@@ -194,13 +194,15 @@ def test_a_judgement_outlives_its_author_and_its_record(stage: Stage) -> None:
     mexican, brazilian = stage.people
     stage.desk(mexican).answer(stage.records()[0], ranking_of("1234"))
     stage.desk(brazilian).answer(stage.records("BR")[0], ranking_of("1234"))
-    stage.pull()
+    assert stage.pull().missing == 0
     before = judgements(stage.ledger)
     account = next(a for a in stage.world.board.accounts() if a.username == mexican.username)
     stage.world.delete_account(account.id)
     stage.world.delete_record(stage.records("BR")[0])
     pulled = stage.pull()
     assert not pulled.changed
+    assert (pulled.missing, pulled.as_json()["missing"]) == (1, 1)
+    assert "1 pushed slate is not on the server any more" in pulled.sentence()
     assert judgements(stage.ledger) == before
     assert len(before) == 2
 

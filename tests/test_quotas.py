@@ -2,8 +2,8 @@
 
 from annotation.config import Settings, check_settings
 from annotation.quota_groups import plan_quotas
-from annotation.types import Judgement, Prompt, Slate
-from sync.quotas import all_met, count_quotas
+from annotation.types import Judgement, Person, Prompt, Slate
+from sync.quotas import all_met, count_quotas, short_teams
 
 FOOD = Prompt.make("¿Qué se come en una posada?", country="MX", language="es", topic="comida")
 SCHOOL = Prompt.make("¿Cómo se saluda al maestro?", country="MX", language="es", topic="escuela")
@@ -60,3 +60,16 @@ def test_a_country_without_prompts_still_owes_its_quota() -> None:
 
 def test_a_project_without_quotas_has_met_none() -> None:
     assert not all_met(())
+
+
+def test_a_team_that_can_complete_no_slate_is_told_with_the_remedy() -> None:
+    quotas = plan_quotas(settings_of(target=1, overlap=3), PROMPTS.values())
+    people = [Person(f"mx_{n}", "", "annotator", "MX", ("es",)) for n in range(3)]
+    people += [Person("lead", "", "admin", "BR", ("pt",)), Person("br_1", "", "annotator", "BR", ("pt",), active=False)]
+    states = count_quotas(quotas, SLATES, PROMPTS, [])
+    assert short_teams(states, []) == ()
+    (brazil,) = short_teams(states, people)
+    assert brazil.startswith("3 people per slate are asked for (quota.overlap), and BR has only 0: add people")
+    assert len(short_teams(states, people[1:])) == 2
+    met = count_quotas(quotas, SLATES, PROMPTS, [vote("s2", who) for who in ("p1", "p2", "p3")])
+    assert short_teams(met, people) == ()

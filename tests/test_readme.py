@@ -75,8 +75,8 @@ def test_the_first_hour_works_as_it_is_written(tmp_path: Path) -> None:
     assert len(project.ledger.prompts()) == 3
     assert len(project.ledger.candidates()) == 24
     assert len(project.ledger.slates()) == 3
-    assert "6 submitted" in said
-    assert "6 judgements give 18 preferences" in said
+    assert "9 submitted" in said
+    assert "9 judgements give 18 preferences" in said
     assert (folder / "exports" / "preferences.jsonl").exists()
     assert (folder / "runs" / "first-try" / "DONE").exists()
     assert "Held-out pair accuracy" in said

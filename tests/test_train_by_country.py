@@ -93,7 +93,7 @@ def test_the_worst_country_comes_first_and_the_better_adapter_is_named(tmp_path:
     (tmp_path / "r" / "countries.json").write_text(json.dumps({"AR": facts, "MX": facts}))
     for country, value in (("AR", 0.9), ("MX", 0.6)):
         (tmp_path / f"r-{country}").mkdir()
-        accuracy = {"implicit_reward": {"after": {"value": value, "low": 0.5, "high": 1.0}}}
+        accuracy = {"implicit_reward": {"after": {"value": value, "low": 0.5, "high": 1.0, "pairs": 9, "prompts": 2}}}
         (tmp_path / f"r-{country}" / "DONE").write_text(json.dumps({"accuracy": accuracy}))
     lines = adapters_side_by_side(tmp_path / "r", {"AR": 0.8, "MX": 0.7})
     assert [line for line in lines if line.startswith(("| AR", "| MX"))] == [

@@ -113,6 +113,19 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
             b'"rejected": [{"role": "assistant", "content": "c"}]}',
             "a.jsonl:1, chosen does not end with a message of the assistant",
         ),
+        (
+            "a.jsonl",
+            b'{"prompt": "a", "chosen": "b", "rejected": "c", "country": ["MX"]}',
+            "a.jsonl:1, country = ['MX']: it must be a text of at most 200 characters on one line",
+        ),
+        ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "slate_id": true}', "slate_id = True: it must"),
+        (
+            "a.jsonl",
+            b'{"prompt": "a", "chosen": "b", "rejected": "c", "topic": "x\\u0007"}',
+            "topic = 'x\\x07': it must",
+        ),
+        ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "slate_id": "%s"}' % (b"s" * 201), "at most 200"),
+        ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "system": 1}', "system = 1: it is a text"),
         ("a.parquet", b"PAR1 cut off", "no whole parquet"),
     ],
 )

@@ -25,8 +25,9 @@ from train.base import Base, check_device, find_base, load_model
 from train.dataset import read_pairs, texts
 from train.dpo import count_steps, make_plan, rehearse, train
 from train.evaluate import evaluate
+from train.footprint import footprint
 from train.gate import gate_of
-from train.run_folder import SEAL, check_same, claimed, name_run, newest_checkpoint, seal
+from train.run_folder import FACTS, SEAL, check_same, claimed, name_run, newest_checkpoint, seal
 from train.settings import load_recipe
 from train.stock import dpo_config
 from train.tiny_model import NOTICE, make_tiny_base
@@ -126,6 +127,9 @@ def test_a_run_learns_the_planted_preference_and_shows_it(finished: Path) -> Non
     assert done["diverged"] == ""
     report = (finished / "report.md").read_text(encoding="utf-8")
     assert NOTICE in report
+    used = footprint(finished)
+    assert used is not None
+    assert f"- energy: {used.line()}" in report
     assert "| implicit reward |" in report
     assert "| answers without EOS | 0 of 160 |" in report
     worst_first = [country for country in accuracy["by_country"] if f"| {country} |" in report]
@@ -668,7 +672,8 @@ def test_runs_are_named_by_what_they_are_unless_told(tmp_path: Path) -> None:
 
 def test_what_was_not_begun_may_be_begun_with_anything(tmp_path: Path) -> None:
     check_same(tmp_path, {"preset": "x"})
-    (tmp_path / "run.json").write_text(json.dumps({"preset": "y"}))
+    facts = {fact: kind() for fact, kind in FACTS.items()}
+    (tmp_path / "run.json").write_text(json.dumps({**facts, "preset": "y"}))
     with pytest.raises(TrainError, match="preset = 'y', and now it is 'x'"):
         check_same(tmp_path, {"preset": "x"})
 
@@ -683,8 +688,75 @@ def test_the_command_trains_on_a_plain_file_without_a_project(tmp_path: Path) ->
     told = CliRunner().invoke(app, ["train", "--project", str(tmp_path), *words], catch_exceptions=False)
     plan = json.loads(told.stdout)
     assert (plan["train_slates"], plan["held_out_slates"], plan["base_is_tiny_and_random"]) == (10, 2, True)
-    assert plan["preflight"]["form"] == "plain text, as it stands"
+    assert plan["preflight"]["form"] == "messages, through the chat template"
     assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+    refused = CliRunner().invoke(app, ["train", "--project", str(tmp_path), *words, "--run", "../evil"])
+    assert isinstance(refused.exception, SettingsError)
+    assert "no name for a folder of runs/" in str(refused.exception)
     run = train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=(*QUICK, "dpo.objective=trl"), quiet=True)
     assert run.done["snapshot"] is None
     assert math.isfinite(run.done["accuracy"]["summed"]["after"]["value"])
+    assert "- energy: not measured (footprint.measure = false)" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_an_export_and_hand_written_pairs_are_learnt_as_the_conversations_that_they_are(
+    project: Path, base: Path, tmp_path: Path
+) -> None:
+    """preferences.parquet has plain columns, preferences.jsonl messages: a run on one is a run on the other."""
+    from annotation.project import read_parquet
+    from train.encoding import encode_slate
+
+    rows = read_parquet(project / "snapshots" / "abc" / "preferences.parquet")
+    shutil.copy(project / "snapshots" / "abc" / "preferences.parquet", tmp_path / "export.parquet")
+    talks, plain = [], []
+    for row in rows:
+        system = [{"role": "system", "content": row["system"]}] if row["system"] else []
+        answers = {name: [{"role": "assistant", "content": row[name]}] for name in ("chosen", "rejected")}
+        talks.append({**row, **answers, "prompt": [*system, {"role": "user", "content": row["prompt"]}]})
+        plain.append({name: row[name] for name in ("prompt", "chosen", "rejected")})
+    for name, lines in (("talks", talks), ("plain", plain)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def tokens(file: str) -> list[Any]:
+        plan = make_plan(load_recipe("cpu-smoke", base=str(base)), tmp_path / file, tmp_path, weights=False)
+        assert plan.flight.form == "messages, through the chat template"
+        found = sorted((*plan.slates, *plan.held_out_slates), key=lambda slate: int(slate.id.rpartition(":")[2]))
+        return [encode_slate(slate, plan.tokenizer) for slate in found]
+
+    assert tokens("export.parquet") == tokens("talks.jsonl")
+    bare = [row for row in talks if not rows[talks.index(row)]["system"]]
+    (tmp_path / "bare.jsonl").write_text("".join(json.dumps(line) + "\n" for line in bare))
+    hand_written = tokens("plain.jsonl")
+    without_system = [one for one, row in zip(hand_written, rows, strict=True) if not row["system"]]
+    assert without_system == tokens("bare.jsonl")
+
+
+def test_texts_that_were_written_for_the_base_already_stay_as_they_stand(base: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    rows = preference_rows(6)
+    for row in rows:
+        asked = [{"role": "user", "content": row["prompt"]}]
+        row["prompt"] = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        del row["system"]
+    (tmp_path / "written.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plan, _ = rehearse(tmp_path / "written.jsonl", base=str(base))
+    assert plan.flight.form == "plain text, as it stands"
+    assert plan.slates[0].prompt in {row["prompt"] for row in rows}
+
+
+def test_a_refused_run_leaves_no_base_for_other_judgements(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(json.dumps(preference_rows(1)[0]) + "\n")
+    with pytest.raises(TrainError, match="only 1 prompt"):
+        train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=QUICK, quiet=True)
+    rows = [{**row, "chosen": f"zzz {row['chosen']}"} for row in preference_rows(8)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    few = (*QUICK, "optimiser.max_steps=1", "run.eval_every=0")
+    train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=few, quiet=True)
+    made = make_tiny_base(tmp_path / "afresh", texts(read_pairs(tmp_path / "mine.jsonl").pairs), seed=0)
+    assert (tmp_path / "run" / "base" / "tokenizer.json").read_bytes() == (made / "tokenizer.json").read_bytes()
+
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:8]))
+    with pytest.raises(TrainError, match=r"mine.jsonl holds other judgements than when the run run was begun; choose"):
+        train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=few, quiet=True)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
-from projects import fill, judge, make_project
+from projects import annot, fill, judge, make_project
 
+from annotation.backup import back_up
 from annotation.errors import SettingsError
 from annotation.project import Project, read_parquet
+from annotation.restore import restore
 from annotation.types import Slate
+from sync.report import next_step
 from sync.snapshot import export, freeze, gather, snapshots
 from sync.trigger import launches, trigger
 
@@ -98,6 +102,62 @@ def test_how_a_run_was_started_counts_and_not_what_the_launcher_is_today(tmp_pat
     assert second is not None
     assert (first.state, second.state) == ("started", "handed over")
     assert [launch.state for launch in launches(local)] == ["handed over"]
+
+
+def test_a_run_whose_folder_is_elsewhere_starts_only_when_asked(tmp_path: Path) -> None:
+    text = settings(launcher="local").replace("[train]", '[train]\npreset = "cpu-smoke"')
+    project = make_project(tmp_path / "old", text)
+    fill(project, 3)
+    launch = trigger(project, gather(project))
+    assert launch is not None
+    pid = int(project.ledger.rows("select detail from launch_events where event = 'started'")[0]["detail"].split()[0])
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    (project.run_folder(launch.run) / "DONE").write_text("{}")
+    back_up(project, tmp_path / "old.zip")
+    restore(tmp_path / "old.zip", tmp_path / "new")
+    restored = Project.open(tmp_path / "new")
+    again = trigger(restored, gather(restored))
+    assert again is not None
+    assert (again.state, again.run) == ("missing", launch.run)
+    assert "annot sync --relaunch" in again.detail
+    assert not restored.run_folder(launch.run).exists()
+    assert f"runs/{launch.run} was started, and its folder is not here" in annot(restored, "status")
+    shutil.copytree(tmp_path / "old" / "runs", tmp_path / "new" / "runs")
+    assert [found.state for found in launches(restored)] == ["finished"]
+    shutil.rmtree(tmp_path / "new" / "runs")
+    asked = trigger(restored, gather(restored), relaunch=True)
+    assert asked is not None
+    assert asked.state == "started"
+    pid = int(restored.ledger.rows("select detail from launch_events where event = 'started'")[-1]["detail"].split()[0])
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("marker", "evaluated", "target", "step"),
+    [
+        ("FAILED", False, 3, "train.preset in annot.toml), then annot sync --relaunch"),
+        ("DONE", False, 3, "annot evaluate "),
+        ("DONE", True, 3, "raise the quotas"),
+        ("DONE", True, 5, "annot sync --watch; slates to complete: MX 2"),
+    ],
+)
+def test_what_comes_after_a_run_depends_on_how_it_ended(
+    tmp_path: Path, marker: str, evaluated: bool, target: int, step: str
+) -> None:
+    project = make_project(tmp_path, settings())
+    slates = fill(project, 3)
+    launch = trigger(project, gather(project))
+    assert launch is not None
+    (project.run_folder(launch.run) / marker).write_text("reason.")
+    if evaluated:
+        (project.run_folder(launch.run) / "evaluation.json").write_text("{}")
+    project = make_project(tmp_path, settings(target))
+    if target > 3:
+        slates = fill(project, target, ())
+    project.ledger.add_pushes("test", "dataset", {slate.id: slate.id for slate in slates})
+    assert step in next_step(project, gather(project).quotas, launches(project), argilla_runs=True)
 
 
 def test_a_local_run_that_was_cut_off_can_go_to_a_launcher(tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ def save_adapter(model: Any, weights: Any, base: Base, tokenizer: Any, adapter: 
     config = json.loads(path.read_text(encoding="utf-8"))
     # PEFT notes the folder of the download; whoever gets the adapter knows the base by its name.
     config["base_model_name_or_path"] = base.name or str(base.folder)
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()  # PEFT holds a set, whose order is another in every process
     path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
     (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty model card; report.md says what there is to say
     beside.replace(adapter)

@@ -29,6 +29,9 @@ COLUMNS = ("prompt", "chosen", "rejected")
 MOST_VOTES = 1_000_000_000
 """More than that is no count of people."""
 
+LONGEST_LABEL = 200
+"""Characters of a name: of a country, a slate, a person, a topic."""
+
 MOST = 1000
 """Of a row's weight or margin: beyond that one row would be all that is learnt."""
 
@@ -178,9 +181,9 @@ def source_digest(source: Path) -> str:
 def read_pairs(source: Path) -> Pairs:
     """Read a snapshot folder, or a parquet or jsonl file with prompt, chosen and rejected.
 
-    The three columns of a file are plain texts or lists of messages (TRL's conversational form). country, language,
-    topic, slate_id, votes_for, votes_against, ties, weight and margin are used where they are there; other columns are
-    left alone.
+    The three columns of a file are plain texts or lists of messages (TRL's conversational form); plain texts beside a
+    column `system` become messages, as an export means them. country, language, topic, slate_id, votes_for,
+    votes_against, ties, weight and margin are used where they are there; other columns are left alone.
 
     Raises:
         TrainError: It cannot be read, or a row is not as described.
@@ -247,12 +250,11 @@ def texts(rows: Iterable[Example]) -> list[str]:
 
 
 def _from_snapshot(row: Mapping[str, Any]) -> Pair:
-    system = ({"role": "system", "content": row["system"]},) if row["system"] else ()
     return Pair(
         f"{row['slate_id']}:{row['chosen_id']}:{row['rejected_id']}:{row['country']}",
-        (*system, {"role": "user", "content": row["prompt"]}),
-        ({"role": "assistant", "content": row["chosen"]},),
-        ({"role": "assistant", "content": row["rejected"]},),
+        as_question(row["prompt"], row["system"]),
+        as_answer(row["chosen"]),
+        as_answer(row["rejected"]),
         row["country"],
         row["language"],
         row["topic"],
@@ -275,20 +277,63 @@ def whole_number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def label(row: Mapping[str, Any], name: str) -> str:
-    """A cell as text; "" where it says nothing, or where there is no such column."""
-    return "" if is_gap(row.get(name)) else str(row[name])
+def label(row: Mapping[str, Any], name: str, place: str) -> str:
+    """A cell that names something, as text; "" where it says nothing, or where there is no such column.
+
+    Raises:
+        TrainError: It is no short text on one line, and no whole number.
+    """
+    value = row.get(name)
+    if is_gap(value):
+        return ""
+    number = whole_number(value)
+    text = value if isinstance(value, str) else "" if number is None else str(number)
+    if (not text and value != "") or len(text) > LONGEST_LABEL or not text.isprintable():
+        raise TrainError(
+            f"{place}, {name} = {short(value)}: it must be a text of at most {LONGEST_LABEL} characters on one line; "
+            "mend that row."
+        )
+    return text
+
+
+def system_text(row: Mapping[str, Any], place: str) -> str:
+    """The cell `system`; "" where it says nothing, or where there is no such column.
+
+    Raises:
+        TrainError: It is no text.
+    """
+    value = row.get("system")
+    if is_gap(value):
+        return ""
+    if not isinstance(value, str):
+        raise TrainError(f"{place}, system = {short(value)}: it is a text, or empty; mend that row.")
+    return value
+
+
+def as_question(prompt: str, system: str = "") -> tuple[Message, ...]:
+    """What is asked as messages; without a system text there is none."""
+    asked_for: Message = {"role": "user", "content": prompt}
+    return ({"role": "system", "content": system}, asked_for) if system else (asked_for,)
+
+
+def as_answer(text: str) -> tuple[Message, ...]:
+    """What is answered as messages."""
+    return ({"role": "assistant", "content": text},)
 
 
 def pair_from_row(row: Mapping[str, Any], place: str) -> Pair:
     prompt, chosen, rejected = (_text(row.get(column), f"{place}, {column}") for column in COLUMNS)
     if len({isinstance(part, str) for part in (prompt, chosen, rejected)}) > 1:
         raise TrainError(f"{place} mixes plain text and messages; write prompt, chosen and rejected in one form.")
-    country, language, topic, slate_id = (label(row, name) for name in ("country", "language", "topic", "slate_id"))
+    if isinstance(prompt, str) and isinstance(chosen, str) and isinstance(rejected, str) and "system" in row:
+        # As in an export. Plain text has no place for a system text.
+        prompt, chosen, rejected = as_question(prompt, system_text(row, place)), as_answer(chosen), as_answer(rejected)
+    names = ("country", "language", "topic", "slate_id")
+    country, language, topic, slate_id = (label(row, name, place) for name in names)
     votes = (_votes(row, name, usual, place) for name, usual in (("votes_for", 1), ("votes_against", 0), ("ties", 0)))
     numbers = (_number(row, name, usual, place) for name, usual in (("weight", 1.0), ("margin", 0.0)))
-    for column, answer in (("chosen", chosen), ("rejected", rejected)):
-        if not isinstance(answer, str) and answer[-1]["role"] != "assistant":
+    for column, said in (("chosen", chosen), ("rejected", rejected)):
+        if not isinstance(said, str) and said[-1]["role"] != "assistant":
             raise TrainError(f"{place}, {column} does not end with a message of the assistant; mend that row.")
     return Pair(place, prompt, chosen, rejected, country, language, topic, slate_id, *votes, *numbers)
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import math
 import shutil
@@ -30,7 +29,7 @@ from train.base import Base, check_device, ends_of_text, find_base, load_model, 
 from train.callbacks import kept_metrics, log_at_the_end, run_callback, show_no_logs_twice
 from train.dataset import Pair, one_row_per_vote, read_rows, source_digest, split_by_prompt, texts
 from train.divergence import why_diverged
-from train.encoding import Encoded, encode
+from train.encoding import Encoded, as_conversations, encode
 from train.engine import slate_trainer
 from train.footprint import measured
 from train.judgements import read_slates
@@ -43,10 +42,14 @@ from train.run_folder import (
     Failure,
     RunLog,
     Unheard,
+    adapter_digests,
     begun_with,
+    check_adapter,
     check_same,
     claimed,
+    finished_run,
     newest_checkpoint,
+    read_done,
     write_if_new,
     write_rows,
 )
@@ -143,7 +146,8 @@ def train(
             log = RunLog(folder, quiet=quiet)
             check_same(folder, asked)
             if (folder / "DONE").exists():
-                done = json.loads((folder / "DONE").read_text(encoding="utf-8"))
+                finished_run(folder)
+                done = read_done(folder, ("finished_at", "summary"))
                 log.show(f"{folder.name} is finished ({done['finished_at'][:19]} UTC): {done['summary']}.")
                 if done.get("diverged"):
                     log.show(f"WARNING: {done['diverged']}")
@@ -151,6 +155,9 @@ def train(
                 processes.agreed(False)
                 return Run(folder, True, done)
             (folder / "FAILED").unlink(missing_ok=True)
+            if begun_with(folder) is None:
+                # A base that was made for other judgements, of a run that was refused before it began.
+                shutil.rmtree(folder / "base", ignore_errors=True)
             began = time.monotonic()
             with quiet_libraries(folder / "libraries.log"):
                 # The machine, the base and the rows; nothing is trained on rows that were not looked at.
@@ -163,6 +170,8 @@ def train(
                     # The adapter, unless an earlier process finished it and was cut off before the report.
                     adapter = folder / "adapter"
                     resumed = 0
+                    if adapter.exists():
+                        check_adapter(adapter, f"remove the folder {adapter} and run the same command again")
                     if processes.agreed(not adapter.exists()):
                         with processes.together():
                             resumed = train_adapter(folder, plan, adapter, log, progress, keep_footprint)
@@ -214,11 +223,12 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
     dpo = recipe.dpo
     read = read_slates(source, rewrites=dpo.sft_weight > 0)
     taught, silent_ones = as_taught(read.slates, dpo)
-    slates = with_country(taught) if recipe.region.in_prompt else taught
     base = find_base(recipe.base, home, lambda: texts(read.slates), seed=recipe.run.seed, weights=weights)
     work_offline()
     vocabulary = vocabulary_size(base)
     tokenizer = load_tokenizer(base, recipe.base)
+    slates = as_conversations(taught, tokenizer)
+    slates = with_country(slates) if recipe.region.in_prompt else slates
     kept, flight = preflight(
         slates,
         tokenizer,
@@ -320,9 +330,17 @@ def plan_lines(plan: Plan, device: str) -> list[str]:
         *lines,
         f"{'base':<22}{plan.base.shown}",
         f"{'device':<22}{device}",
-        f"{'split by prompt':<22}{len(train)} {unit} to train on, {len(held_out)} {'pairs ' if stock else ''}held out",
+        f"{'split by prompt':<22}{len(train)} {unit} to train on{_of_others(plan)}, {len(held_out)} "
+        f"{'pairs ' if stock else ''}held out",
         f"{'plan':<22}{plan.steps} steps of {optimiser.batch * optimiser.accumulate} {unit}",
     ]
+
+
+def _of_others(plan: Plan) -> str:
+    """How many of the slates come from other countries than the one that an adapter is for, and what they count."""
+    region = plan.recipe.region
+    others = sum(slate.country != region.country for slate in plan.slates) if region.country else 0
+    return f" ({others} of them of other countries, at a weight of {region.others:g})" if others else ""
 
 
 def plan_facts(plan: Plan, device: str) -> dict[str, Any]:
@@ -423,8 +441,7 @@ def finish(folder: Path, plan: Plan, outcome: Outcome, diverged: str, seconds: f
     """Clear what was only there to go on from, and write DONE."""
     for name in ("checkpoints", ".cache"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    with (folder / "adapter" / "adapter_model.safetensors").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digests = adapter_digests(folder / "adapter")
     facts = begun_with(folder) or {}
     done = {
         "run": folder.name,
@@ -435,7 +452,8 @@ def finish(folder: Path, plan: Plan, outcome: Outcome, diverged: str, seconds: f
         "summary": outcome.summary,
         "diverged": diverged,
         "accuracy": outcome.as_json(),
-        "adapter_sha256": digest,
+        "adapter_sha256": digests["adapter_model.safetensors"],
+        "adapter_files": digests,
         "seconds": round(seconds, 1),
         "begun_at": facts["begun_at"],
         "finished_at": now(),

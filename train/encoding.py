@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from annotation.errors import TrainError
-from train.dataset import Pair, Text
+from train.dataset import Pair, Text, as_answer, as_question
 from train.packing import EncodedSlate
 from train.rankings import RankedSlate
 
@@ -73,6 +73,43 @@ def ends_well(answer: Sequence[int], ends: frozenset[int], tokenizer: Any) -> bo
         if tokenizer.decode([token]).strip():
             return False
     return False
+
+
+def as_conversations(slates: Sequence[RankedSlate], tokenizer: Any) -> tuple[RankedSlate, ...]:
+    """Plain texts as a turn of the user and a turn of the assistant, where the base has a chat template.
+
+    An instruct model never reads bare text when it is used. Texts stay as they stand where the base has no template,
+    and where every prompt ends as the template ends one: somebody has written them for this base already.
+    """
+    plain = [slate.prompt for slate in slates if isinstance(slate.prompt, str)]
+    if not plain or not tokenizer.chat_template:
+        return tuple(slates)
+    ending = _generation_prompt(tokenizer)
+    if ending and all(prompt.rstrip().endswith(ending) for prompt in plain):
+        return tuple(slates)
+    return tuple(
+        replace(
+            slate,
+            prompt=as_question(slate.prompt),
+            answers=tuple(as_answer(text) if isinstance(text, str) else text for text in slate.answers),
+        )
+        if isinstance(slate.prompt, str)
+        else slate
+        for slate in slates
+    )
+
+
+def _generation_prompt(tokenizer: Any) -> str:
+    """What the chat template writes behind a question, before the answer; "" where it refuses."""
+    import jinja2
+
+    try:
+        written: str = tokenizer.apply_chat_template(
+            list(as_question("¿?")), tokenize=False, add_generation_prompt=True
+        )
+    except jinja2.TemplateError:
+        return ""  # said with its reason when the first slate is written
+    return written.rpartition("¿?")[2].strip()
 
 
 def encode_texts(prompt: Text, answers: Sequence[Text], tokenizer: Any, *, place: str) -> tuple[EncodedSlate, int]:

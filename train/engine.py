@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from train.base import Base
 from train.encoding import encode_slate
 from train.planner import Schedule, free_memory, plan_memory, widths_of
 from train.rankings import RankedSlate
+from train.run_folder import read_facts
 from train.settings import Recipe
 
 if TYPE_CHECKING:
@@ -142,8 +143,15 @@ def plan_schedule(model: Any, recipe: Recipe, taught: Taught, measured: Taught, 
 
 
 def kept_schedule(folder: Path, choose: Callable[[], Schedule]) -> Schedule:
-    """What the planner chose when the run was begun: gone on with, it goes on alike, whatever is free now."""
+    """What the planner chose when the run was begun: gone on with, it goes on alike, whatever is free now.
+
+    Raises:
+        TrainError: The file that says so is damaged.
+    """
     path = folder / SCHEDULE
     if not path.exists():
         write_whole(path, json.dumps(asdict(choose()), indent=2).encode())
-    return Schedule(**json.loads(path.read_text(encoding="utf-8")))
+    kinds = dict.fromkeys((field.name for field in fields(Schedule)), int)
+    remedy = "remove that file and run the same command again: the packs are chosen anew, and no result beyond rounding"
+    kept = read_facts(path, kinds, remedy)
+    return Schedule(**{name: kept[name] for name in kinds})

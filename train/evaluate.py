@@ -35,10 +35,10 @@ from train.dataset import read_pairs, read_rows
 from train.encoding import encode_slate, token_ids
 from train.evaluation import METHOD, Answered, Evaluation, SlateScore, Versus, score_slate, summarise, versus
 from train.evaluation_report import SLATES, leave
-from train.gate import EVALUATION
+from train.gate import EVALUATION, remeasure
 from train.generation import Sample, sample_answers
 from train.rankings import RankedSlate, slate_of_pair
-from train.run_folder import claimed, finished_run
+from train.run_folder import claimed, finished_run, read_facts
 from train.scores import AnswerScore, Written, batches, compare_with_base
 from train.settings import Recipe
 
@@ -124,12 +124,21 @@ def held_out_slates(folder: Path) -> tuple[RankedSlate, ...]:
 
 
 def read_evaluation(folder: Path) -> Evaluation | None:
-    """What was measured before; None where nothing was, or where it was measured otherwise than it is today."""
+    """What was measured before; None where nothing was, or where it was measured otherwise than it is today.
+
+    Raises:
+        TrainError: The file is damaged.
+    """
     path = folder / EVALUATION
     if not path.exists():
         return None
-    told = json.loads(path.read_text(encoding="utf-8"))
-    return Evaluation.from_json(told) if told["method"] == METHOD else None
+    told = read_facts(path, {"method": type(METHOD)}, remeasure(folder))
+    if told["method"] != METHOD:
+        return None
+    try:
+        return Evaluation.from_json(told)
+    except (AttributeError, KeyError, TypeError, ValueError):  # the shape is not what `as_json` gives
+        raise TrainError(f"{path} is damaged: it is no whole evaluation; {remeasure(folder)}.") from None
 
 
 def run_model(
@@ -291,6 +300,19 @@ def check_measured(run: Path) -> None:
     finished_run(run)
     if read_evaluation(run) is None:
         raise TrainError(f"{run.name} was not measured yet; run `annot evaluate {run.name}` first.")
+
+
+def warn_of_bases(folder: Path, other: Path) -> str:
+    """A sentence where two finished runs stand on different bases, else ""."""
+    one, two = (finished_run(run)[0] for run in (folder, other))
+    # A base that was made on the spot is made of the run's own texts and seed.
+    decides = ("base_version", *(("digest", "seed") if one["base_is_tiny_and_random"] else ()))
+    if all(one[fact] == two[fact] for fact in decides):
+        return ""
+    return (
+        f"{folder.name} and {other.name} stand on different bases ({one['base_note']}, version {one['base_version']}; "
+        f"{two['base_note']}, version {two['base_version']}): the difference is that of bases and adapters together."
+    )
 
 
 def compare(folder: Path, other: Path, *, seed: int = 0) -> tuple[Versus, ...]:

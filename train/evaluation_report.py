@@ -73,9 +73,9 @@ def group_rows(found: Evaluation) -> list[tuple[str, ...]]:
         (
             _name(group),
             str(group.prompts),
-            f"{group.accuracy.value:.1%} [{100 * group.accuracy.low:.1f}, {100 * group.accuracy.high:.1f}]",
+            f"{group.accuracy.value:.1%} {group.accuracy.interval('.1f', 100)}",
             f"{group.most:.1%}",
-            f"{group.tau.value:.2f} [{group.tau.low:.2f}, {group.tau.high:.2f}]",
+            f"{group.tau.value:.2f} {group.tau.interval('.2f')}",
             f"{group.likelier_before.value:.1%} → {group.likelier_after.value:.1%}",
             group.verdict or "–",
         )
@@ -101,7 +101,7 @@ def writing_rows(found: Evaluation) -> list[tuple[str, ...]]:
             f"length, tokens (cut off at {writing.limit})",
             f"{base:.1f}",
             f"{tokens['adapted'].value:.1f}",
-            f"{change.value:+.1f} [{change.low:+.1f}, {change.high:+.1f}] ({change.value / base:+.0%})",
+            f"{change.value:+.1f} {change.interval('+.1f')} ({change.value / base:+.0%})",
         ),
         ("answers that ended by themselves", *_shares(writing.ended)),
         ("repeated 4-grams in an answer (seq-rep-4)", *_shares(writing.repeated)),
@@ -115,7 +115,7 @@ def writing_rows(found: Evaluation) -> list[tuple[str, ...]]:
 
 
 def _nats(kl: Estimate) -> str:
-    return f"{kl.value:.4f} [{kl.low:.4f}, {kl.high:.4f}]"
+    return f"{kl.value:.4f} {kl.interval('.4f')}"
 
 
 def _shares(values: Any) -> tuple[str, str, str]:
@@ -137,7 +137,7 @@ def versus_rows(found: Sequence[Versus]) -> list[tuple[str, ...]]:
             one.group,
             str(one.slates),
             one.accuracy.points,
-            f"{one.tau.value:+.3f} [{one.tau.low:+.3f}, {one.tau.high:+.3f}]",
+            f"{one.tau.value:+.3f} {one.tau.interval('+.3f')}",
         )
         for one in found
     ]
@@ -151,7 +151,7 @@ def warnings(found: Evaluation) -> list[str]:
             f"{', '.join(_name(group) for group in small)}: fewer than {found.settings.gate_prompts} held-out prompts, "
             "too few to tell; such a group neither passes nor fails."
         )
-    if writing := found.writing:
+    if (writing := found.writing) and writing.kl.prompts > 1:
         length, ended, repeated = (values["change"] for values in (writing.tokens, writing.ended, writing.repeated))
         base = writing.tokens["base"].value
         if abs(length.value) > 0.2 * base and not length.low <= 0 <= length.high:
@@ -191,7 +191,8 @@ def section(found: Evaluation, plots: Sequence[Path]) -> str:
         "",
         *_table(GROUP_COLUMNS, group_rows(found)),
         "",
-        "Held-out slates, worst group first; in brackets 95 % bootstrap intervals over prompts. **Ranking accuracy**: "
+        "Held-out slates, worst group first; in brackets 95 % bootstrap intervals over prompts, – where there is only "
+        "one. **Ranking accuracy**: "
         "share of people's votes about two answers that the implicit reward agrees with (pair accuracy, above, counts "
         "each clear majority once: the two differ where people do); **at most**: the share that "
         "agrees with the majority, which no order exceeds. **tau-b**: Kendall's, with each person's ranking. "

@@ -20,9 +20,9 @@ from annotation.errors import SettingsError, TrainError
 from annotation.project import write_whole
 from annotation.screen import Progress, silent
 from train.base import Base, base_of_run, load_model, load_tokenizer
+from train.evaluate import recipe_of
 from train.gate import gate_of, remedy
 from train.run_folder import finished_run
-from train.settings import Recipe
 from train.tiny_model import NOTICE
 
 MOST_KL = 1e-5
@@ -151,7 +151,7 @@ def export_merged(run: Path, to: Path, *, dtype: str = "float32", progress: Prog
     if dtype not in DTYPES:
         raise SettingsError(f'--dtype "{dtype}" is not known; choose {", ".join(DTYPES)}.')
     facts, digest = finished_run(run)
-    recipe = Recipe.model_validate(facts["recipe"])
+    recipe = recipe_of(facts)
     base = base_of_run(run, recipe.base, facts)
     settings = recipe.base
     device = recipe.device

@@ -11,7 +11,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from annotation.errors import SettingsError
 from annotation.ledger import now
 from annotation.project import write_whole
 from train.settings import FootprintSettings
@@ -58,9 +57,6 @@ def measured(folder: Path, settings: FootprintSettings) -> Iterator[Callable[[],
 
     Yields:
         A function that writes what was used so far, for the moments at which a checkpoint is written.
-
-    Raises:
-        SettingsError: The country of the settings is none.
     """
     if not settings.measure:
         yield lambda: None
@@ -126,10 +122,7 @@ def _grid(country: str) -> dict[str, Any]:
         # Any country would do: its figure is overruled by the world's.
         world = DataSource().get_carbon_intensity_per_source_data()["world_average"]
         return {"country_iso_code": "FRA", "force_carbon_intensity_g_co2e_kwh": float(world)}
-    found = pycountry.countries.get(alpha_2=country)
-    if found is None:
-        raise SettingsError(f'footprint.country = "{country}" is no ISO 3166 code; write two letters such as "MX".')
-    return {"country_iso_code": found.alpha_3}
+    return {"country_iso_code": pycountry.countries.lookup(country).alpha_3}
 
 
 def _write(folder: Path, started: str, data: Any, country: str) -> None:

@@ -11,11 +11,13 @@ are shown and marked, and neither fail a run nor pass it: a bootstrap over a han
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+from annotation.errors import TrainError
+from train.run_folder import read_facts
 
 Verdict = Literal["passed", "failed", "undecided", "not measured"]
 
@@ -79,12 +81,23 @@ def judge(groups: Iterable[Judged], *, least_accuracy: float, least_prompts: int
 
 
 def gate_of(run: Path) -> Gate:
-    """What the evaluation in a run's folder decided."""
+    """What the evaluation in a run's folder decided.
+
+    Raises:
+        TrainError: Its file is damaged.
+    """
     path = run / EVALUATION
     if not path.exists():
         return Gate("not measured", "nothing says what it is worth")
-    told = json.loads(path.read_text(encoding="utf-8"))
+    told = read_facts(path, dict.fromkeys(("gate", "gate_reason", "gate_worst"), str), remeasure(run))
+    if told["gate"] not in get_args(Verdict):
+        raise TrainError(f'{path} is damaged: its gate is "{told["gate"][:40]}"; {remeasure(run)}.')
     return Gate(told["gate"], told["gate_reason"], told["gate_worst"])
+
+
+def remeasure(run: Path) -> str:
+    """What a person can do about a damaged evaluation."""
+    return f"remove that file and run `annot evaluate {run.name}` again"
 
 
 def remedy(gate: Gate, run: str) -> str:

@@ -16,7 +16,19 @@ from typing import Any
 
 from annotation.errors import TrainError
 from annotation.types import Dropped, content_id
-from train.dataset import COLUMNS, Text, is_gap, label, pair_from_row, read_rows, source_digest, whole_number
+from train.dataset import (
+    COLUMNS,
+    Text,
+    as_answer,
+    as_question,
+    is_gap,
+    label,
+    pair_from_row,
+    read_rows,
+    source_digest,
+    system_text,
+    whole_number,
+)
 from train.rankings import ALL_TIED, ALONE, NOT_RANKED, Comparison, RankedSlate, Ranking, count_votes, slate_of_pair
 
 RANKING_COLUMNS = ("prompt", "candidates", "ranks")
@@ -78,7 +90,7 @@ class Judged:
     @property
     def shown(self) -> tuple[str, str, tuple[str, ...]]:
         """What the person saw: system text, prompt and answers."""
-        return label(self.row, "system"), self.row["prompt"], tuple(self.row["candidates"])
+        return system_text(self.row, self.place), self.row["prompt"], tuple(self.row["candidates"])
 
     @property
     def said(self) -> tuple[tuple[tuple[int, ...], ...], bool, str]:
@@ -223,24 +235,21 @@ def _slate(
         counted = (_comparison(row, seats) for row in preferences.get(key, ()))
         comparisons = tuple(sorted(counted, key=lambda pair: sorted((pair.better, pair.worse))))
     system, prompt, candidates = first.shown
-    talk = [{"role": "user", "content": prompt}]
-    if system:
-        talk.insert(0, {"role": "system", "content": system})
-    answers: list[Text] = [({"role": "assistant", "content": text},) for text in candidates]
+    answers: list[Text] = [as_answer(text) for text in candidates]
     target = _best(rankings)
     for text in rewritten:
         target = len(answers)
-        answers.append(({"role": "assistant", "content": text},))
+        answers.append(as_answer(text))
     return RankedSlate(
         name,
-        tuple(talk),
+        as_question(prompt, system),
         tuple(answers),
         rankings,
         comparisons,
         target,
         key[1],
-        label(first.row, "language"),
-        label(first.row, "topic"),
+        label(first.row, "language", first.place),
+        label(first.row, "topic", first.place),
         key[0],
         seats,
         sum(ranking.people for ranking in rankings),
@@ -266,7 +275,9 @@ def judged_from_row(row: Mapping[str, Any], place: str) -> Judged:
             f"{place} is no ranking: it needs a prompt, a list of candidates and a rank for each; mend that row."
         )
     # Without a name a slate is what it holds.
-    slate_id = label(row, "slate_id") or content_id(label(row, "system"), prompt, *answers)
+    names = ("slate_id", "country", "annotator", "language", "topic")
+    slate_id, country, annotator, _, _ = (label(row, name, place) for name in names)
+    slate_id = slate_id or content_id(system_text(row, place), prompt, *answers)
     none_acceptable, rewrite = row.get("none_acceptable"), row.get("rewrite")
     if not is_gap(none_acceptable) and none_acceptable not in (0, 1):
         raise TrainError(f"{place}, none_acceptable = {short(none_acceptable)}: write true or false; mend that row.")
@@ -278,8 +289,8 @@ def judged_from_row(row: Mapping[str, Any], place: str) -> Judged:
     return Judged(
         place,
         slate_id,
-        label(row, "country"),
-        label(row, "annotator"),
+        country,
+        annotator,
         _tiers([_rank(rank, f"{place}, slate {slate_id}") for rank in ranks]),
         not is_gap(none_acceptable) and bool(none_acceptable),
         "" if is_gap(rewrite) else str(rewrite).strip(),

@@ -81,6 +81,11 @@ class Targets:
     imitated_weight: Tensor
 
     @property
+    def weighted_count(self) -> float:
+        """`count` with the weights of the slates: divided by it, slates that all weigh alike have the usual loss."""
+        return float(self.weight.sum() if self.kind == "pairwise" else sum(float(s.weight.sum()) for s in self.stages))
+
+    @property
     def sft_count(self) -> int:
         """What the SFT term is a mean over: slates with a target."""
         return len(self.imitated)
@@ -209,8 +214,16 @@ def sft_term(log_probs: Tensor, lengths: Tensor, targets: Targets) -> Tensor:
     return -(targets.imitated_weight * per_token).sum()
 
 
-def told_apart(rewards: Tensor, targets: Targets) -> tuple[float, float, int]:
-    """For the log: comparisons whose better answer is ahead (a draw counts half), their summed lead, and how many."""
+def told_apart(rewards: Tensor, targets: Targets, rounding: Tensor | None = None) -> tuple[float, float, int]:
+    """For the log: comparisons whose better answer is ahead (a draw counts half), their summed lead, and how many.
+
+    Args:
+        rewards: As for `objective`.
+        targets: Of the slates that the answers belong to.
+        rounding: How far off each reward may be by rounding alone, shape (answers,): a lead within that of both is a
+            draw. Before anything is learnt every reward is such. None: none is off.
+    """
     ahead = (rewards.detach()[targets.better] - rewards.detach()[targets.worse]).double()
-    right = (ahead > 0).double().sum() + 0.5 * (ahead == 0).double().sum()
+    noise = 0.0 if rounding is None else (rounding[targets.better] + rounding[targets.worse]).double()
+    right = (ahead > noise).double().sum() + 0.5 * (ahead.abs() <= noise).double().sum()
     return float(right), float(ahead.sum()), len(ahead)

@@ -9,7 +9,6 @@ With the country in the prompt one adapter serves all, and the system text says 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -21,7 +20,9 @@ from annotation.drafting.plan import name_of_country
 from annotation.errors import TrainError
 from train.dataset import Split
 from train.rankings import RankedSlate
+from train.run_folder import read_facts
 from train.settings import RegionSettings
+from train.statistics import Estimate
 
 COUNTRIES = "countries.json"
 """In the folder of everybody's run --by country: which countries there are, and why one has no adapter of its own."""
@@ -154,7 +155,8 @@ def adapters_side_by_side(folder: Path, everybody: Mapping[str, float]) -> list[
     """
     if not (folder / COUNTRIES).exists():
         return []
-    found = json.loads((folder / COUNTRIES).read_text(encoding="utf-8"))
+    remedy = f"remove it and run the same `annot train --run {folder.name} --by country` again"
+    found = read_facts(folder / COUNTRIES, {}, remedy)
     rows: list[tuple[float, str]] = []
     skipped = []
     for country, region in sorted(found.items()):
@@ -162,7 +164,7 @@ def adapters_side_by_side(folder: Path, everybody: Mapping[str, float]) -> list[
             skipped.append(f"- {country or 'No country named'}: no adapter of its own: {region['skipped']}.")
             continue
         run = folder.with_name(f"{folder.name}-{country}")
-        done = json.loads((run / "DONE").read_text(encoding="utf-8"))
+        done = read_facts(run / "DONE", {"accuracy": dict}, remedy)
         own, shared = done["accuracy"]["implicit_reward"]["after"], everybody.get(country, math.nan)
         best = f"runs/{run.name}" if own["value"] > shared else "everybody's"
         cells = (country, str(region["held_out"]), f"{shared:.1%}", _with_interval(own), best)
@@ -185,4 +187,5 @@ def adapters_side_by_side(folder: Path, everybody: Mapping[str, float]) -> list[
 
 
 def _with_interval(accuracy: Mapping[str, float]) -> str:
-    return f"{accuracy['value']:.1%} [{accuracy['low']:.1%}, {accuracy['high']:.1%}]"
+    value, low, high = (accuracy[name] for name in ("value", "low", "high"))
+    return str(Estimate(value, low, high, int(accuracy["pairs"]), int(accuracy["prompts"])))

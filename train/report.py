@@ -11,6 +11,7 @@ from typing import Any
 
 from annotation.project import write_whole
 from train.dataset import Pair, read_rows
+from train.footprint import footprint
 from train.preflight import Preflight
 from train.regions import adapters_side_by_side
 from train.scores import MEASURES, LogProbs, accuracy_change, margins, pair_accuracy
@@ -35,7 +36,8 @@ class Outcome:
         likelier, reward = self.overall["per_token"], self.overall["implicit_reward"]["after"]
         return (
             f"pair accuracy {likelier['before'].value:.1%} before, {likelier['after'].value:.1%} after (mean log-prob "
-            f"per token), {reward.value:.1%} by implicit reward, over {reward.count} pairs of {reward.prompts} prompts"
+            f"per token), {reward.value:.1%} by implicit reward, over {_counted(reward.count, 'pair')} of "
+            f"{_counted(reward.prompts, 'prompt')}"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -45,6 +47,10 @@ class Outcome:
             return {name: {when: _plain(value) for when, value in times.items()} for name, times in measures.items()}
 
         return {**plain(self.overall), "by_country": {name: plain(m) for name, m in self.by_country.items()}}
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _plain(value: Estimate) -> dict[str, float]:
@@ -96,13 +102,14 @@ def write_report(
     if diverged:
         lines += [f"> **Warning: {diverged}**", ""]
     went_on = f"; the last process went on from step {resumed}" if resumed else ""
+    used = footprint(folder)
     lines += [
         f"Trained on {facts['source']} with the preset {facts['preset']}: {outcome.summary}.",
         "",
         "## Held-out pair accuracy",
         "",
         "Pairs of prompts that were not trained on; the adapter was read back from disk onto a fresh base. "
-        "In brackets: 95 % bootstrap interval over prompts.",
+        "In brackets: 95 % bootstrap interval over prompts, – where there is only one.",
         "",
         *_table(
             ["measure", "before", "after", "change"],
@@ -151,6 +158,7 @@ def write_report(
         f"- {facts['device']}",
         f"- {facts['steps']} steps over {_learnt_from(facts)}; {seconds:.0f} s in the last process{went_on}; "
         f"begun {facts['begun_at'][:19]} UTC",
+        f"- energy: {used.line() if used else 'not measured (footprint.measure = false)'}",
         f"- base: {facts['base_note']} (version {facts['base_version']})",
         "- " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
         "",

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,7 +32,22 @@ LOCK_WAIT_S = 3.0
 """Others look at the lock for an instant to see whether a run is alive; a real holder keeps it longer."""
 
 SEAL = "sealed.json"
-"""Written into a checkpoint after everything else: size and SHA-256 of each file."""
+"""Written into a checkpoint after everything else: the SHA-256 of each file."""
+
+FACTS = {
+    "run": str,
+    "recipe": dict,
+    "digest": str,
+    "seed": int,
+    "base": str,
+    "base_version": str,
+    "base_is_tiny_and_random": bool,
+    "base_note": str,
+}
+"""What run.json must say for anything to be done with a run, and as what."""
+
+ADAPTER_FACTS = dict.fromkeys(("peft_type", "base_model_name_or_path", "r", "lora_alpha", "target_modules"), object)
+"""What adapter_config.json must say: PEFT takes a default of its own for what is missing."""
 
 
 def name_run(run: str, preset: str, source: Path) -> str:
@@ -41,10 +56,20 @@ def name_run(run: str, preset: str, source: Path) -> str:
     Raises:
         SettingsError: It would be no folder of its own.
     """
-    name = run or f"{preset}-{source.stem}"
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
-        raise SettingsError(f'--run "{name}" is no name for a folder; use letters, digits, dots, dashes and _.')
-    return name
+    return check_name(run or f"{preset}-{source.stem}")
+
+
+def check_name(run: str) -> str:
+    """The name of a run, if it is one: a run is a folder of runs/, and no path.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", run):
+        raise SettingsError(
+            f'the run "{run}": that is no name for a folder of runs/; use letters, digits, dots, dashes and _.'
+        )
+    return run
 
 
 @contextlib.contextmanager
@@ -149,37 +174,109 @@ def _is_stdout(path: Path) -> bool:
     return False
 
 
-def begun_with(folder: Path) -> dict[str, Any] | None:
-    """What run.json says; None for a run that was not begun."""
-    path = folder / "run.json"
-    if not path.exists():
-        return None
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def read_facts(path: Path, kinds: Mapping[str, type], remedy: str) -> dict[str, Any]:
+    """A file of a run that holds one JSON object. All are written whole: a damaged one was damaged from outside.
+
+    Args:
+        path: The file.
+        kinds: What it must say -> as what.
+        remedy: What a person can do where it does not; the end of a sentence.
+
+    Raises:
+        TrainError: It is gone, is no JSON object, or does not say all that it must.
+    """
+    try:
+        facts: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TrainError(f"{path} is gone; {remedy}.") from None
+    except OSError as error:
+        raise TrainError(f"{path} cannot be read ({error.strerror}); mend that first.") from None
+    except (ValueError, RecursionError):
+        raise TrainError(f"{path} is damaged: it is no whole JSON text; {remedy}.") from None
+    if not isinstance(facts, dict):
+        raise TrainError(f"{path} is damaged: it is no JSON object; {remedy}.")
+    if wrong := [key for key, kind in kinds.items() if key not in facts or not isinstance(facts[key], kind)]:
+        raise TrainError(f"{path} is damaged: it does not say what its {', '.join(wrong)} must say; {remedy}.")
     return facts
+
+
+def begun_with(folder: Path) -> dict[str, Any] | None:
+    """What run.json says; None for a run that was not begun.
+
+    Raises:
+        TrainError: It is damaged, or gone although something was trained.
+    """
+    path = folder / "run.json"
+    if not path.exists() and not any((folder / name).exists() for name in ("checkpoints", "adapter", "DONE")):
+        return None
+    return read_facts(path, FACTS, "nobody knows any more what the run was begun with, so train it under another --run")
+
+
+def read_done(folder: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """What DONE says.
+
+    Args:
+        folder: The run's.
+        keys: Texts that it must hold, beside the digest of the weights.
+
+    Raises:
+        TrainError: It is damaged.
+    """
+    # Without DONE a run is measured once more, and its trained adapter kept.
+    remedy = "remove that file and run its `annot train` command again"
+    done = read_facts(folder / "DONE", dict.fromkeys(("adapter_sha256", *keys), str), remedy)
+    if not isinstance(done.setdefault("adapter_files", {}), dict):
+        raise TrainError(f"{folder / 'DONE'} is damaged: its adapter_files are none; {remedy}.")
+    return done
+
+
+def adapter_digests(adapter: Path) -> dict[str, str]:
+    """SHA-256 of each file of an adapter."""
+    return {path.name: _digest(path) for path in sorted(adapter.iterdir()) if path.is_file()}
+
+
+def check_adapter(adapter: Path, remedy: str) -> None:
+    """Make sure that an adapter whose digest is nowhere noted can be loaded.
+
+    Raises:
+        TrainError: A file is gone or damaged; `remedy` ends the sentence.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    read_facts(adapter / "adapter_config.json", ADAPTER_FACTS, remedy)
+    weights = adapter / "adapter_model.safetensors"
+    try:
+        with safe_open(weights, "pt"):
+            pass  # opening compares the header with the length of the file
+    except (OSError, SafetensorError):
+        raise TrainError(f"{weights} is gone or damaged; {remedy}.") from None
 
 
 def finished_run(run: Path) -> tuple[dict[str, Any], str]:
     """What run.json of a finished run says, and the SHA-256 of its adapter's weights.
 
     Raises:
-        TrainError: It is no run, it is not finished, or the adapter is not what the run wrote.
+        TrainError: It is no run, it is not finished, a file is damaged, or the adapter is not what the run wrote.
     """
-    if not (run / "run.json").exists():
+    again = "train it again under another --run"
+    if (run / "DONE").exists():
+        facts = read_facts(run / "run.json", FACTS, again)
+    elif not (run / "run.json").exists():
         others = sorted(path.parent.name for path in run.parent.glob("*/run.json"))
         there = f"there are {', '.join(others)}" if others else "there is none yet"
         raise TrainError(f"{run.name} is no run: a run is a folder of {run.parent} that `annot train` made; {there}.")
-    if not (run / "DONE").exists():
+    else:
         raise TrainError(f"{run.name} is not finished; run its `annot train` command again until it is.")
-    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    done = json.loads((run / "DONE").read_text(encoding="utf-8"))
-    weights = run / "adapter" / "adapter_model.safetensors"
-    digest = ""
-    if weights.exists():
-        with weights.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != done["adapter_sha256"]:
-        raise TrainError(f"{weights} is missing or not what the run wrote; train it again under another --run.")
-    return facts, digest
+    done = read_done(run)
+    weights = "adapter_model.safetensors"
+    # Runs of earlier versions noted the digest of the weights alone.
+    written = {**done["adapter_files"], weights: done["adapter_sha256"]}
+    for name, digest in written.items():
+        path = run / "adapter" / name
+        if not path.is_file() or _digest(path) != digest:
+            raise TrainError(f"{path} is missing or not what the run wrote; {again}.")
+    read_facts(run / "adapter" / "adapter_config.json", ADAPTER_FACTS, again)
+    return facts, written[weights]
 
 
 def check_same(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -189,8 +286,13 @@ def check_same(folder: Path, facts: Mapping[str, Any]) -> None:
         TrainError: One of the facts differs from run.json.
     """
     begun = begun_with(folder) or {}
-    for key in begun.keys() & facts.keys():
+    for key in (key for key in facts if key in begun):
         asked = json.loads(json.dumps(facts[key]))
+        if begun[key] != asked and key == "digest":
+            raise TrainError(
+                f"{facts['source']} holds other judgements than when the run {folder.name} was begun; choose another "
+                "--run, or put the old ones back to go on with it."
+            )
         if begun[key] != asked:
             place, old, new = _first_difference(key, begun[key], asked)
             raise TrainError(
@@ -227,17 +329,31 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint of a run; those that a crash left half written, or damaged, are removed."""
     found = sorted((folder / "checkpoints").glob("checkpoint-*"), key=lambda path: -int(path.name.rpartition("-")[2]))
     for path in found:
-        marker = path / SEAL
-        if marker.exists() and json.loads(marker.read_text(encoding="utf-8")) == _digests(path):
+        if _is_whole(path):
             return path
         shutil.rmtree(path)
     return None
 
 
+def _is_whole(checkpoint: Path) -> bool:
+    marker = checkpoint / SEAL
+    if not marker.exists():
+        return False
+    try:
+        sealed = json.loads(marker.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return False  # a damaged seal vouches for nothing
+    return bool(sealed == _digests(checkpoint))
+
+
 def _digests(checkpoint: Path) -> dict[str, str]:
-    digests = {}
-    for path in sorted(checkpoint.iterdir()):
-        if path.name != SEAL and not path.name.startswith("."):
-            with path.open("rb") as file:
-                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+    return {
+        path.name: _digest(path)
+        for path in sorted(checkpoint.iterdir())
+        if path.name != SEAL and not path.name.startswith(".")
+    }
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from annotation.config import Section
 from annotation.errors import SettingsError
@@ -32,8 +32,8 @@ class DeviceSettings(Section):
     """[device]: where it runs."""
 
     kind: Literal["cpu", "cuda"]
-    min_free_gib: float = Field(ge=0)
-    threads: int = Field(ge=0)
+    min_free_gib: float = Field(ge=0, le=1024)
+    threads: int = Field(ge=0, le=1024)
     sharding: Literal["none", "fsdp2"]
 
 
@@ -50,7 +50,7 @@ class DataSettings(Section):
     """[data]: how the rows are split, and how long they may be."""
 
     held_out: float = Field(gt=0, le=0.5)
-    max_length: int = Field(ge=16)
+    max_length: int = Field(ge=16, le=2**20)
     on_overflow: Literal["drop", "error", "truncate"]
 
 
@@ -92,7 +92,7 @@ class RegionSettings(Section):
     country: str = Field(pattern="^([A-Z]{2})?$")
     others: float = Field(ge=0, le=1)
     in_prompt: bool
-    min_prompts: int = Field(ge=2)
+    min_prompts: int = Field(ge=2, le=10**6)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -111,9 +111,9 @@ class OptimiserSettings(Section):
     weight_decay: float = Field(ge=0, le=1)
     max_grad_norm: float = Field(gt=0, le=1e9)
     epochs: float = Field(gt=0, le=1000)
-    max_steps: int = Field(ge=0)
-    batch: int = Field(ge=1)
-    accumulate: int = Field(ge=1)
+    max_steps: int = Field(ge=0, le=10**9)
+    batch: int = Field(ge=1, le=2**16)
+    accumulate: int = Field(ge=1, le=2**16)
     autocast: Literal["none", "bfloat16"]
     checkpoint_activations: bool
 
@@ -121,10 +121,10 @@ class OptimiserSettings(Section):
 class EngineSettings(Section):
     """[engine]: how slates go through the model. It changes speed and memory, and no result beyond rounding."""
 
-    token_budget: int = Field(ge=0)
-    checkpoint_layers: int = Field(ge=-1)
-    logits_chunk: int = Field(ge=64)
-    max_bad_batches: int = Field(ge=0)
+    token_budget: int = Field(ge=0, le=2**24)
+    checkpoint_layers: int = Field(ge=-1, le=10**4)
+    logits_chunk: int = Field(ge=64, le=2**20)
+    max_bad_batches: int = Field(ge=0, le=10**9)
 
 
 class FootprintSettings(Section):
@@ -133,15 +133,24 @@ class FootprintSettings(Section):
     measure: bool
     country: str = Field(pattern="^([A-Z]{2})?$", description="where the machine stands; empty: the world's average")
 
+    @field_validator("country")
+    @classmethod
+    def _is_a_country(cls, country: str) -> str:
+        import pycountry
+
+        if country and pycountry.countries.get(alpha_2=country) is None:
+            raise ValueError(f'"{country}" is no ISO 3166 code; write two letters such as "MX"')
+        return country
+
 
 class EvaluationSettings(Section):
     """[evaluation]: how `annot evaluate` measures a finished run, and what a run must reach to be released."""
 
-    prompts: int = Field(ge=0)
-    max_new_tokens: int = Field(ge=1)
-    batch: int = Field(ge=1)
+    prompts: int = Field(ge=0, le=10**6)
+    max_new_tokens: int = Field(ge=1, le=2**17)
+    batch: int = Field(ge=1, le=2**16)
     gate_by: tuple[Literal["country", "language", "topic"], ...]
-    gate_prompts: int = Field(ge=2)
+    gate_prompts: int = Field(ge=2, le=10**6)
     gate_accuracy: float = Field(ge=0, lt=1)
 
 
@@ -149,10 +158,10 @@ class RunSettings(Section):
     """[run]: what is written, and how often."""
 
     seed: int = Field(ge=0, lt=2**31)
-    log_every: int = Field(ge=1)
-    save_every: int = Field(ge=1)
-    eval_every: int = Field(ge=0)
-    eval_batch: int = Field(ge=1)
+    log_every: int = Field(ge=1, le=10**9)
+    save_every: int = Field(ge=1, le=10**9)
+    eval_every: int = Field(ge=0, le=10**9)
+    eval_batch: int = Field(ge=1, le=2**16)
 
     @model_validator(mode="after")
     def _saves_fall_on_logs(self) -> Self:

@@ -43,13 +43,18 @@ class Estimate:
 
     def __str__(self) -> str:
         """As a percentage with its interval."""
-        return f"{self.value:.1%} [{self.low:.1%}, {self.high:.1%}]"
+        return f"{self.value:.1%} {self.interval('.1%')}"
 
     @property
     def points(self) -> str:
         """A difference of two shares in percentage points, with its interval."""
-        value, low, high = (f"{100 * number:+.1f}" for number in (self.value, self.low, self.high))
-        return f"{value} points [{low}, {high}]"
+        return f"{100 * self.value:+.1f} points {self.interval('+.1f', 100)}"
+
+    def interval(self, form: str, scale: float = 1.0) -> str:
+        """The interval in brackets, its ends as `form` writes a number; [–] where one prompt says nothing of others."""
+        if self.prompts < 2:
+            return "[–]"
+        return f"[{scale * self.low:{form}}, {scale * self.high:{form}}]"
 
 
 def mean_over_prompts(

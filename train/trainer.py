@@ -36,6 +36,11 @@ STATE = "engine.json"
 """In a checkpoint: the token budget by then, and how many batches were bad."""
 
 
+ROUNDING = {True: 1e-6, False: 1e-3}
+"""Nats per token that a log-prob may be off by rounding, in float32 and in anything shorter: packs differ from those in
+which the reference was computed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Taught(Dataset[int]):
     """Slates to learn from or to measure on.
@@ -88,10 +93,11 @@ class UpdateLoader(DataLoader[Any]):
 
 @dataclass
 class Told:
-    """Sums over what went through the model, for the log."""
+    """Sums over what went through the model, for the log; `weight` is the mean weight of what the loss is about."""
 
     loss: float = 0.0
     untrained: float = 0.0
+    weight: float = 0.0
     right: float = 0.0
     lead: float = 0.0
     better: float = 0.0
@@ -155,6 +161,8 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         self.tell, self.progress = tell, progress
         self.window, self.logged = Told(), 0
         self.learner = model
+        frozen = {p.dtype for p in model.parameters() if not p.requires_grad}
+        self.rounding = settings.beta * ROUNDING[frozen == {torch.float32} and not args.bf16]
         self.reference: dict[int, list[tuple[float, ...]]] = {}
         self.tokens = Tokens(args.seed)
         drop_by_token(model, self.tokens)
@@ -215,7 +223,10 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
             for packed, numbers, weight in self.packs(taught, self.share(taught, range(len(taught)))):
                 told.add(self.forward(taught, packed, numbers, said, weight)[1])
         told = self.gathered(told)
-        metrics = {f"{metric_key_prefix}_loss": told.loss, **told.rewards(f"{metric_key_prefix}_")}
+        metrics = {
+            f"{metric_key_prefix}_loss": told.loss / (told.weight or 1.0),
+            **told.rewards(f"{metric_key_prefix}_"),
+        }
         self.log(metrics)
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -227,10 +238,9 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
             del logs["loss"]
             steps = self.state.global_step - self.logged
             if self.window.updates:
-                means = {
-                    "loss": self.window.loss / self.window.updates,
-                    "untrained_loss": self.window.untrained / self.window.updates,
-                }
+                # By the weights too: a slate with a fifth of the weight is no slate with a fifth of the loss.
+                weight = self.window.weight or self.window.updates
+                means = {"loss": self.window.loss / weight, "untrained_loss": self.window.untrained / weight}
                 logs = {**means, **logs, **self.window.rewards()}
             if skipped := steps - round(self.window.updates):
                 logs["skipped"] = float(skipped)
@@ -305,9 +315,10 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
             untrained = objective(torch.zeros_like(rewards), here) / max(said.count, 1e-12)
             if said.sft_count:
                 untrained += self.settings.sft_weight * sft_term(reference, packed.lengths, here) / said.sft_count
-        right, lead, compared = told_apart(rewards, here)
+        right, lead, compared = told_apart(rewards, here, self.rounding * packed.lengths)
         better, worse = (float(rewards.detach()[which].double().sum()) for which in (here.better, here.worse))
-        return loss, Told(float(loss.detach()), float(untrained), right, lead, better, worse, float(compared))
+        weighed = here.weighted_count / max(said.count, 1e-12)
+        return loss, Told(float(loss.detach()), float(untrained), weighed, right, lead, better, worse, float(compared))
 
     def packs(self, taught: Taught, mine: Sequence[int]) -> Iterator[tuple[Pack, Sequence[int], float]]:
         """This process's slates in packs on its device, the numbers that their members index, and a weight of 1.

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="annot",
-    help="Turn a community's judgement into an aligned language model.",
     epilog="First time here: annot init . --country MX --language es, then annot status says what comes next.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,6 +25,24 @@ server_app = typer.Typer(help="Look after the embedded Argilla.", no_args_is_hel
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(team_app, name="team")
 app.add_typer(server_app, name="server")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"annot {version('annot')}")
+        raise typer.Exit
+
+
+@app.callback()
+def annot(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Turn a community's judgement into an aligned language model."""
+
 
 Folder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.", show_default="here")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

@@ -130,11 +130,19 @@ def down(folder: Folder = Path(), json: Json = False) -> None:
     from annotation import embedded
     from annotation.screen import print_json
 
-    stopped = embedded.stop(open_project(folder).argilla_home)
+    project = open_project(folder)
+    stopped = embedded.stop(project.argilla_home)
     if json:
         print_json({"stopped": stopped})
-    elif stopped:
-        print("Argilla is stopped; `annot up` starts it again.")
+        return
+    again = moved_away(project) or "`annot up` starts it again."
+    print(f"The embedded Argilla is stopped. {again}" if stopped else f"No embedded Argilla runs here. {again}")
+
+
+def moved_away(project: Project) -> str:
+    """A sentence where the project's Argilla is not the embedded one; empty otherwise."""
+    url = project.settings.argilla.url
+    return url and f"This project's Argilla is at {url}; the embedded one is no longer used."
 
 
 @server_app.command("reindex", epilog="Example: annot server reindex, when a search misses what you see in a record.")
@@ -144,6 +152,8 @@ def server_reindex(folder: Folder = Path(), json: Json = False) -> None:
     from annotation.screen import print_json, progress
 
     project = open_project(folder)
+    if elsewhere := moved_away(project):
+        raise SettingsError(f"{elsewhere} Its search is looked after there.")
     with progress("words into the index") as bar:
         records = embedded.reindex(project.argilla_home, bar)
     if json:
@@ -164,11 +174,15 @@ def logs(
     from annotation.server_home import follow as read_on
     from annotation.server_home import tail
 
-    home = open_project(folder).argilla_home
+    project = open_project(folder)
+    home = project.argilla_home
+    written = tail(home, lines)
     if json:
-        print_json({"lines": tail(home, lines).splitlines()})
+        print_json({"lines": written.splitlines()})
         return
-    print(tail(home, lines))
+    if elsewhere := moved_away(project):
+        print(f"annot: {elsewhere}", file=sys.stderr)
+    print(written or "Nothing was written yet: the embedded Argilla has not run here.")
     if follow:
         for line in read_on(home):
             print(line, flush=True)
@@ -221,12 +235,17 @@ def backup(
         return
     with progress("backup") as bar:
         made = roll(project, progress=bar) if rolling else back_up(project, Path(file) if file else None, progress=bar)
+    url = project.settings.argilla.url
     if json:
-        print_json(asdict(made))
+        print_json({**asdict(made), "server_not_included": url})
         return
     print(made.sentence())
+    if made.lacks_records:
+        print("warning: slates were pushed, and Argilla held no record: was it emptied? Keep the archives from before.")
     if rolling:
         return
+    if url:
+        print(f"The server at {url} is not in it: have that backed up where it runs.")
     if made.left_out:
         told = ", ".join(f"{name} ({readable_size(size)})" for name, size in made.left_out.items())
         print(f"Left out, to be copied by hand or computed again: {told}.")
@@ -258,7 +277,8 @@ def restore(
     if dry_run:
         print("The archive is whole. Nothing was written.")
     else:
-        print(f"{target} is the project of that moment. Next: annot up --project {shlex.quote(str(target))}")
+        step = "up" if found.database else "status"
+        print(f"{target} is the project of that moment. Next: annot {step} --project {shlex.quote(str(target))}")
 
 
 @app.command(epilog="Example: annot doctor --json")

@@ -182,6 +182,7 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
     from sync.report import next_step, report, show, stock
 
     project = open_project(folder)
+    url = project.settings.argilla.url
     begun = unfinished(project)
     server = embedded.state(project.argilla_home)
     counts, found = stock(project), report(project)
@@ -190,7 +191,8 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
         print_json(
             {
                 **counts,
-                "server": asdict(server),
+                # Of a server elsewhere only the address is known here.
+                "server": {"url": url, "embedded": False} if url else {**asdict(server), "embedded": True},
                 **found.as_json(),
                 "move": begun,
                 "backup": standing(project),
@@ -200,7 +202,7 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
         return
     table("", ("prompts", "candidates", "slates", "pushed", "spent ($)"), [tuple(counts.values())])
     here = f"running at {server.url}. {server.detail}" if server.running else server.detail
-    print(f"Argilla: {project.settings.argilla.url or here}")
+    print(f"Argilla: {url or here.removeprefix('Argilla ')}")
     for trouble in filter(None, (begun, standing(project))):
         print(trouble)
     show(found)
@@ -215,7 +217,9 @@ def export(
     merged: Annotated[
         bool, typer.Option("--merged", help="With --run: the whole model, the adapter merged in.")
     ] = False,
-    dtype: Annotated[str, typer.Option(help="With --merged: float32, bfloat16 or float16 on disk.")] = "float32",
+    dtype: Annotated[
+        str | None, typer.Option(help="With --merged: float32 (default), bfloat16 or float16 on disk.")
+    ] = None,
     ungated: Annotated[
         bool, typer.Option("--ungated", help="With --run: although `annot evaluate` did not pass it.")
     ] = False,
@@ -224,9 +228,13 @@ def export(
     """Write preferences and rankings, under pseudonyms, as parquet and in TRL's form; or a run's adapter or model."""
     from annotation.screen import print_json, progress
 
+    if dtype and not merged:
+        raise SettingsError("--dtype is that of a merged model; add --run NAME --merged, or leave it out.")
     if run:  # needs no project, as `annot train --data FILE` needs none
         from train.export import export_run
+        from train.run_folder import check_name
 
+        check_name(run)
         home = folder.expanduser().resolve()
         target = to or home / "exports" / f"{run}{'-merged' if merged else ''}"
         with progress("exporting") as bar:
@@ -234,7 +242,7 @@ def export(
                 home / "runs" / run,
                 target,
                 merged=merged,
-                dtype=dtype,
+                dtype=dtype or "float32",
                 ungated=ungated,
                 progress=bar,
             )
@@ -246,6 +254,8 @@ def export(
 
     project = open_project(folder)
     done = write(project, to or project.folder / "exports")
+    if not done.rankings:
+        print("annot: there is no judgement yet, so the files hold no rows; `annot sync` brings them.", file=sys.stderr)
     if json:
         print_json(asdict(done))
         return

@@ -60,12 +60,12 @@ def train(
         base = base or settings.base
     by = by or settings.by
     change = [*(change or ()), *(["region.in_prompt=true"] if by == "prompt" else ())]
+    target = home / "runs" / name_run(run, preset, source)
     if dry_run:
         plan, device = rehearse(source, preset=preset, base=base, overrides=change)
         lines = [*plan_lines(plan, device), *(map(region_line, plan.regions) if by == "country" else ())]
         print_json(plan_facts(plan, device)) if json else print("\n".join(lines))
         return
-    target = home / "runs" / name_run(run, preset, source)
     if by == "country" and max(several, processes.count()) > 1:
         raise SettingsError("--by country trains in one process; with several, --set region.country=MX trains one.")
     if several > processes.count():
@@ -88,9 +88,12 @@ def evaluate(
     """Measure a run on held-out slates: ranking, per country; distance from the base; what it writes; the gate."""
     from annotation.screen import print_json, progress, table
     from train import evaluation_report as report
-    from train.evaluate import check_measured, compare
+    from train.evaluate import check_measured, compare, warn_of_bases
     from train.evaluate import evaluate as evaluate_run
+    from train.run_folder import check_name
 
+    for name in filter(None, (run, against)):
+        check_name(name)
     runs = folder.expanduser().resolve() / "runs"
     if against not in ("", run):
         check_measured(runs / against)  # before the hours, not after
@@ -102,13 +105,16 @@ def evaluate(
             progress=bar,
         )
     versus = compare(runs / run, runs / against) if against else ()
+    bases = warn_of_bases(runs / run, runs / against) if against else ""
     if json:
-        print_json({**found.as_json(), "already": found.already, "against": [asdict(one) for one in versus]})
+        print_json(
+            {**found.as_json(), "already": found.already, "against": [asdict(one) for one in versus], "bases": bases}
+        )
         return
     table(f"{run} on what it has not seen", report.GROUP_COLUMNS, report.group_rows(found))
     table("", report.WRITING_COLUMNS, report.writing_rows(found))
     table(f"{run} minus {against}", report.VERSUS_COLUMNS, report.versus_rows(versus))
-    print("\n".join(report.lines(found)))
+    print("\n".join([*([f"warning: {bases}"] if bases else []), *report.lines(found)]))
     print(f"Plots and tables: {runs / run / 'report.md'}")
 
 

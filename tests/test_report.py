@@ -1,0 +1,44 @@
+"""What a lead looks at: the plot of progress, and what is said where nothing can come of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from projects import annot, fill, judge, make_project
+
+from sync.report import draw, report
+
+SETTINGS = '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[quota]\ntarget = 3\noverlap = 3\n'
+
+
+def test_before_the_first_judgement_the_plot_says_so_and_shows_no_year(tmp_path: Path) -> None:
+    project = make_project(tmp_path, SETTINGS)
+    slates = fill(project, 3, ())
+    draw(report(project), tmp_path / "before.svg")
+    judge(project, slates, ("mx_1",))
+    draw(report(project), tmp_path / "after.svg")
+    before, after = ((tmp_path / name).read_text(encoding="utf-8") for name in ("before.svg", "after.svg"))
+    assert "<!-- no judgement yet -->" in before
+    assert "<!-- 1970" not in before
+    assert "no judgement yet" not in after
+    assert "<!-- judgements -->" in after
+
+
+def test_status_says_that_a_team_is_too_small_for_its_quota(tmp_path: Path) -> None:
+    project = make_project(tmp_path, SETTINGS)
+    slates = fill(project, 3)
+    project.ledger.add_pushes("test", "dataset", {slate.id: slate.id for slate in slates})
+    assert "3 people per slate are asked for (quota.overlap), and MX has only 2" in annot(project, "status")
+    fill(project, 3, ("mx_3",))
+    assert "MX has only" not in annot(project, "status")
+
+
+def test_an_export_without_a_judgement_says_so(tmp_path: Path) -> None:
+    project = make_project(tmp_path, SETTINGS)
+    slates = fill(project, 1, ())
+    command = [sys.executable, "-m", "annotation.cli", "export", "--project", str(project.folder)]
+    before = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    judge(project, slates, ("mx_1",))
+    after = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "there is no judgement yet" in before
+    assert "no judgement" not in after

@@ -1,0 +1,135 @@
+"""Files of a run that were damaged from outside: one sentence that names the file and the remedy, and nothing given."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from finished_runs import QUICK, finished_run, ranked_slates
+from train_snapshots import preference_rows
+
+from annotation.errors import TrainError
+from train.dpo import train
+from train.engine import SCHEDULE, kept_schedule
+from train.evaluate import evaluate
+from train.export import export_run
+from train.planner import Schedule
+from train.run_folder import SEAL, newest_checkpoint, seal
+
+FAST = ("optimiser.max_steps=1", "run.eval_every=0", "footprint.measure=false")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that `annot train` finished."""
+    folder = tmp_path_factory.mktemp("damage")
+    (folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in preference_rows(8)))
+    train(folder / "runs" / "run", folder / "mine.jsonl", overrides=FAST, quiet=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that `annot evaluate` measured."""
+    run = finished_run(tmp_path_factory.mktemp("damage") / "run", ranked_slates(12), strength=0.1, overrides=QUICK)
+    evaluate(run, say=lambda _line: None)
+    return run
+
+
+def _half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _other(path: Path) -> None:
+    path.write_text('{"something": "else"}')
+
+
+def _list(path: Path) -> None:
+    path.write_text("[1, 2]")
+
+
+def _deep(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+def _bytes(path: Path) -> None:
+    path.write_bytes(random.Random(0).randbytes(500))
+
+
+def _gone(path: Path) -> None:
+    path.unlink()
+
+
+DAMAGES = (_half, _nothing, _other, _list, _deep, _bytes, _gone)
+
+
+def refused(name: str, action: Callable[[], object]) -> None:
+    with pytest.raises(TrainError) as caught:
+        action()
+    told = str(caught.value)
+    assert name in told
+    assert len(told.splitlines()) == 1
+    assert any(remedy in told for remedy in ("under another --run", "run its `annot train`", "run `annot evaluate"))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "name", ["DONE", "run.json", "adapter/adapter_config.json", "adapter/adapter_model.safetensors"]
+)
+def test_a_finished_run_with_a_damaged_file_is_neither_given_away_nor_called_finished(
+    finished: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    run = tmp_path / "runs" / "run"
+    damage(run / name)
+    refused(
+        "" if (name, damage) == ("DONE", _gone) else name,
+        lambda: export_run(run, tmp_path / "out", merged=False, ungated=True),
+    )
+    refused("" if (name, damage) == ("DONE", _gone) else name, lambda: evaluate(run, say=lambda _line: None))
+    assert not (tmp_path / "out").exists()
+    if (name, damage) == ("DONE", _gone):  # the adapter stands, and is measured once more
+        assert train(run, tmp_path / "mine.jsonl", overrides=FAST, quiet=True).done["adapter_files"]
+    else:
+        refused(name, lambda: train(run, tmp_path / "mine.jsonl", overrides=FAST, quiet=True))
+
+
+@pytest.mark.parametrize("damage", [damage for damage in DAMAGES if damage is not _gone])
+def test_a_damaged_evaluation_passes_nothing(measured: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    run = Path(shutil.copytree(measured, tmp_path / "run"))
+    damage(run / "evaluation.json")
+    refused("evaluation.json", lambda: evaluate(run, say=lambda _line: None))
+    refused("evaluation.json", lambda: export_run(run, tmp_path / "out", merged=False, ungated=False))
+    (run / "evaluation.json").unlink()
+    assert not evaluate(run, say=lambda _line: None).already
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_checkpoint_whose_seal_is_damaged_gives_way_to_the_one_before(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    for step in (1, 2):
+        checkpoint = tmp_path / "checkpoints" / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "weights").write_text(str(step))
+        seal(checkpoint)
+    damage(tmp_path / "checkpoints" / "checkpoint-2" / SEAL)
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoints" / "checkpoint-1"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_plan_of_packs_is_one_sentence(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    planned = Schedule(4096, 0, 2, 10**9, 10**8)
+    assert kept_schedule(tmp_path, lambda: planned) == planned
+    damage(tmp_path / SCHEDULE)
+    if damage is _gone:
+        assert kept_schedule(tmp_path, lambda: planned) == planned
+        return
+    with pytest.raises(TrainError, match=f"{SCHEDULE} is damaged.*remove that file and run the same command again"):
+        kept_schedule(tmp_path, lambda: planned)

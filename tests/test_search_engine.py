@@ -461,6 +461,20 @@ def test_a_vector_of_another_size_is_refused(owner: Client, shelf: Json) -> None
     owner.search(shelf, vector={"name": "meaning", "value": [1.0, 2.0]}, expect=422)
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_number_that_is_none_is_refused(owner: Client, shelf: Json, number: str) -> None:
+    body = f'{{"query": {{"vector": {{"name": "meaning", "value": [{number}, 0.0, 0.0]}}}}}}'
+    answer = owner.http.post(f"/me/datasets/{shelf['id']}/records/search", content=body)
+    assert answer.status_code == 422, answer.text
+
+
+def test_huge_and_tiny_vectors_keep_their_direction(owner: Client, shelf: Json) -> None:
+    wanted = [0.1, 1.0, 0.3]
+    for scale in (1e300, 1e-300):
+        huge = {"name": "meaning", "value": [scale * number for number in wanted]}
+        assert owner.ids(shelf, vector=huge) == owner.ids(shelf, vector={"name": "meaning", "value": wanted})
+
+
 def test_a_zero_vector_is_equally_far_from_all(owner: Client, shelf: Json) -> None:
     found = owner.search(shelf, vector={"name": "meaning", "value": [0.0, 0.0, 0.0]})["items"]
     assert {hit["query_score"] for hit in found} == {0.5}
@@ -523,6 +537,24 @@ def test_more_people_search_at_once_than_the_server_has_connections(
 
     with ThreadPoolExecutor(40) as threads:
         assert set(threads.map(look, range(80))) == {(20, 26)}
+
+
+def test_the_same_answer_twice_at_once_is_there_once_and_no_failure(
+    people: list[Client], dataset: Json, records: dict[str, Json]
+) -> None:
+    """A page that is impatient sends it twice."""
+    answer = {"status": "submitted", "values": {"ranking": {"value": RANKED}, "score": {"value": 3}}}
+
+    def send(record: Json) -> int:
+        mine = Client(
+            str(people[0].http.base_url).removesuffix("/api/v1/"), people[0].http.headers["x-argilla-api-key"]
+        )
+        return mine.http.post(f"/records/{record['id']}/responses", json=answer).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        for record in records.values():
+            assert sorted(threads.map(send, [record] * 8)) == [201] + [409] * 7
+    assert people[0].call("GET", f"/me/datasets/{dataset['id']}/metrics")["responses"]["submitted"] == len(records)
 
 
 def test_people_who_work_at_once_never_see_an_error(

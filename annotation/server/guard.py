@@ -317,7 +317,11 @@ def around(app: ASGIApp) -> Guard:
 
 
 def _refuse_what_a_database_cannot_hold(api: Any) -> None:
-    """NUL in a text (SQLite stores it, PostgreSQL does not) or a number beyond 64 bits is a mistake of who sent it."""
+    """What is a mistake of who sent it, and no failure of ours.
+
+    NUL in a text (SQLite stores it, PostgreSQL does not), a number beyond 64 bits, and what is there already: Argilla
+    looks first, and of two requests at the same moment both find nothing.
+    """
     from sqlalchemy.exc import DBAPIError
 
     too_large = "A number is larger than the server's database can hold."
@@ -325,6 +329,8 @@ def _refuse_what_a_database_cannot_hold(api: Any) -> None:
     async def tell(_request: Request, error: DBAPIError) -> Response:
         if "value out of int" in str(error.orig):
             return _refusal(422, too_large)
+        if "UNIQUE constraint failed" in str(error.orig) or "duplicate key value" in str(error.orig):
+            return _refusal(409, "The same is there already: another request has just made it.")
         if "invalid byte sequence" not in str(error.orig):
             raise error
         return _refusal(422, "A text has the character NUL in it, which the server's database cannot hold.")

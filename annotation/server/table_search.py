@@ -341,6 +341,8 @@ class TableSearchEngine(SearchEngine):
             raise SearchRefused(
                 f"Vector `{vector_settings.name}` has {vector_settings.dimensions} dimensions, not {len(wanted)}."
             )
+        if not all(map(math.isfinite, wanted)):
+            raise SearchRefused(f"Vector `{vector_settings.name}` takes finite numbers only.")
         least = order == SimilarityOrder.least_similar
         async with _reading(dataset) as session:
             matrix = await self._vectors.matrix(session, vector_settings)

@@ -132,9 +132,12 @@ def _has_triggers(connection: Connection) -> bool:
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """The rows at length one; a zero vector stays zero."""
-    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    """The rows at length one, in float32; a zero vector stays zero, and becomes what holds a number that is none."""
+    finite = np.where(np.isfinite(rows).all(axis=-1, keepdims=True), rows, 0.0)
+    largest = np.abs(finite).max(axis=-1, keepdims=True)
+    scaled = np.divide(finite, largest, out=np.zeros_like(finite), where=largest > 0)  # no square of it overflows
+    lengths = np.linalg.norm(scaled, axis=-1, keepdims=True)
+    return np.divide(scaled, lengths, out=scaled, where=lengths > 0).astype(np.float32)
 
 
 class VectorFile:
@@ -238,7 +241,7 @@ class Matrix:
 
     def score(self, wanted: Sequence[float], sign: float) -> Scores:
         """(1 + sign · cosine) / 2 of every vector with another."""
-        scores = self.rows @ unit(np.asarray(wanted, dtype=np.float32))
+        scores = self.rows @ unit(np.asarray(wanted, dtype=np.float64))
         scores *= sign / 2.0
         scores += 0.5
         scores[~self.ids.any(axis=1)] = -1.0
@@ -356,5 +359,5 @@ class VectorStore:
 
 def _put(file: VectorFile, rows: Sequence[tuple[UUID, str]], places: dict[bytes, int]) -> None:
     if rows:
-        vectors = np.array([pydantic_core.from_json(value) for _, value in rows], dtype=np.float32)
+        vectors = np.array([pydantic_core.from_json(value) for _, value in rows], dtype=np.float64)
         file.put([record_id for record_id, _ in rows], vectors, places)

@@ -238,7 +238,8 @@ def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: in
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as problem:
-        problem.filename = problem.filename or str(path)
+        if problem.errno and not problem.filename:
+            problem.filename = str(path)
         raise
     finally:
         beside.unlink(missing_ok=True)

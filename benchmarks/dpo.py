@@ -1,4 +1,4 @@
-"""Our trainer against stock TRL, at the same slates: `python benchmarks/dpo.py`, about 10 minutes on 2 cores.
+"""Our trainer against stock TRL, at the same slates: `python benchmarks/dpo.py`, about half an hour of one quiet core.
 
     python benchmarks/dpo.py                              a small model on a CPU: rates and memory
     python benchmarks/dpo.py --model 8b --device cuda     8B-shaped, bfloat16 LoRA; memory capped to 48 GB
@@ -217,7 +217,7 @@ def measure(arm: Arm, kind: str, device: str, quantisation: str, model_folder: P
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         trainer.train()
-    real = real_tokens(slates, shared=arm.side == "ours" and arm.without != "copies") / updates
+    real = real_tokens(slates, pairs=arm.side == "stock", copies=arm.without == "copies") / updates
     seconds = statistics.median(times[WARM:])
     shown = {
         "slates_per_s": per_update / seconds,
@@ -259,16 +259,16 @@ def counted_weights(kind: str) -> int:
     return int(layers * (attention + 3 * hidden * mlp) + hidden * VOCABULARY[kind])
 
 
-def real_tokens(slates: list[Any], *, shared: bool) -> int:
-    """Tokens that have to be computed: a prompt once a slate, or once an answer of every pair."""
+def real_tokens(slates: list[Any], *, pairs: bool = False, copies: bool = False) -> int:
+    """Tokens that have to be computed: a prompt once a slate, or once an answer; answers once, or in all their pairs."""
     total = 0
     for slate in slates:
         prompt = len(slate.prompt.split())
         answers = [len(text.split()) + 1 for text in slate.answers]
-        if shared:
-            total += prompt + sum(answers)
-        else:
+        if pairs:
             total += (len(answers) - 1) * sum(prompt + tokens for tokens in answers)
+        else:
+            total += prompt * (len(answers) if copies else 1) + sum(answers)
     return total
 
 

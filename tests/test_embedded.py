@@ -502,12 +502,9 @@ def test_where_the_database_is_gone_or_damaged_nobody_begins_anew_in_silence(tmp
         assert (database.read_bytes() if database.exists() else None) == content
     database.write_bytes(whole)
     embedded.require_sound(home)
-    embedded.start(home, port=free_port())
-    embedded.stop(home)
     database.unlink()
     (home / "server.json").unlink()  # as the sentence says
-    embedded.start(home, port=free_port())
-    embedded.stop(home)
+    embedded.require_sound(home)
 
 
 @pytest.mark.server

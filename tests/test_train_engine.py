@@ -11,6 +11,7 @@ import torch
 from train_models import random_slates, tiny_model
 
 from annotation.errors import TrainError
+from train.adapter import check_targets
 from train.dropout import TokenDropout, Tokens, drop_by_token
 from train.log_probs import answer_log_probs, score_answers
 from train.objective import objective, targets
@@ -326,6 +327,16 @@ def test_the_planner_checkpoints_only_as_much_as_it_must() -> None:
     assert plan(20, budget=2000).token_budget == 2000
     assert plan(20, checkpointed=32).checkpoint_layers == 32
     assert plan(20, checkpointed=32).token_budget > middling.token_budget
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [("lm_head", "is the output head, which the losses do not train"), ("q_prj", 'no linear layer "q_prj"; it has ')],
+)
+def test_a_layer_that_would_not_be_trained_is_refused(target: str, told: str) -> None:
+    recipe = load_recipe("cpu-smoke", [f'lora.targets=["q_proj", "{target}"]'])
+    with pytest.raises(TrainError, match=told):
+        check_targets(tiny_model("llama"), recipe)
 
 
 def test_checkpointed_layers_change_no_gradient() -> None:

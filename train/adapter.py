@@ -48,13 +48,9 @@ def check_targets(model: Any, recipe: Recipe) -> None:
     if isinstance(recipe.lora.targets, str):
         return
     head = model.get_output_embeddings()
-    if recipe.dpo.objective != "trl":
-        for name in (name for name, module in model.named_modules() if module is head):
-            if any(f".{name}".endswith(f".{target}") for target in recipe.lora.targets):
-                raise TrainError(
-                    f'lora.targets: "{name}" gives the scores, and is not adapted where whole slates are learnt; leave '
-                    'it out, or set dpo.objective = "trl".'
-                )
+    for name in (name for name, module in model.named_modules() if module is head):
+        if any(f".{name}".endswith(f".{target}") for target in recipe.lora.targets):
+            raise TrainError(f'lora.targets: "{name}" is the output head, which the losses do not train; leave it out.')
     linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)]
     for target in recipe.lora.targets:
         if not any(f".{name}".endswith(f".{target}") for name in linear):

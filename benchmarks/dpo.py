@@ -260,7 +260,7 @@ def counted_weights(kind: str) -> int:
 
 
 def real_tokens(slates: list[Any], *, pairs: bool = False, copies: bool = False) -> int:
-    """Tokens that have to be computed: a prompt once a slate, or once an answer; answers once, or in all their pairs."""
+    """Tokens that have to be computed: a prompt once a slate or an answer; an answer once, or in all its pairs."""
     total = 0
     for slate in slates:
         prompt = len(slate.prompt.split())

@@ -16,8 +16,23 @@ from annotation import embedded
 # Where the suite was started in the background, children would inherit that Ctrl-C is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SLOWEST_FIRST = ("test_train_kill", "test_readme", "test_quickstart", "test_watch", "test_select_kill", "test_draft")
-"""Modules that take long, so that two workers end at about the same time."""
+SLOWEST_FIRST = (
+    "test_quickstart",
+    "test_readme",
+    "test_embedded",
+    "test_train_run",
+    "test_backup",
+    "test_train_processes",
+    "test_select",
+    "test_draft",
+    "test_train_kill",
+    "test_trigger",
+    "test_move",
+    "test_select_kill",
+    "test_search_engine",
+    "test_pull",
+)
+"""Modules that take long, so that all workers end at about the same time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,12 @@
-"""kill -9 at random moments of `annot select`: the next run comes to the state of an undisturbed one."""
+"""kill -9 at random moments of `annot select`: the next run comes to the state of an undisturbed one.
+
+ANNOT_SELECT_KILLS makes the campaign longer than it is in the suite.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import shutil
 import sqlite3
@@ -13,7 +17,7 @@ from pathlib import Path
 import pytest
 from select_project import make_project, select_in
 
-KILLS = 24
+KILLS = int(os.environ.get("ANNOT_SELECT_KILLS", "8"))
 
 
 def start(folder: Path) -> BaseProcess:

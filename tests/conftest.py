@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,13 @@ def free_port() -> int:
 def _nothing_in_the_home_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Reference log-probs of the tests' own bases stay among the tests' files."""
     os.environ["ANNOT_REFERENCE"] = str(tmp_path_factory.mktemp("reference"))
+
+
+@pytest.fixture(autouse=True)
+def _no_test_is_offline_because_another_trained() -> None:
+    """A run ends offline; in the tests its process goes on."""
+    if constants := sys.modules.get("huggingface_hub.constants"):
+        vars(constants)["HF_HUB_OFFLINE"] = False
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ fix: .venv/dev.stamp
 
 test: lint
 	@sh tests/browser.sh
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 constraints: | $(BIN)/uv
 	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra dev pyproject.toml \

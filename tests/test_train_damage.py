@@ -78,7 +78,7 @@ def refused(name: str, action: Callable[[], object]) -> None:
     assert any(remedy in told for remedy in ("under another --run", "run its `annot train`", "run `annot evaluate"))
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", [_half, _other, _bytes, _gone])
 @pytest.mark.parametrize(
     "name", ["DONE", "run.json", "adapter/adapter_config.json", "adapter/adapter_model.safetensors"]
 )
@@ -100,7 +100,7 @@ def test_a_finished_run_with_a_damaged_file_is_neither_given_away_nor_called_fin
         refused(name, lambda: train(run, tmp_path / "mine.jsonl", overrides=FAST, quiet=True))
 
 
-@pytest.mark.parametrize("damage", [damage for damage in DAMAGES if damage is not _gone])
+@pytest.mark.parametrize("damage", [_half, _other, _list, _deep])
 def test_a_damaged_evaluation_passes_nothing(measured: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     run = Path(shutil.copytree(measured, tmp_path / "run"))
     damage(run / "evaluation.json")

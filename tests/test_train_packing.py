@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from train_models import SHAPES, one_by_one, random_slates, tiny_model
 
 from annotation.errors import TrainError
-from train.log_probs import answer_log_probs, score_answers
+from train.log_probs import FrozenHead, answer_log_probs, score_answers
 from train.packing import NOWHERE, EncodedSlate, Shape, attention_windows, lay_out, pack, visible
 
 
@@ -33,8 +33,13 @@ def packed_log_probs(model: Any, slates: list[EncodedSlate], budget: int, shape:
     return [value for number in range(len(slates)) for value in found[number]]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("attention", "head"), [("sdpa", "frozen"), ("eager", "frozen"), ("sdpa", "trained")])
+@pytest.mark.parametrize(
+    ("shape", "attention", "head"),
+    [
+        *((shape, attention, "frozen") for shape in SHAPES for attention in ("sdpa", "eager")),
+        *((shape, "sdpa", "trained") for shape in ("llama", "cohere2")),
+    ],
+)
 def test_packed_log_probs_and_their_gradients_are_those_of_each_answer_alone(
     shape: str, attention: str, head: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +61,47 @@ def test_packed_log_probs_and_their_gradients_are_those_of_each_answer_alone(
         if not parameter.requires_grad:
             continue
         assert torch.allclose(parameter.grad, expected[name], rtol=1e-3, atol=1e-5 * expected[name].abs().max()), name
+
+
+def ours(hidden: Any, weight: Any, bias: Any, wanted: Any, softcap: float | None, scale: float) -> Any:
+    return FrozenHead.apply(hidden, weight, bias, wanted, softcap, scale)  # type: ignore[no-untyped-call]
+
+
+def trls(hidden: Any, weight: Any, bias: Any, wanted: Any, softcap: float | None, scale: float) -> Any:
+    from trl.kernels import ChunkedLogProbFunction
+
+    return ChunkedLogProbFunction.apply(hidden, weight, bias, wanted, 1.0, 7, softcap, scale, ())[0]
+
+
+@pytest.mark.parametrize("head", [ours, trls])
+@pytest.mark.parametrize("softcap", [None, 3.0])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_both_heads_give_the_log_probs_and_gradients_of_the_definition_in_float64(
+    head: Any, softcap: float | None, biased: bool, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.log_probs.TILE", 100)  # tiles of three tokens, the last not full
+    chance = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(11, 8, generator=chance), 2 * torch.randn(30, 8, generator=chance)
+    bias = torch.randn(30, generator=chance) if biased else None
+    wanted, above = torch.randint(30, (11,), generator=chance), torch.randn(11, generator=chance)
+
+    exact = hidden.double().requires_grad_()
+    scores = (exact @ weight.double().T + (0.0 if bias is None else bias.double())) * scale
+    if softcap:
+        scores = softcap * torch.tanh(scores / softcap)
+    truth = scores.log_softmax(-1).gather(1, wanted[:, None])[:, 0]
+    (truth * above).sum().backward()
+
+    given = hidden.clone().requires_grad_()
+    found = head(given, weight, bias, wanted, softcap, scale)
+    (found * above).sum().backward()
+    assert exact.grad is not None
+    assert given.grad is not None
+    assert (found - truth).abs().max() < 1e-5
+    assert (given.grad - exact.grad).abs().max() < 1e-5
+    with torch.no_grad():
+        assert torch.equal(head(hidden, weight, bias, wanted, softcap, scale), found)
 
 
 SLATES = st.lists(

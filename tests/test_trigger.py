@@ -104,15 +104,21 @@ def test_how_a_run_was_started_counts_and_not_what_the_launcher_is_today(tmp_pat
     assert [launch.state for launch in launches(local)] == ["handed over"]
 
 
+def kill_newest(project: Project) -> None:
+    """kill -9 of the training run that was started last on this machine."""
+    started = project.ledger.rows("select detail from launch_events where event = 'started'")[-1]
+    pid = int(started["detail"].split()[0])
+    os.killpg(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
 def test_a_run_whose_folder_is_elsewhere_starts_only_when_asked(tmp_path: Path) -> None:
     text = settings(launcher="local").replace("[train]", '[train]\npreset = "cpu-smoke"')
     project = make_project(tmp_path / "old", text)
     fill(project, 3)
     launch = trigger(project, gather(project))
     assert launch is not None
-    pid = int(project.ledger.rows("select detail from launch_events where event = 'started'")[0]["detail"].split()[0])
-    os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    kill_newest(project)
     (project.run_folder(launch.run) / "DONE").write_text("{}")
     back_up(project, tmp_path / "old.zip")
     restore(tmp_path / "old.zip", tmp_path / "new")
@@ -129,9 +135,7 @@ def test_a_run_whose_folder_is_elsewhere_starts_only_when_asked(tmp_path: Path) 
     asked = trigger(restored, gather(restored), relaunch=True)
     assert asked is not None
     assert asked.state == "started"
-    pid = int(restored.ledger.rows("select detail from launch_events where event = 'started'")[-1]["detail"].split()[0])
-    os.killpg(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    kill_newest(restored)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +169,7 @@ def test_a_local_run_that_was_cut_off_can_go_to_a_launcher(tmp_path: Path) -> No
     fill(project, 3)
     launch = trigger(project, gather(project))
     assert launch is not None
-    pid = int(project.ledger.rows("select detail from launch_events where event = 'started'")[0]["detail"].split()[0])
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    kill_newest(project)
     other = make_project(tmp_path, settings())
     again = trigger(other, gather(other))
     assert again is not None

@@ -105,7 +105,7 @@ def test_how_a_run_was_started_counts_and_not_what_the_launcher_is_today(tmp_pat
 
 
 def kill_newest(project: Project) -> None:
-    """kill -9 of the training run that was started last on this machine."""
+    """End the training run that was started last on this machine, as kill -9 does."""
     started = project.ledger.rows("select detail from launch_events where event = 'started'")[-1]
     pid = int(started["detail"].split()[0])
     os.killpg(pid, signal.SIGKILL)

@@ -47,14 +47,14 @@ from annotation.archive import (
 from annotation.config import RESTORING
 from annotation.errors import AnnotError, ProjectError
 from annotation.ledger import now
-from annotation.project import MOVING, Project, write_whole
+from annotation.project import IGNORED, MOVING, Project, write_whole
 from annotation.screen import Progress, silent
 from annotation.server_database import Database, dump, held
 from annotation.server_environment import ensure_environment, pinned_version
 
 _ELSEWHERE = ".last-backup.json"
 """File in a project: its last archive that was made outside of its own folders."""
-_NOT_WORTH_A_WORD = {".argilla", ".locks", "backups", _ELSEWHERE, MOVING, RESTORING}
+_NOT_WORTH_A_WORD = {".argilla", ".locks", "backups", _ELSEWHERE, IGNORED, MOVING, RESTORING}
 _STAGING = ".annot-backup-"
 """How the folder's name begins in which an archive is made, beside where it will be."""
 _STALE_S = 86_400.0
@@ -77,8 +77,9 @@ def back_up(project: Project, file: Path | None = None, *, progress: Progress = 
 
     Raises:
         ProjectError: the file exists, the disk is full or read-only, or a database is damaged.
-        ServerError: PostgreSQL, or its pg_dump, cannot be reached.
+        ServerError: PostgreSQL, or its pg_dump, cannot be reached, or Argilla's database is gone.
     """
+    project.require_ledger()
     place = _place(project, file)
     with disk_sentence(place), _only_one(project):
         folder = file is None or place.is_dir()
@@ -305,6 +306,7 @@ def _copy_server(
             dump(Database.parse(address), facts, sources[DUMP])
         counts |= _named("argilla", facts.counts)
         return "postgresql", facts.major
+    embedded.require_sound(home)
     if (home / embedded.SQLITE).exists():
         sources[SERVER] = staging / "server"
         counts |= _named("argilla", copy_sqlite(home / embedded.SQLITE, sources[SERVER], progress))

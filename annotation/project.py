@@ -21,6 +21,20 @@ from annotation.config import Settings, read_settings, write_template
 from annotation.errors import ProjectError
 from annotation.ledger import Ledger, now
 
+IGNORED = ".gitignore"
+_PRIVATE = """# Passwords, keys and what people said: none of it belongs into git.
+secrets.toml
+ledger.sqlite*
+.argilla/
+.locks/
+.last-backup.json
+.moving
+.restoring/
+backups/
+snapshots/
+exports/
+runs/
+"""
 MOVING = ".moving"
 """File in a project that `annot move` has begun to copy and has not finished: the address that it goes to."""
 
@@ -50,16 +64,27 @@ class Project:
         """The project's memory, opened on first use.
 
         Raises:
-            ProjectError: It is empty although people have worked here, damaged, or made by a newer annot.
+            ProjectError: It is gone or empty although people have worked here, damaged, or made by a newer annot.
+        """
+        self.require_ledger()
+        return Ledger(self.folder / "ledger.sqlite")
+
+    def require_ledger(self) -> None:
+        """Make sure that no ledger is begun anew where there was one.
+
+        Raises:
+            ProjectError: It is gone or empty although people have worked here.
         """
         path = self.folder / "ledger.sqlite"
-        if path.is_file() and not path.stat().st_size and (self.argilla_home / "server.json").exists():
+        bring_back = "bring the project back with `annot restore` from a backup (`annot backup --list`)"
+        if path.exists() and not path.stat().st_size and (self.argilla_home / "server.json").exists():
+            raise ProjectError(f"{path} is empty, and this project has an Argilla already: {bring_back}.")
+        if not path.exists() and (
+            later := [name for name in ("selection", "snapshots") if (self.folder / name).exists()]
+        ):
             raise ProjectError(
-                f"{path} is empty, and this project has an Argilla already: bring the project back with "
-                f"`annot restore` from a backup (some are in {self.argilla_home / 'backups'}), or, if nothing was in "
-                "it yet, delete the empty file."
+                f"{path} is gone, and {later[0]} was made from it: {bring_back}, or begin another with `annot init`."
             )
-        return Ledger(path)
 
     @property
     def argilla_home(self) -> Path:
@@ -179,7 +204,7 @@ def init_project(
     languages: Sequence[str],
     **choices: Any,
 ) -> Project:
-    """Make a project folder: annot.toml with comments, and nothing else until it is needed.
+    """Make a project folder: annot.toml with comments, and a .gitignore that keeps what is private out of git.
 
     Args:
         folder: Made when missing.
@@ -193,6 +218,8 @@ def init_project(
     """
     folder = folder.expanduser().resolve()
     settings = write_template(folder / "annot.toml", name=name, countries=countries, languages=languages, **choices)
+    if not (folder / IGNORED).exists():
+        write_whole(folder / IGNORED, _PRIVATE.encode())
     return Project(folder, settings)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -70,7 +72,7 @@ def restore(
                 extract(file, archive, member, None, progress)
             return backup
         _require_empty(folder)
-        with disk_sentence(folder), _nothing_left(folder):
+        with disk_sentence(folder), _alone(folder), _nothing_left(folder):
             _fill(folder, file, archive, backup, members, database, progress)
     return backup
 
@@ -101,9 +103,36 @@ def _require_empty(folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Make the folder, and let no second restore into it; folders that were made go again where this one fails."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise ProjectError(f"{folder} cannot be made ({problem.strerror}); name another folder.") from None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ProjectError(f"Another command is restoring into {folder}; wait for it.") from None
+        except OSError as problem:  # a file system without locks
+            if problem.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+                raise
+        _require_empty(folder)  # the one before may have finished meanwhile
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for place in made:
+                place.rmdir()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def _nothing_left(folder: Path) -> Iterator[None]:
     """Take everything away when a restore fails; once a PostgreSQL is being filled, the next one goes on from there."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
     staging = folder / RESTORING
     try:
         yield
@@ -113,8 +142,6 @@ def _nothing_left(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 for path in sorted(folder.iterdir(), key=lambda path: path == staging):
                     _remove(path)
-                for place in made:
-                    place.rmdir()
         raise
 
 
@@ -133,10 +160,6 @@ def _fill(
 ) -> None:
     staging = folder / RESTORING
     filling = staging / _FILLING
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise ProjectError(f"{folder} cannot be made ({problem.strerror}); name another folder.") from None
     staging.mkdir(exist_ok=True)  # before anything is cleared away: until the end it says that all of this is ours
     for leftover in [*folder.iterdir(), *staging.iterdir()]:
         if leftover not in (staging, filling):

@@ -405,6 +405,29 @@ def test_an_empty_ledger_beside_an_argilla_is_not_taken_for_a_new_one(project: P
     assert path.read_bytes() == b""
 
 
+def test_a_ledger_that_is_gone_is_not_begun_anew(project: Project, tmp_path: Path) -> None:
+    project.ledger.close()
+    (project.folder / "ledger.sqlite").unlink()
+    for words in (["status"], ["backup", str(tmp_path / "one.zip")], ["up"]):
+        done = annot(*words, "--project", str(project.folder))
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "ledger.sqlite is gone, and snapshots was made from it" in done.stderr
+    assert not (project.folder / "ledger.sqlite").exists()
+    assert not (tmp_path / "one.zip").exists()
+
+
+def test_of_two_restores_into_one_folder_one_is_refused_and_the_other_is_whole(
+    project: Project, tmp_path: Path
+) -> None:
+    archive = back_up(project, tmp_path / "one.zip").path
+    command = [sys.executable, "-m", "annotation.cli", "restore", archive, "--project", str(tmp_path / "again")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [one.communicate()[1] for one in both]
+    assert sorted(one.returncode for one in both) == [0, 2], said
+    assert "is restoring into" in "".join(said) or "is not empty" in "".join(said)
+    assert Project.open(tmp_path / "again").ledger.prompts() == project.ledger.prompts()
+
+
 @pytest.mark.parametrize("place", ["/proc/annot", "/dev/null/annot"])
 def test_a_place_where_nothing_can_be_made_is_one_sentence(project: Project, tmp_path: Path, place: str) -> None:
     archive = back_up(project, tmp_path / "one.zip").path

@@ -90,15 +90,17 @@ def test_the_worst_country_comes_first_and_the_better_adapter_is_named(tmp_path:
     facts = {"country": "", "slates": 9, "prompts": 11, "held_out": 2, "skipped": ""}
     (tmp_path / "r").mkdir()
     assert adapters_side_by_side(tmp_path / "r", {}) == []
-    (tmp_path / "r" / "countries.json").write_text(json.dumps({"AR": facts, "MX": facts}))
-    for country, value in (("AR", 0.9), ("MX", 0.6)):
+    (tmp_path / "r" / "countries.json").write_text(json.dumps({"AR": facts, "MX": facts, "PE": facts}))
+    for country, value, high in (("AR", 0.9, 1.0), ("MX", 0.6, 0.65), ("PE", 0.5, 0.9)):
         (tmp_path / f"r-{country}").mkdir()
-        accuracy = {"implicit_reward": {"after": {"value": value, "low": 0.5, "high": 1.0, "pairs": 9, "prompts": 2}}}
+        after = {"value": value, "low": value - 0.05, "high": high, "pairs": 9, "prompts": 2}
+        accuracy = {"implicit_reward": {"after": after}}
         (tmp_path / f"r-{country}" / "DONE").write_text(json.dumps({"accuracy": accuracy}))
-    lines = adapters_side_by_side(tmp_path / "r", {"AR": 0.8, "MX": 0.7})
-    assert [line for line in lines if line.startswith(("| AR", "| MX"))] == [
-        "| MX | 2 | 70.0% | 60.0% [50.0%, 100.0%] | everybody's |",
-        "| AR | 2 | 80.0% | 90.0% [50.0%, 100.0%] | runs/r-AR |",
+    lines = adapters_side_by_side(tmp_path / "r", {"AR": 0.8, "MX": 0.7, "PE": 0.6})
+    assert [line for line in lines if line.startswith(("| AR", "| MX", "| PE"))] == [
+        "| PE | 2 | 60.0% | 50.0% [45.0%, 90.0%] | too few to tell |",
+        "| MX | 2 | 70.0% | 60.0% [55.0%, 65.0%] | everybody's |",
+        "| AR | 2 | 80.0% | 90.0% [85.0%, 100.0%] | runs/r-AR |",
     ]
 
 

@@ -15,6 +15,7 @@ from train.dpo import train
 from train.engine import SCHEDULE, kept_schedule
 from train.evaluate import evaluate
 from train.export import export_run
+from train.footprint import footprint
 from train.planner import Schedule
 from train.run_folder import SEAL, newest_checkpoint, seal
 
@@ -75,7 +76,15 @@ def refused(name: str, action: Callable[[], object]) -> None:
     told = str(caught.value)
     assert name in told
     assert len(told.splitlines()) == 1
-    assert any(remedy in told for remedy in ("under another --run", "run its `annot train`", "run `annot evaluate"))
+    assert any(
+        remedy in told
+        for remedy in (
+            "under another --run",
+            "run its `annot train`",
+            "its `annot train` command again",
+            "run `annot evaluate",
+        )
+    )
 
 
 @pytest.mark.parametrize("damage", [_half, _other, _bytes, _gone])
@@ -121,6 +130,26 @@ def test_a_checkpoint_whose_seal_is_damaged_gives_way_to_the_one_before(
         seal(checkpoint)
     damage(tmp_path / "checkpoints" / "checkpoint-2" / SEAL)
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoints" / "checkpoint-1"
+
+
+@pytest.mark.parametrize("damage", [_half, _list, _bytes])
+def test_a_damaged_energy_file_is_one_sentence_before_anything_is_trained(
+    finished: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    run = tmp_path / "runs" / "run"
+    (run / "DONE").unlink()
+    (run / "energy.json").write_text('{"2026": {"kwh": 1}}')
+    damage(run / "energy.json")
+    with pytest.raises(TrainError, match=r"energy.json is damaged.*remove it and run the same command again"):
+        footprint(run)
+
+
+def test_held_out_slates_that_are_none_are_one_sentence(measured: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(measured, tmp_path / "run"))
+    (run / "held_out_slates.jsonl").write_text('{"a": 1}\n')
+    (run / "evaluation.json").unlink()
+    refused("held_out_slates.jsonl", lambda: evaluate(run, say=lambda _line: None))
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -113,11 +113,17 @@ def held_out_slates(folder: Path) -> tuple[RankedSlate, ...]:
     """What a run kept out of training: its slates, or its pairs as slates of two.
 
     Raises:
-        TrainError: The file is gone.
+        TrainError: The file is gone or damaged.
     """
     path = folder / "held_out_slates.jsonl"
     if path.exists():
-        return tuple(RankedSlate.from_row(row) for row in read_rows(path))
+        try:
+            return tuple(RankedSlate.from_row(row) for row in read_rows(path))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise TrainError(
+                f"{path} is damaged: not every line is a slate; remove {folder.name}'s DONE and run its `annot train` "
+                "command again, which writes it anew."
+            ) from None
     if not (folder / "held_out.jsonl").exists():
         raise TrainError(f"{folder.name} has lost its held_out.jsonl, so there is nothing to measure it on.")
     return tuple(slate_of_pair(pair) for pair in read_pairs(folder / "held_out.jsonl").pairs)

@@ -13,6 +13,7 @@ from typing import Any
 
 from annotation.ledger import now
 from annotation.project import write_whole
+from train.run_folder import read_facts
 from train.settings import FootprintSettings
 
 FILE = "energy.json"
@@ -71,6 +72,7 @@ def measured(folder: Path, settings: FootprintSettings) -> Iterator[Callable[[],
         def out(self, total: Any, delta: Any) -> None:  # noqa: ARG002
             self.total = total
 
+    _kept(folder / FILE)  # refused before hours of training, not after
     started, newest = now(), Newest()
     tracker = OfflineEmissionsTracker(
         **_grid(settings.country),
@@ -103,7 +105,7 @@ def footprint(folder: Path) -> Footprint | None:
     path = folder / FILE
     if not path.exists():
         return None
-    processes = list(json.loads(path.read_text(encoding="utf-8")).values())
+    processes = list(_kept(path).values())
     total = {key: sum(one[key] for one in processes) for key in ("kwh", "gpu_kwh", "kg_co2e", "seconds")}
     return Footprint(**total, processes=len(processes), grid=processes[-1]["grid"], hardware=processes[-1]["hardware"])
 
@@ -125,9 +127,15 @@ def _grid(country: str) -> dict[str, Any]:
     return {"country_iso_code": pycountry.countries.lookup(country).alpha_3}
 
 
+def _kept(path: Path) -> dict[str, Any]:
+    """What each process of the run used, by the time at which it began."""
+    remedy = "remove it and run the same command again: what was used until then is not counted"
+    return read_facts(path, {}, remedy) if path.exists() else {}
+
+
 def _write(folder: Path, started: str, data: Any, country: str) -> None:
     path = folder / FILE
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    kept = _kept(path)
     kept[started] = {
         "kwh": data.energy_consumed,
         "gpu_kwh": data.gpu_energy,

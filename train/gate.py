@@ -106,8 +106,8 @@ def remedy(gate: Gate, run: str) -> str:
         "passed": "",
         "failed": "look at its report.md, and train anew with more judgements of that group",
         "undecided": (
-            "collect more prompts, raise data.held_out in the next run, or ask for fewer with `annot evaluate "
-            f"{run} --set evaluation.gate_prompts=N`"
+            "collect more prompts, raise data.held_out in the next run, or, where a group has two at least, ask for "
+            f"fewer with `annot evaluate {run} --set evaluation.gate_prompts=N`"
         ),
         "not measured": f"run `annot evaluate {run}` first",
     }[gate.verdict]

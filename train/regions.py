@@ -110,8 +110,13 @@ def with_country(slates: Sequence[RankedSlate]) -> tuple[RankedSlate, ...]:
     """Say in the system text of every slate for whom it is answered, behind what stands there already.
 
     Raises:
-        TrainError: The prompts are plain text, which has no place for it.
+        TrainError: The prompts are plain text, which has no place for it, or none says its country.
     """
+    if not any(slate.country for slate in slates):
+        raise TrainError(
+            "no slate names a country, so that the prompts cannot say one: add a column country, or leave out --by "
+            "prompt (region.in_prompt)."
+        )
     told = []
     for slate in slates:
         if isinstance(slate.prompt, str):
@@ -166,7 +171,10 @@ def adapters_side_by_side(folder: Path, everybody: Mapping[str, float]) -> list[
         run = folder.with_name(f"{folder.name}-{country}")
         done = read_facts(run / "DONE", {"accuracy": dict}, remedy)
         own, shared = done["accuracy"]["implicit_reward"]["after"], everybody.get(country, math.nan)
-        best = f"runs/{run.name}" if own["value"] > shared else "everybody's"
+        if own["prompts"] < 2 or own["low"] <= shared <= own["high"]:
+            best = "too few to tell"
+        else:
+            best = f"runs/{run.name}" if own["value"] > shared else "everybody's"
         cells = (country, str(region["held_out"]), f"{shared:.1%}", _with_interval(own), best)
         rows.append((max(own["value"], shared), "| " + " | ".join(cells) + " |"))
     head = [
@@ -176,7 +184,8 @@ def adapters_side_by_side(folder: Path, everybody: Mapping[str, float]) -> list[
     return [
         "## Adapters by country, worst first",
         "",
-        "Accuracy by implicit reward on the same held-out pairs of the country, with the 95 % interval of its own.",
+        "Accuracy by implicit reward on the same held-out pairs of the country, with the 95 % interval of its own: "
+        "while that holds everybody's, there are too few to tell.",
         "",
         *(head if rows else []),
         *(row for _, row in sorted(rows)),

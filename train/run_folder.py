@@ -145,7 +145,11 @@ class RunLog:
     def show(self, line: str) -> None:
         """Show a line without keeping it."""
         if not self.quiet:
-            print(line, flush=True)
+            try:
+                print(line, flush=True)
+            except BrokenPipeError:  # whoever read it has gone; log.txt holds the lines
+                self.quiet = True
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def keep(self, line: str) -> None:
         """Keep a line without showing it."""

@@ -83,6 +83,7 @@ def up(
         print(f"annot: {line}", file=sys.stderr)
 
     with progress("backup before the upgrade") as bar:
+        project.require_ledger()
         keep_before_upgrade(project, say, bar)
     if foreground:
         accompany(project.argilla_home, lambda line: print(line, flush=True))

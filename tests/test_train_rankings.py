@@ -440,5 +440,5 @@ def test_the_country_stands_in_the_system_text_in_the_language_of_the_prompt() -
     assert [slate.prompt_key for slate in told] == [slate.prompt_key for slate in (plain, brazil, nowhere)]
     with pytest.raises(TrainError, match="prompts must be written as messages"):
         with_country([divided()])
-    with pytest.raises(TrainError, match="no slate names a country.*add a column country"):
+    with pytest.raises(TrainError, match=r"no slate names a country.*add a column country"):
         with_country([nowhere])

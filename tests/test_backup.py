@@ -180,6 +180,10 @@ def test_the_last_archive_made_elsewhere_is_listed_although_its_disk_is_away(pro
     shutil.rmtree(tmp_path / "disk")
     here = back_up(project)
     assert archives(project) == [here, there]
+    note = project.folder / ".last-backup.json"
+    for value in ({"made_at": 5}, {"counts": [1]}, {"bytes": "x"}):
+        note.write_text(json.dumps({**json.loads(note.read_text()), **value}))
+        assert archives(project) == [here]
     assert here.left_out == {"runs": 1000}
 
 

@@ -71,6 +71,7 @@ def test_an_adapter_is_given_with_what_it_is(project: Path, tmp_path: Path) -> N
         assert (done.folder / file.name).read_bytes() == file.read_bytes()
     facts = json.loads((done.folder / "export.json").read_text())
     assert (facts["kind"], facts["run"], facts["snapshot"]) == ("adapter", "cpu-smoke", "abc")
+    assert facts["gate"] == "not measured"
 
 
 def test_what_cannot_be_given_away_is_one_sentence(project: Path, tmp_path: Path) -> None:

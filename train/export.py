@@ -124,7 +124,7 @@ def export_adapter(run: Path, to: Path) -> Exported:
     with _made_whole(to) as beside:
         shutil.copytree(run / "adapter", beside, dirs_exist_ok=True)
         done = _exported(to, "adapter", facts, "float32", digest)
-        _say_what_it_is(beside, done)
+        _say_what_it_is(beside, done, gate_of(run).verdict)
     return done
 
 
@@ -191,7 +191,7 @@ def export_merged(run: Path, to: Path, *, dtype: str = "float32", progress: Prog
                 f"{MOST_KL:.0e}, so nothing is written: {remedy}use the adapter as it is."
             )
         done = _exported(to, "merged", facts, dtype, digest, mean, most, len(kl))
-        _say_what_it_is(beside, done)
+        _say_what_it_is(beside, done, gate_of(run).verdict)
         progress(4, 4, "done")
     return done
 
@@ -303,6 +303,6 @@ def _exported(
     )
 
 
-def _say_what_it_is(beside: Path, done: Exported) -> None:
-    facts = {key: value for key, value in asdict(done).items() if key != "folder"}
+def _say_what_it_is(beside: Path, done: Exported, gate: str) -> None:
+    facts = {**{key: value for key, value in asdict(done).items() if key != "folder"}, "gate": gate}
     write_whole(beside / "export.json", json.dumps(facts, ensure_ascii=False, indent=2).encode())

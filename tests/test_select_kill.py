@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from select_project import make_project, select_in
 
-KILLS = int(os.environ.get("ANNOT_SELECT_KILLS", "8"))
+KILLS = int(os.environ.get("ANNOT_SELECT_KILLS", "4"))
 
 
 def start(folder: Path) -> BaseProcess:

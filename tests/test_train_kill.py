@@ -1,6 +1,10 @@
-"""kill -9 at random moments: the same command, run again, ends where an undisturbed run ends."""
+"""kill -9 at random moments: the same command, run again, ends where an undisturbed run ends.
+
+ANNOT_TRAIN_KILLS makes the campaign longer than it is in the suite.
+"""
 
 import json
+import os
 import random
 import time
 from pathlib import Path
@@ -8,7 +12,7 @@ from typing import Any
 
 from train_snapshots import QUICK, load_libraries, preference_rows, training_process, write_snapshot
 
-KILLS, KILLS_A_RUN = 20, 5
+KILLS, KILLS_A_RUN = int(os.environ.get("ANNOT_TRAIN_KILLS", "10")), 5
 # Eleven epochs of three steps, the last of each with half a batch: nothing divides evenly.
 OVERRIDES = (*QUICK, "optimiser.max_steps=32", "optimiser.epochs=11", "optimiser.batch=5", "optimiser.accumulate=2")
 

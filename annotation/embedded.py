@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from annotation.screen import Progress
 
 SQLITE = "argilla.db"
+BRING_BACK = "bring the project back with `annot restore` from a backup (`annot backup --list` shows them)"
 _SQLITE_BEGINS = b"SQLite format 3\0"
 DEFAULT_PORT = 6900
 
@@ -431,7 +432,7 @@ def _why_it_ended(home: Path, role: str, port: int, status: int) -> str:
     if "Can't locate revision" in said:
         return f"The database in {home} was made by a newer Argilla than {pinned_version()}; upgrade annot."
     if "malformed" in said or "not a database" in said:
-        return f"{home / SQLITE} is damaged ({said.rpartition(') ')[2].rstrip('.')}): {_bring_back(home)}."
+        return f"{home / SQLITE} is damaged ({said.rpartition(') ')[2].rstrip('.')}): {BRING_BACK}."
     return f"Argilla's {role} ended as soon as it was started (status {status}): {said} See `annot logs`."
 
 
@@ -576,16 +577,12 @@ def _require_sqlite(home: Path) -> None:
             with contextlib.closing(sqlite3.connect(path)) as database:
                 database.execute("select count(*) from sqlite_master")
         except sqlite3.DatabaseError as problem:
-            raise ServerError(f"{path} is damaged ({problem}): {_bring_back(home)}.") from None
+            raise ServerError(f"{path} is damaged ({problem}): {BRING_BACK}.") from None
     elif last and last.answered and not last.database:
         raise ServerError(
-            f"{path} is gone or empty, and with it what people did: {_bring_back(home)}, or delete "
+            f"{path} is gone or empty, and with it what people did: {BRING_BACK}, or delete "
             f"{home / 'server.json'} to begin with an empty Argilla."
         )
-
-
-def _bring_back(home: Path) -> str:
-    return f"bring the project back with `annot restore` from a backup (some are in {home / 'backups'})"
 
 
 def _require_database(home: Path, python: Path, database: Database, *, known: bool) -> None:

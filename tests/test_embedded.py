@@ -495,7 +495,7 @@ def test_where_the_database_is_gone_or_damaged_nobody_begins_anew_in_silence(tmp
             path.unlink()
         if content is not None:
             database.write_bytes(content)
-        with pytest.raises(ServerError, match=rf"argilla\.db {told}.*`annot restore`.*{home.name}/backups"):
+        with pytest.raises(ServerError, match=rf"argilla\.db {told}.*`annot restore`.*`annot backup --list`"):
             embedded.start(home, port=free_port())
         with pytest.raises(ServerError, match=told):
             embedded.require_sound(home)

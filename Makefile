@@ -1,5 +1,6 @@
 # make quickstart   set everything up and run the main job (ARGS=--simulate: no people needed)
 # make test         set everything up, lint, and run every test
+# make test-long    longer campaigns of kill -9 than the suite's: training, selecting, moving, Argilla's processes
 # make lint | fix   ruff and mypy --strict | what ruff can mend by itself
 
 SHELL := /bin/sh
@@ -9,7 +10,7 @@ BIN := .venv/bin
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: quickstart test lint fix constraints clean
+.PHONY: quickstart test test-long lint fix constraints clean
 .DELETE_ON_ERROR:
 
 $(BIN)/uv:
@@ -35,6 +36,8 @@ lint: .venv/dev.stamp
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file annotation/server/mypy.ini \
+	  --python-executable "$$($(BIN)/python -m annotation.hosting.environment)"
 
 fix: .venv/dev.stamp
 	@$(BIN)/ruff check --fix .
@@ -43,6 +46,11 @@ fix: .venv/dev.stamp
 test: lint
 	@sh tests/browser.sh
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-long: .venv/dev.stamp
+	@ANNOT_TRAIN_KILLS=20 ANNOT_MOVE_KILLS=10 ANNOT_SELECT_KILLS=24 $(BIN)/python -m pytest --timeout 1800 \
+	  tests/test_train_processes.py tests/test_move.py tests/test_select_kill.py
+	@$(BIN)/python -m tests.kill_argilla --rounds 50
 
 constraints: | $(BIN)/uv
 	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra dev pyproject.toml \

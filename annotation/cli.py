@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import signal
 import sqlite3
 import sys
 
-from annotation.commands import app, collect, host, judge, train
+from annotation.commands import app
 from annotation.errors import AnnotError
 
-COMMANDS = (collect, host, judge, train)
-"""Each puts its commands into `app`, in the order of `annot --help`."""
+COMMANDS = (
+    "annotation.commands.collect",
+    "annotation.commands.host",
+    "sync.commands.host",
+    "sync.commands.judge",
+    "train.commands",
+)
+"""Modules that put their commands into `app`, in the order of `annot --help`. By name: nothing here imports upward."""
+for _module in COMMANDS:
+    importlib.import_module(_module)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""

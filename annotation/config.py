@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 import shlex
@@ -13,9 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import tomlkit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from annotation.database_address import Database
 from annotation.errors import ServerError, SettingsError
+from annotation.files import write_whole
 from annotation.types import SEATS
 
 
@@ -69,6 +71,7 @@ class PromptSettings(Section):
     min_chars: int = Field(8, ge=1)
     max_chars: int = Field(4000, ge=1)
     near_duplicate: float = Field(0.85, gt=0, le=1, description="Jaccard similarity of 5-character shingles")
+    reviewed_only: bool = Field(False, description="draft only for prompts that people accepted")
 
     @model_validator(mode="after")
     def _some_length_passes(self) -> PromptSettings:
@@ -106,7 +109,7 @@ class SelectSettings(Section):
 
 
 class QuotaGroup(Section):
-    """[[quota.group]]: a group with a target of its own."""
+    """[[task.NAME.group]]: a group with a target of its own."""
 
     country: Country
     topic: str = ""
@@ -114,26 +117,69 @@ class QuotaGroup(Section):
     target: int = Field(ge=0, le=MOST)
 
 
-class QuotaSettings(Section):
-    """[quota]: how much judgement is enough."""
+class TaskSettings(Section):
+    """[task.NAME]: where people do a task, and how much of it is enough."""
 
-    target: int = Field(50, ge=0, le=MOST, description="completed slates per group; 0: only named groups owe")
-    overlap: int = Field(3, ge=1, le=1000, description="people per slate")
+    dataset: str = Field("cultural fit", min_length=1, max_length=200, description="its name in every workspace")
+    target: int = Field(50, ge=0, le=MOST, description="completed items per group; 0: only named groups owe")
+    overlap: int = Field(3, ge=1, le=1000, description="people per item")
     by: Literal["country", "country+topic"] = "country"
     group: tuple[QuotaGroup, ...] = ()
 
     @model_validator(mode="after")
-    def _groups_differ(self) -> QuotaSettings:
+    def _groups_differ(self) -> TaskSettings:
         names = [(group.country, group.topic, group.language) for group in self.group]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"[[quota.group]] {' · '.join(filter(None, twice))} stands there twice; keep one")
+            raise ValueError(f"group {' · '.join(filter(None, twice))} stands there twice; keep one")
         return self
+
+
+class RankingSettings(TaskSettings):
+    """[task.ranking]: people rank slates; and which pairs are clear enough to train on."""
+
+    min_margin: float = Field(0.0, ge=0, lt=1, description="(for - against) / votes must exceed this")
+    min_votes: int = Field(1, ge=1)
+
+
+class PromptCheckSettings(TaskSettings):
+    """[task.prompt_check]: people say which prompts are worth ranking answers to."""
+
+    dataset: str = Field("prompts", min_length=1, max_length=200, description="its name in every workspace")
+    accepts: int = Field(3, ge=1, le=1000, description="people who must accept a prompt")
+
+    @model_validator(mode="after")
+    def _enough_people_are_asked(self) -> PromptCheckSettings:
+        if self.accepts > self.overlap:
+            raise ValueError(
+                f"accepts = {self.accepts} is above overlap = {self.overlap}, the people asked; no prompt can pass"
+            )
+        return self
+
+
+class TaskTables(Section):
+    """[task]: a table for every task."""
+
+    ranking: RankingSettings = RankingSettings()
+    prompt_check: PromptCheckSettings = PromptCheckSettings()
+
+    @model_validator(mode="after")
+    def _datasets_differ(self) -> TaskTables:
+        names = [table.dataset for _, table in self]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f'two tasks have the dataset "{twice}"; give each one of its own')
+        return self
+
+
+RANKING_BEFORE: Mapping[str, tuple[str, ...]] = {
+    "quota": ("target", "overlap", "by", "group"),
+    "preferences": ("min_margin", "min_votes"),
+    "argilla": ("dataset",),
+}
+"""Tables of an older annot.toml in which keys of [task.ranking] stood: still read there."""
 
 
 def database_address(address: str) -> str:
     """Check the address of a PostgreSQL that stands where everybody reads; ValueError says what is wrong with it."""
-    from annotation.server_database import Database
-
     if not address:
         return address
     try:
@@ -145,7 +191,7 @@ def database_address(address: str) -> str:
     return address
 
 
-def board_address(url: str) -> str:
+def api_address(url: str) -> str:
     """Check the address of an Argilla; ValueError says what is wrong with it, and repeats nothing of it."""
     try:
         parts = urlsplit(url)
@@ -169,9 +215,8 @@ def pause(text: str) -> str:
 class ArgillaSettings(Section):
     """[argilla]: where people rank. An empty url is the embedded server."""
 
-    url: Annotated[str, AfterValidator(lambda url: url and board_address(url))] = ""
+    url: Annotated[str, AfterValidator(lambda url: url and api_address(url))] = ""
     port: int = Field(6900, ge=1024, le=65535)
-    dataset: str = Field("cultural fit", min_length=1, max_length=200)
     database: Annotated[str, AfterValidator(database_address)] = Field(
         "", repr=False, description="of the embedded server: postgresql://user@host/name; empty: its own SQLite file"
     )
@@ -184,13 +229,6 @@ class ArgillaSettings(Section):
         if self.backup_every == "never":
             return None
         return float(self.backup_every[:-1]) * {"m": 60, "h": 3600, "d": 86400}[self.backup_every[-1]]
-
-
-class PreferenceSettings(Section):
-    """[preferences]: which pairs are clear enough to train on."""
-
-    min_margin: float = Field(0.0, ge=0, lt=1, description="(for - against) / votes must exceed this")
-    min_votes: int = Field(1, ge=1)
 
 
 def launcher_line(line: str) -> str:
@@ -226,9 +264,8 @@ class Settings(Section):
     prompts: PromptSettings = PromptSettings()
     draft: DraftSettings = DraftSettings()
     select: SelectSettings = SelectSettings()
-    quota: QuotaSettings = QuotaSettings()
+    task: TaskTables = TaskTables()
     argilla: ArgillaSettings = ArgillaSettings()
-    preferences: PreferenceSettings = PreferenceSettings()
     train: TrainSettings = TrainSettings()
 
 
@@ -269,18 +306,52 @@ def refuse_half_restored(folder: Path) -> None:
 
 def check_settings(raw: Mapping[str, Any], *, place: str) -> Settings:
     """Turn parsed TOML into settings; SettingsError names the place and the remedy."""
+    current, moved = _in_tasks(raw, place)
     try:
-        return Settings.model_validate(raw)
+        return Settings.model_validate(current)
     except ValidationError as error:
-        raise SettingsError(f"{place}: {'; '.join(_sentences(error))}.") from None
+        raise SettingsError(f"{place}: {'; '.join(_sentences(error, moved))}.") from None
 
 
-def _sentences(error: ValidationError) -> Iterable[str]:
+def _in_tasks(raw: Mapping[str, Any], place: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings with the keys of RANKING_BEFORE in [task.ranking], and key there -> where it was written."""
+    current, moved = {**raw}, dict[str, str]()
+    own: dict[str, Any] = {}
+    for table, keys in RANKING_BEFORE.items():
+        section = current.get(table, {})
+        gone = table not in Settings.model_fields
+        if not isinstance(section, Mapping):
+            if gone:
+                raise SettingsError(f"{place}: {table} = {section!r}: write it as a table, [task.ranking].")
+            continue
+        for key, value in section.items():
+            if key in keys or gone:
+                # What a table that is no more never had goes with it, under a name that is refused as it was written.
+                name = key if key in keys else f"{table}.{key}"
+                own[name], moved[name] = value, f"{table}.{key}"
+        current[table] = {key: value for key, value in section.items() if key not in keys}
+        if gone:
+            del current[table]
+    tables = current.get("task", {})
+    ranking = tables.get("ranking", {}) if isinstance(tables, Mapping) else None
+    if not own or not isinstance(ranking, Mapping):
+        return current, moved
+    if twice := sorted(set(own) & set(ranking)):
+        raise SettingsError(
+            f"{place}: task.ranking.{twice[0]} stands also as {moved[twice[0]]}, its older name; keep the first."
+        )
+    current["task"] = {**tables, "ranking": {**ranking, **own}}
+    return current, moved
+
+
+def _sentences(error: ValidationError, moved: Mapping[str, str]) -> Iterable[str]:
     for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
+        loc = problem["loc"]
+        place = _as_written(loc, moved)
         if problem["type"] == "extra_forbidden":
-            known = _keys_at(problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+            table, _, last = place.rpartition(".")
+            known = list(RANKING_BEFORE[table]) if moved.get(str(loc[-1])) == loc[-1] else _keys_at(loc[:-1])
+            near = difflib.get_close_matches(last, known, n=1)
             other = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
             yield f'there is no setting "{place}"; {other}'
         elif problem["type"] in ("model_type", "model_attributes_type"):
@@ -290,18 +361,26 @@ def _sentences(error: ValidationError) -> Iterable[str]:
         else:
             reason = problem["msg"].removeprefix("Value error, ")
             given = repr(problem["input"])
-            if "@" in given and problem["loc"][-1] in ("url", "database"):  # an address with a password, perhaps
+            if "@" in given and loc[-1] in ("url", "database"):  # an address with a password, perhaps
                 given = '"…"'
             yield f"{place} = {given}: {reason[:1].lower()}{reason[1:]}"
 
 
+def _as_written(loc: tuple[int | str, ...], moved: Mapping[str, str]) -> str:
+    """Where in annot.toml a setting stands, under the name that was written."""
+    if loc[:2] == ("task", "ranking"):
+        if len(loc) == 2 and "group" in moved:  # that groups differ is checked for all of them
+            return moved["group"].partition(".")[0]
+        if len(loc) > 2 and str(loc[2]) in moved:
+            return ".".join([moved[str(loc[2])], *map(str, loc[3:])])
+    return ".".join(map(str, loc))
+
+
 def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Settings
+    model: Any = Settings
     for part in loc:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[str(part)].annotation
-        model = QuotaGroup if model is QuotaSettings else annotation  # type: ignore[assignment]
+        if not isinstance(part, int):
+            model = QuotaGroup if part == "group" else model.model_fields[part].annotation
     return list(model.model_fields)
 
 
@@ -319,6 +398,7 @@ languages = {languages}   # ISO 639-1; what prompts may be in
 # min_chars = 8            # shorter prompts are dropped
 # max_chars = 4000
 # near_duplicate = 0.85    # Jaccard similarity of 5-character shingles from which two prompts are one
+# reviewed_only = false    # true: draft only for prompts that people accepted, see `annot prompts review`
 
 [draft]
 # models = ["command-a-03-2025", "command-r7b-12-2024"]   # each needs a line in prices.toml
@@ -338,26 +418,30 @@ languages = {languages}   # ISO 639-1; what prompts may be in
 {off_topic:<24} # least cosine to a prompt's other answers, or to the prompt; 0.4 for an English encoder
 # near_duplicate = 0.95    # cosine similarity from which two answers are one
 
-[quota]
+[task.ranking]
 target = {target:<17} # completed slates per group; 0: only the groups named below owe anything
 overlap = {overlap:<16} # people per slate
 by = "country"           # or "country+topic"
-# [[quota.group]]          # a group with a target of its own
+# dataset = "cultural fit" # its name in every team's workspace
+# min_margin = 0.0         # a pair trains when (votes for - votes against) / votes exceeds this
+# min_votes = 1
+# [[task.ranking.group]]   # a group with a target of its own
 # country = "MX"
 # topic = "comida"
 # target = 20
 {groups}
+# [task.prompt_check]        # `annot prompts review`: people say which prompts are worth ranking answers to
+# target = 50              # checked prompts per group
+# overlap = 3              # people per prompt
+# accepts = 3              # of them who must accept it
+# dataset = "prompts"
+
 [argilla]
 # url = ""                 # empty: the embedded server of `annot up`; else your server (ARGILLA_API_KEY)
 {port}
-# dataset = "cultural fit"
 # database = ""            # embedded server: postgresql://user@host/name, no password here; empty: its own SQLite
 # backup_every = "6h"      # rolling backup of the project while `annot up` runs; "never" turns it off
 # backup_keep = 8          # archives of it: half the newest, half the last ones of earlier days
-
-[preferences]
-# min_margin = 0.0         # (votes for - votes against) / votes must exceed this
-# min_votes = 1
 
 [train]
 # auto = true              # start a run when every quota is met
@@ -369,9 +453,7 @@ preset = {preset}
 
 
 def _toml(value: str | Iterable[str]) -> str:
-    # JSON's strings are TOML's, but for the one control character that JSON leaves as it is.
-    text = json.dumps(value if isinstance(value, str) else list(value), ensure_ascii=False)
-    return text.replace("\x7f", "\\u007f")
+    return tomlkit.item(value if isinstance(value, str) else list(value)).as_string()
 
 
 def write_template(
@@ -403,7 +485,7 @@ def write_template(
         overlap=overlap,
         preset=_toml(preset),
         groups="".join(
-            f"[[quota.group]]\ncountry = {_toml(country)}\ntarget = {count}\n"
+            f"[[task.ranking.group]]\ncountry = {_toml(country)}\ntarget = {count}\n"
             for country, count in (groups or {}).items()
         ),
         off_topic="# off_topic = 0.25" if off_topic is None else f"off_topic = {off_topic}",
@@ -429,40 +511,12 @@ def write_template(
 
 
 def set_argilla_url(path: Path, url: str) -> None:
-    """Write another `argilla.url` into an annot.toml; every other line and comment stays as it is.
-
-    Raises:
-        SettingsError: The file is written in a way that one line cannot change; it says what to write by hand.
-    """
+    """Write another `argilla.url` into an annot.toml; every other line and comment stays as it is."""
     before = read_settings(path)
-    wanted = before.model_copy(update={"argilla": before.argilla.model_copy(update={"url": url})})
-    if before == wanted:
+    if before.argilla.url == url:
         return
-    text = path.read_text(encoding="utf-8-sig")
-    line = f"url = {_toml(url)}"
-    header = re.search(r"^[ \t]*\[[ \t]*argilla[ \t]*\][^\n]*$", text, flags=re.MULTILINE)
-    if header is None:
-        changed = f"{text.rstrip()}\n\n[argilla]\n{line}\n"
-    else:
-        following = re.search(r"^[ \t]*\[", text[header.end() :], flags=re.MULTILINE)
-        end = header.end() + following.start() if following else len(text)
-        section = text[header.end() : end]
-        # The line that stands, or the template's that is commented out; its own comment stays behind it.
-        known = r"^[ \t]*{}url[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*')"
-        for pattern in (known.format(""), known.format("#[ \t]*")):
-            section, replaced = re.subn(pattern, lambda _: line, section, count=1, flags=re.MULTILINE)
-            if replaced:
-                break
-        else:
-            section = f"\n{line}{section}"
-        changed = text[: header.end()] + section + text[end:]
-    try:
-        same = check_settings(tomllib.loads(changed), place=str(path)) == wanted
-    except (tomllib.TOMLDecodeError, SettingsError):
-        same = False
-    if not same:
-        raise SettingsError(f"{path} cannot be changed by annot; write {line} into its table [argilla] yourself.")
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(changed, encoding="utf-8")
-    beside.chmod(path.stat().st_mode & 0o777)
-    beside.replace(path)
+    document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+    if "argilla" not in document:
+        document["argilla"] = tomlkit.table()
+    document["argilla"]["url"] = url
+    write_whole(path, tomlkit.dumps(document).encode(), mode=path.stat().st_mode & 0o777)

@@ -8,7 +8,7 @@
     │   └── BudgetExhausted
     ├── EncoderError       the sentence encoder cannot be loaded
     ├── ServerError        the embedded Argilla cannot be started or reached
-    ├── BoardError         Argilla refused, or is not there
+    ├── ArgillaError         Argilla refused, or is not there
     ├── NotEnoughOverlap   a statistic has nothing to stand on
     └── TrainError         a run cannot start or go on
         └── TrainLater     not now, but the same command may work later
@@ -52,7 +52,7 @@ class ServerError(AnnotError):
     """The embedded Argilla cannot be started or reached."""
 
 
-class BoardError(AnnotError):
+class ArgillaError(AnnotError):
     """Argilla refused a request, or is not there."""
 
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from annotation import disk
+from annotation import files
 from annotation.errors import BudgetExhausted, ProjectError
-from annotation.types import Candidate, Dropped, Person, Prompt, Slate
+from annotation.types import Candidate, Dropped, Item, Person, Prompt
 
 BUSY_S = 60.0
 """How long a write waits for another command's write."""
@@ -90,7 +90,43 @@ def _answered_slates(db: sqlite3.Connection) -> None:
     db.execute("create index slate_of_record on pushes(server, record_id)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first_tables, _moves, _answered_slates)
+def _items_of_tasks(db: sqlite3.Connection) -> None:
+    """Slates become items of a task, so that a prompt may stand in several; responses are read by what changed."""
+    for statement in (
+        """create table items (id text primary key, task text not null, prompt_id text references prompts(id),
+             country text not null, language text not null, topic text not null, content text not null,
+             position integer not null, purpose text not null, expected text, parent text not null,
+             made_at text not null, unique (task, position))""",
+        # In each task once: what a prompt was asked with never changes.
+        "create unique index item_of_prompt on items(task, prompt_id) where purpose = 'work' and prompt_id is not null",
+        """insert into items select s.id, 'ranking', s.prompt_id, p.country, p.language, p.topic,
+             json_object('seats', json(s.seats)), s.position, 'work', null, '', s.made_at
+             from slates s join prompts p on p.id = s.prompt_id order by s.position""",
+        "drop table slates",
+        "alter table pushes rename column slate_id to item_id",
+        "alter table responses rename column slate_id to item_id",
+        "drop index responses_of_slate",
+        "create index responses_of_item on responses(item_id)",
+        "drop index slate_of_record",
+        "create index item_of_record on pushes(server, record_id)",
+        "create index newest_of_annotator on responses(annotator, updated_at)",
+        "create index responses_by_time on responses(updated_at)",
+        "create index copies_of_response on moved_responses(from_response_id)",
+        "create index copy_by_name on moved_responses(response_id)",
+        "alter table prompts add column author text not null default ''",
+        # How far the change feed of a server was read, and when everything was.
+        """create table feeds (server text primary key, feed text not null, last integer not null,
+             whole_at text not null)""",
+    ):
+        db.execute(statement)
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _first_tables,
+    _moves,
+    _answered_slates,
+    _items_of_tasks,
+)
 """Applied once each, in this order, and recorded; never edited once released."""
 
 
@@ -139,7 +175,7 @@ class Response:
     """One version of one response, as the server told it."""
 
     response_id: str
-    slate_id: str
+    item_id: str
     annotator: str
     country: str
     status: str
@@ -187,7 +223,7 @@ class Ledger:
             self._migrate()
         except sqlite3.OperationalError as error:
             # A full or read-only disk, or rights: the file itself is sound.
-            remedy = disk.trouble(path.parent) or "look at the disk and at who may write there, then run it again."
+            remedy = files.trouble(path.parent) or "look at the disk and at who may write there, then run it again."
             raise ProjectError(f"{path} cannot be opened ({error}). {remedy[0].upper()}{remedy[1:]}") from error
         except sqlite3.DatabaseError as error:
             raise ProjectError(
@@ -235,13 +271,18 @@ class Ledger:
         with self.transaction() as db:
             before = db.total_changes
             db.executemany(
-                "insert or ignore into prompts values (?,?,?,?,?,?,?,?,?)",
-                ((p.id, p.text, p.system, p.country, p.language, p.topic, p.source, p.licence, now()) for p in prompts),
+                """insert or ignore into prompts
+                   (id, text, system, country, language, topic, source, licence, added_at, author)
+                   values (?,?,?,?,?,?,?,?,?,?)""",
+                (
+                    (p.id, p.text, p.system, p.country, p.language, p.topic, p.source, p.licence, now(), p.author)
+                    for p in prompts
+                ),
             )
             return db.total_changes - before
 
-    def prompts(self) -> list[Prompt]:
-        """All prompts, in the order in which they came."""
+    def prompts(self, ids: Iterable[str] | None = None) -> list[Prompt]:
+        """All prompts, or those named, in the order in which they came."""
         return [
             Prompt(
                 r["id"],
@@ -252,9 +293,17 @@ class Ledger:
                 r["system"],
                 r["source"],
                 r["licence"],
+                r["author"],
             )
-            for r in self.rows("select * from prompts order by rowid")
+            for r in self._named("prompts", ids)
         ]
+
+    def _named(self, table: str, ids: Iterable[str] | None) -> list[sqlite3.Row]:
+        """Rows of a table by id, or all; one value for any number of ids, since SQLite limits how many there may be."""
+        if ids is None:
+            return self.rows(f"select * from {table} order by rowid")
+        wanted = json.dumps(list(ids))
+        return self.rows(f"select * from {table} where id in (select value from json_each(?)) order by rowid", wanted)
 
     def add_candidates(self, candidates: Iterable[Candidate]) -> int:
         """Keep candidates; those that are there already change nothing. Returns how many were new."""
@@ -295,6 +344,10 @@ class Ledger:
             )
             for r in self.rows(query, *values)
         ]
+
+    def candidate_texts(self, ids: Iterable[str] | None = None) -> dict[str, str]:
+        """Candidate id -> text, of all candidates or of those named."""
+        return {r["id"]: r["text"] for r in self._named("candidates", ids)}
 
     def add_dropped(self, step: str, dropped: Iterable[Dropped]) -> None:
         """Remember what a step left out and why."""
@@ -375,30 +428,56 @@ class Ledger:
                 (now(),),
             ).rowcount
 
-    def outcomes(self) -> list[sqlite3.Row]:
-        """All calls with their outcomes (null where there is none yet), oldest first."""
-        return self.rows(
-            """select c.*, o.outcome, o.usd, o.input_tokens, o.output_tokens, o.candidate_id, o.detail
-               from calls c left join outcomes o using (slot_id, attempt) order by c.rowid"""
-        )
+    # -- items, people, pushes ---------------------------------------------------------------------------
 
-    # -- slates, people, pushes ---------------------------------------------------------------------------
-
-    def add_slates(self, slates: Iterable[Slate]) -> int:
-        """Keep slates. A prompt that has one keeps it: seats never change once they are stored."""
+    def add_items(self, items: Iterable[Item]) -> int:
+        """Keep items. A prompt that has one in a task keeps it, as it is. Returns how many were new."""
         with self.transaction() as db:
             before = db.total_changes
             db.executemany(
-                "insert or ignore into slates values (?,?,?,?,?)",
-                ((s.id, s.prompt_id, json.dumps(s.seats), s.position, now()) for s in slates),
+                "insert or ignore into items values (?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    (
+                        i.id,
+                        i.task,
+                        i.prompt_id or None,
+                        i.country,
+                        i.language,
+                        i.topic,
+                        json.dumps(i.content, ensure_ascii=False),
+                        i.position,
+                        i.purpose,
+                        None if i.expected is None else json.dumps(i.expected, ensure_ascii=False),
+                        i.parent,
+                        now(),
+                    )
+                    for i in items
+                ),
             )
             return db.total_changes - before
 
-    def slates(self) -> list[Slate]:
-        """All slates in the order of annotation."""
+    def items(self, task: str | None = None, ids: Iterable[str] | None = None) -> list[Item]:
+        """Items of one task, or all; or those named. By task, in the order of annotation."""
+        query, values = "select * from items", list[str]()
+        if task is not None:
+            query, values = f"{query} where task = ?", [task]
+        elif ids is not None:
+            query, values = f"{query} where id in (select value from json_each(?))", [json.dumps(list(ids))]
         return [
-            Slate(r["id"], r["prompt_id"], tuple(json.loads(r["seats"])), r["position"])
-            for r in self.rows("select * from slates order by position")
+            Item(
+                r["id"],
+                r["task"],
+                r["position"],
+                r["country"],
+                r["language"],
+                r["topic"],
+                json.loads(r["content"]),
+                r["prompt_id"] or "",
+                r["purpose"],
+                None if r["expected"] is None else json.loads(r["expected"]),
+                r["parent"],
+            )
+            for r in self.rows(f"{query} order by task, position", *values)
         ]
 
     def add_people(self, people: Iterable[Person]) -> int:
@@ -432,17 +511,23 @@ class Ledger:
         ]
 
     def add_pushes(self, server: str, dataset: str, records: Mapping[str, str]) -> None:
-        """Remember which slates (id -> Argilla's record id) a dataset holds."""
+        """Remember which items (id -> Argilla's record id) a dataset holds."""
         with self.transaction() as db:
+            # Where a push was cut off before this, the change feed has told of answers that nobody knew to be ours.
+            db.execute(
+                """delete from feeds where server = ?1
+                     and not exists (select 1 from pushes where server = ?1 and dataset = ?2)""",
+                (server, dataset),
+            )
             db.executemany(
                 "insert or replace into pushes values (?,?,?,?,?)",
-                ((server, dataset, slate_id, record_id, now()) for slate_id, record_id in records.items()),
+                ((server, dataset, item_id, record_id, now()) for item_id, record_id in records.items()),
             )
 
     def pushed(self, server: str, dataset: str) -> dict[str, str]:
-        """Slate id -> record id of what a dataset is known to hold."""
-        found = self.rows("select slate_id, record_id from pushes where server = ? and dataset = ?", server, dataset)
-        return {r["slate_id"]: r["record_id"] for r in found}
+        """Item id -> record id of what a dataset is known to hold."""
+        found = self.rows("select item_id, record_id from pushes where server = ? and dataset = ?", server, dataset)
+        return {r["item_id"]: r["record_id"] for r in found}
 
     # -- judgements ---------------------------------------------------------------------------------------
 
@@ -450,7 +535,7 @@ class Ledger:
         """Keep every version of every response once. Returns how many were new or changed."""
         with self.transaction() as db:
             responses = list(responses)
-            newest = {r.response_id: r for r in self.responses_of(server, {r.slate_id for r in responses})}
+            newest = {r.response_id: r for r in self.responses_of(server, {r.item_id for r in responses})}
             fresh = []
             for r in responses:
                 known = newest.get(r.response_id)
@@ -460,13 +545,13 @@ class Ledger:
                     fresh.append(r)
             db.executemany(
                 """insert into responses
-                   (server, response_id, slate_id, annotator, country, status, updated_at, raw, pulled_at)
+                   (server, response_id, item_id, annotator, country, status, updated_at, raw, pulled_at)
                    values (?,?,?,?,?,?,?,?,?)""",
                 (
                     (
                         server,
                         r.response_id,
-                        r.slate_id,
+                        r.item_id,
                         r.annotator,
                         r.country,
                         r.status,
@@ -483,31 +568,36 @@ class Ledger:
         """The newest version of every response, deleted ones too (status "deleted"), oldest first."""
         return self._newest("where server = ?", server) if server is not None else self._newest("")
 
-    def responses_of(self, server: str, slates: Iterable[str]) -> list[Response]:
-        """Those among `responses` that answer some of the slates."""
-        # One value for all: SQLite has a limit on how many a statement may have.
-        wanted = json.dumps(sorted(slates))
+    def responses_of(self, server: str | None, items: Iterable[str]) -> list[Response]:
+        """Those among `responses` that answer some of the items; None for those of every server."""
         # Told which index: SQLite would rather read all responses in the order in which it groups them.
-        of_slates = "indexed by responses_of_slate where server = ? and slate_id in (select value from json_each(?))"
-        return self._newest(of_slates, server, wanted)
+        which = "indexed by responses_of_item where item_id in (select value from json_each(?))"
+        wanted = json.dumps(sorted(items))
+        return (
+            self._newest(which, wanted) if server is None else self._newest(f"{which} and server = ?", wanted, server)
+        )
 
     def _newest(self, which: str, *values: str) -> list[Response]:
         return [
-            Response(
-                r["response_id"],
-                r["slate_id"],
-                r["annotator"],
-                r["country"],
-                r["status"],
-                r["updated_at"],
-                r["raw"],
-            )
+            Response(*r)
             for r in self.rows(
-                f"""select * from responses where seq in
+                f"""select response_id, item_id, annotator, country, status, updated_at, raw from responses where seq in
                     (select max(seq) from responses {which} group by server, response_id) order by seq""",
                 *values,
             )
         ]
+
+    # -- the change feed --------------------------------------------------------------------------------------
+
+    def feed(self, server: str) -> tuple[str, int, str]:
+        """Id of the server's change feed, how far it was read, and when everything was read last; "" and 0: never."""
+        found = self.rows("select feed, last, whole_at from feeds where server = ?", server)
+        return (found[0]["feed"], found[0]["last"], found[0]["whole_at"]) if found else ("", 0, "")
+
+    def set_feed(self, server: str, feed: str, last: int, whole_at: str) -> None:
+        """Remember how far the feed was read. Only when what it named is kept: a kill before repeats the reading."""
+        with self.transaction() as db:
+            db.execute("insert or replace into feeds values (?,?,?,?)", (server, feed, last, whole_at))
 
     # -- moves --------------------------------------------------------------------------------------------
 
@@ -522,13 +612,19 @@ class Ledger:
                 ),
             )
 
-    def moved(self) -> dict[str, MovedResponse]:
-        """Every copied response, by its id on the server that it was copied to."""
+    def moved(self, responses: Iterable[str]) -> dict[str, MovedResponse]:
+        """Copied responses among these, and copies of these, by their id on the server that they were copied to."""
+        wanted = json.dumps(list(responses))
         return {
             r["response_id"]: MovedResponse(
                 r["response_id"], r["updated_at"], r["from_response_id"], r["from_updated_at"]
             )
-            for r in self.rows("select * from moved_responses")
+            for r in self.rows(
+                """select * from moved_responses where response_id in (select value from json_each(?))
+                   union select * from moved_responses where from_response_id in (select value from json_each(?))""",
+                wanted,
+                wanted,
+            )
         }
 
     def add_move(self, server: str, from_server: str) -> None:

@@ -9,16 +9,18 @@ import os
 import secrets
 import stat
 import sys
-import tempfile
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import tomlkit
+
 from annotation.config import Settings, read_settings, write_template
 from annotation.errors import ProjectError
+from annotation.files import write_whole
 from annotation.ledger import Ledger, now
 
 IGNORED = ".gitignore"
@@ -35,11 +37,17 @@ snapshots/
 exports/
 runs/
 """
+CACHE = ".cache"
+"""Folder in a project of what can be computed again at any time."""
+
 MOVING = ".moving"
 """File in a project that `annot move` has begun to copy and has not finished: the address that it goes to."""
 
 LOCK_WAIT_S = 600.0
 """How long a second command waits for the first."""
+
+BRING_BACK = "bring the project back with `annot restore` from a backup (`annot backup --list` shows them)"
+"""What to do where a database is gone or damaged, within a sentence."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +84,13 @@ class Project:
             ProjectError: It is gone or empty although people have worked here.
         """
         path = self.folder / "ledger.sqlite"
-        bring_back = "bring the project back with `annot restore` from a backup (`annot backup --list`)"
         if path.exists() and not path.stat().st_size and (self.argilla_home / "server.json").exists():
-            raise ProjectError(f"{path} is empty, and this project has an Argilla already: {bring_back}.")
+            raise ProjectError(f"{path} is empty, and this project has an Argilla already: {BRING_BACK}.")
         if not path.exists() and (
             later := [name for name in ("selection", "snapshots") if (self.folder / name).exists()]
         ):
             raise ProjectError(
-                f"{path} is gone, and {later[0]} was made from it: {bring_back}, or begin another with `annot init`."
+                f"{path} is gone, and {later[0]} was made from it: {BRING_BACK}, or begin another with `annot init`."
             )
 
     @property
@@ -179,7 +186,7 @@ class Project:
                     merged[key] = {name: kept for name, kept in table.items() if kept is not None}
                 else:
                     merged[key] = value
-            write_whole(self.folder / "secrets.toml", _toml_document(merged).encode(), mode=0o600)
+            write_whole(self.folder / "secrets.toml", tomlkit.dumps(merged).encode(), mode=0o600)
 
     @cached_property
     def _pseudonym_key(self) -> str:
@@ -228,64 +235,3 @@ def _holder(path: Path) -> str:
         told = json.loads(path.read_text())
         return f"`annot {' '.join(told['command'])}` (process {told['pid']}, since {told['since'][:19]})"
     return "another annot command"
-
-
-def _toml_document(values: Mapping[str, Any]) -> str:
-    plain = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
-    lines = [f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}" for k, v in plain.items()]
-    for name, table in values.items():
-        if isinstance(table, Mapping):
-            lines += ["", f"[{json.dumps(name)}]"]
-            lines += [f"{json.dumps(k)} = {json.dumps(v, ensure_ascii=False)}" for k, v in table.items()]
-    return ("\n".join(lines) + "\n").replace("\x7f", "\\u007f")
-
-
-def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: int = 0o644) -> None:
-    """Write a file beside its place and rename it: it is there whole, or not at all.
-
-    Args:
-        path: Where it goes; its folder is made.
-        content: The bytes, or a function that writes the file at the path it is given.
-        mode: Permissions, set before anything is written.
-
-    Raises:
-        OSError: It cannot be written; `filename` says which, also where the disk is full.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    beside = Path(name)
-    try:
-        os.fchmod(handle, mode)
-        with os.fdopen(handle, "wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-        if not isinstance(content, bytes):
-            content(beside)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as problem:
-        if problem.errno and not problem.filename:
-            problem.filename = str(path)
-        raise
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], schema: Any = None) -> None:
-    """Write rows as parquet, whole or not at all. An empty list needs a pyarrow schema."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pylist(list(rows), schema=schema)
-    write_whole(path, lambda beside: pq.write_table(table, beside))
-
-
-def read_parquet(path: Path) -> list[dict[str, Any]]:
-    """Read a parquet file of ours as rows; an absent one is empty."""
-    import pyarrow.parquet as pq
-
-    if not path.exists():
-        return []
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-    return rows

@@ -1,35 +1,59 @@
-"""Which groups owe how many slates, and which group a prompt belongs to."""
+"""Which groups owe how many items, and which group an item or a prompt belongs to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
-from annotation.config import Settings
-from annotation.types import Prompt, Quota
+from annotation.config import Settings, TaskSettings
+from annotation.types import Quota
 
 
-def plan_quotas(settings: Settings, prompts: Iterable[Prompt]) -> tuple[Quota, ...]:
-    """What every group owes: groups named in annot.toml, and by country (and topic) those that have prompts.
+class Grouped(Protocol):
+    """A prompt, or an item."""
 
-    A group named in `[[quota.group]]` takes the place of the group of the same country, topic and language.
+    @property
+    def country(self) -> str:
+        """ISO 3166-1 alpha-2."""
+
+    @property
+    def language(self) -> str:
+        """ISO 639-1."""
+
+    @property
+    def topic(self) -> str:
+        """Free label."""
+
+
+def plan_quotas(settings: Settings, members: Iterable[Grouped], task: str = "ranking") -> tuple[Quota, ...]:
+    """What every group owes to a task: groups named in annot.toml, and by country (and topic) those with members.
+
+    A group named in `[[task.NAME.group]]` takes the place of the group of the same country, topic and language.
+
+    Args:
+        settings: Of the project.
+        members: The task's items, or the prompts that become some.
+        task: Its name.
     """
-    asked = settings.quota
-    prompts = list(prompts)
+    asked: TaskSettings = getattr(settings.task, task)
+    members = list(members)
     # A country that has no prompts yet owes all the same: otherwise its absence would look like a met quota.
-    absent = set(settings.project.countries) - {prompt.country for prompt in prompts}
+    absent = set(settings.project.countries) - {member.country for member in members}
     groups: dict[tuple[str, str, str], int] = {(country, "", ""): asked.target for country in absent}
-    for prompt in prompts:
-        topic = prompt.topic if asked.by == "country+topic" else ""
-        groups.setdefault((prompt.country, topic, ""), asked.target)
+    for member in members:
+        topic = member.topic if asked.by == "country+topic" else ""
+        groups.setdefault((member.country, topic, ""), asked.target)
     for group in asked.group:
         groups[(group.country, group.topic, group.language)] = group.target
-    return tuple(Quota(*key, target=target, overlap=asked.overlap) for key, target in sorted(groups.items()) if target)
+    return tuple(
+        Quota(task, *key, target=target, overlap=asked.overlap) for key, target in sorted(groups.items()) if target
+    )
 
 
-def belongs(prompt: Prompt, quota: Quota) -> bool:
-    """Whether a prompt is of the quota's group."""
+def belongs(member: Grouped, quota: Quota) -> bool:
+    """Whether an item or a prompt is of the quota's group."""
     return (
-        prompt.country == quota.country
-        and quota.topic in ("", prompt.topic)
-        and quota.language in ("", prompt.language)
+        member.country == quota.country
+        and quota.topic in ("", member.topic)
+        and quota.language in ("", member.language)
     )

@@ -1,23 +1,26 @@
-"""What a person at the terminal sees: tables, progress, or one JSON object for a script."""
+"""Output of commands: tables, progress, or one JSON object for a script."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+from annotation.types import Dropped
 
 SHOW_AFTER_S = 2.0
 """Work that takes longer than this gets a progress bar."""
 
 
 class Progress(Protocol):
-    """Told how far a piece of work has come."""
+    """Receiver of progress reports."""
 
     def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Say that `done` of `total` units are done; `note` stands beside the bar."""
+        """Show that `done` of `total` units are done; `note` stands beside the bar."""
 
 
 def silent(done: int, total: int | None = None, note: str = "") -> None:
@@ -86,6 +89,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for row in cells:
         drawn.add_row(*(Text(value) for value in row))
     Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(drawn)
+
+
+def count_reasons(dropped: Sequence[Dropped]) -> list[tuple[str, int, str]]:
+    """Reason, count and one example of what a step dropped; the most frequent first."""
+    counts = Counter(drop.reason for drop in dropped)
+    first = {drop.reason: drop for drop in reversed(dropped)}
+    examples = {reason: f"{drop.id}: {drop.because_of}".removesuffix(": ") for reason, drop in first.items()}
+    return [(reason, count, examples[reason]) for reason, count in counts.most_common()]
 
 
 def _cell(value: object) -> str:

@@ -7,6 +7,10 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+T = TypeVar("T")
+Purpose = Literal["work", "control", "entry", "adjudication"]
 
 SEATS = "ABCDEFGH"
 """Names of the places on a slate, in the order of the screen."""
@@ -34,6 +38,7 @@ class Prompt:
         system: A system text that came with the prompt, or "".
         source: Where it was read from: file name or dataset, and row.
         licence: As the source states it, or "".
+        author: User name of the person on the team who wrote it, or "".
     """
 
     id: str
@@ -44,6 +49,7 @@ class Prompt:
     system: str = ""
     source: str = ""
     licence: str = ""
+    author: str = ""
 
     @classmethod
     def make(
@@ -56,6 +62,7 @@ class Prompt:
         system: str = "",
         source: str = "",
         licence: str = "",
+        author: str = "",
     ) -> Prompt:
         """Build a prompt and name it by its content."""
         return cls(
@@ -67,6 +74,7 @@ class Prompt:
             system,
             source,
             licence,
+            author,
         )
 
 
@@ -108,8 +116,60 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """What is put before people: one record of one task.
+
+    Attributes:
+        id: Hash of the content; Argilla knows the record by it.
+        task: Name of the task, a key of `annotation.tasks.TASKS`.
+        position: Place in the order of annotation, 0 first; one item of a task stands there.
+        country: ISO 3166-1 alpha-2; decides which team is asked.
+        language: ISO 639-1.
+        topic: Label of the quota's group.
+        content: What the task needs of its own, as JSON.
+        prompt_id: The prompt that it is about, or "". A prompt may stand in several tasks, in each once.
+        purpose: "work", or why else it is asked.
+        expected: The answer that is known to be right, in the task's own form; None where there is none.
+        parent: The item that it came from, or "".
+    """
+
+    id: str
+    task: str
+    position: int
+    country: str
+    language: str
+    topic: str
+    content: Mapping[str, Any] = field(default_factory=dict)
+    prompt_id: str = ""
+    purpose: Purpose = "work"
+    expected: Mapping[str, Any] | None = None
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What one person said of one item. The head is the same for every task, the value is the task's own.
+
+    Attributes:
+        response_id: Argilla's id of the response; stays the same when the person edits it.
+        item_id: The item.
+        annotator: User name. It never leaves the project: exports carry a pseudonym.
+        country: Country of the annotator's team, ISO 3166-1 alpha-2.
+        submitted_at: ISO 8601, UTC: when the response last changed on the server.
+        value: What was said, for example a Judgement.
+    """
+
+    response_id: str
+    item_id: str
+    annotator: str
+    country: str
+    submitted_at: str
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
 class Slate:
-    """The answers that a person ranks side by side.
+    """The answers that a person ranks side by side: the ranking's own view of an item.
 
     Attributes:
         id: Hash of the prompt and the set of candidates.
@@ -129,26 +189,16 @@ class Judgement:
     """What one person said of one slate.
 
     Attributes:
-        response_id: Argilla's id of the response; stays the same when the person edits it.
-        slate_id: The slate.
-        annotator: User name. It never leaves the project: exports carry a pseudonym.
-        country: Country of the annotator's team, ISO 3166-1 alpha-2.
         tiers: Candidate ids, best first; equal ranks share a tier. Empty when nothing was ranked.
         problems: Some of PROBLEMS.
         none_acceptable: The person found no answer fit to be chosen.
         rewrite: The answer that the person would have given, or "".
-        submitted_at: ISO 8601, UTC: when the response last changed on the server.
     """
 
-    response_id: str
-    slate_id: str
-    annotator: str
-    country: str
     tiers: tuple[tuple[str, ...], ...]
     problems: tuple[str, ...] = ()
     none_acceptable: bool = False
     rewrite: str = ""
-    submitted_at: str = ""
 
     def rank(self, candidate_id: str) -> int | None:
         """Place of a candidate, 1 is best; None when it was not ranked."""
@@ -189,16 +239,18 @@ class Preference:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """How many slates a group owes, and by how many people each.
+    """How many items of a task a group owes, and by how many people each.
 
     Attributes:
+        task: Name of the task.
         country: ISO code of the group.
         topic: Topic of the group, or "" for all topics.
         language: ISO code, or "" for all languages.
-        target: Slates to complete.
-        overlap: People per slate.
+        target: Items to complete.
+        overlap: People per item.
     """
 
+    task: str
     country: str
     topic: str
     language: str

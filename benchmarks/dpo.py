@@ -1,4 +1,4 @@
-"""Our trainer against stock TRL, at the same slates: `python benchmarks/dpo.py`, about half an hour of one quiet core.
+"""Our trainer against TRL's own, at the same slates: `python benchmarks/dpo.py`, about half an hour of one quiet core.
 
     python benchmarks/dpo.py                              a small model on a CPU: rates and memory
     python benchmarks/dpo.py --model 8b --device cuda     8B-shaped, bfloat16 LoRA; memory capped to 48 GB
@@ -6,9 +6,9 @@
     python benchmarks/dpo.py --ablation                   and each of our features switched off, one at a time
 
 The model is built from a configuration with random weights: speed and memory do not depend on their values. Lengths are
-those of dpo_lengths.json, the same for both. The stock side is TRL's DPOTrainer on all pairs of a slate with its
+those of dpo_lengths.json, the same for both. The other side is TRL's DPOTrainer on all pairs of a slate with its
 reference log-probs computed beforehand, in the micro-batch in which it is fastest here; our side is the engine of
-`annot train`. Every arm runs in a process of its own, in the order stock, ours, ours, stock; per arm 5 updates warm up
+`annot train`. Every arm runs in a process of its own, in the order trl, ours, ours, trl; per arm 5 updates warm up
 and 20 are timed. What is reported are ratios of medians.
 
 MFU counts 4 N operations a real token (N weights outside the embedding; a frozen base has no gradients of weights to
@@ -27,10 +27,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+from ablations import ABLATIONS, switch_off
 
 LENGTHS = Path(__file__).with_name("dpo_lengths.json")
 """256 slates: tokens of the prompt, and of four answers. Log-normal around 60 and 180 tokens, as drafts are."""
@@ -49,17 +51,10 @@ SLATES = {"small": 4, "8b": 8}
 """Slates an update; where a prompt has one pair, six times as many, so that an update has as many pairs."""
 
 MICRO = {"small": (2, 4, 8, 12), "8b": (1, 2, 4, 8)}
-"""Pairs per forward pass that the stock side tries."""
+"""Pairs per forward pass that TRL's side tries."""
 
 PEAK = {"H200": 989e12, "H100": 989e12, "L40S": 362e12, "A100": 312e12}
 """Dense bfloat16 operations a second of some cards, from their data sheets."""
-
-ABLATIONS = {
-    "every answer with its own prompt": "copies",
-    "one slate per forward pass": "alone",
-    "scores of the whole vocabulary at once": "whole_head",
-    "reference computed in every update": "reference",
-}
 
 
 @dataclass(frozen=True)
@@ -67,9 +62,9 @@ class Arm:
     """What a process measures.
 
     Attributes:
-        side: "stock" or "ours".
+        side: "trl" or "ours".
         answers: 4 for slates, 2 for one pair a prompt.
-        micro: Pairs per forward pass of the stock side.
+        micro: Pairs per forward pass of TRL's side.
         without: One of ABLATIONS, or "".
         timed: Updates that are timed.
     """
@@ -110,7 +105,7 @@ def make_model(folder: Path, kind: str) -> None:
 
 def make_slates(kind: str, answers: int, count: int) -> list[Any]:
     """Slates of random words with the lengths of the file, the first answer the best and so on."""
-    from train.rankings import Comparison, RankedSlate, Ranking
+    from train.data.slates import Comparison, RankedSlate, Ranking
 
     chance = random.Random(0)
 
@@ -128,56 +123,59 @@ def make_slates(kind: str, answers: int, count: int) -> list[Any]:
     return slates
 
 
-def recipe_for(arm: Arm, kind: str, device: str, quantisation: str, threads: int) -> Any:
+def recipe_for(arm: Arm, options: argparse.Namespace) -> Any:
     """The default preset, or what it becomes on a CPU."""
     from train.settings import load_recipe
 
     updates = WARM + arm.timed
     wanted = {
-        "base.quantisation": quantisation,
-        "device.kind": device,
+        "base.quantisation": options.quantisation,
+        "device.kind": options.device,
         "device.min_free_gib": 0,
-        "device.threads": threads,
+        "device.threads": options.threads,
         "data.max_length": 8192,
         "lora.dropout": 0.0,  # TRL's own default recipe has none
         "optimiser.max_steps": updates,
         "run.log_every": updates,
         "run.save_every": 100 * updates,
         "run.eval_every": 0,
-        "dpo.objective": "trl" if arm.side == "stock" else "pairwise",  # the same loss
+        "dpo.objective": "trl" if arm.side == "trl" else "pairwise",  # the same loss
         "dpo.label_smoothing": 0.0,
         "footprint.measure": "false",
     }
-    if device == "cpu":
+    if options.device == "cpu":
         wanted |= {
             "base.dtype": "float32",
             "optimiser.autocast": "none",
             "optimiser.name": "adamw_torch",
             "optimiser.checkpoint_activations": "false",
         }
-    slates = SLATES[kind] * (6 if arm.answers == 2 else 1)
-    if arm.side == "stock":
+    slates = SLATES[options.model] * (6 if arm.answers == 2 else 1)
+    if arm.side == "trl":
         pairs = slates * (6 if arm.answers == 4 else 1)
         wanted |= {"optimiser.batch": arm.micro, "optimiser.accumulate": pairs // arm.micro}
     else:
         wanted |= {"optimiser.batch": slates, "optimiser.accumulate": 1}
         if arm.without == "alone":
             wanted["engine.token_budget"] = 1
-    return load_recipe("l40s-8b-lora-bf16", [f"{key}={value}" for key, value in wanted.items()])
+    changed = [f"{key}={value}" for key, value in wanted.items()]
+    return load_recipe("l40s-8b-lora-bf16", changed, base=str(options.folder))
 
 
-def measure(arm: Arm, kind: str, device: str, quantisation: str, model_folder: Path, threads: int, cap: float) -> None:
+def measure(arm: Arm, options: argparse.Namespace) -> None:
     """Run one arm in this process and print what it showed as JSON."""
     import torch
+    from planted import plan_of
     from transformers import TrainerCallback
 
-    from train.base import find_base, load_model, load_tokenizer
-    from train.engine import slate_trainer
-    from train.libraries import quiet_libraries, settled_numerics
-    from train.run_folder import write_rows
-    from train.stock import pair_trainer
+    from train.engine.build import slate_trainer
+    from train.engine.trl_dpo import pair_trainer
+    from train.libraries import deterministic, quiet_libraries
+    from train.models.base import find_base, load_model
+    from train.run_folder import NullLog, write_rows
 
-    recipe = recipe_for(arm, kind, device, quantisation, threads)
+    kind, device, cap = options.model, options.device, options.memory
+    recipe = recipe_for(arm, options)
     if device == "cuda" and cap:
         torch.cuda.set_per_process_memory_fraction(cap * 1e9 / torch.cuda.get_device_properties(0).total_memory)
     per_update = SLATES[kind] * (6 if arm.answers == 2 else 1)
@@ -189,35 +187,33 @@ def measure(arm: Arm, kind: str, device: str, quantisation: str, model_folder: P
         began = 0.0
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
-            settle(device)
+            synchronize(device)
             self.began = time.perf_counter()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            settle(device)
+            synchronize(device)
             times.append(time.perf_counter() - self.began)
 
-    with tempfile.TemporaryDirectory() as home, quiet_libraries(None), settled_numerics(recipe):
+    with tempfile.TemporaryDirectory() as home, quiet_libraries(None), deterministic(recipe):
         torch.use_deterministic_algorithms(False)
         folder = Path(home)
-        settings = recipe.base.model_copy(update={"name": str(model_folder)})
-        base = find_base(settings, folder, lambda: (), seed=0)
-        tokenizer = load_tokenizer(base, settings)
-        model = load_model(base, settings, recipe.device)
+        base = find_base(recipe.base, folder, lambda: (), seed=0)
+        model = load_model(base, recipe.base, recipe.device)
         weights = sum(p.numel() for p in model.parameters()) - model.get_input_embeddings().weight.numel()
-        if quantisation == "nf4":
+        if options.quantisation == "nf4":
             weights = counted_weights(kind)
-        if arm.side == "stock":
-            pairs = [pair for slate in slates for pair in slate.pairs()]
-            for name, rows in (("train.jsonl", pairs), ("held_out.jsonl", pairs[:8])):
-                write_rows(folder / name, [pair.row() for pair in rows])
-            trainer = pair_trainer(folder, model, recipe, updates, tokenizer, pairs, [Clock()])
+        plan = plan_of(recipe, base, slates, slates[:2], updates)
+        if plan.by_trl:
+            for name, pairs in (("train.jsonl", plan.pairs.train), ("held_out.jsonl", plan.pairs.held_out)):
+                write_rows(folder / name, [pair.row() for pair in pairs])
+            trainer = pair_trainer(plan, model, NullLog(folder), [Clock()])
         else:
-            trainer = slate_trainer(folder, model, base, recipe, updates, tokenizer, slates, slates[:2], [Clock()])
+            trainer = slate_trainer(plan, model, NullLog(folder), [Clock()])
             switch_off(trainer, arm.without)
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         trainer.train()
-    real = real_tokens(slates, pairs=arm.side == "stock", copies=arm.without == "copies") / updates
+    real = real_tokens(slates, pairs=arm.side == "trl", copies=arm.without == "copies") / updates
     seconds = statistics.median(times[WARM:])
     shown = {
         "slates_per_s": per_update / seconds,
@@ -231,7 +227,7 @@ def measure(arm: Arm, kind: str, device: str, quantisation: str, model_folder: P
     print("RESULT " + json.dumps(shown))
 
 
-def settle(device: str) -> None:
+def synchronize(device: str) -> None:
     """Wait until the card has done what it was told."""
     if device == "cuda":
         import torch
@@ -272,70 +268,11 @@ def real_tokens(slates: list[Any], *, pairs: bool = False, copies: bool = False)
     return total
 
 
-def switch_off(trainer: Any, feature: str) -> None:
-    """Take one feature out of the engine."""
-    import train.trainer as engine
-    from train.packing import EncodedSlate, lay_out
-
-    if feature == "copies":
-
-        def packs(taught: Any, mine: Any) -> Any:
-            # Every answer with a prompt of its own, as many slates as fit the budget: packing without sharing.
-            at = 0
-            while at < len(mine):
-                end, width, rows = at, 0, 0
-                while end < len(mine):
-                    slate = taught.encoded[mine[end]]
-                    wide, tall = max(width, slate.longest), rows + len(slate.answers)
-                    if end > at and wide * tall > trainer.token_budget:
-                        break
-                    end, width, rows = end + 1, wide, tall
-                alone = [
-                    EncodedSlate(taught.encoded[n].prompt, (answer,))
-                    for n in mine[at:end]
-                    for answer in taught.encoded[n].answers
-                ]
-                laid = lay_out(alone, [[row] for row in range(len(alone))])
-                yield replace(laid, members=tuple(range(at, end))).to(trainer.args.device), mine, 1.0
-                at = end
-
-        trainer.packs = packs
-    elif feature == "whole_head":
-
-        def score(model: Any, packed: Any) -> Any:
-            import torch
-
-            from train.log_probs import activation_dtype
-            from train.packing import attention_masks
-
-            config = model.config.get_text_config()
-            mask = attention_masks(packed, config, activation_dtype(model, packed.ids.device.type))
-            logits = model(
-                input_ids=packed.ids, position_ids=packed.positions, attention_mask=mask, use_cache=False
-            ).logits.float()
-            chosen = logits.log_softmax(-1).flatten(0, 1)[packed.scored, packed.targets]
-            return torch.segment_reduce(chosen, "sum", lengths=packed.lengths, unsafe=True)
-
-        engine.answer_log_probs = score
-    elif feature == "reference":
-        learn = trainer.learn
-
-        def learn_with_reference(update: Any) -> Any:
-            import torch
-
-            with torch.no_grad(), trainer.learner.disable_adapter(), trainer.accelerator.autocast():
-                for packed, _, _ in trainer.packs(trainer.taught, trainer.share(trainer.taught, update)):
-                    engine.answer_log_probs(trainer.learner, packed)
-            return learn(update)
-
-        trainer.learn = learn_with_reference
-
-
-def run(arm: Arm, asked: argparse.Namespace, model: Path) -> dict[str, Any]:
+def run(arm: Arm, options: argparse.Namespace, model: Path) -> dict[str, Any]:
     """One arm in a process of its own."""
     words = [sys.executable, __file__, "--arm", json.dumps(vars(arm)), "--folder", str(model)]
-    words += ["--model", asked.model, "--device", asked.device, "--quantisation", asked.quantisation]
-    words += ["--threads", str(asked.threads), "--memory", str(asked.memory)]
+    words += ["--model", options.model, "--device", options.device, "--quantisation", options.quantisation]
+    words += ["--threads", str(options.threads), "--memory", str(options.memory)]
     with tempfile.TemporaryDirectory() as cache:  # no reference log-probs of an earlier arm
         environment = {**os.environ, "XDG_CACHE_HOME": cache, "PYTHONPATH": str(Path(__file__).parent.parent)}
         done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
@@ -354,31 +291,31 @@ def run(arm: Arm, asked: argparse.Namespace, model: Path) -> dict[str, Any]:
     return found
 
 
-def fastest_micro(answers: int, asked: argparse.Namespace, model: Path) -> int:
-    """Pairs per forward pass in which the stock side is fastest here."""
+def fastest_micro(answers: int, options: argparse.Namespace, model: Path) -> int:
+    """Pairs per forward pass in which TRL's side is fastest here."""
     rates = {}
-    for micro in MICRO[asked.model]:
-        shown = run(Arm("stock", answers, micro, timed=3), asked, model)
+    for micro in MICRO[options.model]:
+        shown = run(Arm("trl", answers, micro, timed=3), options, model)
         rates[micro] = shown.get("slates_per_s", 0.0)
     return max(rates, key=lambda micro: rates[micro])
 
 
-def compare(answers: int, asked: argparse.Namespace, model: Path) -> dict[str, Any]:
-    """Stock, ours, ours, stock."""
-    micro = fastest_micro(answers, asked, model)
-    stock, ours = Arm("stock", answers, micro), Arm("ours", answers)
-    found = [run(arm, asked, model) for arm in (stock, ours, ours, stock)]
+def compare(answers: int, options: argparse.Namespace, model: Path) -> dict[str, Any]:
+    """TRL, ours, ours, TRL."""
+    micro = fastest_micro(answers, options, model)
+    theirs, ours = Arm("trl", answers, micro), Arm("ours", answers)
+    found = [run(arm, options, model) for arm in (theirs, ours, ours, theirs)]
 
     def mean(key: str, *places: int) -> float:
         return statistics.mean(float(found[place][key]) for place in places)
 
     rows: dict[str, Any] = {"micro": micro, "card": found[1]["card"]}
-    for name, places in (("stock", (0, 3)), ("ours", (1, 2))):
+    for name, places in (("trl", (0, 3)), ("ours", (1, 2))):
         rows[name] = {key: mean(key, *places) for key in ("slates_per_s", "peak_gb", "real_tokens", "operations_per_s")}
         peak = next((value for card, value in PEAK.items() if card in rows["card"]), None)
         rows[name]["mfu"] = rows[name]["operations_per_s"] / peak if peak else None
-    rows["faster"] = rows["ours"]["slates_per_s"] / rows["stock"]["slates_per_s"]
-    rows["memory"] = rows["ours"]["peak_gb"] / rows["stock"]["peak_gb"]
+    rows["faster"] = rows["ours"]["slates_per_s"] / rows["trl"]["slates_per_s"]
+    rows["memory"] = rows["ours"]["peak_gb"] / rows["trl"]["peak_gb"]
     return rows
 
 
@@ -394,37 +331,37 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write what was found as JSON")
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.arm:
-        arm = Arm(**json.loads(asked.arm))
-        measure(arm, asked.model, asked.device, asked.quantisation, asked.folder, asked.threads, asked.memory)
+    options = parser.parse_args()
+    if options.arm:
+        arm = Arm(**json.loads(options.arm))
+        measure(arm, options)
         return
-    found: dict[str, Any] = {"model": asked.model, "device": asked.device, "quantisation": asked.quantisation}
+    found: dict[str, Any] = {"model": options.model, "device": options.device, "quantisation": options.quantisation}
     with tempfile.TemporaryDirectory() as home:
         model = Path(home) / "model"
-        make_model(model, asked.model)
+        make_model(model, options.model)
         for name, answers in (("slates of four", 4), ("one pair a prompt", 2)):
             print(f"{name}:", flush=True)
-            found[name] = compare(answers, asked, model)
-        if asked.ablation:
+            found[name] = compare(answers, options, model)
+        if options.ablation:
             print("without one feature, slates of four:", flush=True)
             whole = found["slates of four"]["ours"]["slates_per_s"]
             found["ablation"] = {}
             for name, feature in ABLATIONS.items():
-                shown = run(Arm("ours", 4, without=feature), asked, model)
+                shown = run(Arm("ours", 4, without=feature), options, model)
                 found["ablation"][name] = {"slates_per_s": shown["slates_per_s"] / whole, "peak_gb": shown["peak_gb"]}
-    print(f"\n{'':<20}{'stock/s':>10}{'ours/s':>10}{'faster':>9}{'memory':>9}{'MFU stock':>11}{'MFU ours':>10}")
+    print(f"\n{'':<20}{'TRL/s':>10}{'ours/s':>10}{'faster':>9}{'memory':>9}{'MFU TRL':>11}{'MFU ours':>10}")
     for name in ("slates of four", "one pair a prompt"):
         rows = found[name]
-        used = [f"{rows[side]['mfu']:.0%}" if rows[side]["mfu"] else "-" for side in ("stock", "ours")]
+        used = [f"{rows[side]['mfu']:.0%}" if rows[side]["mfu"] else "-" for side in ("trl", "ours")]
         print(
-            f"{name:<20}{rows['stock']['slates_per_s']:>10.2f}{rows['ours']['slates_per_s']:>10.2f}"
+            f"{name:<20}{rows['trl']['slates_per_s']:>10.2f}{rows['ours']['slates_per_s']:>10.2f}"
             f"{rows['faster']:>8.2f}x{rows['memory']:>8.2f}x{used[0]:>11}{used[1]:>10}"
         )
     for name, shown in found.get("ablation", {}).items():
         print(f"{name:<42}{shown['slates_per_s']:>6.2f} of the speed, {shown['peak_gb']:.2f} GB")
-    if asked.out:
-        asked.out.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    if options.out:
+        options.out.write_text(json.dumps(found, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -43,10 +43,12 @@ import httpx
 import numpy as np
 import psutil
 
-from annotation import embedded, types
-from annotation.server_environment import ensure_environment
-from annotation.tasks import ranking
-from sync.board import ArgillaBoard
+from annotation import types
+from annotation.hosting import embedded
+from annotation.hosting.environment import ensure_environment
+from annotation.tasks.page import VECTOR
+from annotation.tasks.ranking import task
+from sync.argilla.client import ArgillaClient
 
 DIMENSIONS = 384
 SEATS = 4
@@ -103,7 +105,7 @@ def record(number: int, texts: Texts, vector: Sequence[float] | None) -> Json:
         },
     }
     if vector is not None:
-        made["vectors"] = {ranking.VECTOR: [float(value) for value in vector]}
+        made["vectors"] = {VECTOR: [float(value) for value in vector]}
     return made
 
 
@@ -171,13 +173,13 @@ def ok(response: httpx.Response) -> Any:
 
 def make_dataset(at: Server, name: str) -> str:
     """An empty dataset as `annot push` makes it; returns its id."""
-    board = ArgillaBoard(at.url, at.key)
-    workspace = board.workspaces().get("bench") or board.add_workspace("bench")
-    me = next(account for account in board.accounts() if account.role == "owner")
-    if me.id not in board.members(workspace):
-        board.add_member(workspace, me.id)
-    made = board.add_dataset(name, workspace, ranking.form("es", SEATS, OVERLAP, DIMENSIONS))
-    board.close()
+    api = ArgillaClient(at.url, at.key)
+    workspace = api.workspaces().get("bench") or api.add_workspace("bench")
+    me = next(account for account in api.accounts() if account.role == "owner")
+    if me.id not in api.members(workspace):
+        api.add_member(workspace, me.id)
+    made = api.add_dataset(name, workspace, task.form("es", SEATS, OVERLAP, DIMENSIONS))
+    api.close()
     return made.id
 
 
@@ -262,7 +264,7 @@ def prepare(folder: Path, records: int) -> Prepared:
             question = next(q["id"] for q in questions if q["name"] == "acceptable")
     write_rows(home, dataset, settings, question, [person["id"] for person in people], records)
     with server(home) as at, at.client() as http:  # makes the side tables that the rows lack; a search fills them
-        vector = {"name": ranking.VECTOR, "value": [1.0] * DIMENSIONS}
+        vector = {"name": VECTOR, "value": [1.0] * DIMENSIONS}
         for query in ({"text": {"q": "word"}}, {"vector": vector}):
             ok(http.post(f"/datasets/{dataset}/records/search", json={"query": query}, timeout=None))
     keys = [person["api_key"] for person in people]
@@ -474,7 +476,7 @@ def measures(
         person.search("text", query={"text": {"q": str(asked[int(random.integers(len(asked)))])}})
 
     def similar(*filters: Json) -> None:
-        vector = {"name": ranking.VECTOR, "record_id": str(random.choice(somewhere)), "max_results": 50}
+        vector = {"name": VECTOR, "record_id": str(random.choice(somewhere)), "max_results": 50}
         vector["order"] = "most_similar"
         person.search("similar, filtered" if filters else "similar", *(filters or ANY), query={"vector": vector})
 

@@ -31,39 +31,33 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from planted import Noise, Planted, make_base, planted_slates
+from learning_report import ARMS, KINDS, MEASURES, Learnt, draw, show, table_of
+from planted import Noise, Planted, make_base, plan_of, planted_slates
 
-from train.adapter import check_float32
-from train.base import Base, find_base, load_model, load_tokenizer
-from train.callbacks import show_no_logs_twice
-from train.encoding import encode_slate
-from train.engine import slate_trainer
-from train.libraries import quiet_libraries, settled_numerics
-from train.rankings import as_taught
-from train.run_folder import write_rows
-from train.scores import AnswerScore, Written, batches, compare_with_base
+from train.data.encoding import encode_slate
+from train.data.objective import apply_objective
+from train.data.plan import Plan, pairs_of_slates
+from train.data.split import Split
+from train.engine.adapter import check_float32, lora_config
+from train.engine.build import slate_trainer
+from train.engine.callbacks import show_no_logs_twice
+from train.engine.trl_dpo import dpo_config, pair_trainer
+from train.evaluate.scores import AnswerScore, EncodedAnswer, batches, compare_with_base
+from train.libraries import deterministic, quiet_libraries
+from train.models.base import Base, find_base, load_model
+from train.models.tokenizer import load_tokenizer
+from train.run_folder import NullLog, write_rows
 from train.settings import Recipe, load_recipe
 from train.statistics import places, signs, tau_b
-from train.stock import dpo_config, pair_trainer
 
-ARMS = {"stock TRL": "trl", "pairwise": "pairwise", "plackett_luce": "plackett_luce"}
-COLOURS = {"stock TRL": "#888888", "pairwise": "#d08a2e", "plackett_luce": "#2f6f9f"}
-MEASURES = {
-    "accuracy": "ranking accuracy, known order",
-    "tau": "Kendall's tau-b, known order",
-    "votes": "ranking accuracy, held-out votes",
-}
-KINDS = {"equal_steps": "Equal steps", "equal_time": "Equal processor time"}
 UPDATE = 8
 """Slates per update, for every arm."""
-RESAMPLES = 4000
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -84,41 +78,18 @@ FULL = Size(seeds=10, train=192, test=120, steps=24, pretrain=120, qlora_steps=6
 QUICK = Size(seeds=2, train=64, test=40, steps=8, pretrain=80, qlora_steps=8, rates=(5e-3,))
 
 
-@dataclass(frozen=True)
-class Learnt:
-    """One adapter, measured slate by slate.
-
-    Attributes:
-        arm: Name.
-        seed: Of data, adapter and order.
-        steps: Updates.
-        rate: Learning rate at its highest.
-        seconds: Processor time of tokenising, reference and training.
-        scores: Measure -> one number per test slate; NaN where a slate says nothing.
-        margin: Mean implicit reward of the better answer minus that of the worse one, over known pairs.
-    """
-
-    arm: str
-    seed: int
-    steps: int
-    rate: float
-    seconds: float
-    scores: dict[str, list[float]]
-    margin: float
-
-
 # -- training and measuring ---------------------------------------------------------------------------------
 
 
 def recipe_for(arm: str, base: Path, seed: int, pairs_per_slate: float, rate: float) -> Recipe:
     """cpu-smoke's settings with the arm's objective; an update has UPDATE slates, or as many pairs as they have."""
-    stock = ARMS[arm] == "trl"
-    batch = round(UPDATE * pairs_per_slate) if stock else UPDATE
+    by_trl = ARMS[arm] == "trl"
+    batch = round(UPDATE * pairs_per_slate) if by_trl else UPDATE
     return load_recipe(
         "cpu-smoke",
         (
             f"dpo.objective={ARMS[arm]}",
-            f"dpo.label_smoothing={0.0 if stock else 'votes'}",
+            f"dpo.label_smoothing={0.0 if by_trl else 'votes'}",
             f"optimiser.batch={batch}",
             f"optimiser.learning_rate={rate}",
             "optimiser.warmup=0.0",  # its first step stands still, which would cost an arm of six steps a sixth
@@ -139,10 +110,10 @@ def learn(
     slates = [planted.slate for planted in train]
     pairs_per_slate = sum(len(slate.comparisons) for slate in slates) / len(slates)
     recipe = recipe_for(arm, base, seed, pairs_per_slate, rate)
-    taught, _ = as_taught(slates, recipe.dpo)
+    informative, _ = apply_objective(slates, recipe.dpo)
     found = find_base(recipe.base, base, list, seed=seed)
     tokenizer = load_tokenizer(found, recipe.base)
-    with tempfile.TemporaryDirectory(prefix="learning-") as home, settled_numerics(recipe):
+    with tempfile.TemporaryDirectory(prefix="learning-") as home, deterministic(recipe):
         folder = Path(home)
         # A cache of its own: nobody profits from what another arm computed.
         os.environ["XDG_CACHE_HOME"] = home
@@ -150,16 +121,14 @@ def learn(
         # Only what these steps will see: nobody pays for the reference of rows that are never learnt from.
         needed = steps * recipe.optimiser.batch
         order = random.Random(seed)
-        pairs = [pair for slate in taught for pair in slate.pairs()]
-        pairs = order.sample(pairs, min(needed, len(pairs)))
-        taught = tuple(order.sample(taught, min(needed, len(taught))))
+        pairs = pairs_of_slates(informative)
+        pairs = tuple(order.sample(pairs, min(needed, len(pairs))))
+        sampled = order.sample(informative, min(needed, len(informative)))
+        plan = replace(plan_of(recipe, found, sampled, sampled[:1], steps), pairs=Split(pairs, pairs[:2]))
         write_rows(folder / "train.jsonl", [pair.row() for pair in pairs])
         write_rows(folder / "held_out.jsonl", [pair.row() for pair in pairs[:2]])
         began = time.process_time()
-        if ARMS[arm] == "trl":
-            trainer = pair_trainer(folder, model, recipe, steps, tokenizer, pairs, [])
-        else:
-            trainer = slate_trainer(folder, model, found, recipe, steps, tokenizer, taught, taught[:1], [])
+        trainer = (pair_trainer if plan.by_trl else slate_trainer)(plan, model, NullLog(folder), [])
         show_no_logs_twice(trainer)
         trainer.train()
         seconds = time.process_time() - began
@@ -177,7 +146,7 @@ def measure(
 
     model = PeftModel.from_pretrained(load_model(base, recipe.base, recipe.device), str(adapter))
     rows = [encode_slate(planted.slate, tokenizer) for planted in test]
-    answers = [Written((*row.prompt, *answer), len(row.prompt)) for row in rows for answer in row.answers]
+    answers = [EncodedAnswer((*row.prompt, *answer), len(row.prompt)) for row in rows for answer in row.answers]
     found: dict[int, AnswerScore] = {}
     for chosen in batches(answers, 64):
         scored = compare_with_base(model, [answers[i] for i in chosen], pad=tokenizer.pad_token_id)
@@ -220,7 +189,7 @@ def untrained(test: Sequence[Sequence[Planted]], base: Path) -> float:
     right: list[float] = []
     for planted in (planted for slates in test for planted in slates):
         row = encode_slate(planted.slate, tokenizer)
-        answers = [Written((*row.prompt, *answer), len(row.prompt)) for answer in row.answers]
+        answers = [EncodedAnswer((*row.prompt, *answer), len(row.prompt)) for answer in row.answers]
         scores = compare_with_base(model, answers, pad=tokenizer.pad_token_id)
         likely = np.array([score.base / score.tokens for score in scores])
         right.append(agreement([(np.array(planted.local, dtype=float), 1)], likely))
@@ -231,35 +200,6 @@ def ceiling(planted: Planted) -> float:
     """The tau-b that a strict order can reach against known answers of which some are equally good."""
     told = np.abs(signs(np.array(planted.local, dtype=float)))
     return float(np.sqrt(told.mean())) if told.any() else math.nan
-
-
-# -- intervals ----------------------------------------------------------------------------------------------
-
-
-def interval(by_seed: Sequence[Sequence[float]], *, seed: int = 0) -> tuple[float, float, float]:
-    """Mean of the seeds' means with a 95 % percentile interval: seeds are drawn, then slates within each.
-
-    Two stages, since both the data of a seed and the slates that it is measured on are chance (Davison & Hinkley 1997,
-    "Bootstrap methods and their application", section 3.8).
-    """
-    rows = [np.array(row)[~np.isnan(row)] for row in by_seed]
-    chance = np.random.default_rng(seed)
-    drawn = np.empty(RESAMPLES)
-    for sample in range(RESAMPLES):
-        chosen = [rows[i] for i in chance.integers(0, len(rows), len(rows))]
-        drawn[sample] = np.mean([row[chance.integers(0, len(row), len(row))].mean() for row in chosen])
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(np.mean([row.mean() for row in rows])), float(low), float(high)
-
-
-def difference(ours: Sequence[Learnt], theirs: Sequence[Learnt], what: str) -> tuple[float, float, float]:
-    """One arm minus another, on the same slates of the same seeds."""
-    return interval(
-        [
-            list(np.array(one.scores[what]) - np.array(other.scores[what]))
-            for one, other in zip(ours, theirs, strict=True)
-        ]
-    )
 
 
 # -- the failure of the usual QLoRA recipe ------------------------------------------------------------------
@@ -290,41 +230,27 @@ class Moved:
 
 def qlora(base: Path, train: Sequence[Planted], test: Sequence[Planted], *, steps: int, seed: int) -> list[Moved]:
     """The l40s-8b-qlora preset on this base and processor: stock as TRL leaves it, stock in float32, and the engine."""
+    arms = (("stock TRL", "trl"), ("TRL, adapter kept in float32", "trl"), ("plackett_luce", "plackett_luce"))
+    recipes = [qlora_recipe(base, train, seed, objective) for _, objective in arms]
     return [
-        _qlora("stock TRL", base, train, test, steps, seed, objective="trl", restore=False),
-        _qlora("TRL, adapter kept in float32", base, train, test, steps, seed, objective="trl", restore=True),
-        _qlora("plackett_luce", base, train, test, steps, seed, objective="plackett_luce", restore=True),
+        _qlora(name, recipe, train, test, steps, as_trl_leaves_it=place == 0)
+        for place, ((name, _), recipe) in enumerate(zip(arms, recipes, strict=True))
     ]
 
 
-def _qlora(
-    name: str,
-    base: Path,
-    train: Sequence[Planted],
-    test: Sequence[Planted],
-    steps: int,
-    seed: int,
-    *,
-    objective: str,
-    restore: bool,
-) -> Moved:
-    from datasets import Dataset
-    from trl import DPOTrainer
-
-    from train.adapter import lora_config
-
-    stock = objective == "trl"
-    slates = [planted.slate for planted in train]
-    batch = round(UPDATE * sum(len(slate.comparisons) for slate in slates) / len(slates)) if stock else UPDATE
-    recipe = load_recipe(
+def qlora_recipe(base: Path, train: Sequence[Planted], seed: int, objective: str) -> Recipe:
+    """The preset as far as a CPU goes, with as many comparisons an update for every arm."""
+    by_trl = objective == "trl"
+    pairs_per_slate = sum(len(planted.slate.comparisons) for planted in train) / len(train)
+    return load_recipe(
         "l40s-8b-qlora",
         (
             "device.kind=cpu",
             "device.threads=1",
             "optimiser.name=adamw_torch",
             f"dpo.objective={objective}",
-            f"dpo.label_smoothing={0.0 if stock else 'votes'}",
-            f"optimiser.batch={batch}",
+            f"dpo.label_smoothing={0.0 if by_trl else 'votes'}",
+            f"optimiser.batch={round(UPDATE * pairs_per_slate) if by_trl else UPDATE}",
             "optimiser.accumulate=1",
             "optimiser.checkpoint_activations=false",
             f"run.seed={seed}",
@@ -335,31 +261,24 @@ def _qlora(
         ),
         base=str(base),
     )
-    taught, _ = as_taught(slates, recipe.dpo)
-    found = find_base(recipe.base, base, list, seed=seed)
-    tokenizer = load_tokenizer(found, recipe.base)
-    with tempfile.TemporaryDirectory(prefix="learning-") as home, settled_numerics(recipe):
+
+
+def _qlora(
+    name: str, recipe: Recipe, train: Sequence[Planted], test: Sequence[Planted], steps: int, *, as_trl_leaves_it: bool
+) -> Moved:
+    found = find_base(recipe.base, Path(recipe.base.name), list, seed=recipe.run.seed)
+    informative, _ = apply_objective([planted.slate for planted in train], recipe.dpo)
+    plan = plan_of(recipe, found, informative, informative[:1], steps)
+    with tempfile.TemporaryDirectory(prefix="learning-") as home, deterministic(recipe):
         folder = Path(home)
         os.environ["XDG_CACHE_HOME"] = home
         model = load_model(found, recipe.base, recipe.device)
-        pairs = [pair for slate in taught for pair in slate.pairs()]
-        write_rows(folder / "train.jsonl", [pair.row() for pair in pairs])
-        write_rows(folder / "held_out.jsonl", [pair.row() for pair in pairs[:2]])
-        if not stock:
-            trainer = slate_trainer(folder, model, found, recipe, steps, tokenizer, taught, taught[:1], [])
-        elif restore:
-            trainer = pair_trainer(folder, model, recipe, steps, tokenizer, pairs, [])
+        for file, pairs in (("train.jsonl", plan.pairs.train), ("held_out.jsonl", plan.pairs.train[:2])):
+            write_rows(folder / file, [pair.row() for pair in pairs])
+        if as_trl_leaves_it:
+            trainer = plain_trainer(plan, model, folder)
         else:
-            rows = Dataset.from_list(
-                [{key: pair.row()[key] for key in ("prompt", "chosen", "rejected")} for pair in pairs]
-            )
-            trainer = DPOTrainer(
-                model=model,
-                args=dpo_config(folder / "checkpoints", recipe, steps),
-                train_dataset=rows,
-                processing_class=tokenizer,
-                peft_config=lora_config(recipe),
-            )
+            trainer = (pair_trainer if plan.by_trl else slate_trainer)(plan, model, NullLog(folder), [])
         before = _lora_a(trainer.model)
         dtype = str(next(iter(before.values())).dtype).removeprefix("torch.")
         show_no_logs_twice(trainer)
@@ -369,9 +288,24 @@ def _qlora(
         length = math.sqrt(sum(float(value.double().square().sum()) for value in before.values()))
         moved = math.sqrt(sum(float((after[key].double() - before[key].double()).square().sum()) for key in before))
         trainer.model.save_pretrained(folder / "adapter")
-        scores, margin = measure(folder / "adapter", found, recipe, tokenizer, test)
+        scores, margin = measure(folder / "adapter", found, recipe, plan.vocabulary.tokenizer, test)
     entries = sum(value.numel() for value in before.values())
     return Moved(name, dtype, changed, entries, moved / length, margin, float(np.nanmean(scores["accuracy"])))
+
+
+def plain_trainer(plan: Plan, model: Any, folder: Path) -> Any:
+    """TRL's trainer as people use it, without anything of ours."""
+    from datasets import Dataset
+    from trl import DPOTrainer
+
+    rows = [{key: pair.row()[key] for key in ("prompt", "chosen", "rejected")} for pair in plan.pairs.train]
+    return DPOTrainer(
+        model=model,
+        args=dpo_config(folder / "checkpoints", plan.recipe, plan.steps),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=plan.vocabulary.tokenizer,
+        peft_config=lora_config(plan.recipe),
+    )
 
 
 def _lora_a(model: Any) -> dict[str, Any]:
@@ -467,116 +401,6 @@ def _line(learnt: dict[str, list[Learnt]]) -> str:
     return ", ".join(f"{one.arm} {np.nanmean(one.scores['tau']):.3f} in {one.seconds:.0f} s" for one in newest)
 
 
-def table_of(learnt: dict[str, list[Learnt]]) -> dict[str, Any]:
-    """Per arm: estimates, each seed's value, and the differences that the question is about."""
-    arms = {
-        arm: {
-            "steps": [one.steps for one in runs],
-            "rate": runs[0].rate,
-            "seconds": [round(one.seconds, 2) for one in runs],
-            "margin": [one.margin for one in runs],
-            **{
-                what: {
-                    "estimate": interval([one.scores[what] for one in runs]),
-                    "seeds": [float(np.nanmean(one.scores[what])) for one in runs],
-                }
-                for what in MEASURES
-            },
-        }
-        for arm, runs in learnt.items()
-    }
-    against = (("plackett_luce", "pairwise"), ("pairwise", "stock TRL"), ("plackett_luce", "stock TRL"))
-    differences = {
-        f"{one} - {other}": {what: difference(learnt[one], learnt[other], what) for what in MEASURES}
-        for one, other in against
-    }
-    return {"arms": arms, "differences": differences}
-
-
-def show(found: dict[str, Any]) -> str:
-    """The result as Markdown."""
-    lines = [
-        "# Does it learn?",
-        "",
-        f"{found['size']['seeds']} seeds, {found['size']['train']} slates of four to train on, each ranked by "
-        f"{found['people']} people with noise, {found['size']['test']} to measure on. By its own likelihood the base "
-        f"orders {found['base_accuracy_by_likelihood']:.1%} of the known pairs rightly; tau-b cannot exceed "
-        f"{found['tau_at_most']:.3f}, since answers may be equally good. In brackets: 95 % intervals.",
-    ]
-    for kind, title in KINDS.items():
-        table = found[kind]
-        lines += [
-            "",
-            f"## {title}",
-            "",
-            f"| arm | steps | rate | seconds | {' | '.join(MEASURES.values())} |",
-            "|---" * 7 + "|",
-        ]
-        for arm, values in table["arms"].items():
-            steps, seconds = np.median(values["steps"]), np.median(values["seconds"])
-            cells = " | ".join(_form(values[what]["estimate"]) for what in MEASURES)
-            lines.append(f"| {arm} | {steps:.0f} | {values['rate']:g} | {seconds:.1f} | {cells} |")
-        lines += ["", f"| difference | {' | '.join(MEASURES.values())} | holds |", "|---" * 5 + "|"]
-        for name, values in table["differences"].items():
-            lines.append(
-                f"| {name} | {' | '.join(_form(values[what], '+') for what in MEASURES)} | {_verdict(values)} |"
-            )
-    lines += [
-        "",
-        f"## The adapter on a 4-bit base ({found['size']['qlora_steps']} steps with the settings of l40s-8b-qlora)",
-        "",
-        "| recipe | adapter | lora_A entries that ever changed | lora_A moved by | margin | ranking accuracy |",
-        "|---" * 6 + "|",
-    ]
-    for one in found["qlora"]:
-        share = one["changed"] / one["entries"]
-        lines.append(
-            f"| {one['recipe']} | {one['dtype']} | {one['changed']:,} of {one['entries']:,} ({share:.1%}) | "
-            f"{one['distance']:.2%} | {one['margin']:.4f} | {one['accuracy']:.1%} |"
-        )
-    lines += ["", f"{found['wall_seconds']:.0f} s, {found['processor_seconds']:.0f} s of processor time."]
-    return "\n".join(lines) + "\n"
-
-
-def _form(estimate: Sequence[float], sign: str = "") -> str:
-    value, low, high = estimate
-    return f"{value:{sign}.3f} [{low:{sign}.3f}, {high:{sign}.3f}]"
-
-
-def _verdict(values: dict[str, Sequence[float]]) -> str:
-    value, low, high = values["tau"]
-    if low > 0:
-        return "better"
-    if high < 0:
-        return "worse"
-    return "no worse than chance can tell" if value >= 0 else "behind, within chance"
-
-
-def draw(found: dict[str, Any], path: Path) -> None:
-    """Accuracy and tau of each arm, at equal steps and at equal time; dots are seeds."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(9.0, 6.0), layout="constrained")
-    panels = figure.subplots(2, 2, sharex="col")
-    for row, (kind, title) in enumerate(KINDS.items()):
-        for column, what in enumerate(("accuracy", "tau")):
-            axes = panels[row][column]
-            for line, arm in enumerate(ARMS):
-                values = found[kind]["arms"][arm][what]
-                value, low, high = values["estimate"]
-                axes.plot([low, high], [line, line], color=COLOURS[arm], linewidth=3, solid_capstyle="butt")
-                axes.plot(value, line, "o", color=COLOURS[arm], markersize=8)
-                axes.plot(values["seeds"], [line + 0.22] * len(values["seeds"]), ".", color=COLOURS[arm], alpha=0.6)
-            names = [f"{arm}\n{np.median(found[kind]['arms'][arm]['steps']):.0f} steps" for arm in ARMS]
-            axes.set_yticks(range(len(ARMS)), names if column == 0 else [""] * len(ARMS))
-            axes.set_ylim(-0.5, len(ARMS) - 0.3)
-            axes.set_title(f"{title}: {MEASURES[what]}", fontsize=10)
-            axes.xaxis.set_major_locator(MaxNLocator(6))
-            axes.grid(axis="x", alpha=0.3)
-    figure.savefig(path, dpi=120)
-
-
 def main() -> None:
     """Read the flags, run, and write learning.json, learning.md and learning.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -588,25 +412,25 @@ def main() -> None:
     )
     parser.add_argument("--people", type=int, default=3, help="who rank each slate")
     parser.add_argument("--to", type=Path, default=Path("build/learning"), help="folder for what is written")
-    asked = parser.parse_args()
-    size = QUICK if asked.quick else FULL
-    size = Size(**{**asdict(size), "seeds": asked.seeds or size.seeds})
-    asked.to.mkdir(parents=True, exist_ok=True)
-    with quiet_libraries(asked.to / "libraries.log"):
+    options = parser.parse_args()
+    size = QUICK if options.quick else FULL
+    size = Size(**{**asdict(size), "seeds": options.seeds or size.seeds})
+    options.to.mkdir(parents=True, exist_ok=True)
+    with quiet_libraries(options.to / "libraries.log"):
         import torch
 
         torch.set_num_threads(1)
         found = run(
             size,
-            Noise(swap=asked.swap),
-            people=asked.people,
-            first_seed=asked.first_seed,
+            Noise(swap=options.swap),
+            people=options.people,
+            first_seed=options.first_seed,
             say=lambda line: print(line, flush=True),
         )
-    (asked.to / "learning.json").write_text(json.dumps(found, indent=2))
-    (asked.to / "learning.md").write_text(show(found))
-    draw(found, asked.to / "learning.png")
-    print(f"\n{show(found)}\nwritten to {asked.to}")
+    (options.to / "learning.json").write_text(json.dumps(found, indent=2))
+    (options.to / "learning.md").write_text(show(found))
+    draw(found, options.to / "learning.png")
+    print(f"\n{show(found)}\nwritten to {options.to}")
 
 
 if __name__ == "__main__":

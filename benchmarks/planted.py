@@ -15,8 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from train.rankings import RankedSlate, Ranking, count_votes
-from train.tiny_model import make_tiny_base
+from train.data.plan import Plan, pairs_of_slates
+from train.data.preflight import preflight
+from train.data.read import Slates
+from train.data.slates import RankedSlate, Ranking, count_votes
+from train.data.split import Split
+from train.models.base import Base
+from train.models.tiny_model import make_tiny_base
+from train.models.tokenizer import load_vocabulary
+from train.settings import Recipe
 
 COUNTRIES = {"MX": ("México", "es"), "BR": ("Brasil", "pt")}
 """Who ranks: name and language."""
@@ -267,3 +274,13 @@ def _tensors(talks: Sequence[tuple[str, str]], tokenizer: Any) -> dict[str, Any]
     ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in rows])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
     return {"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
+
+
+def plan_of(
+    recipe: Recipe, base: Base, train: Sequence[RankedSlate], held_out: Sequence[RankedSlate], steps: int
+) -> Plan:
+    """The plan of a run on slates that stand in no file."""
+    vocabulary = load_vocabulary(base, recipe.base)
+    _, checks = preflight(Slates("a benchmark", tuple(train)), vocabulary, recipe.data, recipe.dpo.objective)
+    pairs = Split(pairs_of_slates(train), pairs_of_slates(held_out))
+    return Plan(recipe, base, vocabulary, Split(tuple(train), tuple(held_out)), pairs, steps, checks)

@@ -1,4 +1,4 @@
-"""How much faster is the selection than the obvious ways, and is it better? One run: `python benchmarks/selection.py`.
+"""Speed and quality of the selection beside the obvious ways and chance. One run: `python benchmarks/selection.py`.
 
 Ratios travel between machines, seconds do not: both ways run in the same process, one after the other. The slow ways
 see fewer prompts, and their time is scaled up.
@@ -9,15 +9,19 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.diversity import UNIT, find_medoids, order_by_coverage, similarities
+from annotation.selection import diversity
+from annotation.selection.diversity import UNIT, find_medoids, order_by_coverage, similarities
 
 PROMPTS, ANSWERS, SLATE, DIMENSIONS = 20_000, 12, 4, 384
 SLOW = 200
 """Prompts that the slow ways see."""
+MANY = 12_000
+"""Prompts that are ordered in cells."""
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -28,14 +32,24 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def answers(seed: int = 0) -> NDArray[np.float32]:
-    """Prompts with answers that fall into a few bundles each, as drafts by several voices do."""
+    """Prompts with answers that fall into a few bundles each, as drafts by several personas do."""
     random = np.random.default_rng(seed)
     topic = random.normal(size=(PROMPTS, 1, DIMENSIONS)).astype(np.float32)
-    voices = random.normal(size=(PROMPTS, 5, DIMENSIONS)).astype(np.float32)
+    personas = random.normal(size=(PROMPTS, 5, DIMENSIONS)).astype(np.float32)
     which = random.integers(0, 5, size=(PROMPTS, ANSWERS))
-    rows: NDArray[np.float32] = topic + 0.7 * np.take_along_axis(voices, which[:, :, None], axis=1)
+    rows: NDArray[np.float32] = topic + 0.7 * np.take_along_axis(personas, which[:, :, None], axis=1)
     rows += 0.5 * random.normal(size=rows.shape).astype(np.float32)
     unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+    return unit
+
+
+def questions(count: int, seed: int = 0) -> NDArray[np.float32]:
+    """Prompts about some subjects, of which few are asked about often and most seldom."""
+    random = np.random.default_rng(seed)
+    subjects = random.normal(size=(count // 50, DIMENSIONS))
+    which = (random.random(count) ** 3 * len(subjects)).astype(int)
+    rows = subjects[which] + random.normal(size=(count, DIMENSIONS))
+    unit: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
 
@@ -71,6 +85,58 @@ def greedy(rows: NDArray[np.float32]) -> list[int]:
     return order
 
 
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """Mean cosine distances within prompts (0 alike, 1 unrelated).
+
+    Attributes:
+        every: Between any two answers.
+        chance: Between as many as the slate has, drawn at random.
+        slate: Between those on the slate.
+        reach_chance: From an answer to the nearest of those drawn at random.
+        reach_slate: From an answer to the nearest on the slate: what the choice makes small.
+    """
+
+    every: float
+    chance: float
+    slate: float
+    reach_chance: float
+    reach_slate: float
+
+
+def measure_distances(distances: NDArray[np.int32], chosen: NDArray[np.int64], seed: int = 0) -> Distances:
+    """Distances of the chosen answers beside as many drawn at random; shapes (p, n, n) and (p, k)."""
+    prompts, count, _ = distances.shape
+    far = distances / UNIT
+    drawn = np.random.default_rng(seed).random((prompts, count)).argsort(axis=1)[:, : chosen.shape[1]]
+    rows = np.arange(prompts)[:, None, None]
+
+    def within(some: NDArray[np.int64]) -> float:
+        inner = far[rows, some[:, :, None], some[:, None, :]]
+        return float(inner.sum() / (prompts * some.shape[1] * (some.shape[1] - 1)))
+
+    def reach(some: NDArray[np.int64]) -> float:
+        return float(np.take_along_axis(far, some[:, None, :], axis=2).min(axis=2).mean())
+
+    everyone = np.tile(np.arange(count), (prompts, 1))
+    return Distances(within(everyone), within(drawn), within(chosen), reach(drawn), reach(chosen))
+
+
+def coverage(points: NDArray[np.float32], order: list[int], size: int) -> float:
+    """Mean similarity of all points to the nearest of the first in an order."""
+    return float((points @ points[order[:size]].T).max(axis=1).mean(dtype=np.float64))
+
+
+def print_coverage(points: NDArray[np.float32], orders: dict[str, list[int]]) -> None:
+    """Coverage of the first prompts of each order, and of ten random orders."""
+    random = np.random.default_rng(0)
+    for share in (0.01, 0.1, 0.5):
+        size = max(1, round(share * len(points)))
+        drawn = [coverage(points, random.permutation(len(points)).tolist(), size) for _ in range(10)]
+        named = ", ".join(f"{name} {coverage(points, order, size):.3f}" for name, order in orders.items())
+        print(f"  first {size:,}: {named}; random {np.mean(drawn):.3f} ({min(drawn):.3f} to {max(drawn):.3f})")
+
+
 def main() -> None:
     """Print the ratios."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -92,12 +158,25 @@ def main() -> None:
     print(f"  all subsets in a loop             {loop:8.2f} s  {loop / ours:7.0f} x  ({loop / whole:.0f} x)")
     worse = np.mean(costs) / np.mean(medoids.cost[:SLOW]) - 1
     print(f"  k-means leaves answers {worse:.1%} farther from the nearest chosen one")
+    found = measure_distances(distances, medoids.chosen)
+    print("  mean distances: " + ", ".join(f"{one.name} {getattr(found, one.name):.3f}" for one in fields(found)))
 
-    prompts = rows[:1500, 0]
+    prompts = questions(1500)
     lazy = timed(lambda: order_by_coverage(prompts))
     naive = timed(lambda: greedy(prompts))
     assert greedy(prompts) == order_by_coverage(prompts)[0]
     print(f"order of {len(prompts):,} prompts: {lazy:.2f} s; every gain anew {naive:.2f} s, {naive / lazy:.0f} x")
+
+    print_coverage(prompts, {"order": order_by_coverage(prompts)[0]})
+
+    many = questions(MANY)
+    began = time.perf_counter()
+    cells = order_by_coverage(many)[0]
+    seconds = time.perf_counter() - began
+    diversity.LARGEST_CELL = MANY
+    over_all = timed(lambda: order_by_coverage(many))
+    print(f"order of {MANY:,} prompts: in cells {seconds:.1f} s, over all {over_all:.1f} s")
+    print_coverage(many, {"cells": cells, "over all": order_by_coverage(many)[0]})
 
 
 if __name__ == "__main__":

@@ -23,16 +23,20 @@ from typing import Literal
 
 import httpx
 
-from annotation import embedded
-from annotation.backup import archives, standing
+from annotation.backups.make import archives
+from annotation.backups.rolling import standing
 from annotation.config import refuse_half_restored
 from annotation.errors import AnnotError, ServerError, SettingsError
+from annotation.hosting import embedded
+from annotation.hosting.address import HOST, require_free
+from annotation.hosting.environment import pinned_version, standing_environment
+from annotation.hosting.processes import redis_binary
+from annotation.hosting.storage import require_sound
 from annotation.ledger import MIGRATIONS
 from annotation.project import MOVING, Project
-from annotation.server_address import HOST, require_free
-from annotation.server_environment import pinned_version, standing_environment
-from sync.board import ArgillaBoard, connect
-from sync.move import unfinished
+from annotation.tasks import TASKS
+from sync.argilla.client import ArgillaClient, connect
+from sync.moving.unfinished import unfinished
 from sync.team import workspace_of
 
 Level = Literal["ok", "warn", "fail"]
@@ -135,7 +139,7 @@ def _environment() -> Iterator[Finding]:
         return
     place = python.parent.parent
     try:
-        embedded.redis_binary(python)
+        redis_binary(python)
     except ServerError as error:
         yield Finding("Argilla's environment", "fail", f"Redis is missing from {place}", str(error))
         return
@@ -270,13 +274,13 @@ def _server(project: Project) -> Iterator[Finding]:
     if date := answer.headers.get("date"):
         yield _clock(url, date, (began + time.time()) / 2)
     try:
-        board = connect(project)
+        api = connect(project)
     except AnnotError as error:
         yield Finding("rights", "fail", f"annot cannot work at {url}", str(error))
         return
-    with contextlib.closing(board):
+    with contextlib.closing(api):
         yield Finding("rights", "ok", "the key is an owner's")
-        yield from _places(project, board)
+        yield from _places(project, api)
 
 
 def _embedded(project: Project) -> Iterator[Finding]:
@@ -292,7 +296,7 @@ def _embedded(project: Project) -> Iterator[Finding]:
         yield Finding("embedded Argilla", "fail", found.detail, "`annot up`")
         return
     try:
-        embedded.require_sound(project.argilla_home)
+        require_sound(project.argilla_home)
     except ServerError as error:
         yield Finding("embedded Argilla", "fail", "does not run, and cannot", str(error))
     else:
@@ -326,29 +330,32 @@ def _clock(url: str, date: str, present: float) -> Finding:
     return Finding("clock", level, said, "let both set their clocks by themselves: `timedatectl set-ntp true`")
 
 
-def _places(project: Project, board: ArgillaBoard) -> Iterator[Finding]:
+def _places(project: Project, api: ArgillaClient) -> Iterator[Finding]:
     """Workspaces of the teams, the dataset in each, and accounts that somebody deleted."""
     people = [person for person in project.ledger.people() if person.active]
     if not people:
         yield Finding("team", "ok", "nobody yet", "`annot team add roster.csv`")
         return
     names = {workspace_of(person.country) for person in people}
-    workspaces = board.workspaces()
+    workspaces = api.workspaces()
     if missing := sorted(names - set(workspaces)):
         yield Finding("workspaces", "fail", f"missing: {', '.join(missing)}", "`annot team add` with the roster again")
     else:
         yield Finding("workspaces", "ok", ", ".join(sorted(names)))
-    accounts = {account.username for account in board.accounts()}
+    accounts = {account.username for account in api.accounts()}
     if gone := sorted(person.username for person in people if person.username not in accounts):
         yield Finding("accounts", "fail", f"missing: {', '.join(gone)}", "`annot team add` with the roster again")
     else:
         yield Finding("accounts", "ok", f"{len(people)} people")
-    wanted = project.settings.argilla.dataset
-    has = {d.workspace for d in board.datasets() if d.name == wanted and d.ready}
-    if without := sorted(names - has):
-        yield Finding("datasets", "warn", f'no "{wanted}" in {", ".join(without)}', "`annot push`")
-    else:
-        yield Finding("datasets", "ok", f'"{wanted}" in {", ".join(sorted(names))}')
+    ready = {(d.workspace, d.name) for d in api.datasets() if d.ready}
+    for name, task in TASKS.items():
+        wanted = task.settings(project.settings).dataset
+        if not task.trains and not project.ledger.items(name):
+            continue
+        if without := sorted(workspace for workspace in names if (workspace, wanted) not in ready):
+            yield Finding("datasets", "warn", f'no "{wanted}" in {", ".join(without)}', "`annot push`")
+        else:
+            yield Finding("datasets", "ok", f'"{wanted}" in {", ".join(sorted(names))}')
 
 
 def _backup(project: Project) -> Iterator[Finding]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from annotation.quota_groups import belongs
-from annotation.types import Judgement, Person, Prompt, Quota, Slate
+from annotation.config import Settings
+from annotation.quota_groups import belongs, plan_quotas
+from annotation.tasks import TASKS
+from annotation.types import Item, Person, Quota
+from sync.tally import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,21 +20,21 @@ class QuotaState:
 
     Attributes:
         quota: What the group owes.
-        slates: Slates of the group that exist; fewer than the target can never meet it.
-        completed: Slates judged by at least `quota.overlap` people.
-        judgements: Submitted judgements on the group's slates.
+        items: Items of the group that exist; fewer than the target can never meet it.
+        completed: Items answered by at least `quota.overlap` people.
+        answers: Submitted answers to the group's items.
         people: Annotators behind them.
     """
 
     quota: Quota
-    slates: int
+    items: int
     completed: int
-    judgements: int
+    answers: int
     people: int
 
     @property
     def met(self) -> bool:
-        """Enough slates are complete."""
+        """Enough items are complete."""
         return self.completed >= self.quota.target
 
     @property
@@ -38,53 +42,63 @@ class QuotaState:
         """Name of the group for a table."""
         return " · ".join(part for part in (self.quota.country, self.quota.topic, self.quota.language) if part)
 
+    def as_json(self) -> dict[str, Any]:
+        """For scripts; "slates" and "judgements" are the older names of items and answers."""
+        return {**asdict(self), "met": self.met, "slates": self.items, "judgements": self.answers}
 
-def count_quotas(
-    quotas: Sequence[Quota],
-    slates: Iterable[Slate],
-    prompts: Mapping[str, Prompt],
-    judgements: Iterable[Judgement],
-) -> tuple[QuotaState, ...]:
-    """Count how far every quota has come. A slate counts for every group it belongs to.
+
+def count_quotas(settings: Settings, counts: Counts) -> tuple[QuotaState, ...]:
+    """Count how far every quota of every task has come. An item counts for every group it belongs to.
+
+    A task that starts runs owes from the beginning; another one only when it has items.
 
     Args:
-        quotas: From `plan_quotas`.
-        slates: All slates of the project.
-        prompts: By id.
-        judgements: Submitted ones; a person counts once per slate.
+        settings: Targets and overlaps.
+        counts: From `sync.tally.count`.
     """
-    voters: dict[str, set[str]] = defaultdict(set)
-    for judgement in judgements:
-        voters[judgement.slate_id].add(judgement.annotator)
-    members = [(slate, prompts[slate.prompt_id]) for slate in slates]
+    groups: dict[str, list[tuple[Item, int, int]]] = {name: [] for name in TASKS}
+    people: dict[tuple[str, ...], Counter[str]] = {}
+    for key, number in counts.items():
+        if key[0] == "item":
+            _, of, country, topic, language, answered = key
+            group = Item("", str(of), 0, str(country), str(language), str(topic))
+            groups[str(of)].append((group, int(answered), number))
+        elif key[0] == "person":
+            people.setdefault(tuple(map(str, key[1:5])), Counter())[str(key[5])] += number
     states = []
-    for quota in quotas:
-        own = [slate for slate, prompt in members if belongs(prompt, quota)]
-        states.append(
-            QuotaState(
-                quota,
-                slates=len(own),
-                completed=sum(len(voters[slate.id]) >= quota.overlap for slate in own),
-                judgements=sum(len(voters[slate.id]) for slate in own),
-                people=len(set().union(*(voters[slate.id] for slate in own))),
+    for name, task in TASKS.items():
+        found = groups[name]
+        if not found and not task.trains:
+            continue
+        for quota in plan_quotas(settings, [group for group, *_ in found], name):
+            own = [(group, answered, number) for group, answered, number in found if belongs(group, quota)]
+            cells = {(name, group.country, group.topic, group.language) for group, *_ in own}
+            states.append(
+                QuotaState(
+                    quota,
+                    items=sum(number for *_, number in own),
+                    completed=sum(number for _, answered, number in own if answered >= quota.overlap),
+                    answers=sum(answered * number for _, answered, number in own),
+                    people=len(set().union(*(people.get(cell, ()) for cell in cells))),
+                )
             )
-        )
     return tuple(states)
 
 
 def all_met(states: Sequence[QuotaState]) -> bool:
-    """Whether every quota is met; a project without quotas has met none."""
-    return bool(states) and all(state.met for state in states)
+    """Whether every quota of the tasks that start runs is met; a project without such quotas has met none."""
+    owed = [state for state in states if TASKS[state.quota.task].trains]
+    return bool(owed) and all(state.met for state in owed)
 
 
 def short_teams(states: Sequence[QuotaState], people: Iterable[Person]) -> tuple[str, ...]:
-    """A sentence for every country whose team is too small to complete a slate; nothing before there is a team."""
+    """A sentence for every country whose team is too small to complete an item; nothing before there is a team."""
     teams = Counter(person.country for person in people if person.active and person.role == "annotator")
     # Who left may have judged before: a quota that is met needs nobody.
-    asked = {state.quota.country: state.quota.overlap for state in states if teams and not state.met}
+    asked = {(s.quota.country, s.quota.task): s.quota.overlap for s in states if teams and not s.met}
     return tuple(
-        f"{overlap} people per slate are asked for (quota.overlap), and {country} has only {teams[country]}: "
-        "add people with `annot team add`, or lower quota.overlap in annot.toml."
-        for country, overlap in sorted(asked.items())
+        f"{overlap} people per {TASKS[task].one} are asked for (task.{task}.overlap), and {country} has only "
+        f"{teams[country]}: add people with `annot team add`, or lower task.{task}.overlap in annot.toml."
+        for (country, task), overlap in sorted(asked.items())
         if teams[country] < overlap
     )

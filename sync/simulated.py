@@ -7,12 +7,14 @@ bundled demo; they say nothing about any real culture.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import log
+from typing import Any
 
-from annotation.types import Judgement, Slate
-from sync.board import Desk
+from annotation.tasks import TASKS
+from annotation.types import Item, Judgement, Slate
+from sync.argilla.annotator import AnnotatorClient
 
 PREFIX = "simulated"
 """User names of simulated annotators begin with this word."""
@@ -53,10 +55,6 @@ def simulate_judgement(slate: Slate, annotator: str, tastes: Mapping[str, Taste]
             tiers.append([seat])
     best = max(tastes[seat].fit for seat in slate.seats)
     return Judgement(
-        "",
-        slate.id,
-        annotator,
-        "",
         tuple(tuple(tier) for tier in tiers),
         problems=tuple(sorted({tastes[seat].problem for seat in slate.seats if tastes[seat].problem})),
         none_acceptable=best <= 2 and draw.random() < 0.8,
@@ -67,20 +65,19 @@ def _gumbel(draw: random.Random) -> float:
     return -log(-log(max(draw.random(), 1e-12)))
 
 
-def rank_queue(
-    desk: Desk,
-    dataset_id: str,
-    slates: Mapping[str, Slate],
-    annotator: str,
-    tastes: Mapping[str, Taste],
-    seed: int,
+def answer_queue(
+    client: AnnotatorClient, dataset_id: str, items: Mapping[str, Item], judge: Callable[[Item], Any]
 ) -> Iterator[str]:
-    """Empty a simulated annotator's queue, one answer at a time; yields the id of every slate answered."""
-    from annotation.tasks.ranking import answer_values
+    """Empty a simulated annotator's queue, one answer at a time; yields the id of every item answered.
 
-    while records := desk.queue(dataset_id, limit=50):
+    Args:
+        client: The annotator's log-in.
+        dataset_id: Where.
+        items: Item id -> item, of one task.
+        judge: What the annotator says of an item: a value of its task.
+    """
+    while records := client.queue(dataset_id, limit=50):
         for record in records:
-            slate = slates[record["external_id"]]
-            judgement = simulate_judgement(slate, annotator, tastes, seed)
-            desk.answer(record["id"], answer_values(judgement, slate))
-            yield slate.id
+            item = items[record["external_id"]]
+            client.answer(record["id"], TASKS[item.task].values(item, judge(item)))
+            yield item.id

@@ -14,14 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from annotation.codes import country_code, language_code
-from annotation.errors import BoardError, SourceError
+from annotation.errors import ArgillaError, SourceError
 from annotation.ledger import Ledger
 from annotation.project import Project
-from annotation.reading import read_table
+from annotation.reading.table import read_table
 from annotation.screen import Progress, silent
+from annotation.text.locales import country_code, language_code
 from annotation.types import Person
-from sync.board import Account, Board
+from sync.argilla.protocol import Account, ArgillaApi
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "username": ("username", "user", "login", "usuario", "nombre_de_usuario", "nome_de_usuario"),
@@ -60,11 +60,6 @@ class TeamChange:
     corrected: tuple[str, ...] = ()
     workspaces: tuple[str, ...] = ()
 
-    @property
-    def changed(self) -> bool:
-        """Whether anything did."""
-        return any((self.created, self.joined, self.left, self.corrected, self.workspaces))
-
 
 def workspace_of(country: str) -> str:
     """Name of the workspace of a country's team."""
@@ -102,7 +97,7 @@ def read_roster(path: Path, *, languages: Sequence[str] = ()) -> list[Person]:
 
 
 def add_team(
-    project: Project, board: Board, people: Sequence[Person], *, adopt: bool = False, progress: Progress = silent
+    project: Project, api: ArgillaApi, people: Sequence[Person], *, adopt: bool = False, progress: Progress = silent
 ) -> TeamChange:
     """Make Argilla's accounts, workspaces and memberships agree with a roster. People it does not name stay.
 
@@ -111,65 +106,65 @@ def add_team(
 
     Args:
         project: Its ledger remembers the people, its secrets their passwords.
-        board: Argilla.
+        api: Argilla.
         people: From `read_roster`.
         adopt: Take accounts that somebody else made on this server as the people of the same user name.
         progress: Told how many people are done.
 
     Raises:
-        BoardError: A user name belongs to somebody else on this server; nothing is changed then.
+        ArgillaError: A user name belongs to somebody else on this server; nothing is changed then.
     """
-    accounts = {account.username: account for account in board.accounts()}
+    accounts = {account.username: account for account in api.accounts()}
     passwords = project.secrets().get("passwords", {})
     known = {person.username for person in project.ledger.people()}
-    _refuse_strangers(people, accounts, set(accounts) if adopt else known | set(passwords), board.url)
+    _refuse_strangers(people, accounts, set(accounts) if adopt else known | set(passwords), api.url)
     fresh = [person for person in people if person.username not in accounts]
     # A password that a killed run kept for an account it never made is used, not replaced.
     missing = {p.username: secrets.token_urlsafe(9) for p in fresh if p.username not in passwords}
     if missing:
         project.keep_secrets({"passwords": missing})
     passwords = {**passwords, **missing}
-    workspaces = board.workspaces()
+    workspaces = api.workspaces()
     made, created, corrected = [], [], []
     for name in sorted({workspace_of(person.country) for person in people} - set(workspaces)):
-        workspaces[name] = board.add_workspace(name)
+        workspaces[name] = api.add_workspace(name)
         made.append(name)
     for done, person in enumerate(people):
         progress(done, len(people), person.username)
         account = accounts.get(person.username)
         first_name = person.name or person.username
         if account is None:
-            accounts[person.username] = board.add_account(
+            accounts[person.username] = api.add_account(
                 person.username, first_name, person.role, passwords[person.username]
             )
             created.append(person.username)
         elif (account.first_name, account.role) != (first_name, person.role):
-            board.change_account(account.id, first_name, person.role)
+            api.change_account(account.id, first_name, person.role)
             corrected.append(person.username)
-    joined, left = _settle_memberships(board, workspaces, people, accounts, _team_workspaces(project.ledger, people))
+    joined, left = _settle_memberships(api, workspaces, people, accounts, _team_workspaces(project.ledger, people))
     project.ledger.add_people(people)
     return TeamChange(tuple(created), joined, left, tuple(corrected), tuple(made))
 
 
-def remove_member(board: Board, ledger: Ledger, username: str) -> Person:
+def remove_member(api: ArgillaApi, ledger: Ledger, username: str) -> Person:
     """Take someone out of the team: they see no dataset any more. What they answered stays, here and in Argilla.
 
     Raises:
-        BoardError: Nobody of that name was ever on the team.
+        ArgillaError: Nobody of that name was ever on the team.
     """
     people = {person.username: person for person in ledger.people()}
     person = people.get(username)
     if person is None:
         near = difflib.get_close_matches(username, people, n=1)
         remedy = f'did you mean "{near[0]}"?' if near else "`annot team list` shows who is."
-        raise BoardError(f'Nobody called "{username}" is on the team; {remedy}')
-    workspaces = board.workspaces()
-    account = next((a for a in board.accounts() if a.username == username), None)
+        raise ArgillaError(f'Nobody called "{username}" is on the team; {remedy}')
+    workspaces = api.workspaces()
+    account = next((a for a in api.accounts() if a.username == username), None)
     # Somebody may have deleted the account on the page; then there is nothing left to take it out of.
     if account is not None:
         for name in sorted(_team_workspaces(ledger, ()) & set(workspaces)):
-            if account.id in board.members(workspaces[name]):
-                board.remove_member(workspaces[name], account.id)
+            if account.id in api.members(workspaces[name]):
+                api.remove_member(workspaces[name], account.id)
     gone = replace(person, active=False)
     ledger.add_people([gone])
     return gone
@@ -180,12 +175,12 @@ def _refuse_strangers(people: Iterable[Person], accounts: Mapping[str, Account],
     for person in people:
         account = accounts.get(person.username)
         if account is not None and account.role == "owner":
-            raise BoardError(
+            raise ArgillaError(
                 f'"{person.username}" is an owner of {url} and cannot be on a roster; give this person another user '
                 "name to rank with."
             )
         if account is not None and person.username not in ours:
-            raise BoardError(
+            raise ArgillaError(
                 f'The server {url} has a user "{person.username}" already, whom this project did not make; choose '
                 "another user name, or say with --adopt that it is the same person (their password stays)."
             )
@@ -198,7 +193,7 @@ def _team_workspaces(ledger: Ledger, people: Iterable[Person]) -> set[str]:
 
 
 def _settle_memberships(
-    board: Board,
+    api: ArgillaApi,
     workspaces: Mapping[str, str],
     people: Sequence[Person],
     accounts: Mapping[str, Account],
@@ -207,14 +202,14 @@ def _settle_memberships(
     """Put everybody into the workspace of their country and out of the other countries'."""
     joined, left = [], []
     for name in sorted(ours & set(workspaces)):
-        members = board.members(workspaces[name])
+        members = api.members(workspaces[name])
         for person in people:
             account = accounts[person.username]
             if name == workspace_of(person.country) and account.id not in members:
-                board.add_member(workspaces[name], account.id)
+                api.add_member(workspaces[name], account.id)
                 joined.append(f"{person.username} -> {name}")
             elif name != workspace_of(person.country) and account.id in members:
-                board.remove_member(workspaces[name], account.id)
+                api.remove_member(workspaces[name], account.id)
                 left.append(f"{person.username} -> {name}")
     return tuple(joined), tuple(left)
 

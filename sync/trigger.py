@@ -16,9 +16,10 @@ from filelock import FileLock, Timeout
 
 from annotation.ledger import now
 from annotation.project import Project
+from annotation.tasks import TASKS
 from annotation.types import Quota, content_id
-from sync.quotas import all_met
-from sync.snapshot import Gathered, freeze
+from sync.quotas import QuotaState, all_met
+from sync.snapshot import freeze
 
 MOST_STARTS = 5
 """A local run that is cut off is started again this many times before a person must look."""
@@ -48,7 +49,7 @@ class Launch:
     detail: str
 
 
-def trigger(project: Project, gathered: Gathered, *, relaunch: bool = False) -> Launch | None:
+def trigger(project: Project, quotas: Sequence[QuotaState], *, relaunch: bool = False) -> Launch | None:
     """Freeze a snapshot and start its run, if every quota is met; None while one is not.
 
     The quotas themselves are the key: the same quotas, once met, have one snapshot and one run, however
@@ -56,20 +57,20 @@ def trigger(project: Project, gathered: Gathered, *, relaunch: bool = False) -> 
 
     Args:
         project: The project.
-        gathered: What the ledger says now.
+        quotas: How far they have come.
         relaunch: Start again a run that failed or whose launcher was cut off.
     """
-    if not all_met(gathered.quotas):
+    if not all_met(quotas):
         return None
     with project.lock("trigger"):
-        key = _key([state.quota for state in gathered.quotas])
+        key = _key([state.quota for state in quotas if TASKS[state.quota.task].trains])
         ledger = project.ledger
         found = ledger.rows("select snapshot_id, run from launches where quotas = ?", key)
         if not found:
-            if not gathered.preferences.kept:
+            snapshot = freeze(project, quotas)
+            if snapshot is None:
                 detail = "every quota is met, but no preference is clear enough to train on; see `annot export`."
                 return Launch("", "", "failed", detail)
-            snapshot = freeze(project, gathered)
             if same := ledger.rows("select run from launches where snapshot_id = ?", snapshot.id):
                 return _ensure_running(project, snapshot.id, same[0]["run"], relaunch)
             with ledger.transaction() as db:
@@ -88,7 +89,14 @@ def launches(project: Project) -> list[Launch]:
 
 
 def _key(quotas: Sequence[Quota]) -> str:
-    return content_id(*(json.dumps([q.country, q.topic, q.language, q.target, q.overlap]) for q in quotas))
+    # A task is named only where there are several: one that is added later makes room for another run.
+    several = len({q.task for q in quotas}) > 1
+    return content_id(
+        *(
+            json.dumps([*([q.task] if several else []), q.country, q.topic, q.language, q.target, q.overlap])
+            for q in quotas
+        )
+    )
 
 
 def _look(project: Project, snapshot_id: str, run: str) -> Launch:

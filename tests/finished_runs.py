@@ -8,16 +8,16 @@ import os
 import random
 import signal
 from collections.abc import Sequence
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from train.base import Base, load_model, load_tokenizer
-from train.dataset import Text
-from train.rankings import RankedSlate, Ranking
+from train.data.slates import RankedSlate, Ranking
+from train.data.texts import Text
+from train.models.base import Base, load_model
+from train.models.tiny_model import make_tiny_base
+from train.models.tokenizer import load_tokenizer
 from train.run_folder import write_rows
 from train.settings import Recipe, load_recipe
-from train.tiny_model import make_tiny_base
 
 WORDS = ("chamba", "laburo", "ônibus", "guagua", "camión", "autobús", "celular", "computadora", "palomitas", "pochoclo")
 
@@ -56,7 +56,7 @@ def ranked_slates(count: int, *, people: int = 3, seed: int = 0) -> list[RankedS
 
 
 def finished_run(
-    folder: Path, slates: Sequence[RankedSlate], *, strength: float, seed: int = 0, overrides: Sequence[str] = QUICK
+    folder: Path, slates: Sequence[RankedSlate], strength: float, *, seed: int = 0, overrides: Sequence[str] = QUICK
 ) -> Path:
     """A run folder as `annot train` leaves one, with a random adapter; strength 0 changes nothing."""
     import torch
@@ -105,22 +105,11 @@ def model_of(run: Path) -> tuple[Any, Any, Recipe]:
 
 
 def evaluate_until(run: Path, batch: int) -> None:
-    """Measure a run, and be gone as by kill -9 once so many batches are done; 0: to the end."""
-    from train.evaluate import evaluate
+    """Measure a run, and end as by kill -9 once so many batches are done; 0: to the end."""
+    from train.evaluate.run import evaluate
 
     def progress(done: int, total: int | None = None, note: str = "") -> None:  # noqa: ARG001
         if done == batch:
             os.kill(os.getpid(), signal.SIGKILL)
 
     evaluate(run, say=lambda _line: None, progress=progress)
-
-
-def killed_evaluation(run: Path, batch: int) -> int:
-    """Measure in a process of its own that dies after so many batches; returns its exit code."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["peft", "transformers", "matplotlib.figure", "train.evaluate", "finished_runs"])
-    process = context.Process(target=evaluate_until, args=(run, batch))
-    process.start()
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode

@@ -7,15 +7,27 @@ from contextlib import contextmanager
 
 ELSEWHERE = "elsewhere.example"
 
+RUN = "top.brokenIn = document.title = 'broken in'"
+"""What every script in them tries: it leaves its mark on the page, out of a frame too."""
+
 SCRIPTS = {
-    "script": "<script>document.title = 'broken in'</script> uno",
-    "handler": "<img src=x onerror=\"document.title = 'broken in'\"> dos",
-    "svg": "<svg onload=\"document.title = 'broken in'\"><script>document.title = 'broken in'</script></svg> tres",
-    "javascript link": "[cuatro](javascript:document.title='broken'+'in') <a href=\"javascript:alert(1)\">cuatro</a>",
-    "frame": "<iframe srcdoc=\"<script>parent.document.title = 'broken in'</script>\"></iframe> cinco",
-    "data frame": "<object data=\"data:text/html,<script>top.document.title='broken in'</script>\"></object> seis",
-    "closed tags": "</div></textarea></script></style></title><script>document.title = 'broken in'</script> siete",
-    "template": "{{constructor.constructor(\"document.title = 'broken in'\")()}} ${document.title='broken in'} ocho",
+    "script": f"<script>{RUN}</script> uno",
+    "handler": f'<img src=x onerror="{RUN}"> dos',
+    "svg": f'<svg onload="{RUN}"><script>{RUN}</script></svg> tres',
+    "javascript link": f'[cuatro](javascript:top.brokenIn=1) <a href="javascript:{RUN}">cuatro</a>',
+    "frame": f'<iframe srcdoc="<script>{RUN}</script>"></iframe> cinco',
+    "data frame": f'<object data="data:text/html,<script>{RUN}</script>"></object> seis',
+    "closed tags": f"</div></textarea></script></style></title><script>{RUN}</script> siete",
+    "template": f'{{{{constructor.constructor("{RUN}")()}}}} ${{{RUN}}} ocho',
+    "mutation": f'<form><math><mtext></form><form><mglyph><style></math><img src=x onerror="{RUN}"> 22',
+    "attribute": f'<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src onerror={RUN}&gt;"> 33',
+    "namespaces": f"<svg></p><style><a id=\"</style><img src=x onerror='{RUN}'>\"></a></style></svg> 23",
+    "no script": f"<noscript><p title=\"</noscript><img src=x onerror='{RUN}'>\"></noscript> 24",
+    "comment": f'<!--><img src=x onerror="{RUN}">--> 25',
+    "shadow": f'<div><template shadowrootmode="open"><img src=x onerror="{RUN}"></template></div> 26',
+    "animation": f'<svg><a><animate attributeName="href" values="javascript:{RUN}"/><text y="9">27</text></a></svg> 27',
+    "toggle": f'<details open ontoggle="{RUN}">28</details> 28',
+    "clobbering": '<form><input name="attributes"><input name="nodeName"></form><img name="getElementById"> 29',
 }
 CALLS = {
     "markdown picture": f"![nueve](http://{ELSEWHERE}/picture.png)",
@@ -29,9 +41,12 @@ CALLS = {
     "form": f'<form action="http://{ELSEWHERE}/form"><input name="password" autofocus><button>Ok</button></form> 17',
     "base": f'<base href="http://{ELSEWHERE}/"><img src="relative.png"> dieciocho',
     "svg": f'<svg><image href="http://{ELSEWHERE}/a.png"/><use href="http://{ELSEWHERE}/b.svg#a"/></svg> diecinueve',
+    "paint": f'<svg><rect width="9" height="9" fill="url(http://{ELSEWHERE}/paint.svg#a)"/></svg> 30',
+    "escaped": f'<b style="background: \\75rl(http://{ELSEWHERE}/escaped.png)">31</b>',
 }
 OVERLAYS = {
     "overlay": '<div style="position:fixed;inset:0;z-index:99999;background:red">veinte</div>',
+    "variable": '<div style="--p:fixed;position:var(--p);inset:0;background:red">32</div>',
     "huge": '<h1 style="font-size:900px;margin:-500px">veintiuno</h1>',
 }
 HIDDEN = {

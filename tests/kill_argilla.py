@@ -23,8 +23,9 @@ from typing import Any
 import httpx
 import psutil
 
-from annotation import embedded, server_home
-from annotation.server_address import free_port
+from annotation.hosting import embedded
+from annotation.hosting.address import free_port
+from annotation.hosting.home import ROLES
 
 WRITERS = 4
 SCORES = range(1, 6)
@@ -221,7 +222,7 @@ def campaign(home: Path, rounds: int, *, database: str = "", seed: int = 0) -> C
     try:
         site, everybody = Site(home), []
         for number in range(rounds):
-            role = chance.choice(server_home.ROLES)
+            role = chance.choice(ROLES)
             people = [Writer(site, each) for each in range(WRITERS)]
             for person in people:
                 person.sent = number * 10_000

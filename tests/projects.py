@@ -3,14 +3,21 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from annotation.config import check_settings
 from annotation.ledger import Response
 from annotation.project import Project
-from annotation.tasks.ranking import answer_values
-from annotation.types import Candidate, Judgement, Person, Prompt, Slate
+from annotation.tasks import TASKS
+from annotation.tasks.base import Texts
+from annotation.tasks.ranking.slates import add_slates
+from annotation.types import Candidate, Item, Judgement, Person, Prompt, Slate, Snapshot
+from sync.quotas import QuotaState, count_quotas
+from sync.snapshot import freeze
+from sync.tally import count
 
 GOOD = ("ándale pues", "qué padre", "platicamos luego", "ahorita vengo")
 
@@ -37,7 +44,7 @@ def fill(project: Project, slates: int, annotators: tuple[str, ...] = ("mx_1", "
         project.ledger.add_prompts([prompt])
         project.ledger.add_candidates(answers)
         made.append(Slate(f"slate{number}", prompt.id, tuple(a.id for a in answers), number))
-    project.ledger.add_slates(made)
+    add_slates(project.ledger, made)
     judge(project, made, annotators)
     return made
 
@@ -54,7 +61,7 @@ def push_project(folder: Path, url: str, country: str, texts: Sequence[str], *, 
     """A project on a running server (ARGILLA_API_KEY is set): pushed slates, and one annotator, COUNTRY_1."""
     project = make_project(
         folder,
-        f'[project]\ncountries = ["{country}"]\nlanguages = ["es"]\n[quota]\ntarget = 9\noverlap = 1\n'
+        f'[project]\ncountries = ["{country}"]\nlanguages = ["es"]\n[task.ranking]\ntarget = 9\noverlap = 1\n'
         f'[argilla]\nurl = "{url}"\n',
     )
     for number in range(slates):
@@ -62,7 +69,7 @@ def push_project(folder: Path, url: str, country: str, texts: Sequence[str], *, 
         answers = [Candidate.make(prompt.id, text, model="a secret model", voice="a secret voice") for text in texts]
         project.ledger.add_prompts([prompt])
         project.ledger.add_candidates(answers)
-        project.ledger.add_slates([Slate(f"{country}{number}", prompt.id, tuple(a.id for a in answers), number)])
+        add_slates(project.ledger, [Slate(f"{country}{number}", prompt.id, tuple(a.id for a in answers), number)])
     roster = project.folder / "roster.csv"
     name = f"{country.lower()}_1"
     roster.write_text(f"username,name,role,country,languages\n{name},Demo,annotator,{country},es\n", encoding="utf-8")
@@ -77,12 +84,12 @@ def judge(project: Project, slates: list[Slate], annotators: tuple[str, ...]) ->
     for slate in slates:
         a, b, c, d = slate.seats
         for who in annotators:
-            given = Judgement("", slate.id, who, "MX", ((a,), (b,), (c, d)), problems=("stereotype",))
+            given = Judgement(((a,), (b,), (c, d)), problems=("stereotype",))
             moment = "2026-01-01T00:00:00.000000"
             raw = {
                 "id": f"{slate.id}-{who}",
                 "status": "submitted",
-                "values": answer_values(given, slate),
+                "values": ranking_values(given, slate),
                 "inserted_at": moment,
                 "updated_at": moment,
             }
@@ -90,3 +97,35 @@ def judge(project: Project, slates: list[Slate], annotators: tuple[str, ...]) ->
                 Response(raw["id"], slate.id, who, "MX", "submitted", moment, json.dumps(raw))  # type: ignore[arg-type]
             )
     project.ledger.add_responses("test", responses)
+
+
+def quotas(project: Project) -> tuple[QuotaState, ...]:
+    """How far the quotas have come."""
+    return count_quotas(project.settings, count(project.ledger, project.settings))
+
+
+def frozen(project: Project) -> Snapshot:
+    """A snapshot of what the ledger says now."""
+    snapshot = freeze(project, quotas(project))
+    assert snapshot is not None
+    return snapshot
+
+
+def ranking_item(slate: Slate) -> Item:
+    """A slate as an item of no group."""
+    return Item(slate.id, "ranking", slate.position, "", "", "", {"seats": list(slate.seats)}, slate.prompt_id)
+
+
+def ranking_values(judgement: Judgement, slate: Slate) -> dict[str, Any]:
+    """What the page would send for a judgement."""
+    return TASKS["ranking"].values(ranking_item(slate), judgement)
+
+
+def ranking_record(
+    slate: Slate, prompt: Prompt, texts: Mapping[str, str], vector: Sequence[float] | None
+) -> dict[str, Any]:
+    """A slate as a record."""
+    item = replace(
+        ranking_item(slate), country=prompt.country, language=prompt.language, topic=prompt.topic, prompt_id=prompt.id
+    )
+    return TASKS["ranking"].record(item, Texts({prompt.id: prompt}, texts), vector)

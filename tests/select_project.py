@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation import embedding
-from annotation.embedding import Encoder
 from annotation.project import Project, init_project
-from annotation.slates import select
+from annotation.selection import embedding
+from annotation.selection.embedding import Encoder
+from annotation.selection.select import select
 from annotation.types import Candidate, Prompt
 
 DISHES = ("pozole", "tamales", "mole", "chilaquiles", "birria", "ceviche", "arepas", "asado", "feijoada", "bacalhau")

@@ -11,15 +11,18 @@ import hostile
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from projects import annot, make_project, push_project
+from projects import annot, make_project, push_project, ranking_values
 
-from annotation.embedded import Owner
-from annotation.hidden import show_hidden
+from annotation.hosting.embedded import Owner
 from annotation.project import Project
-from annotation.tasks.ranking import answer_values
+from annotation.prompts.review import accepted_prompts
+from annotation.tasks.answers import answers
+from annotation.tasks.prompt_check.task import NAME, Verdict
+from annotation.tasks.ranking.slates import add_slates, read_slates
+from annotation.text.hidden import show_hidden
 from annotation.types import Candidate, Judgement, Person, Prompt, Slate
-from sync.board import ArgillaBoard, Desk
-from sync.pull import judgements
+from sync.argilla.annotator import AnnotatorClient
+from sync.argilla.client import ArgillaClient
 from sync.push import push
 from sync.team import add_team
 
@@ -35,7 +38,21 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-HOSTILE = "<img src=x onerror=\"document.title='broken in'\"> y **negritas**"
+HOSTILE = f'<img src=x onerror="{hostile.RUN}"> y **negritas**'
+
+FRAMES = "[...document.querySelectorAll('iframe')].map((frame) => frame.contentDocument)"
+LEFTOVERS = """() => {
+  const frames = %s;
+  const texts = [...document.querySelectorAll(".fields, .markdown-render"), ...frames.map((page) => page.body)];
+  const forbidden = "meta, link, base, script, object, embed, form, dialog, style:not([scoped]), "
+    + 'iframe:not([sandbox="allow-same-origin allow-popups"])';
+  const runs = ({ name, value }) => /^on/i.test(name) || /^\\s*javascript:/i.test(value);
+  const armed = [document, ...frames].flatMap((page) => [...page.querySelectorAll("*")])
+    .filter((element) => [...element.attributes].some(runs));
+  const misplaced = texts.flatMap((text) => [...text.querySelectorAll(forbidden)]);
+  return [...misplaced, ...armed].map(({ outerHTML }) => outerHTML);
+}""".replace("%s", FRAMES)
+"""What of a text is in the page, or in a frame of it, and must not be."""
 
 
 class Outside:
@@ -46,14 +63,26 @@ class Outside:
         """First bytes of connections to other hosts."""
         self.asked: list[str] = []
         """Addresses elsewhere that a page asked for, refused ones too."""
-        self.complaints: list[str] = []
-        """Errors on the console: a script that failed, something that the policy blocked."""
+        self.refused: list[tuple[str, str]] = []
+        """What the Content-Security-Policy forbade: the rule, and what it was about."""
+        self.errors: list[str] = []
+        """Scripts that failed."""
 
     def listen_to(self, page: Page) -> None:
         """Note what a page does."""
         page.on("request", lambda request: self.note(request.url))
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.expose_function("tellOfRefusal", lambda rule, about: self.refused.append((rule, about)))
+        page.add_init_script(
+            "document.addEventListener('securitypolicyviolation', "
+            "({ effectiveDirective, blockedURI }) => tellOfRefusal(effectiveDirective, blockedURI))"
+        )
+
+    def assert_untouched(self, page: Page) -> None:
+        """Nothing ran, nothing was called, nothing of a text is where it must not be, and no script failed."""
+        assert (page.title(), page.evaluate("top.brokenIn ?? null")) == ("Argilla", None)
+        assert page.evaluate(LEFTOVERS) == []
+        assert (self.caught, self.asked, self.refused, self.errors) == ([], [], [], [])
 
     def note(self, address: str) -> None:
         """A request of the page."""
@@ -162,19 +191,22 @@ def test_a_ranking_by_keyboard_and_a_tie_by_dragging_are_stored_as_they_were_mad
         page.screenshot(path=Path(folder) / "queue.png")
     page.get_by_role("button", name="Enviar").click()
     expect(body).to_contain_text("Enviado 1", use_inner_text=True)
-    assert page.title() != "broken in", "a candidate's text ran in the annotator's browser"
-    assert (outside.caught, outside.asked, outside.complaints) == ([], [], [])
+    outside.assert_untouched(page)
 
     shown = annot(project, "sync")
     assert "1 new" in shown
-    (stored,) = judgements(project.ledger)
-    slate = next(slate for slate in project.ledger.slates() if slate.id == stored.slate_id)
+    (stored,) = answers(project.ledger, "ranking")
+    slate = next(slate for slate in read_slates(project.ledger) if slate.id == stored.item_id)
     a, b, c, d = slate.seats
-    assert [set(tier) for tier in stored.tiers] == [{c}, {a}, {b, d}]
+    assert [set(tier) for tier in stored.value.tiers] == [{c}, {a}, {b, d}]
     assert (stored.annotator, stored.country) == ("uy_1", "UY")
-    assert (stored.problems, stored.none_acceptable, stored.rewrite) == (("wrong_country",), False, "")
+    assert (stored.value.problems, stored.value.none_acceptable, stored.value.rewrite) == (
+        ("wrong_country",),
+        False,
+        "",
+    )
     assert annot(project, "sync").startswith("nothing new")
-    assert judgements(project.ledger) == [stored]
+    assert answers(project.ledger, "ranking") == [stored]
 
 
 def keep_picture(page: Page, name: str) -> None:
@@ -188,14 +220,59 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
+def test_a_prompt_is_checked_in_the_browser_and_nobody_checks_their_own(
+    page: Page, outside: Outside, tmp_path: Path, argilla_server: tuple[str, Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, owner = argilla_server
+    monkeypatch.setenv("ARGILLA_API_KEY", owner.api_key)
+    project = make_project(
+        tmp_path / "panama",
+        '[project]\ncountries = ["PA"]\nlanguages = ["es"]\n[task.prompt_check]\ntarget = 1\noverlap = 1\naccepts = 1\n'
+        f'[argilla]\nurl = "{url}"\n',
+    )
+    own = Prompt.make("¿Qué baile es el mío?", country="PA", language="es", author="pa_1")
+    other = Prompt.make(f"¿Qué se baila en los carnavales? {HOSTILE}", country="PA", language="es", system="Sé breve.")
+    project.ledger.add_prompts([other, own])
+    roster = project.folder / "roster.csv"
+    roster.write_text("username,name,role,country,languages\npa_1,Demo,annotator,PA,es\n", encoding="utf-8")
+    annot(project, "team", "add", str(roster))
+    assert "sent 2 to pa" in annot(project, "prompts", "review")
+    assert "sent nothing; 2 were there already" in annot(project, "prompts", "review")
+
+    log_in(page, url, "pa_1", project.secrets()["passwords"]["pa_1"])
+    page.get_by_text("prompts", exact=True).first.click()
+    body = page.locator("body")
+    expect(body).to_contain_text("¿Vale la pena esta pregunta para tu cultura?")
+    expect(body).to_contain_text(other.text)
+    expect(body).to_contain_text("Sé breve.")
+    page.get_by_text("Directrices").first.click()
+    expect(body).to_contain_text("¡Gracias por cuidar las preguntas!")
+    page.get_by_text("Directrices").first.click()
+    page.get_by_text("Sí: pide saber algo de la cultura").click()
+    page.locator("[contenteditable]").last.fill("Falta decir de qué provincia.")
+    keep_picture(page, "prompt-check")
+    page.get_by_role("button", name="Enviar").click()
+    expect(body).to_contain_text("Enviado 1", use_inner_text=True)
+    # The other question is the person's own.
+    expect(body).not_to_contain_text(own.text)
+    outside.assert_untouched(page)
+
+    assert "1 new" in annot(project, "sync")
+    (stored,) = answers(project.ledger, NAME)
+    assert (stored.annotator, stored.country) == ("pa_1", "PA")
+    assert stored.value == Verdict("knowledge", "Falta decir de qué provincia.")
+    assert accepted_prompts(project.ledger, project.settings) == {other.id}
+    assert "1 accepted" in annot(project, "status")
+
+
 @pytest.fixture
-def hostile_project(tmp_path: Path, argilla_server: tuple[str, Owner]) -> tuple[Project, ArgillaBoard]:
+def hostile_project(tmp_path: Path, argilla_server: tuple[str, Owner]) -> tuple[Project, ArgillaClient]:
     """Slates of eight, pushed: hostile prompts, contexts, topics and answers; the last slate has very long answers."""
     url, owner = argilla_server
     project = make_project(
         tmp_path / "chile",
-        '[project]\ncountries = ["CL"]\nlanguages = ["es"]\n[select]\nslate = 8\n[quota]\ntarget = 9\noverlap = 1\n'
-        f'[argilla]\nurl = "{url}"\n',
+        '[project]\ncountries = ["CL"]\nlanguages = ["es"]\n[select]\nslate = 8\n'
+        f'[task.ranking]\ntarget = 9\noverlap = 1\n[argilla]\nurl = "{url}"\n',
     )
     eights = [hostile.ALL[:8], hostile.ALL[8:16], hostile.ALL[-8:], [hostile.LONG] * 2 + ["breve"] * 6]
     for number, eight in enumerate(eights):
@@ -204,29 +281,29 @@ def hostile_project(tmp_path: Path, argilla_server: tuple[str, Owner]) -> tuple[
         answers = [Candidate.make(prompt.id, f"{text} ·{n}", model="m") for n, text in enumerate(eight)]
         project.ledger.add_prompts([prompt])
         project.ledger.add_candidates(answers)
-        project.ledger.add_slates([Slate(f"CL{number}", prompt.id, tuple(a.id for a in answers), number)])
-    board = ArgillaBoard(url, owner.api_key)
-    add_team(project, board, [Person("cl_1", "", "annotator", "CL", ("es",))])
-    pushed = push(board, project.ledger, project.settings)
+        add_slates(project.ledger, [Slate(f"CL{number}", prompt.id, tuple(a.id for a in answers), number)])
+    api = ArgillaClient(url, owner.api_key)
+    add_team(project, api, [Person("cl_1", "", "annotator", "CL", ("es",))])
+    pushed = push(api, project.ledger, project.settings)
     assert pushed.notes == (
         "2 answers have hidden characters (U+202E 1 times, U+202C 1 times, U+2066 1 times, U+2069 1 times, U+200B 1 "
         "times); the page shows each as ⟨U+…⟩ and exports keep them",
     )
-    return project, board
+    return project, api
 
 
 def test_hostile_texts_that_are_pushed_are_shown_as_they_were_written_and_nothing_runs(
-    page: Page, outside: Outside, hostile_project: tuple[Project, ArgillaBoard]
+    page: Page, outside: Outside, hostile_project: tuple[Project, ArgillaClient]
 ) -> None:
-    project, board = hostile_project
-    url, password = board.url, project.secrets()["passwords"]["cl_1"]
+    project, api = hostile_project
+    url, password = api.url, project.secrets()["passwords"]["cl_1"]
     log_in(page, url, "cl_1", password)
     page.get_by_text("cultural fit").first.click()
-    desk = Desk(url, "cl_1", password)
-    (dataset_id,) = desk.datasets().values()
-    slates = {slate.id: slate for slate in project.ledger.slates()}
+    client = AnnotatorClient(url, "cl_1", password)
+    (dataset_id,) = client.datasets().values()
+    slates = {slate.id: slate for slate in read_slates(project.ledger)}
     texts = {candidate.id: candidate.text for candidate in project.ledger.candidates()}
-    queue = desk.queue(dataset_id)
+    queue = client.queue(dataset_id)
     assert len(queue) == 4
     for number, record in enumerate(queue, 1):
         page.goto(f"{url}/dataset/{dataset_id}/annotation-mode?page={number}&status=pending")
@@ -236,19 +313,16 @@ def test_hostile_texts_that_are_pushed_are_shown_as_they_were_written_and_nothin
         for candidate in slate.seats:
             assert words(show_hidden(texts[candidate])) in shown
         keep_picture(page, f"hostile-pushed-{number}")
-        assert page.title() == "Argilla"
+        outside.assert_untouched(page)
     # What a person typed comes back to them.
     for record in queue:
         slate = slates[record["external_id"]]
-        given = Judgement(
-            "", slate.id, "cl_1", "CL", tuple((c,) for c in slate.seats), rewrite="".join(hostile.ALL[:11])
-        )
-        desk.answer(record["id"], answer_values(given, slate))
+        given = Judgement(tuple((c,) for c in slate.seats), rewrite="".join(hostile.ALL[:11]))
+        client.answer(record["id"], ranking_values(given, slate))
     page.goto(f"{url}/dataset/{dataset_id}/annotation-mode?page=1&status=submitted")
-    expect(page.locator("body")).to_contain_text("document.title = 'broken in'")
+    expect(page.locator("body")).to_contain_text(hostile.RUN)
     keep_picture(page, "hostile-answered")
-    assert page.title() == "Argilla"
-    assert (outside.caught, outside.asked, outside.complaints) == ([], [], [])
+    outside.assert_untouched(page)
 
 
 @pytest.fixture
@@ -273,15 +347,16 @@ def raw_dataset(argilla_server: tuple[str, Owner]) -> Iterator[str]:
         for name in fields:
             settings = {"type": "chat" if "chat" in name else "text", "use_markdown": name.startswith("marked")}
             ask("POST", f"{dataset}/fields", {"name": name, "title": name, "required": False, "settings": settings})
-        template = "<b>una plantilla</b><script>document.title = 'broken in'</script>"
+        template = f"<b>una plantilla</b><script>{hostile.RUN}</script>"
         custom = {"type": "custom", "template": template, "advanced_mode": True}
         ask("POST", f"{dataset}/fields", {"name": "custom", "title": "custom", "required": False, "settings": custom})
         fields["custom"] = {"text": "".join(hostile.ALL)}
+        records = [{"fields": fields}, {"fields": {"custom": {"text": hostile.SCRIPTS["closed tags"]}}}]
         options = [{"value": value, "text": value} for value in ("bien", "mal")]
         choice = {"type": "label_selection", "options": options}
         ask("POST", f"{dataset}/questions", {"name": "q", "title": "q", "required": True, "settings": choice})
         ask("PUT", f"{dataset}/publish")
-        ask("POST", f"{dataset}/records/bulk", {"items": [{"fields": fields}]})
+        ask("POST", f"{dataset}/records/bulk", {"items": records})
         yield dataset.rpartition("/")[2]
         ask("DELETE", dataset)
         ask("DELETE", f"/workspaces/{workspace['id']}")
@@ -298,22 +373,85 @@ def test_hostile_texts_from_elsewhere_run_nothing_call_nobody_and_leave_the_page
         page.wait_for_load_state("networkidle")
         keep_picture(page, f"stock-{place.replace('/', '-') or 'home'}")
 
-    page.goto(f"{url}/dataset/{raw_dataset}/annotation-mode?page=1&status=pending")
-    fields = page.locator(".fields")
-    expect(fields).to_contain_text("marked-chat")
-    expect(fields).to_contain_text("veintiuno")
-    expect(fields.frame_locator("iframe").last.get_by_text("una plantilla")).to_be_attached()
+    seen = ""
+    for number in (1, 2):
+        page.goto(f"{url}/dataset/{raw_dataset}/annotation-mode?page={number}&status=pending")
+        expect(page.locator(".fields").get_by_text("custom", exact=True)).to_be_attached()
+        for frame in page.locator(".fields iframe").all():
+            expect(frame.content_frame.locator("html[data-theme] body")).to_be_attached()
+        seen += page.evaluate(f"[document, ...{FRAMES}].map((page) => page.body.textContent).join()")
+        outside.assert_untouched(page)
+        keep_picture(page, f"hostile-raw-{number}")
+    assert [text for text in ("veintiuno", "una plantilla") if text not in seen] == []
     page.get_by_text("Directrices").first.click()
     expect(page.locator("body")).to_contain_text("Guía")
+    outside.assert_untouched(page)
+    keep_picture(page, "hostile-guidelines")
     page.get_by_text("Directrices").first.click()
-    keep_picture(page, "hostile-raw")
-    for tag in ("meta", "link", "base", "style:not([scoped])", "script", "object", "embed", "form", "iframe[src]"):
-        assert fields.locator(tag).count() == 0, f"<{tag}> of a text is in the page"
     # The form is where it always is, and can be filled in.
     page.get_by_text("bien", exact=True).click()
     page.get_by_role("button", name="Enviar").click()
     expect(page.locator("body")).to_contain_text("Enviado 1", use_inner_text=True)
-    assert page.title() == "Argilla"
-    assert (outside.caught, outside.asked) == ([], [])
-    # The browser reports the <base> of a text that was parsed and thrown away.
-    assert not [complaint for complaint in outside.complaints if "base-uri" not in complaint]
+    outside.assert_untouched(page)
+
+
+def test_every_way_from_a_text_to_a_page_is_guarded(
+    page: Page, outside: Outside, argilla_server: tuple[str, Owner]
+) -> None:
+    page.goto(f"{argilla_server[0]}/sign-in")
+    expect(page.locator("input[type=password]")).to_be_visible()
+    put = """async (texts) => {
+      const place = document.body.appendChild(document.createElement("div"));
+      place.className = "fields";
+      for (const text of texts) {
+        place.append(...["p", "td", "section"].map((name) => document.createElement(name)));
+        for (const element of place.children) element.innerHTML = text;
+        const drawing = place.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "svg"));
+        drawing.innerHTML = text;
+        const template = document.createElement("template");
+        template.innerHTML = text;
+        place.append(template.content);
+        place.append(...new DOMParser().parseFromString(text, "text/html").body.childNodes);
+        const frame = document.createElement("iframe");
+        frame.setAttribute("srcdoc", text);
+        await new Promise((done) => { frame.onload = done; place.append(frame); });
+      }
+    }"""
+    page.evaluate(put, hostile.ALL)
+    outside.assert_untouched(page)
+    assert page.locator("iframe").count() == len(hostile.ALL)
+
+
+def test_a_text_keeps_its_form_and_loses_what_reaches_beyond_it(
+    page: Page, outside: Outside, argilla_server: tuple[str, Owner]
+) -> None:
+    page.goto(f"{argilla_server[0]}/sign-in")
+    expect(page.locator("input[type=password]")).to_be_visible()
+    rel = 'target="_blank" rel="noopener noreferrer"'
+    far, pixel = f"http://{hostile.ELSEWHERE}", "data:image/gif;base64,R0lGODlhAQABAAAAACw="
+    shown = {
+        '<b>uno</b> <i class="x" style="color: red">dos</i>': '<b>uno</b> <i class="x" style="color: red">dos</i>',
+        "<ul><li>a<table><tbody><tr><td>b": "<ul><li>a<table><tbody><tr><td>b</td></tr></tbody></table></li></ul>",
+        f'<a href="{far}/">a</a>': f'<a href="{far}/" {rel}>a</a>',
+        f'<img src="{far}/a.png">': f'<img alt="{far}/a.png">',
+        f'<img alt="mate" src="{far}/a.png" srcset="{far}/b.png 2x">': f'<img alt="mate {far}/a.png">',
+        f'<img src="{pixel}">': f'<img src="{pixel}">',
+        '<b style="position: absolute; color: red">a</b>': '<b style="color: red;">a</b>',
+        '<svg><rect fill="url(#a)"></rect></svg>': '<svg><rect fill="url(#a)"></rect></svg>',
+        "<label for=x>a</label><b popover>c</b>": "<label>a</label><b>c</b>",
+        "<form>a <input></form>b": 'a <input disabled="">b',
+    }
+    put = """(texts) => texts.map((text) => {
+      const element = document.createElement("div");
+      element.innerHTML = text;
+      return element.innerHTML;
+    })"""
+    assert dict(zip(shown, page.evaluate(put, list(shown)), strict=True)) == shown
+    outside.assert_untouched(page)
+
+
+@pytest.mark.parametrize("missing", ["annot-page", "annot-dompurify"])
+def test_without_its_guard_the_page_does_not_start(page: Page, argilla_server: tuple[str, Owner], missing: str) -> None:
+    page.route(f"**/{missing}.js", lambda route: route.abort())
+    page.goto(f"{argilla_server[0]}/sign-in", wait_until="networkidle")
+    assert page.locator("input").count() == 0

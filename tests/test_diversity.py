@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from annotation import diversity
-from annotation.diversity import UNIT
+from annotation.selection import diversity
+from annotation.selection.diversity import UNIT
 
 # Ruspini, E. H. (1970): Numerical methods for fuzzy clustering. Information Sciences 2, 319-350. Points 1 to 75.
 RUSPINI = """
@@ -199,7 +199,7 @@ def test_near_duplicates_point_at_a_kept_answer(
 ) -> None:
     alive = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))))
     pairs = diversity.similarities(rows)
-    repeats = diversity.near_duplicates(pairs[None], alive[None], threshold)[0]
+    repeats = diversity.repeated_answers(pairs[None], alive[None], threshold)[0]
     kept = [n for n in range(len(rows)) if alive[n] and repeats[n] < 0]
     for one, other in itertools.combinations(kept, 2):
         assert pairs[one, other] < threshold * UNIT
@@ -216,7 +216,7 @@ def test_near_duplicates_point_at_a_kept_answer(
 def test_the_most_central_of_near_duplicates_is_kept() -> None:
     angles = np.radians([0, 10, 20, 190])
     rows = unit(np.stack([np.cos(angles), np.sin(angles)], axis=1))
-    repeats = diversity.near_duplicates(diversity.similarities(rows)[None], np.ones((1, 4), bool), 0.97)
+    repeats = diversity.repeated_answers(diversity.similarities(rows)[None], np.ones((1, 4), bool), 0.97)
     assert repeats.tolist() == [[1, -1, 1, -1]]
 
 
@@ -246,14 +246,6 @@ def test_lazy_greedy_equals_naive_greedy(rows: NDArray[np.float32], data: st.Dat
     assert diversity.order_by_coverage(rows, placed) == naive_greedy(rows, placed)
 
 
-@given(unit_rows())
-def test_an_order_without_room_for_similarities_is_the_same(rows: NDArray[np.float32]) -> None:
-    expected = diversity.order_by_coverage(rows)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(diversity, "GRAM_BYTES", 0)
-        assert diversity.order_by_coverage(rows) == expected
-
-
 @given(unit_rows(least=2), st.data())
 def test_every_prefix_goes_on_as_the_whole(rows: NDArray[np.float32], data: st.DataObject) -> None:
     order, gains = diversity.order_by_coverage(rows)
@@ -273,16 +265,28 @@ def test_every_prefix_is_near_the_best_set_of_its_size(rows: NDArray[np.float32]
         assert worth(rows, order[:size]) >= (1 - 1 / math.e) * best
 
 
-def test_a_curve_ends_where_everything_has_its_turn() -> None:
-    rows = unit(np.random.default_rng(0).normal(size=(300, 8)))
-    sizes, curve = diversity.coverage_curve(rows, rows, sizes=50)
-    assert sizes[0] == 1
-    assert sizes[-1] == 300
-    assert len(sizes) == 50
-    assert curve == sorted(curve)
-    assert curve[-1] == pytest.approx(1, abs=1e-6)
-    order, _ = diversity.order_by_coverage(rows)
-    assert np.mean(diversity.coverage_curve(rows, rows[order])[1]) > np.mean(diversity.coverage_curve(rows, rows)[1])
+@given(unit_rows(most=30), st.data())
+def test_an_order_in_cells_goes_on_where_it_stopped(rows: NDArray[np.float32], data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diversity, "LARGEST_CELL", 6)
+        patch.setattr(diversity, "CELL", 3)
+        order, gains = diversity.order_by_coverage(rows)
+        assert sorted(order) == list(range(len(rows)))
+        assert gains == sorted(gains, reverse=True)
+        cut = data.draw(st.integers(0, len(rows)))
+        assert diversity.order_by_coverage(rows, order[:cut]) == (order[cut:], gains[cut:])
+
+
+def test_an_order_in_cells_covers_nearly_as_well_as_one_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    rows = unit(np.repeat(random.normal(size=(40, 32)), 15, axis=0) + 0.6 * random.normal(size=(600, 32)))
+    whole, _ = diversity.order_by_coverage(rows)
+    monkeypatch.setattr(diversity, "LARGEST_CELL", 200)
+    monkeypatch.setattr(diversity, "CELL", 100)
+    cells, _ = diversity.order_by_coverage(rows)
+    for size in (10, 40, 100, 300):
+        chance = np.mean([worth(rows, random.permutation(600)[:size].tolist()) for _ in range(10)])
+        assert worth(rows, cells[:size]) - chance > 0.8 * (worth(rows, whole[:size]) - chance)
 
 
 groups = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 9), st.integers(0, 5)), min_size=1, max_size=6)

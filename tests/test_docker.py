@@ -22,13 +22,14 @@ from typing import Any
 import pytest
 import yaml
 from conftest import free_port
-from fake_board import some_project
+from fake_argilla import some_project
 from hub_server import TOKEN, HubStandIn
 
-from annotation import embedded
-from annotation.backup import back_up
+from annotation.backups.make import back_up
+from annotation.hosting import embedded
+from annotation.hosting.environment import pinned_version
 from annotation.project import Project
-from annotation.server_environment import pinned_version
+from annotation.tasks.ranking.slates import read_slates
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = ROOT / "docker" / "compose.yaml"
@@ -73,7 +74,7 @@ def test_the_stack_follows_the_compose_specification() -> None:
 
 def test_every_service_is_pinned_healthy_limited_and_restarted() -> None:
     services = compose()["services"]
-    assert set(services) == {"argilla", "worker-high", "worker-default", "postgres", "elasticsearch", "redis"}
+    assert set(services) == {"argilla", "worker", "postgres", "elasticsearch", "redis"}
     for name, service in services.items():
         assert re.search(r":v?\d+\.\d+(\.\d+)?(-alpine)?$", service["image"]), name
         assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL"), name
@@ -102,18 +103,6 @@ def test_only_the_server_is_reached_and_only_from_this_machine() -> None:
     assert stack["networks"]["back"] == {"internal": True}
     for name in ("postgres", "elasticsearch", "redis"):
         assert stack["services"][name]["networks"] == ["back"]
-
-
-def test_webhooks_have_a_worker_to_themselves_and_both_queues_one() -> None:
-    services = compose()["services"]
-    queues = {
-        name: [service["command"][n + 1] for n, word in enumerate(service["command"]) if word == "--queues"]
-        for name, service in services.items()
-        if name.startswith("worker")
-    }
-    assert queues == {"worker-high": ["high"], "worker-default": ["default"]}
-    assert services["worker-high"]["healthcheck"]["test"][-1] == "high"
-    assert services["worker-default"]["healthcheck"]["test"][-1] == "default"
 
 
 def test_no_secret_stands_in_the_files_and_none_has_a_default() -> None:
@@ -147,8 +136,8 @@ def test_a_worker_is_healthy_while_redis_hears_from_one_on_its_queue(
     )
     url = f"redis://:{settings['requirepass']}@127.0.0.1:{settings['port']}/0"
     python = serve_python()
-    command, program, *words = compose()["services"]["worker-high"]["healthcheck"]["test"]
-    assert (command, program, words[0], words[2]) == ("CMD", "python", "-c", "high")
+    command, program, *words = compose()["services"]["worker"]["healthcheck"]["test"]
+    assert (command, program, words[0], words[2]) == ("CMD", "python", "-c", "default")
 
     def status(queue: str) -> int:
         environment = {**os.environ, "ARGILLA_REDIS_URL": url}
@@ -162,7 +151,7 @@ def test_a_worker_is_healthy_while_redis_hears_from_one_on_its_queue(
 
 def serve_python() -> Path:
     """The Python of Argilla's environment."""
-    from annotation.server_environment import ensure_environment
+    from annotation.hosting.environment import ensure_environment
 
     return ensure_environment(print)
 
@@ -172,14 +161,6 @@ def serve_python() -> Path:
 
 def test_there_are_two_images() -> None:
     assert [path.parent.name for path in DOCKERFILES] == ["argilla", "trainer"]
-
-
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
-def test_the_linter_has_nothing_to_say(path: Path) -> None:
-    done = subprocess.run(
-        [Path(sys.executable).with_name("hadolint"), path], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (0, "")
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
@@ -232,8 +213,9 @@ def test_the_server_image_installs_everything_that_it_imports() -> None:
     pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
     assert set(wanted) <= pinned
     code = (
-        "import sys, annotation.cli, annotation.project, annotation.config, annotation.embedded, annotation.foreground,"
-        "annotation.backup, annotation.restore, annotation.ledger, annotation.screen, uv, huggingface_hub.hf_api;"
+        "import sys, annotation.cli, annotation.project, annotation.config, annotation.hosting.embedded,"
+        "annotation.hosting.foreground, annotation.backups.rolling, annotation.backups.restore, annotation.ledger,"
+        "annotation.screen, uv, huggingface_hub.hf_api;"
         "annotation.config.known_country('MX'); print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
@@ -352,7 +334,7 @@ def test_an_empty_place_begins_with_the_newest_archive(hub: HubStandIn, tmp_path
     serve.prepare(place, {}, told())
     back = Project.open(place)
     assert back.secrets()["passwords"] == {"ana": "a long password", "rui": "data-20260101-000000.zip"}
-    assert [slate.id for slate in back.ledger.slates()] == [slate.id for slate in project.ledger.slates()]
+    assert [slate.id for slate in read_slates(back.ledger)] == [slate.id for slate in read_slates(project.ledger)]
     hub.files.clear()  # a project that is there is never replaced
     serve.prepare(place, {}, told())
     assert Project.open(place).secrets() == back.secrets()

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from conftest import free_port
-from fake_board import RealWorld, person, some_project
+from fake_argilla import RealWorld, person, some_project
 
-from annotation import embedded
-from annotation.backup import back_up
+from annotation.backups.make import back_up
 from annotation.errors import SettingsError
+from annotation.hosting import embedded
 from annotation.project import Project, init_project
 from sync.doctor import Finding, examine, worst
 from sync.team import add_team
@@ -82,7 +82,7 @@ def test_the_command_tells_a_script_too(tmp_path: Path) -> None:
 
     done = doctor(tmp_path)
     assert (done.returncode, json.loads(done.stdout)["level"]) == (0, "warn")
-    (tmp_path / "annot.toml").write_text("[quota]\ntarger = 3\n")
+    (tmp_path / "annot.toml").write_text("[task.ranking]\ntarger = 3\n")
     done = doctor(tmp_path)
     assert done.returncode == 1
     (finding,) = [f for f in json.loads(done.stdout)["findings"] if f["level"] == "fail"]
@@ -215,7 +215,7 @@ def test_the_rights_at_a_server_are_looked_at(
     assert "ARGILLA_API_KEY" in found(project.folder, "rights").remedy
     monkeypatch.setenv("ARGILLA_API_KEY", "wrong")
     assert "does not know this key" in found(project.folder, "rights").remedy
-    admin = real_world.board.ask(
+    admin = real_world.api.ask(
         "POST",
         "/users",
         "a user",
@@ -227,8 +227,8 @@ def test_the_rights_at_a_server_are_looked_at(
     assert found(project.folder, "rights").level == "ok"
     assert found(project.folder, "clock").level == "ok"
     name = f"d{tmp_path.name[-8:]}".replace("_", "")
-    add_team(project, real_world.board, [person(name, "UY")])
+    add_team(project, real_world.api, [person(name, "UY")])
     assert found(project.folder, "workspaces").level == "ok"
     assert found(project.folder, "datasets").remedy == "`annot push`"
-    real_world.delete_account(next(a.id for a in real_world.board.accounts() if a.username == name))
+    real_world.delete_account(next(a.id for a in real_world.api.accounts() if a.username == name))
     assert name in found(project.folder, "accounts").said

@@ -10,6 +10,7 @@ import random
 import re
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -27,11 +28,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotation.config import DraftSettings, Settings, read_settings
-from annotation.drafting.answer import verdict
 from annotation.drafting.cohere import Cohere, Fault, Reply
-from annotation.drafting.draft import Drafted, Patience, Tally, draft, outlook
-from annotation.drafting.plan import countries_with_places, estimate, plan, slots, voices
+from annotation.drafting.draft import Drafted, Tally, draft, outlook
+from annotation.drafting.personas import personas
+from annotation.drafting.plan import estimate, plan, slots
 from annotation.drafting.prices import OURS, Price, read_prices
+from annotation.drafting.verdict import verdict
+from annotation.drafting.workers import Patience
 from annotation.errors import BudgetExhausted, DraftError, SettingsError
 from annotation.ledger import Call, Ledger, Outcome
 from annotation.project import Project, init_project
@@ -75,6 +78,13 @@ def billed_usd(server: CohereStandIn, project: Project) -> float:
 def answers_per_prompt(project: Project) -> set[int]:
     counted = Counter(candidate.prompt_id for candidate in project.ledger.candidates())
     return {counted[prompt.id] for prompt in project.ledger.prompts()}
+
+
+def calls_of(project: Project) -> list[sqlite3.Row]:
+    """All calls with what became of them, oldest first."""
+    return project.ledger.rows(
+        "select c.*, o.outcome from calls c left join outcomes o using (slot_id, attempt) order by c.rowid"
+    )
 
 
 def instant(at: str) -> float:
@@ -228,14 +238,14 @@ LONG = "No sé, la verdad es que depende de la familia y del pueblo, y cada quie
                 say(body, "People there gather on Sunday and share a long meal with the whole family.")
             ),
         ),
-        ("timeout", lambda body: Answer(say(body), delay_s=3.0)),
+        ("timeout", lambda body: Answer(say(body), delay_s=7.0)),
         ("lost", lambda _body: Answer(hang_up=True)),
     ],
 )
 def test_what_was_paid_for_in_vain_is_replaced_by_a_spare_and_never_asked_again(
     tmp_path: Path, stand_in: CohereStandIn, outcome: str, misbehave: Any
 ) -> None:
-    project = make_project(tmp_path, prompts=2, timeout_s=2.0)
+    project = make_project(tmp_path, prompts=2, timeout_s=5.0 if outcome == "timeout" else 60.0)
     bad = for_slot_of(project, 1, Answer())
     stand_in.behaviour = lambda body, seen: misbehave(body) if bad(body, seen) else None
     done = draft(project)
@@ -325,7 +335,7 @@ def test_one_slow_down_pauses_the_model_for_all(tmp_path: Path, stand_in: Cohere
     project = make_project(tmp_path, prompts=8, candidates=2, models=["command-r7b-12-2024"], concurrency=4)
     draft(project, patience=QUICK)
     [row] = project.ledger.rows("select at from outcomes where outcome = 'rate limited'")
-    later = [call["at"] for call in project.ledger.outcomes() if call["at"] > row["at"]]
+    later = [call["at"] for call in calls_of(project) if call["at"] > row["at"]]
     assert len(later) >= 12
     assert instant(min(later)) - instant(row["at"]) >= 0.95
     assert answers_per_prompt(project) == {2}
@@ -546,7 +556,7 @@ def test_calls_keep_to_the_rate_limit_of_each_model(tmp_path: Path) -> None:
     )
     draft(project)
     for model in project.settings.draft.models:
-        times = [instant(row["at"]) for row in project.ledger.outcomes() if row["model"] == model]
+        times = [instant(row["at"]) for row in calls_of(project) if row["model"] == model]
         assert len(times) == 8
         assert times[-1] - times[0] >= 0.69  # 8 calls, a tenth of a second between two of them.
 
@@ -641,7 +651,8 @@ import os, sys
 from pathlib import Path
 import aiolimiter, filelock, httpx, lingua, stamina
 from cohere import AsyncClientV2, SystemChatMessageV2, UserChatMessageV2
-from annotation.drafting.draft import Patience, draft
+from annotation.drafting.draft import draft
+from annotation.drafting.workers import Patience
 from annotation.project import Project
 
 AsyncClientV2("imports the rest of the SDK")
@@ -760,7 +771,7 @@ def test_a_run_killed_at_any_moment_goes_on_and_never_pays_for_a_candidate_twice
                 # Nobody was asked twice for what was answered once, and everything that was billed is in the ledger.
                 assert set(Counter(request.name for request in server.answered).values()) == {1}
                 assert project.ledger.committed_usd() >= billed_usd(server, project) - 1e-9
-                rows = project.ledger.outcomes()
+                rows = calls_of(project)
                 assert all(row["outcome"] for row in rows)
                 lost = {json.loads(row["settings"])["seed"] for row in rows if row["outcome"] == "lost"}
                 assert len(lost) <= 4
@@ -784,7 +795,7 @@ def test_ctrl_c_waits_for_the_calls_under_way_and_the_next_run_goes_on(tmp_path:
                 time.sleep(0.01)
             os.kill(child, signal.SIGINT)
             assert children.wait() == 130
-            rows = project.ledger.outcomes()
+            rows = calls_of(project)
             assert {row["outcome"] for row in rows} == {"answer"}
             assert len(rows) == len(server.requests) == len(project.ledger.candidates()) == 3
             server.delay_s = 0.0
@@ -811,7 +822,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_counts_the_calls_as_spent(tmp_path: 
             os.kill(child, signal.SIGINT)
             assert children.wait() == 130
             assert time.monotonic() - began < 5
-            rows = project.ledger.outcomes()
+            rows = calls_of(project)
             assert [row["outcome"] for row in rows] == ["lost"] * 3
             assert project.ledger.committed_usd() == pytest.approx(sum(row["reserved_usd"] for row in rows))
         finally:
@@ -831,7 +842,7 @@ def test_our_own_bug_keeps_its_traceback_and_leaves_no_call_open(tmp_path: Path)
     with pytest.raises(ExceptionGroup) as raised:
         draft(project, writer=lambda _key: Buggy())
     assert raised.group_contains(ZeroDivisionError)
-    assert {row["outcome"] for row in project.ledger.outcomes()} <= {"lost"}
+    assert {row["outcome"] for row in calls_of(project)} <= {"lost"}
 
 
 # -- planning, without any call -----------------------------------------------------------------------------
@@ -899,7 +910,7 @@ def test_a_reservation_covers_any_byte_level_tokenizer(text: str, system: str) -
         {"input": 2.5, "output": 10, "trial": {"per_minute": 20}, "production": {"per_minute": 500}}
     )
     for slot in slots(spanish(text=text, system=system), settings_of(candidates=1), 0):
-        sent = slot.voice.system + slot.text
+        sent = slot.persona.system + slot.text
         assert slot.most_input_tokens >= len(sent.encode())
         assert slot.most_usd(price) >= price.usd(len(sent.encode()), 400)
 
@@ -918,37 +929,36 @@ LATIN_AMERICA_AND_IBERIA = "AR BO BR CL CO CR CU DO EC ES GT HN MX NI PA PE PR P
 
 
 @pytest.mark.parametrize("country", LATIN_AMERICA_AND_IBERIA)
-def test_voices_of_latin_america_and_iberia_come_from_a_place_there(country: str) -> None:
-    assert country in countries_with_places()
+def test_personas_of_latin_america_and_iberia_come_from_a_place_there(country: str) -> None:
     language = "pt" if country in ("BR", "PT") else "es"
     prompt = Prompt.make("¿?", country=country, language=language)
-    cast = voices(prompt, random.Random(0))
-    assert len({voice.persona for voice in cast}) == len(cast) >= 8
-    assert len({voice.persona.split(", ")[1] for voice in cast}) >= 3
+    cast = personas(prompt, random.Random(0))
+    assert len({persona.description for persona in cast}) == len(cast) >= 8
+    assert len({persona.description.split(", ")[1] for persona in cast}) >= 3
     wanted, length = ("em português", "40 e 120 palavras") if language == "pt" else ("en español", "40 y 120 palabras")
-    assert all(wanted in voice.system and length in voice.system for voice in cast)
-    assert not any(re.search(r"[{}]|None|  ", voice.system) for voice in cast)
+    assert all(wanted in persona.system and length in persona.system for persona in cast)
+    assert not any(re.search(r"[{}]|None|  ", persona.system) for persona in cast)
 
 
 def test_portuguese_is_brazilian_in_brazil_and_european_elsewhere() -> None:
     def system(country: str) -> str:
-        return voices(Prompt.make("?", country=country, language="pt"), random.Random(0))[0].system
+        return personas(Prompt.make("?", country=country, language="pt"), random.Random(0))[0].system
 
     assert system("BR").startswith("Você é ")
     assert all(system(country).startswith("És ") for country in ("PT", "AO", "MZ", "CV"))
 
 
-def test_every_country_and_language_has_voices() -> None:
+def test_every_country_and_language_has_personas() -> None:
     import pycountry
 
     countries = [country.alpha_2 for country in pycountry.countries]
     assert len(countries) > 200
     for country in countries:
         for language in ("es", "pt", "ca", "qu", "en"):
-            cast = voices(Prompt.make("?", country=country, language=language), random.Random(0))
-            assert len({voice.persona for voice in cast}) >= 8
-            assert not any(re.search(r"[{}]|None|  ", voice.system + voice.persona) for voice in cast)
-    catalan = voices(Prompt.make("?", country="AD", language="ca"), random.Random(0))[0]
+            cast = personas(Prompt.make("?", country=country, language=language), random.Random(0))
+            assert len({persona.description for persona in cast}) >= 8
+            assert not any(re.search(r"[{}]|None|  ", persona.system + persona.description) for persona in cast)
+    catalan = personas(Prompt.make("?", country="AD", language="ca"), random.Random(0))[0]
     assert "Answer in Catalan" in catalan.system
 
 

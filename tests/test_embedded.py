@@ -24,16 +24,22 @@ from conftest import free_port
 from postgres import Postgres
 from projects import annot, fill, make_project
 
-from annotation import embedded, ledger, server_home
-from annotation.archive import opened, read_manifest
-from annotation.backup import copy_sqlite, rolling_folder, standing
+from annotation import ledger
+from annotation.backups.archive import opened
+from annotation.backups.copies import copy_sqlite
+from annotation.backups.make import rolling_folder
+from annotation.backups.rolling import standing
 from annotation.errors import ServerError
+from annotation.hosting import embedded, logs
+from annotation.hosting.address import exposure, listening_address, outside_addresses
+from annotation.hosting.environment import ensure_environment
+from annotation.hosting.processes import has_ended
+from annotation.hosting.storage import require_sound
 from annotation.project import Project
-from annotation.server_address import exposure, listening_address, outside_addresses
-from annotation.server_environment import ensure_environment
+from annotation.tasks.ranking.slates import read_slates
 
 START = (
-    "import sys; from pathlib import Path; from annotation import embedded; "
+    "import sys; from pathlib import Path; from annotation.hosting import embedded; "
     "print(dict(embedded.start(Path(sys.argv[1]), port=int(sys.argv[2])).processes))"
 )
 
@@ -76,7 +82,7 @@ def test_a_project_without_argilla_says_so(tmp_path: Path) -> None:
     assert (state.running, state.url, state.version, dict(state.processes)) == (False, "", "", {})
     assert "annot up" in state.detail
     assert embedded.stop(home) is False
-    assert server_home.tail(home) == ""
+    assert logs.tail(home) == ""
     with pytest.raises(ServerError, match="annot up"):
         embedded.owner(home)
     assert not home.exists()
@@ -127,13 +133,13 @@ def test_what_a_crash_left_behind_does_not_count_as_running(tmp_path: Path) -> N
 def test_a_process_that_another_command_has_not_taken_notice_of_has_ended() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     process = psutil.Process(child.pid)
-    assert embedded.has_ended(process) is False
+    assert has_ended(process) is False
     assert child.stdin
     child.stdin.close()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # its exit is seen, and it stays a zombie
-    assert embedded.has_ended(process) is True
+    assert has_ended(process) is True
     child.wait()
-    assert embedded.has_ended(process) is True
+    assert has_ended(process) is True
 
 
 def test_damaged_secrets_are_never_replaced_in_silence(tmp_path: Path) -> None:
@@ -150,7 +156,7 @@ def test_damaged_secrets_are_never_replaced_in_silence(tmp_path: Path) -> None:
 def test_a_half_built_environment_is_built_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     build = (
-        "from annotation.server_environment import ensure_environment;"
+        "from annotation.hosting.environment import ensure_environment;"
         "ensure_environment(lambda line: print(line, flush=True))"
     )
     killed = subprocess.Popen([sys.executable, "-c", build], stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -265,11 +271,11 @@ def test_other_sites_may_not_ask_in_the_page_s_name(home: Path) -> None:
 
 @pytest.mark.server
 def test_logs_are_read_and_followed(home: Path) -> None:
-    assert "== server ==" in server_home.tail(home)
-    assert "Application startup complete." in server_home.tail(home)
-    assert len(server_home.tail(home, 1).splitlines()) <= 3 * 3
+    assert "== server ==" in logs.tail(home)
+    assert "Application startup complete." in logs.tail(home)
+    assert len(logs.tail(home, 1).splitlines()) <= 3 * 3
 
-    lines = server_home.follow(home)
+    lines = logs.follow(home)
     heard: list[str] = []
     listening = threading.Thread(target=lambda: heard.append(next(lines)), daemon=True)
     listening.start()
@@ -473,7 +479,7 @@ def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=r"Argilla's server ended .*table users already exists.*annot logs`\.$"):
         embedded.start(home, port=free_port())
     assert not embedded.state(home).processes
-    assert "table users already exists" in server_home.tail(home)
+    assert "table users already exists" in logs.tail(home)
 
 
 @pytest.mark.server
@@ -498,13 +504,13 @@ def test_where_the_database_is_gone_or_damaged_nobody_begins_anew_in_silence(tmp
         with pytest.raises(ServerError, match=rf"argilla\.db {told}.*`annot restore`.*`annot backup --list`"):
             embedded.start(home, port=free_port())
         with pytest.raises(ServerError, match=told):
-            embedded.require_sound(home)
+            require_sound(home)
         assert (database.read_bytes() if database.exists() else None) == content
     database.write_bytes(whole)
-    embedded.require_sound(home)
+    require_sound(home)
     database.unlink()
     (home / "server.json").unlink()  # as the sentence says
-    embedded.require_sound(home)
+    require_sound(home)
 
 
 @pytest.mark.server
@@ -533,10 +539,13 @@ def with_the_first_tables_only(path: Path) -> None:
         old.execute("attach ? as now", (str(now),))
         listed = "select name from main.sqlite_schema where type = 'table' and name not like 'sqlite%'"
         for (table,) in old.execute(listed).fetchall():
-            if table != "migrations":
-                columns = ", ".join(row[1] for row in old.execute(f"pragma main.table_info({table})"))
+            if table not in ("migrations", "slates"):
+                columns = [row[1] for row in old.execute(f"pragma main.table_info({table})")]
+                values = ", ".join("item_id" if column == "slate_id" else column for column in columns)
                 old.execute(f"delete from main.{table}")
-                old.execute(f"insert into main.{table} ({columns}) select {columns} from now.{table}")
+                old.execute(f"insert into main.{table} ({', '.join(columns)}) select {values} from now.{table}")
+        seats = "json_extract(content, '$.seats')"
+        old.execute(f"insert into main.slates select id, prompt_id, {seats}, position, made_at from now.items")
     now.unlink()
 
 
@@ -583,7 +592,7 @@ def test_a_project_of_the_previous_version_opens_on_another_address(
         assert "plain HTTP" in said
         assert "caddy reverse-proxy" in said
         assert "Next: annot push" in said
-        assert len(project.ledger.slates()) == 2
+        assert len(read_slates(project.ledger)) == 2
         assert len(project.ledger.responses()) == 4
         (done,) = project.ledger.rows("select max(number) from migrations")
         assert done[0] == len(ledger.MIGRATIONS)
@@ -607,10 +616,10 @@ def test_a_project_of_the_previous_version_opens_on_another_address(
         deadline = time.monotonic() + 60
         while not (archives := list(rolling_folder(project).glob("*.zip"))) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert len(archives) == 1, server_home.tail(project.argilla_home)
+        assert len(archives) == 1, logs.tail(project.argilla_home)
         with opened(archives[0]) as archive:
-            backup, _ = read_manifest(archives[0], archive)
-        assert (backup.counts["argilla.records"], backup.counts["ledger.slates"]) == (40, 2)
+            backup = archive.backup
+        assert (backup.counts["argilla.records"], backup.counts["ledger.items"]) == (40, 2)
         assert standing(project) == ""
 
         # Running for others, it is not restarted; not running, it does not come back for them by itself.

@@ -15,10 +15,10 @@ import pytest
 from conftest import free_port
 from search_client import Client, Json
 
-from annotation import embedded, server_home
-from annotation.server_environment import ensure_environment
+from annotation.hosting import embedded, logs
+from annotation.hosting.environment import ensure_environment
 
-SERVER = Path(embedded.__file__).parent / "server"
+SERVER = Path(embedded.__file__).parent.parent / "server"
 
 
 def run_in_server(code: str, home: Path) -> str:
@@ -31,7 +31,7 @@ def run_in_server(code: str, home: Path) -> str:
         "TMPDIR": str(home),
         "PYTHONPATH": str(SERVER),
     }
-    beginning = "import launch\nlaunch.put_off_hub()\n"
+    beginning = "import launch\nlaunch.lazy_hub_import()\n"
     python = ensure_environment(print)
     told = subprocess.run(
         [str(python), "-c", beginning + code], cwd=home, env=settings, capture_output=True, text=True, check=False
@@ -46,7 +46,7 @@ def run_in_server(code: str, home: Path) -> str:
 def test_what_is_replaced_is_what_we_know_and_nothing_else(tmp_path: Path) -> None:
     code = """
 import dataclasses, json, logging
-import faster
+from annotation.server import faster
 from argilla_server.database import async_engine
 from argilla_server.models import Question
 stock = [replacement.place.__dict__[replacement.name] for replacement in faster.REPLACEMENTS]
@@ -64,7 +64,7 @@ assert Question.__dict__["parsed_settings"] not in stock
 def test_json_is_read_and_written_as_the_standard_library_does(tmp_path: Path) -> None:
     code = r"""
 import json, random, struct
-import faster
+from annotation.server import faster
 random.seed(1)
 special = [0.0, -0.0, 1e-4, 1e-5, 9.9e-5, 10.00001, 0.00001, 100.0000123, 1e15, 1e16, 5e-324, 1.7e308,
     float("inf"), float("-inf"), float("nan")]
@@ -226,7 +226,7 @@ def test_records_logged_both_ways_are_stored_alike(
             said[way], heard[way] = log_records(client, way, hooks)
         finally:
             embedded.stop(home)
-    assert ("ANNOT_AS_RELEASED is set" in server_home.tail(home, 100)) is True
+    assert ("ANNOT_AS_RELEASED is set" in logs.tail(home, 100)) is True
     assert heard["ours"] == heard["as released"] == ["record.created"] * 6 + ["record.updated"] * 2
 
     with contextlib.closing(sqlite3.connect(home / "argilla.db")) as database:

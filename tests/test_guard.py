@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.embedded import Owner
-from annotation.server.throttle import Throttle, network
-from sync.board import ArgillaBoard
+from annotation.hosting.embedded import Owner
+from annotation.server.web.throttle import Throttle, network
+from sync.argilla.client import ArgillaClient
 
 # --- how often somebody may fail, without a server ----------------------------------------------------
 
@@ -107,7 +107,7 @@ def http(argilla_server: tuple[str, Owner]) -> Iterator[httpx.Client]:
 def account(argilla_server: tuple[str, Owner]) -> tuple[str, str]:
     """A user name and its password."""
     name, password = f"guarded_{uuid4().hex[:8]}", uuid4().hex
-    ArgillaBoard(argilla_server[0], argilla_server[1].api_key).add_account(name, name, "annotator", password)
+    ArgillaClient(argilla_server[0], argilla_server[1].api_key).add_account(name, name, "annotator", password)
     return name, password
 
 
@@ -195,7 +195,8 @@ def test_the_page_names_no_other_host_and_may_ask_none(http: httpx.Client) -> No
     named = {source for sources in rules.values() for source in sources.split()}
     assert not [source for source in named if source[0] != "'" and source not in ("data:", "blob:")]
     scripts = re.findall(r'<script[^>]*src="([^"]+)"', page.text)
-    assert scripts[0] == "/annot-page.js", "it comes before Argilla's own"
+    assert scripts[0] == "/annot-page.js"
+    assert page.text.count('type="held"') == len(scripts) - 1 > 0, "it starts Argilla's own"
     sheets = re.findall(r'<link href="([^"]+\.css)" rel="stylesheet"', page.text)
     assert len(sheets) > 1
     for path in (*sheets, *scripts):

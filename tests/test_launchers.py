@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from projects import fill, make_project
+from projects import fill, make_project, quotas
 
-from sync.snapshot import gather
 from sync.trigger import Launch, trigger
 
 LAUNCHERS = Path(__file__).parent.parent / "docker" / "trainer"
@@ -38,11 +37,11 @@ def launch(folder: Path, launcher: str, monkeypatch: pytest.MonkeyPatch, base: s
     monkeypatch.setenv("PATH", os.pathsep.join([str(tools), os.environ["PATH"]]))
     project = make_project(
         folder,
-        '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[quota]\ntarget = 3\noverlap = 2\n'
+        '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[task.ranking]\ntarget = 3\noverlap = 2\n'
         f'[train]\nlauncher = {json.dumps(launcher)}\npreset = "cpu-smoke"\nbase = "{base}"\n',
     )
     fill(project, 3)
-    done = trigger(project, gather(project))
+    done = trigger(project, quotas(project))
     assert done is not None
     assert done.state == "started", done.detail
     return done

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,43 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SERVER = ROOT / "annotation" / "server"
 
-PURE = {"annotation.types", "annotation.errors"}
-"""May import the standard library and each other, nothing else."""
-TOP = {"annotation.cli", "annotation.commands", "annotation.quickstart"}
-"""Nothing imports them, but for the command line."""
+ORDER = {
+    "annotation": (
+        *(
+            "types",
+            "errors",
+            "files",
+            "screen",
+            "text",
+            "database_address",
+            "config",
+            "ledger",
+            "project",
+            "quota_groups",
+            "reading",
+        ),
+        *("tasks", "prompts", "drafting", "selection", "hosting", "backups", "commands", "cli"),
+    ),
+    "sync": (
+        *("argilla", "team", "pull", "quality", "tally", "quotas", "push", "snapshot", "trigger", "reporting", "cycle"),
+        *("moving", "doctor", "simulated", "quickstart", "commands"),
+    ),
+    "train": (
+        *("settings", "run_folder", "statistics", "libraries", "footprint", "models", "data", "engine", "evaluate"),
+        *("release", "report", "dpo", "by_country", "commands"),
+    ),
+}
+"""Every file and folder of a package: it imports itself and what stands before it. `sync` and `train` also import
+`annotation`, and never each other; `annotation.server` stands apart."""
 ONLY = {
-    "argilla": {"sync.board"},
+    "argilla": {"sync.argilla.client"},
     "cohere": {"annotation.drafting.cohere"},
     "trl": {"train"},
     "peft": {"train"},
     "bitsandbytes": {"train"},
     "transformers": {"train"},
-    "torch": {"train", "annotation.embedding"},
-    "sentence_transformers": {"annotation.embedding"},
+    "torch": {"train", "annotation.selection.embedding"},
+    "sentence_transformers": {"annotation.selection.embedding"},
 }
 """A library -> the modules or packages that may import it."""
 HEAVY = {*ONLY, "datasets", "pyarrow", "numpy", "matplotlib", "pandas", "rich", "lingua", "sklearn", "scipy"}
@@ -34,6 +59,7 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def modules() -> dict[str, Path]:
     found = [p for top in ("annotation", "sync", "train") for p in sorted((ROOT / top).rglob("*.py"))]
     return {name_of(path): path for path in found if SERVER not in path.parents}
@@ -62,29 +88,51 @@ def is_under(name: str, package: str) -> bool:
 
 def test_the_modules_are_found() -> None:
     found = modules()
-    assert {"annotation.cli", "sync.board", "train.dpo", "annotation.ledger"} <= set(found)
+    assert {"annotation.cli", "sync.argilla.client", "train.dpo", "annotation.ledger"} <= set(found)
     assert len(found) > 20
+
+
+def place_of(name: str) -> tuple[str, str]:
+    """Package of a module, and its file or folder there."""
+    package, _, rest = name.partition(".")
+    return package, rest.partition(".")[0]
+
+
+def test_every_file_and_folder_has_its_place_in_the_order() -> None:
+    found = {place_of(name) for name in modules()} - {(package, "") for package in ORDER}
+    assert found == {(package, entry) for package, entries in ORDER.items() for entry in entries}
 
 
 @pytest.mark.parametrize(("name", "path"), modules().items(), ids=modules())
 def test_imports_point_one_way(name: str, path: Path) -> None:
+    package, entry = place_of(name)
     for imported in imports(path):
-        ours = any(is_under(imported, top) for top in ("annotation", "sync", "train"))
-        if name in PURE and ours:
-            assert any(is_under(imported, pure) for pure in PURE), f"{name} imports {imported}"
-        if not any(is_under(name, top) for top in TOP):
-            assert not any(is_under(imported, top) for top in TOP), f"{name} imports {imported}"
-            if is_under(name, "annotation"):
-                assert not is_under(imported, "sync"), f"{name} imports {imported}"
-                assert not is_under(imported, "train"), f"{name} imports {imported}"
-            if is_under(name, "sync"):
-                assert not is_under(imported, "train"), f"{name} imports {imported}: they meet through files"
-            if is_under(name, "train"):
-                assert not is_under(imported, "sync"), f"{name} imports {imported}: they meet through files"
+        other, there = place_of(imported)
+        if other == package and entry and there in ORDER[package]:
+            assert ORDER[package].index(there) <= ORDER[package].index(entry), f"{name} imports {imported}"
+        if other in ORDER and other != package:
+            assert other == "annotation", f"{name} imports {imported}"
+            assert there not in ("cli", ""), f"{name} imports {imported}"
         assert not is_under(imported, "annotation.server"), f"{name} imports {imported}, which runs elsewhere"
         for library, allowed in ONLY.items():
             if is_under(imported, library):
                 assert any(is_under(name, place) for place in allowed), f"{name} imports {library}"
+
+
+def test_no_two_folders_import_each_other() -> None:
+    folders: dict[str, set[str]] = {}
+    for name, path in modules().items():
+        if path.name == "__init__.py":  # a list of what is in the folder
+            continue
+        folder = name.rpartition(".")[0]
+        for imported in imports(path):
+            target = next((n for n in (imported, imported.rpartition(".")[0]) if n in modules()), "")
+            if target and modules()[target].name != "__init__.py":
+                folders.setdefault(folder, set()).add(target.rpartition(".")[0])
+    below = {folder: others - {folder, "annotation", "sync", "train"} for folder, others in folders.items()}
+    while leaves := {folder for folder, others in below.items() if not others & below.keys()}:
+        below = {folder: others for folder, others in below.items() if folder not in leaves}
+    assert not below
 
 
 def test_the_embedded_server_imports_nothing_of_ours() -> None:
@@ -92,7 +140,8 @@ def test_the_embedded_server_imports_nothing_of_ours() -> None:
     assert files
     for path in files:
         for imported in imports(path):
-            assert not any(is_under(imported, top) for top in ("annotation", "sync", "train")), f"{path}: {imported}"
+            ours = any(is_under(imported, top) for top in ("annotation", "sync", "train"))
+            assert not ours or is_under(imported, "annotation.server"), f"{path}: {imported}"
 
 
 def test_help_loads_no_heavy_library() -> None:
@@ -141,3 +190,16 @@ def test_no_file_names_a_registry_or_a_machine() -> None:
         if path.exists():
             content = path.read_text(encoding="utf-8", errors="replace")
             assert not [host for host in hosts if host in content], path
+
+
+def test_the_architecture_names_every_file_in_its_folder() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named, folders = set(), list[str]()
+    tree = text[text.index("\nannotation/ ") + 1 :].partition("```")[0]
+    for line in tree.splitlines():
+        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        folders[depth:] = [name]
+        if name.endswith(".py"):
+            named.add("".join(folders))
+    found = {str(path.relative_to(ROOT)) for top in ORDER for path in (ROOT / top).rglob("*.py")}
+    assert named == {name for name in found if not name.endswith("__init__.py")}

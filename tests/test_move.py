@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -21,23 +22,27 @@ from typing import Any
 
 import pytest
 from conftest import free_port
-from fake_board import RealWorld, person, ranking_of, some_project
+from fake_argilla import RealWorld, person, ranking_of, some_project
+from projects import frozen
 
-from annotation import embedded
 from annotation.config import read_settings, set_argilla_url
-from annotation.errors import BoardError, SettingsError
+from annotation.errors import ArgillaError, SettingsError
+from annotation.hosting import embedded
 from annotation.ledger import MovedResponse, Response
 from annotation.project import Project
-from annotation.tasks import ranking
-from annotation.types import Judgement
-from sync.board import ArgillaBoard, Desk, connect
-from sync.copying import Whole
+from annotation.tasks.answers import answers, newest_responses
+from annotation.tasks.ranking import task
+from annotation.tasks.ranking.slates import read_slates
+from annotation.types import Answer, Judgement
+from sync.argilla.annotator import AnnotatorClient
+from sync.argilla.client import ArgillaClient, connect
 from sync.doctor import examine
-from sync.move import move, unfinished
-from sync.pull import answers, judgements, pull
+from sync.moving.copying import Whole
+from sync.moving.move import move
+from sync.moving.unfinished import unfinished
+from sync.pull import pull
 from sync.push import push
-from sync.report import Work, report
-from sync.snapshot import freeze, gather
+from sync.reporting.status import Work, report
 from sync.team import add_team, remove_member
 
 KILLS = int(os.environ.get("ANNOT_MOVE_KILLS", "1"))
@@ -57,13 +62,13 @@ def annot(project: Project, key: str, *words: str) -> subprocess.Popen[str]:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgillaBoard]:
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArgillaClient]:
     """An Argilla that has nothing to do with the project."""
     home = tmp_path_factory.mktemp("new") / ".argilla"
     url = embedded.start(home, port=free_port()).url
-    board = ArgillaBoard(url, embedded.owner(home).api_key)
-    yield board
-    board.close()
+    api = ArgillaClient(url, embedded.owner(home).api_key)
+    yield api
+    api.close()
     embedded.stop(home)
 
 
@@ -77,64 +82,64 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     embedded.start(project.argilla_home, port=project.settings.argilla.port)
     try:
         people = [person(name, country) for name, country in (("ana", "MX"), ("leo", "MX"), ("rui", "BR"))]
-        board = connect(project)
-        add_team(project, board, people)
-        vectors = {slate.id: [0.1, 0.7, slate.position / 3] for slate in project.ledger.slates()}
-        push(board, project.ledger, project.settings, vectors=vectors)
-        answer_everything(project, board)
+        api = connect(project)
+        add_team(project, api, people)
+        vectors = {slate.id: [0.1, 0.7, slate.position / 3] for slate in read_slates(project.ledger)}
+        push(api, project.ledger, project.settings, vectors=vectors)
+        answer_everything(project, api)
         yield project
     finally:
         embedded.stop(project.argilla_home)
 
 
-def answer_everything(project: Project, board: ArgillaBoard) -> None:
+def answer_everything(project: Project, api: ArgillaClient) -> None:
     """Submitted with ties, edited, draft, discarded and withdrawn answers, a suggestion, a record that is gone."""
     rng = random.Random(7)
-    world = RealWorld(board.url, embedded.owner(project.argilla_home).api_key)
+    world = RealWorld(api.url, embedded.owner(project.argilla_home).api_key)
     with world:
         for username, password in project.secrets()["passwords"].items():
-            desk = world.desk(username, password)
-            ((_, dataset_id),) = desk.datasets().items()
-            for number, record in enumerate(desk.queue(dataset_id, ANSWERED)):
+            client = world.annotator_client(username, password)
+            ((_, dataset_id),) = client.datasets().items()
+            for number, record in enumerate(client.queue(dataset_id, ANSWERED)):
                 ranks = "".join(rng.choice("1234") for _ in range(4))
                 match number % 6:
                     case 0:
-                        desk.answer(record["id"], {"ranking": {"value": [{"value": "A", "rank": 1}]}}, "draft")
+                        client.answer(record["id"], {"ranking": {"value": [{"value": "A", "rank": 1}]}}, "draft")
                     case 1:
-                        desk.answer(record["id"], {}, "discarded")
+                        client.answer(record["id"], {}, "discarded")
                     case 2:
-                        desk.withdraw(desk.answer(record["id"], ranking_of(ranks))["id"])
+                        client.withdraw(client.answer(record["id"], ranking_of(ranks))["id"])
                     case 3:
-                        desk.answer(record["id"], ranking_of("1234"))
-                        desk.answer(record["id"], ranking_of(ranks, acceptable="none", rewrite="Pan & más"))
+                        client.answer(record["id"], ranking_of("1234"))
+                        client.answer(record["id"], ranking_of(ranks, acceptable="none", rewrite="Pan & más"))
                     case _:
-                        desk.answer(record["id"], ranking_of(ranks, problems=["stereotype"]))
-        dataset = next(d for d in board.datasets() if d.workspace == "mx")
-        first, *_, last = board.records(dataset.id, 0, 1000, responses=False).records
-        question = board.ask("GET", f"/datasets/{dataset.id}/questions", "questions")["items"][3]
+                        client.answer(record["id"], ranking_of(ranks, problems=["stereotype"]))
+        dataset = next(d for d in api.datasets() if d.workspace == "mx")
+        first, *_, last = api.records(dataset.id, 0, 1000, responses=False).records
+        question = api.ask("GET", f"/datasets/{dataset.id}/questions", "questions")["items"][3]
         told = {"question_id": question["id"], "value": "Pan dulce", "agent": "a model", "score": 0.5}
-        board.ask("PUT", f"/records/{first['id']}/suggestions", "a suggestion", body=told)
+        api.ask("PUT", f"/records/{first['id']}/suggestions", "a suggestion", body=told)
         world.delete_record(last["id"])
-    pull(board, project.ledger)
+    pull(api, project.ledger)
     # Out of the team: the answers stay, and nobody is let back in by a move.
-    remove_member(board, project.ledger, "leo")
+    remove_member(api, project.ledger, "leo")
 
 
-def content(board: ArgillaBoard) -> dict[Any, Any]:
+def content(api: ArgillaClient) -> dict[Any, Any]:
     """What a server holds of a project, without ids and times: compared by hand, not by the code under test."""
-    names = {user["id"]: user["username"] for user in board.ask("GET", "/users", "users")["items"]}
+    names = {user["id"]: user["username"] for user in api.ask("GET", "/users", "users")["items"]}
     found: dict[Any, Any] = {}
-    for dataset in board.datasets():
-        questions = board.ask("GET", f"/datasets/{dataset.id}/questions", "questions")["items"]
+    for dataset in api.datasets():
+        questions = api.ask("GET", f"/datasets/{dataset.id}/questions", "questions")["items"]
         asked = {question["id"]: question["name"] for question in questions}
-        told = board.ask("GET", f"/datasets/{dataset.id}", "dataset")
-        records = Whole(board).records(dataset.id, 0, 1000, responses=True).records
+        told = api.ask("GET", f"/datasets/{dataset.id}", "dataset")
+        records = Whole(api).records(dataset.id, 0, 1000, responses=True).records
         found[dataset.workspace] = {
             "name": dataset.name,
             "guidelines": told["guidelines"],
             "overlap": dataset.overlap,
             "questions": [(q["name"], q["title"], q["settings"], q["required"]) for q in questions],
-            "vectors": board.vectors(dataset.id),
+            "vectors": api.vectors(dataset.id),
             "records": [
                 (
                     record["external_id"],
@@ -147,7 +152,7 @@ def content(board: ArgillaBoard) -> dict[Any, Any]:
                 )
                 for record in records
             ],
-            "people": sorted(names[m] for m in board.members(board.workspaces()[dataset.workspace]) if m in names),
+            "people": sorted(names[m] for m in api.members(api.workspaces()[dataset.workspace]) if m in names),
         }
     return found
 
@@ -160,10 +165,10 @@ def somebody_drafting(project: Project) -> Iterator[dict[str, set[str]]]:
         External id -> the ranks that the server may hold: the last that it took ("" for none yet), and those sent
         since, whose fate is not known.
     """
-    board = connect(project)
-    desk = Desk(board.url, "rui", project.secrets()["passwords"]["rui"])
-    ((_, dataset_id),) = desk.datasets().items()
-    waiting = [r for r in desk.queue(dataset_id) if not r.get("responses")]
+    api = connect(project)
+    client = AnnotatorClient(api.url, "rui", project.secrets()["passwords"]["rui"])
+    ((_, dataset_id),) = client.datasets().items()
+    waiting = [r for r in client.queue(dataset_id) if not r.get("responses")]
     assert waiting
     held: dict[str, set[str]] = {record["external_id"]: {""} for record in waiting}
     over = threading.Event()
@@ -174,8 +179,8 @@ def somebody_drafting(project: Project) -> Iterator[dict[str, set[str]]]:
             record, ranks = rng.choice(waiting), "".join(rng.choice("1234") for _ in range(4))
             held[record["external_id"]].add(ranks)
             try:
-                desk.answer(record["id"], ranking_of(ranks), "draft")
-            except BoardError:
+                client.answer(record["id"], ranking_of(ranks), "draft")
+            except ArgillaError:
                 continue  # closed for the last comparison, or a killed move left it closed
             held[record["external_id"]] = {ranks}
 
@@ -186,8 +191,8 @@ def somebody_drafting(project: Project) -> Iterator[dict[str, set[str]]]:
     finally:
         over.set()
         thread.join()
-        desk.close()
-        board.close()
+        client.close()
+        api.close()
 
 
 def without_drafts(held: dict[Any, Any], drafts: dict[str, set[str]]) -> dict[Any, Any]:
@@ -211,26 +216,26 @@ def work_of(project: Project) -> list[Work]:
     return [work for work in report(project).people if work.annotator != "rui"]
 
 
-def same(project: Project) -> list[Judgement]:
+def same(project: Project) -> list[Answer[Judgement]]:
     """Every judgement, without the id of the response, which is another one on another server."""
-    return [replace(judgement, response_id="") for judgement in judgements(project.ledger)]
+    return [replace(answer, response_id="") for answer in answers(project.ledger, "ranking")]
 
 
 @pytest.mark.server
 def test_a_dry_run_writes_nothing_and_strangers_are_refused_before_anything_is_written(
-    busy: Project, elsewhere: ArgillaBoard
+    busy: Project, elsewhere: ArgillaClient
 ) -> None:
     url, key = elsewhere.url, elsewhere._key
     plan = move(busy, url, key, dry_run=True)
     assert (plan.accounts, plan.adopted, plan.workspaces) == (("ana", "leo", "rui"), (), ("br", "mx"))
     assert {records for records, _ in plan.datasets.values()} == {SLATES // 2, SLATES // 2 - 1}
     stranger = elsewhere.add_account("ana", "Somebody else", "annotator", "a long password")
-    with pytest.raises(BoardError, match="--adopt"):
+    with pytest.raises(ArgillaError, match="--adopt"):
         move(busy, url, key)
     assert move(busy, url, key, adopt=True, dry_run=True).adopted == ("ana",)
     elsewhere.ask("DELETE", f"/users/{stranger.id}", "a user")
-    dataset = elsewhere.add_dataset("cultural fit", elsewhere.add_workspace("mx"), ranking.form("es", 4, 1))
-    with pytest.raises(BoardError, match="another dataset"):
+    dataset = elsewhere.add_dataset("cultural fit", elsewhere.add_workspace("mx"), task.form("es", 4, 1))
+    with pytest.raises(ArgillaError, match="another dataset"):
         move(busy, url, key)
     elsewhere.remove_dataset(dataset.id)
     elsewhere.ask("DELETE", f"/workspaces/{elsewhere.workspaces()['mx']}", "a workspace")
@@ -244,9 +249,9 @@ def test_a_dry_run_writes_nothing_and_strangers_are_refused_before_anything_is_w
 
 @pytest.mark.server
 @pytest.mark.timeout(900)
-def test_a_killed_move_goes_on_and_every_answer_arrives_once(busy: Project, elsewhere: ArgillaBoard) -> None:
+def test_a_killed_move_goes_on_and_every_answer_arrives_once(busy: Project, elsewhere: ArgillaClient) -> None:
     url, key = elsewhere.url, elsewhere._key
-    before, snapshot, held = same(busy), freeze(busy, gather(busy)).id, content(connect(busy))
+    before, snapshot, held = same(busy), frozen(busy).id, content(connect(busy))
     done = work_of(busy)
     assert len(before) > 10
     elsewhere.add_account("leo", "Known there", "annotator", "a password of his own")
@@ -277,25 +282,25 @@ def test_a_killed_move_goes_on_and_every_answer_arrives_once(busy: Project, else
     assert work_of(moved) == done
     assert unfinished(moved) == ""
     assert sorted(moved.secrets()["passwords"]) == ["ana", "rui"]
-    Desk(url, "leo", "a password of his own").close()
-    board = connect(moved)
-    assert board.url == url
-    assert not pull(board, moved.ledger).changed
+    AnnotatorClient(url, "leo", "a password of his own").close()
+    api = connect(moved)
+    assert api.url == url
+    assert not pull(api, moved.ledger).changed
     assert same(moved) == before
-    assert freeze(moved, gather(moved)).id == snapshot
-    assert push(board, moved.ledger, moved.settings, dry_run=True).sent == {}
-    go_on_there(moved, board, before)
+    assert frozen(moved).id == snapshot
+    assert push(api, moved.ledger, moved.settings, dry_run=True).sent == {}
+    go_on_there(moved, api, before)
     with pytest.raises(SettingsError, match="already"):
         move(moved, url, key)
 
 
-def go_on_there(project: Project, board: ArgillaBoard, before: list[Judgement]) -> None:
+def go_on_there(project: Project, api: ArgillaClient, before: list[Answer[Judgement]]) -> None:
     """People go on with their old passwords: what they change or take back counts, and nothing comes back."""
-    desk = Desk(board.url, "ana", project.secrets()["passwords"]["ana"])
-    ((_, dataset_id),) = desk.datasets().items()
-    assert desk.queue(dataset_id)
-    records = Whole(board).records(dataset_id, 0, 1000, responses=True).records
-    users = {user["id"]: user["username"] for user in board.ask("GET", "/users", "users")["items"]}
+    client = AnnotatorClient(api.url, "ana", project.secrets()["passwords"]["ana"])
+    ((_, dataset_id),) = client.datasets().items()
+    assert client.queue(dataset_id)
+    records = Whole(api).records(dataset_id, 0, 1000, responses=True).records
+    users = {user["id"]: user["username"] for user in api.ask("GET", "/users", "users")["items"]}
     mine = [
         (record, response)
         for record in records
@@ -303,16 +308,16 @@ def go_on_there(project: Project, board: ArgillaBoard, before: list[Judgement]) 
         if users[response["user_id"]] == "ana" and response["status"] == "submitted"
     ]
     (edited, _), (_, withdrawn), *_ = mine
-    desk.answer(edited["id"], ranking_of("4321"))
-    desk.withdraw(withdrawn["id"])
-    desk.close()
-    pulled = pull(board, project.ledger)
+    client.answer(edited["id"], ranking_of("4321"))
+    client.withdraw(withdrawn["id"])
+    client.close()
+    pulled = pull(api, project.ledger)
     assert (pulled.new, pulled.edited, pulled.deleted) == (0, 1, 1)
-    after = judgements(project.ledger)
+    after = answers(project.ledger, "ranking")
     assert len(after) == len(before) - 1
-    changed = next(j for j in after if (j.slate_id, j.annotator) == (edited["external_id"], "ana"))
-    slate = next(s for s in project.ledger.slates() if s.id == changed.slate_id)
-    assert changed.tiers == tuple((candidate,) for candidate in reversed(slate.seats))
+    changed = next(j for j in after if (j.item_id, j.annotator) == (edited["external_id"], "ana"))
+    slate = next(s for s in read_slates(project.ledger) if s.id == changed.item_id)
+    assert changed.value.tiers == tuple((candidate,) for candidate in reversed(slate.seats))
 
 
 # -- what counts after a move, without a server ---------------------------------------------------------
@@ -320,7 +325,7 @@ def go_on_there(project: Project, board: ArgillaBoard, before: list[Judgement]) 
 
 def answer(project: Project, name: str, moment: str, ranks: str = "1234", status: str = "submitted") -> Response:
     raw = {"id": name, "status": status, "values": ranking_of(ranks), "updated_at": moment}
-    return Response(name, project.ledger.slates()[0].id, "ana", "MX", status, moment, json.dumps(raw))
+    return Response(name, read_slates(project.ledger)[0].id, "ana", "MX", status, moment, json.dumps(raw))
 
 
 def test_a_copy_counts_once_and_with_the_time_at_which_it_was_given(tmp_path: Path) -> None:
@@ -328,16 +333,16 @@ def test_a_copy_counts_once_and_with_the_time_at_which_it_was_given(tmp_path: Pa
     ledger = project.ledger
     ledger.add_responses("old", [answer(project, "first", "2026-01-01")])
     ledger.add_moved("new", [MovedResponse("copy", "2026-05-05", "first", "2026-01-01")])
-    assert [j.response_id for j in judgements(ledger)] == ["first"]  # not pulled yet: the original still speaks
+    assert [j.response_id for j in answers(ledger, "ranking")] == ["first"]  # not pulled yet: the original still speaks
     ledger.add_responses("new", [answer(project, "copy", "2026-05-05")])
-    assert [(j.response_id, j.submitted_at) for j in judgements(ledger)] == [("copy", "2026-01-01")]
+    assert [(j.response_id, j.submitted_at) for j in answers(ledger, "ranking")] == [("copy", "2026-01-01")]
     ledger.add_moved("newer", [MovedResponse("copy of copy", "2026-06-06", "copy", "2026-05-05")])
     ledger.add_responses("newer", [answer(project, "copy of copy", "2026-06-06")])
-    assert [(j.response_id, j.submitted_at) for j in judgements(ledger)] == [("copy of copy", "2026-01-01")]
+    assert [(j.response_id, j.submitted_at) for j in answers(ledger, "ranking")] == [("copy of copy", "2026-01-01")]
     ledger.add_responses("newer", [answer(project, "copy of copy", "2026-07-07", "4321")])
-    assert [(j.response_id, j.submitted_at) for j in judgements(ledger)] == [("copy of copy", "2026-07-07")]
+    assert [(j.response_id, j.submitted_at) for j in answers(ledger, "ranking")] == [("copy of copy", "2026-07-07")]
     ledger.add_responses("newer", [answer(project, "copy of copy", "2026-08-08", status="deleted")])
-    assert judgements(ledger) == []
+    assert answers(ledger, "ranking") == []
 
 
 def test_one_answer_is_one_answer_in_the_table_of_people(tmp_path: Path) -> None:
@@ -355,7 +360,7 @@ def test_one_answer_is_one_answer_in_the_table_of_people(tmp_path: Path) -> None
     ledger.add_responses("new address", [answer(project, "copy", "2026-06-06", status="draft")])
     (work,) = report(project).people
     assert (work.submitted, work.drafts, work.last_seen) == (0, 1, "2026-06-06")
-    assert [response.status for response in answers(ledger)] == ["draft"]
+    assert [response.status for response in newest_responses(ledger)] == ["draft"]
 
 
 def test_a_move_that_was_cut_off_is_mentioned_until_it_is_finished(tmp_path: Path) -> None:
@@ -383,22 +388,22 @@ def test_a_move_that_was_cut_off_is_mentioned_until_it_is_finished(tmp_path: Pat
         ("https://host/?key=geheim", "--to: it is no address"),
         ("http://ho st", "--to: it is no address"),
         ("", "--to: it is no address"),
-        ("http://localhost:1", "cannot be reached .* or check --to"),
+        ("http://localhost:{free}", "cannot be reached .* or check --to"),
         ("http://no-such-name.invalid", "cannot be reached .* or check --to"),
     ],
 )
 def test_a_wrong_address_of_a_move_names_the_flag_and_no_password(tmp_path: Path, url: str, sentence: str) -> None:
     project = some_project(tmp_path / "p")
-    with pytest.raises((SettingsError, BoardError), match=sentence) as refused:
-        move(project, url, "a key", key_named="NEW_KEY")
+    with pytest.raises((SettingsError, ArgillaError), match=sentence) as refused:
+        move(project, url.format(free=free_port()), "a key", key_named="NEW_KEY")
     assert "geheim" not in str(refused.value)
     assert "annot.toml" not in str(refused.value)
     assert unfinished(project) == ""
 
 
 @pytest.mark.server
-def test_a_wrong_key_of_a_move_names_its_variable(tmp_path: Path, elsewhere: ArgillaBoard) -> None:
-    with pytest.raises(BoardError, match="does not know this key or password; check NEW_KEY"):
+def test_a_wrong_key_of_a_move_names_its_variable(tmp_path: Path, elsewhere: ArgillaClient) -> None:
+    with pytest.raises(ArgillaError, match="does not know this key or password; check NEW_KEY"):
         move(some_project(tmp_path / "p"), elsewhere.url, "a key", key_named="NEW_KEY")
 
 
@@ -409,7 +414,7 @@ def test_an_answer_given_on_the_old_server_after_the_move_is_not_thrown_away(tmp
     ledger.add_responses("old", [answer(project, "first", "2026-01-01")])
     ledger.add_responses("new", [answer(project, "copy", "2026-05-05")])
     ledger.add_responses("old", [answer(project, "first", "2026-06-06", "4321")])
-    assert [j.response_id for j in judgements(ledger)] == ["first"]
+    assert [j.response_id for j in answers(ledger, "ranking")] == ["first"]
 
 
 # -- the one line of annot.toml -------------------------------------------------------------------------
@@ -421,7 +426,7 @@ def test_an_answer_given_on_the_old_server_after_the_move_is_not_thrown_away(tmp
         '[argilla]\n# url = ""                 # empty: the embedded\nport = 7000\n[train]\nauto = false\n',
         "[argilla]\nurl = 'http://old:1' # ours\n",
         '[project]\nname = "p"\n',
-        '[argilla]\nport = 7000\n\n[quota]\n# url = ""\ntarget = 3\n',
+        '[argilla]\nport = 7000\n\n[task.ranking]\n# url = ""\ntarget = 3\n',
         "[argilla]",
     ],
 )
@@ -444,9 +449,22 @@ def test_the_address_is_written_and_nothing_else(tmp_path: Path, text: str) -> N
     assert read_settings(path) == after
 
 
-def test_settings_written_in_another_way_are_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "argilla = { port = 7000 } # ours\n",
+        'argilla.port = 7000\n[project]\nname = "p"\n',
+        '["argilla"]\nport = 7000\n',
+        "[argilla]\nport = 7000\n\n\n# of the run\n[train]\nauto = false\n",
+        '[argilla]\nport = 7000\nurl = """http://old:1"""\n',
+        "[task.ranking]\ntarget = 3\n[argilla]\nport = 7000\n[task.prompt_check]\ntarget = 4\n",
+    ],
+)
+def test_an_address_is_written_however_the_table_is(tmp_path: Path, text: str) -> None:
     path = tmp_path / "annot.toml"
-    path.write_text("argilla = { port = 7000 }\n")
-    with pytest.raises(SettingsError, match=r"into its table \[argilla\] yourself"):
-        set_argilla_url(path, "https://argilla.example.org")
-    assert path.read_text() == "argilla = { port = 7000 }\n"
+    path.write_text(text)
+    before = read_settings(path)
+    set_argilla_url(path, "https://argilla.example.org")
+    argilla = before.argilla.model_copy(update={"url": "https://argilla.example.org"})
+    assert read_settings(path) == before.model_copy(update={"argilla": argilla})
+    assert [line for line in re.findall("#.*", text) if line not in path.read_text()] == []

@@ -5,17 +5,18 @@ from itertools import combinations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.types import Judgement, Slate
-from sync.preferences import Preferences, build_preferences
+from annotation.tasks.ranking.preferences import Preferences, build_preferences
+from annotation.types import Answer, Judgement, Slate
 
 SLATE = Slate("s", "p", ("a", "b", "c", "d"), 0)
 
 
-def vote(who: str, *tiers: str, country: str = "MX", none: bool = False) -> Judgement:
-    return Judgement(f"r-{who}", "s", who, country, tuple(tuple(tier) for tier in tiers), none_acceptable=none)
+def vote(who: str, *tiers: str, country: str = "MX", none: bool = False) -> Answer[Judgement]:
+    given = Judgement(tuple(tuple(tier) for tier in tiers), none_acceptable=none)
+    return Answer(f"r-{who}", "s", who, country, "", given)
 
 
-def build(*votes: Judgement, **thresholds: float) -> Preferences:
+def build(*votes: Answer[Judgement], **thresholds: float) -> Preferences:
     return build_preferences([SLATE], votes, pseudonym=str.upper, **thresholds)  # type: ignore[arg-type]
 
 
@@ -78,7 +79,7 @@ rankings = st.permutations("abcd").flatmap(
 @given(st.lists(st.tuples(rankings, st.sampled_from(["MX", "PT"]), st.booleans()), max_size=8))
 def test_every_pair_is_kept_once_or_set_aside_once(sheets: list[tuple[tuple[tuple[str, ...], ...], str, bool]]) -> None:
     votes = [
-        Judgement(str(n), "s", f"p{n}", country, ranked, none_acceptable=none)
+        Answer(str(n), "s", f"p{n}", country, "", Judgement(ranked, none_acceptable=none))
         for n, (ranked, country, none) in enumerate(sheets)
     ]
     found = build(*votes)
@@ -91,6 +92,6 @@ def test_every_pair_is_kept_once_or_set_aside_once(sheets: list[tuple[tuple[tupl
         aside = [d for d in found.aside if d.id.endswith(f", {country}")]
         assert sum(place == country for place, _ in kept) + len(aside) == len(list(combinations("abcd", 2)))
     for pair in found.kept:
-        ours = [v for v in votes if v.country == pair.country and not v.none_acceptable]
+        ours = [v for v in votes if v.country == pair.country and not v.value.none_acceptable]
         assert pair.votes_for + pair.votes_against + pair.ties == len(ours)
         assert 0 < pair.margin <= 1

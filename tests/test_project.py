@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 
 from annotation.config import Settings, check_settings, read_settings
 from annotation.errors import AnnotError, ProjectError, SettingsError
+from annotation.files import read_parquet, write_parquet, write_whole
 from annotation.ledger import MIGRATIONS, Ledger
-from annotation.project import Project, init_project, read_parquet, write_parquet, write_whole
+from annotation.project import Project, init_project
+from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.types import Candidate, Person, Prompt, Slate, content_id
 
 
@@ -28,14 +31,19 @@ def project(tmp_path: Path) -> Project:
     return init_project(tmp_path / "mexico", name="México", countries=["mx"], languages=["es"])
 
 
+EXAMPLE = """\
+# [[task.ranking.group]]   # a group with a target of its own
+# country = "MX"
+# topic = "comida"
+# target = 20
+"""
+"""Of the template: no default."""
+
+
 def test_the_commented_template_says_what_the_defaults_are(project: Project) -> None:
     text = (project.folder / "annot.toml").read_text(encoding="utf-8")
-    uncommented = "\n".join(
-        line.removeprefix("# ")
-        if " = " in line and not line.startswith(("# Every", "# country", "# topic", "# target"))
-        else line
-        for line in text.splitlines()
-    )
+    uncommented = re.sub(r"^# (?=\w+ = |\[)", "", text.replace(EXAMPLE, ""), flags=re.MULTILINE)
+    assert (text.count(EXAMPLE), text.count("\n# [")) == (1, 2), "a commented table is not uncommented here"
     (project.folder / "all.toml").write_text(uncommented, encoding="utf-8")
     shown = read_settings(project.folder / "all.toml").model_dump()
     default = Settings().model_dump()
@@ -72,8 +80,8 @@ def test_init_where_no_folder_can_be_is_one_sentence(tmp_path: Path, place: str)
         ({"draft": {"candidats": 3}}, 'did you mean "candidates"'),
         ({"proyect": {}}, 'did you mean "project"'),
         (
-            {"quota": {"group": [{"country": "MX", "target": 1, "tema": "x"}]}},
-            'there is no setting "quota.group.0.tema"',
+            {"task": {"ranking": {"group": [{"country": "MX", "target": 1, "tema": "x"}]}}},
+            'there is no setting "task.ranking.group.0.tema"',
         ),
         ({"select": {"slate": 99}}, "select.slate = 99"),
         ({"project": {"languages": ["spanish"]}}, "two-letter language code"),
@@ -133,9 +141,9 @@ def test_what_is_added_twice_is_kept_once(project: Project) -> None:
 def test_a_prompt_keeps_its_first_slate(project: Project) -> None:
     project.ledger.add_prompts([PROMPT])
     first = Slate("one", PROMPT.id, ("b", "a"), 0)
-    assert project.ledger.add_slates([first]) == 1
-    assert project.ledger.add_slates([Slate("two", PROMPT.id, ("a", "b"), 1)]) == 0
-    assert project.ledger.slates() == [first]
+    assert add_slates(project.ledger, [first]) == 1
+    assert add_slates(project.ledger, [Slate("two", PROMPT.id, ("a", "b"), 1)]) == 0
+    assert read_slates(project.ledger) == [first]
 
 
 def test_people_are_known_as_they_were_last(project: Project) -> None:
@@ -325,9 +333,14 @@ def test_a_folder_that_cannot_be_a_project_is_one_sentence_and_exit_code_2(tmp_p
         ("a = " + "[" * 5000, "far too long|no valid TOML"),
         ("project = 3", r"write it as a table, \[project\]"),
         ("[prompts]\nmin_chars = 50\nmax_chars = 10", "no prompt can pass"),
-        ('[[quota.group]]\ncountry = "MX"\ntarget = 5\n[[quota.group]]\ncountry = "MX"\ntarget = 7', "there twice"),
-        ("[quota]\noverlap = 99999999999", r"quota\.overlap"),
-        ("[quota]\ntarget = 100000000000000000000000", r"quota\.target"),
+        (
+            '[[task.ranking.group]]\ncountry = "MX"\ntarget = 5\n[[task.ranking.group]]\ncountry = "MX"\ntarget = 7',
+            r"task\.ranking: group MX stands there twice",
+        ),
+        ("[task.ranking]\noverlap = 99999999999", r"task\.ranking\.overlap"),
+        ("[task.ranking]\ntarget = 100000000000000000000000", r"task\.ranking\.target"),
+        ("task = 3", r"write it as a table, \[task\]"),
+        ("task.ranking = 3", r"write it as a table, \[task\.ranking\]"),
         ('[train]\nlauncher = "sbatch {runs}"', "means nothing here"),
     ],
 )
@@ -335,6 +348,100 @@ def test_impossible_settings_are_refused_when_they_are_read(tmp_path: Path, text
     (tmp_path / "annot.toml").write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError, match=sentence):
         Project.open(tmp_path)
+
+
+OLD_NAMES = """\
+[quota]
+target = 7
+overlap = 2
+by = "country+topic"
+[[quota.group]]
+country = "mx"
+topic = "comida"
+target = 3
+[preferences]
+min_margin = 0.25
+min_votes = 4
+[argilla]
+dataset = "old name"
+port = 7000
+"""
+
+
+NEW_NAMES = """\
+[task.ranking]
+dataset = "old name"
+target = 7
+overlap = 2
+by = "country+topic"
+min_margin = 0.25
+min_votes = 4
+[[task.ranking.group]]
+country = "mx"
+topic = "comida"
+target = 3
+[argilla]
+port = 7000
+"""
+
+
+def test_the_names_of_older_settings_still_hold(tmp_path: Path) -> None:
+    found = []
+    for text in (OLD_NAMES, NEW_NAMES):
+        (tmp_path / "annot.toml").write_text(text, encoding="utf-8")
+        found.append(Project.open(tmp_path).settings)
+    assert found[0] == found[1]
+    assert found[0].argilla.port == 7000
+    assert found[0].task.ranking.model_dump() == {
+        "dataset": "old name",
+        "target": 7,
+        "overlap": 2,
+        "by": "country+topic",
+        "group": ({"country": "MX", "topic": "comida", "language": "", "target": 3},),
+        "min_margin": 0.25,
+        "min_votes": 4,
+    }
+
+
+def test_a_setting_under_its_old_and_its_new_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "annot.toml").write_text(
+        "[quota]\ntarget = 7\n[task.ranking]\ntarget = 7\noverlap = 2", encoding="utf-8"
+    )
+    with pytest.raises(SettingsError) as refused:
+        Project.open(tmp_path)
+    sentence = "task.ranking.target stands also as quota.target, its older name; keep the first."
+    assert str(refused.value) == f"{tmp_path / 'annot.toml'}: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[quota]\ntargt = 7", 'there is no setting "quota.targt"; did you mean "target"?'),
+        ("[quota]\nmin_votes = 7", 'there is no setting "quota.min_votes"; there are target, overlap, by, group'),
+        ("[preferences]\ntarget = 7", 'there is no setting "preferences.target"; there are min_margin, min_votes'),
+        ('[argilla]\ndatset = "x"', 'there is no setting "argilla.datset"; did you mean "database"?'),
+        ('[[quota.group]]\ncountry = "MX"\ntarget = 1\ntema = "x"', 'there is no setting "quota.group.0.tema"'),
+        ('[[quota.group]]\ncountry = "XX"\ntarget = 1', "quota.group.0.country = 'XX': \"XX\" is no ISO 3166"),
+        ("[quota]\noverlap = 99999999999", "quota.overlap = 99999999999: "),
+        ("[preferences]\nmin_votes = 0", "preferences.min_votes = 0: "),
+        ('[argilla]\ndataset = ""', "argilla.dataset = '': "),
+        ('[[quota.group]]\ncountry = "MX"\ntarget = 5\n' * 2, "quota: group MX stands there twice; keep one"),
+        ("quota = 5", "quota = 5: write it as a table, [task.ranking]."),
+    ],
+)
+def test_a_wrong_setting_is_named_as_it_was_written(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "annot.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as refused:
+        Project.open(tmp_path)
+    assert str(refused.value).startswith(f"{tmp_path / 'annot.toml'}: {sentence}")
+
+
+def test_init_writes_the_new_names(project: Project) -> None:
+    text = (project.folder / "annot.toml").read_text(encoding="utf-8")
+    tables = re.findall(r"^(?:# )?\[+([\w.]+)\]+", text, flags=re.MULTILINE)
+    assert "task.ranking" in tables
+    assert not {"quota", "quota.group", "preferences"} & set(tables)
+    assert "dataset" not in text[text.index("\n[argilla]") :]
 
 
 def test_a_byte_order_mark_of_a_windows_editor_is_no_mistake(project: Project) -> None:

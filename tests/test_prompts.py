@@ -19,7 +19,9 @@ from annotation.cli import app
 from annotation.config import PromptSettings, Settings, check_settings
 from annotation.errors import SettingsError, SourceError
 from annotation.project import Project
-from annotation.prompts import add_prompts, clean, count_prompts, is_formula, likeliest
+from annotation.prompts.add import add_prompts, count_prompts
+from annotation.prompts.languages import likeliest
+from annotation.text.clean import clean, is_formula
 from annotation.types import Dropped, Prompt, content_id
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"

@@ -3,7 +3,7 @@
 import pycountry
 import pytest
 
-from annotation.codes import country_code, language_code, locale_country
+from annotation.text.locales import country_code, language_code, locale_country
 
 
 @pytest.mark.parametrize(

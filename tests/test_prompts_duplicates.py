@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation.duplicates import compare, near_duplicates, shingles
+from annotation.prompts.duplicates import compare, near_duplicates, shingles
 from annotation.types import Dropped, Prompt
 
 WORDS = ["mole", "pozole", "de", "la", "qué", "se", "come", "en", "México", "y", "Perú", "fiesta", "boda", "cuándo"]

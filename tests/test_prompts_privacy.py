@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation.privacy import EMAIL, PHONE, USER, looks_like_account, mask
+from annotation.text.privacy import EMAIL, PHONE, USER, looks_like_account, mask
 
 REGIONS = (
     "AR",

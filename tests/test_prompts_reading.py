@@ -22,7 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotation.errors import SourceError
-from annotation.reading import Limits, Table, read_dataset, read_table
+from annotation.reading.hub import read_dataset
+from annotation.reading.rows import Limits, Table
+from annotation.reading.table import read_table
 
 ROWS = [
     {"pregunta": "¿Qué se desayuna en Oaxaca?", "país": "México"},
@@ -207,8 +209,8 @@ def test_half_a_utf_16_letter_is_refused(tmp_path: Path) -> None:
         ("a.jsonl", b'{"prompt": "hola"}\n{"prompt": adios}\n', "line 2, column 12 is no valid JSON"),
         ("a.jsonl", b'{"prompt": "hola"}\n[1]\n', "line 2 is no object"),
         ("a.csv.gz", b"prompt\nhola\n", "cut off or no gzip file"),
-        ("a.csv.gz", gzip.compress(b"prompt\nhola que tal\n" * 99)[:-9], "cut off or no gzip file"),
-        ("a.csv", gzip.compress(b"prompt\nhola\n"), "is named .csv but is a gzip file"),
+        ("a.csv.gz", gzip.compress(b"prompt\nhola que tal\n" * 99, mtime=0)[:-9], "cut off or no gzip file"),
+        ("a.csv", gzip.compress(b"prompt\nhola\n", mtime=0), "is named .csv but is a gzip file"),
         ("a.csv", b"PK\x03\x04rest", "is a zip or Excel file"),
         ("a.tsv", b"%PDF-1.7", "is a PDF"),
         ("a.json", b"PAR1....", "is a parquet file"),
@@ -221,6 +223,8 @@ def test_half_a_utf_16_letter_is_refused(tmp_path: Path) -> None:
         ("a.parquet.gz", b"PAR1", "has a format that annot does not read"),
         ("noname", b"hola", "has a format that annot does not read"),
     ],
+    # Without the content: what gzip makes holds the second.
+    ids=lambda value: "" if isinstance(value, bytes) else None,
 )
 def test_damage_is_one_sentence_with_the_place(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content)
@@ -288,10 +292,9 @@ def test_a_huge_line_is_refused_after_its_first_bytes(tmp_path: Path) -> None:
         file.write(b"prompt\n")
         for _ in range(64):
             file.write(b"x" * 2**20)
-    before = os.times().user
+    # Had more of it been read, the limit on the whole would have spoken.
     with pytest.raises(SourceError, match=r"line 2 is longer than 4 MiB"):
-        read_table(str(path))
-    assert os.times().user - before < 2
+        read_table(str(path), limits=Limits(total=8 * 2**20))
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
@@ -454,7 +457,7 @@ def test_a_dataset_that_the_hub_does_not_have_is_a_sentence() -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), NoSuchDataset) as hub:
         threading.Thread(target=hub.serve_forever, daemon=True).start()
         environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "HF_HUB_OFFLINE": "0"}
-        code = "from annotation.reading import read_table; read_table('owner/none')"
+        code = "from annotation.reading.table import read_table; read_table('owner/none')"
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
         )

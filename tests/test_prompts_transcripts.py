@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.transcripts import Exchange, Turn, Unclear, as_text, read_exchange, read_turns
+from annotation.prompts.conversations import Exchange, Turn, Unclear, as_text, read_exchange, read_turns
 
 HH = "\n\nHuman: Hola\n\nAssistant: ¿Qué tal?\n\nHuman: ¿Qué es el mole?\n\nAssistant: {}"
 CHAT = [{"role": "system", "content": "Eres de Puebla."}, {"role": "user", "content": "¿Qué es el mole?"}]

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from cohere_server import KEY, CohereStandIn
 from conftest import free_port
+from projects import ranking_values
 
-from annotation import embedded
+from annotation.hosting import embedded
 from annotation.project import Project
-from annotation.quickstart import prepare
-from annotation.tasks.ranking import answer_values
+from annotation.tasks.ranking.slates import read_slates
 from annotation.types import Judgement
-from sync.board import Desk
+from sync.argilla.annotator import AnnotatorClient
+from sync.quickstart import prepare
 from sync.simulated import PREFIX
 
 
@@ -66,14 +67,14 @@ def test_from_bundled_prompts_to_a_trained_adapter_although_it_is_killed_on_the_
 ASK = """
 import sys
 from pathlib import Path
-from annotation.quickstart import draft_or_take, prepare
+from sync.quickstart import draft_or_take, prepare
 draft_or_take(prepare(Path(sys.argv[1]), simulate=False))
 """
 
 
 @pytest.mark.parametrize(("reply", "models"), [("n", "bundled"), ("y", "command")])
 def test_with_a_key_a_person_is_asked_whether_cohere_drafts(tmp_path: Path, reply: str, models: str) -> None:
-    project = prepare(tmp_path, simulate=False)
+    project = prepare(tmp_path, simulate=False, port=free_port())
     settings = tmp_path / "annot.toml"
     text = settings.read_text(encoding="utf-8").replace("# candidates = 8", "candidates = 1")
     settings.write_text(text.replace('# key = "trial"', 'key = "production"'), encoding="utf-8")
@@ -123,13 +124,13 @@ def test_when_a_person_has_ranked_enough_the_terminal_tells_of_the_run_until_it_
         project = Project.open(tmp_path / "demo")
         url = re.search(r"Open  (http\S+)", text)
         assert url is not None
-        desk = Desk(url[1], "demo_pe_1", project.secrets()["passwords"]["demo_pe_1"])
-        (dataset_id,) = desk.datasets().values()
-        slates = {slate.id: slate for slate in project.ledger.slates()}
-        for record in desk.queue(dataset_id)[:5]:
+        client = AnnotatorClient(url[1], "demo_pe_1", project.secrets()["passwords"]["demo_pe_1"])
+        (dataset_id,) = client.datasets().values()
+        slates = {slate.id: slate for slate in read_slates(project.ledger)}
+        for record in client.queue(dataset_id)[:5]:
             slate = slates[record["external_id"]]
-            given = Judgement("", slate.id, "demo_pe_1", "PE", tuple((seat,) for seat in slate.seats))
-            desk.answer(record["id"], answer_values(given, slate))
+            given = Judgement(tuple((seat,) for seat in slate.seats))
+            client.answer(record["id"], ranking_values(given, slate))
         read_until("is training")
         read_until("is finished")
         second = subprocess.run(

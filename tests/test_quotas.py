@@ -1,75 +1,121 @@
 """Quotas are counted from stored judgements."""
 
+import json
+from pathlib import Path
+
+import pytest
+from projects import ranking_values
+
 from annotation.config import Settings, check_settings
+from annotation.ledger import Ledger, Response
 from annotation.quota_groups import plan_quotas
+from annotation.tasks.ranking.slates import add_slates
 from annotation.types import Judgement, Person, Prompt, Slate
-from sync.quotas import all_met, count_quotas, short_teams
+from sync.quotas import QuotaState, all_met, count_quotas, short_teams
+from sync.tally import count
 
 FOOD = Prompt.make("¿Qué se come en una posada?", country="MX", language="es", topic="comida")
 SCHOOL = Prompt.make("¿Cómo se saluda al maestro?", country="MX", language="es", topic="escuela")
 FEAST = Prompt.make("O que levar à festa junina?", country="BR", language="pt", topic="festas")
-PROMPTS = {p.id: p for p in (FOOD, SCHOOL, FEAST)}
-SLATES = [Slate(f"s{n}", p.id, ("a", "b"), n) for n, p in enumerate(PROMPTS.values())]
+PROMPTS = (FOOD, SCHOOL, FEAST)
+SLATES = [Slate(f"s{n}", p.id, ("a", "b"), n) for n, p in enumerate(PROMPTS)]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(tmp_path / "ledger.sqlite")
+    made.add_prompts(PROMPTS)
+    add_slates(made, SLATES)
+    return made
 
 
 def settings_of(**quota: object) -> Settings:
-    return check_settings({"quota": quota}, place="test")
+    return check_settings({"task": {"ranking": quota}}, place="test")
 
 
-def vote(slate: str, who: str) -> Judgement:
-    return Judgement(f"{slate}{who}", slate, who, "MX", (("a",), ("b",)))
+def vote(ledger: Ledger, slate: str, *people: str) -> None:
+    """A submitted ranking by each; who is named twice has ranked the slate in two datasets."""
+    raw = json.dumps({"values": ranking_values(Judgement((("a",), ("b",))), SLATES[int(slate[1:])])})
+    moment = "2026-01-01T00:00:00.000000+00:00"
+    ledger.add_responses(
+        "test",
+        [Response(f"{slate}{n}", slate, who, "MX", "submitted", moment, raw) for n, who in enumerate(people)],
+    )
 
 
-def test_a_slate_is_complete_when_enough_different_people_judged_it() -> None:
-    quotas = plan_quotas(settings_of(target=1, overlap=2), PROMPTS.values())
-    once = count_quotas(quotas, SLATES, PROMPTS, [vote("s0", "p1"), vote("s0", "p1")])
-    twice = count_quotas(quotas, SLATES, PROMPTS, [vote("s0", "p1"), vote("s0", "p2")])
+def states(ledger: Ledger, settings: Settings) -> tuple[QuotaState, ...]:
+    return count_quotas(settings, count(ledger, settings))
+
+
+def test_a_slate_is_complete_when_enough_different_people_judged_it(ledger: Ledger) -> None:
+    settings = settings_of(target=1, overlap=2)
+    vote(ledger, "s0", "p1", "p1")
+    once = states(ledger, settings)
     assert [(s.quota.country, s.completed) for s in once] == [("BR", 0), ("MX", 0)]
+    vote(ledger, "s0", "p1", "p1", "p2")
+    twice = states(ledger, settings)
     assert [(s.quota.country, s.completed, s.people) for s in twice] == [("BR", 0, 0), ("MX", 1, 2)]
     assert not all_met(twice)
 
 
-def test_more_people_than_asked_complete_a_slate_once() -> None:
-    quotas = plan_quotas(settings_of(target=2, overlap=1), PROMPTS.values())
-    state = count_quotas(quotas, SLATES, PROMPTS, [vote("s0", who) for who in ("p1", "p2", "p3")])
-    assert [(s.quota.country, s.completed, s.judgements) for s in state] == [("BR", 0, 0), ("MX", 1, 3)]
+def test_more_people_than_asked_complete_a_slate_once(ledger: Ledger) -> None:
+    vote(ledger, "s0", "p1", "p2", "p3")
+    found = states(ledger, settings_of(target=2, overlap=1))
+    assert [(s.quota.country, s.items, s.completed, s.answers) for s in found] == [("BR", 1, 0, 0), ("MX", 2, 1, 3)]
 
 
-def test_groups_can_be_topics_and_have_targets_of_their_own() -> None:
-    by_topic = settings_of(by="country+topic", target=5, group=[{"country": "MX", "topic": "comida", "target": 1}])
-    quotas = plan_quotas(by_topic, PROMPTS.values())
-    assert [(q.country, q.topic, q.target) for q in quotas] == [
-        ("BR", "festas", 5),
-        ("MX", "comida", 1),
-        ("MX", "escuela", 5),
+def test_groups_can_be_topics_and_have_targets_of_their_own(ledger: Ledger) -> None:
+    by_topic = settings_of(
+        by="country+topic", target=5, overlap=1, group=[{"country": "MX", "topic": "comida", "target": 1}]
+    )
+    assert [(q.task, q.country, q.topic, q.target) for q in plan_quotas(by_topic, PROMPTS)] == [
+        ("ranking", "BR", "festas", 5),
+        ("ranking", "MX", "comida", 1),
+        ("ranking", "MX", "escuela", 5),
     ]
+    vote(ledger, "s0", "p1", "p2")
+    vote(ledger, "s1", "p2")
+    found = [(s.group, s.items, s.completed, s.answers, s.people) for s in states(ledger, by_topic)]
+    assert found == [("BR · festas", 1, 0, 0, 0), ("MX · comida", 1, 1, 2, 2), ("MX · escuela", 1, 1, 1, 1)]
+
+
+def test_a_slate_counts_for_every_group_that_it_belongs_to(ledger: Ledger) -> None:
+    groups = [{"country": "MX", "topic": "comida", "target": 1}, {"country": "MX", "language": "es", "target": 2}]
+    vote(ledger, "s0", "p1")
+    vote(ledger, "s1", "p1")
+    found = [(s.group, s.completed, s.answers, s.people) for s in states(ledger, settings_of(overlap=1, group=groups))]
+    assert found == [("BR", 0, 0, 0), ("MX", 2, 2, 1), ("MX · es", 2, 2, 1), ("MX · comida", 1, 1, 1)]
 
 
 def test_a_group_with_target_zero_owes_nothing() -> None:
-    quotas = plan_quotas(settings_of(target=1, group=[{"country": "BR", "target": 0}]), PROMPTS.values())
+    quotas = plan_quotas(settings_of(target=1, group=[{"country": "BR", "target": 0}]), PROMPTS)
     assert [q.country for q in quotas] == ["MX"]
 
 
-def test_a_country_without_prompts_still_owes_its_quota() -> None:
-    settings = check_settings({"project": {"countries": ["PE"]}, "quota": {"target": 1}}, place="test")
-    quotas = plan_quotas(settings, [FOOD])
-    assert [q.country for q in quotas] == ["MX", "PE"]
-    states = count_quotas(quotas, SLATES[:1], PROMPTS, [vote("s0", w) for w in "xyz"])
-    assert not all_met(states)
+def test_a_country_without_prompts_still_owes_its_quota(ledger: Ledger) -> None:
+    raw = {"project": {"countries": ["PE"]}, "task": {"ranking": {"target": 1}}}
+    settings = check_settings(raw, place="test")
+    assert [q.country for q in plan_quotas(settings, [FOOD])] == ["MX", "PE"]
+    vote(ledger, "s0", *"xyz")
+    vote(ledger, "s2", *"xyz")
+    found = states(ledger, settings)
+    assert [(s.quota.country, s.met) for s in found] == [("BR", True), ("MX", True), ("PE", False)]
+    assert not all_met(found)
 
 
-def test_a_project_without_quotas_has_met_none() -> None:
+def test_a_project_without_quotas_has_met_none(ledger: Ledger) -> None:
     assert not all_met(())
+    assert not all_met(states(ledger, settings_of(target=0)))
 
 
-def test_a_team_that_can_complete_no_slate_is_told_with_the_remedy() -> None:
-    quotas = plan_quotas(settings_of(target=1, overlap=3), PROMPTS.values())
+def test_a_team_that_can_complete_no_slate_is_told_with_the_remedy(ledger: Ledger) -> None:
+    settings = settings_of(target=1, overlap=3)
     people = [Person(f"mx_{n}", "", "annotator", "MX", ("es",)) for n in range(3)]
     people += [Person("lead", "", "admin", "BR", ("pt",)), Person("br_1", "", "annotator", "BR", ("pt",), active=False)]
-    states = count_quotas(quotas, SLATES, PROMPTS, [])
-    assert short_teams(states, []) == ()
-    (brazil,) = short_teams(states, people)
-    assert brazil.startswith("3 people per slate are asked for (quota.overlap), and BR has only 0: add people")
-    assert len(short_teams(states, people[1:])) == 2
-    met = count_quotas(quotas, SLATES, PROMPTS, [vote("s2", who) for who in ("p1", "p2", "p3")])
-    assert short_teams(met, people) == ()
+    before = states(ledger, settings)
+    assert short_teams(before, []) == ()
+    (brazil,) = short_teams(before, people)
+    assert brazil.startswith("3 people per slate are asked for (task.ranking.overlap), and BR has only 0: add people")
+    assert len(short_teams(before, people[1:])) == 2
+    vote(ledger, "s2", "p1", "p2", "p3")
+    assert short_teams(states(ledger, settings), people) == ()

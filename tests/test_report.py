@@ -6,9 +6,10 @@ from pathlib import Path
 
 from projects import annot, fill, judge, make_project
 
-from sync.report import draw, report
+from sync.reporting.plots import draw
+from sync.reporting.status import report
 
-SETTINGS = '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[quota]\ntarget = 3\noverlap = 3\n'
+SETTINGS = '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[task.ranking]\ntarget = 3\noverlap = 3\n'
 
 
 def test_before_the_first_judgement_the_plot_says_so_and_shows_no_year(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_status_says_that_a_team_is_too_small_for_its_quota(tmp_path: Path) -> N
     project = make_project(tmp_path, SETTINGS)
     slates = fill(project, 3)
     project.ledger.add_pushes("test", "dataset", {slate.id: slate.id for slate in slates})
-    assert "3 people per slate are asked for (quota.overlap), and MX has only 2" in annot(project, "status")
+    assert "3 people per slate are asked for (task.ranking.overlap), and MX has only 2" in annot(project, "status")
     fill(project, 3, ("mx_3",))
     assert "MX has only" not in annot(project, "status")
 

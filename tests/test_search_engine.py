@@ -20,7 +20,7 @@ from search_client import (
     terms,
 )
 
-from annotation.embedded import Owner
+from annotation.hosting.embedded import Owner
 
 pytestmark = pytest.mark.server
 

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from select_project import WordModel, word_encoder
 
-from annotation import embedding
-from annotation.embedding import Encoder, embed, open_encoder
 from annotation.errors import EncoderError
+from annotation.selection import embedding
+from annotation.selection.embedding import Encoder, embed, open_encoder
 
 TEXTS = [f"texto número {n} " + "largo " * (n % 7) for n in range(50)]
 
@@ -179,7 +179,7 @@ def test_a_folder_is_known_by_its_files(tmp_path: Path) -> None:
 def ask_the_hub(endpoint: str, home: Path, **environment: str) -> tuple[str, float]:
     """What a process that has only this Hub says of a model that it has not, and after how long."""
     code = (
-        "import time; from pathlib import Path; from annotation.embedding import open_encoder\n"
+        "import time; from pathlib import Path; from annotation.selection.embedding import open_encoder\n"
         "from annotation.errors import EncoderError\n"
         "from huggingface_hub import HfApi\n"
         "began = time.monotonic()\n"

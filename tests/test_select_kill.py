@@ -23,7 +23,7 @@ KILLS = int(os.environ.get("ANNOT_SELECT_KILLS", "4"))
 def start(folder: Path) -> BaseProcess:
     """A process of its own that selects, forked from one that has loaded the libraries already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["select_project", "annotation.selection_report", "matplotlib.backends.backend_agg"])
+    context.set_forkserver_preload(["select_project"])
     process = context.Process(target=select_in, args=(folder,))
     process.start()
     return process
@@ -39,9 +39,9 @@ def finish(folder: Path) -> float:
 
 
 def state(folder: Path) -> tuple[list[tuple[object, ...]], dict[str, bytes]]:
-    """Slates as stored, and every file of vectors, tables and plots."""
+    """Slates as stored, and every file of vectors and tables."""
     with sqlite3.connect(folder / "ledger.sqlite") as db:
-        slates = db.execute("select id, prompt_id, seats, position from slates order by position").fetchall()
+        slates = db.execute("select id, prompt_id, content, position from items order by position").fetchall()
     files = [path for part in ("selection", "embeddings") for path in (folder / part).rglob("*") if path.is_file()]
     return slates, {str(path.relative_to(folder)): path.read_bytes() for path in files}
 

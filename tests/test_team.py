@@ -9,12 +9,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from fake_board import FakeBoard, FakeWorld, World, person, some_project
+from fake_argilla import FakeArgilla, FakeWorld, World, person, some_project
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.embedded import Owner
-from annotation.errors import AnnotError, BoardError, SourceError
+from annotation.errors import AnnotError, ArgillaError, SourceError
+from annotation.hosting.embedded import Owner
 from annotation.project import Project
 from annotation.types import Person
 from sync.team import TeamChange, add_team, read_roster, remove_member
@@ -38,8 +38,8 @@ def roster(folder: Path, text: str, *, encoding: str = "utf-8") -> Path:
 
 
 def members(world: World, workspace: str) -> set[str]:
-    names = {account.id: account.username for account in world.board.accounts()}
-    return {names[account_id] for account_id in world.board.members(world.board.workspaces()[workspace])}
+    names = {account.id: account.username for account in world.api.accounts()}
+    return {names[account_id] for account_id in world.api.members(world.api.workspaces()[workspace])}
 
 
 def unique(*people: Person) -> list[Person]:
@@ -128,17 +128,17 @@ def test_no_bytes_are_a_traceback(tmp_path_factory: pytest.TempPathFactory, raw:
 
 def test_everybody_can_log_in_and_is_in_the_workspace_of_their_country(world: World, project: Project) -> None:
     ana, beto, caio = people = unique(person("ana"), person("beto", role="admin"), person("caio", "BR"))
-    change = add_team(project, world.board, people)
+    change = add_team(project, world.api, people)
     assert set(change.created) == {p.username for p in people}
     assert {ana.username, beto.username} <= members(world, "mx")
     assert caio.username in members(world, "br")
     assert caio.username not in members(world, "mx")
-    roles = {a.username: (a.first_name, a.role) for a in world.board.accounts()}
+    roles = {a.username: (a.first_name, a.role) for a in world.api.accounts()}
     assert roles[ana.username] == (ana.name, "annotator")
     assert roles[beto.username] == (beto.name, "admin")
     passwords = project.secrets()["passwords"]
     for p in people:
-        world.desk(p.username, passwords[p.username])
+        world.annotator_client(p.username, passwords[p.username])
     assert len(set(passwords.values())) == 3
     assert stat.S_IMODE((project.folder / "secrets.toml").stat().st_mode) == 0o600
     assert project.ledger.people() == sorted(people, key=lambda p: p.username)
@@ -146,18 +146,18 @@ def test_everybody_can_log_in_and_is_in_the_workspace_of_their_country(world: Wo
 
 def test_a_roster_read_twice_changes_nothing(world: World, project: Project) -> None:
     people = unique(person("ana"), person("caio", "BR"))
-    add_team(project, world.board, people)
-    before = project.secrets(), project.ledger.rows("select * from people"), world.board.accounts()
-    assert add_team(project, world.board, people) == TeamChange()
-    assert before == (project.secrets(), project.ledger.rows("select * from people"), world.board.accounts())
+    add_team(project, world.api, people)
+    before = project.secrets(), project.ledger.rows("select * from people"), world.api.accounts()
+    assert add_team(project, world.api, people) == TeamChange()
+    assert before == (project.secrets(), project.ledger.rows("select * from people"), world.api.accounts())
 
 
 def test_who_changes_country_moves_and_keeps_the_log_in(world: World, project: Project) -> None:
     (ana,) = unique(person("ana"))
-    add_team(project, world.board, [ana])
+    add_team(project, world.api, [ana])
     password = project.secrets()["passwords"][ana.username]
     moved = replace(ana, country="AR", name="Ana Luz", role="admin")
-    change = add_team(project, world.board, [moved])
+    change = add_team(project, world.api, [moved])
     assert (change.created, change.corrected) == ((), (ana.username,))
     assert ana.username in members(world, "ar")
     assert ana.username not in members(world, "mx")
@@ -167,13 +167,13 @@ def test_who_changes_country_moves_and_keeps_the_log_in(world: World, project: P
 
 def test_who_is_removed_keeps_the_account_and_comes_back_with_a_roster(world: World, project: Project) -> None:
     ana, beto = unique(person("ana"), person("beto"))
-    add_team(project, world.board, [ana, beto])
-    assert remove_member(world.board, project.ledger, ana.username) == replace(ana, active=False)
+    add_team(project, world.api, [ana, beto])
+    assert remove_member(world.api, project.ledger, ana.username) == replace(ana, active=False)
     assert ana.username not in members(world, "mx")
     assert beto.username in members(world, "mx")
-    assert ana.username in {a.username for a in world.board.accounts()}
-    assert remove_member(world.board, project.ledger, ana.username).active is False
-    change = add_team(project, world.board, [ana])
+    assert ana.username in {a.username for a in world.api.accounts()}
+    assert remove_member(world.api, project.ledger, ana.username).active is False
+    change = add_team(project, world.api, [ana])
     assert change == TeamChange(joined=(f"{ana.username} -> mx",))
     assert project.ledger.people()[0].active is True
 
@@ -181,54 +181,54 @@ def test_who_is_removed_keeps_the_account_and_comes_back_with_a_roster(world: Wo
 def test_people_that_the_roster_does_not_name_stay(project: Project) -> None:
     world = FakeWorld()
     ana, beto = unique(person("ana"), person("beto"))
-    add_team(project, world.board, [ana])
-    add_team(project, world.board, [beto])
+    add_team(project, world.api, [ana])
+    add_team(project, world.api, [beto])
     assert {ana.username, beto.username} <= members(world, "mx")
 
 
 def test_somebody_elses_account_of_the_same_name_is_not_drawn_in(world: World, project: Project) -> None:
     ana, beto = unique(person("ana"), person("beto"))
-    world.board.add_account(beto.username, "Other Beto", "annotator", "a long password")
-    with pytest.raises(BoardError, match=f"{beto.username}.*--adopt"):
-        add_team(project, world.board, [ana, beto])
-    assert ana.username not in {a.username for a in world.board.accounts()}
+    world.api.add_account(beto.username, "Other Beto", "annotator", "a long password")
+    with pytest.raises(ArgillaError, match=f"{beto.username}.*--adopt"):
+        add_team(project, world.api, [ana, beto])
+    assert ana.username not in {a.username for a in world.api.accounts()}
     assert project.ledger.people() == []
-    add_team(project, world.board, [ana, beto], adopt=True)
+    add_team(project, world.api, [ana, beto], adopt=True)
     assert {ana.username, beto.username} <= members(world, "mx")
     assert beto.username not in project.secrets()["passwords"]
-    world.desk(beto.username, "a long password")
-    assert add_team(project, world.board, [ana, beto]) == TeamChange()
+    world.annotator_client(beto.username, "a long password")
+    assert add_team(project, world.api, [ana, beto]) == TeamChange()
 
 
 @pytest.mark.parametrize("adopt", [False, True])
 def test_an_owner_is_never_made_an_annotator(project: Project, adopt: bool) -> None:
-    board = FakeBoard()
-    with pytest.raises(BoardError, match="is an owner"):
-        add_team(project, board, [person("owner")], adopt=adopt)
-    assert next(a.role for a in board.accounts()) == "owner"
+    api = FakeArgilla()
+    with pytest.raises(ArgillaError, match="is an owner"):
+        add_team(project, api, [person("owner")], adopt=adopt)
+    assert next(a.role for a in api.accounts()) == "owner"
 
 
 def test_removing_somebody_unknown_names_the_nearest(project: Project) -> None:
     world = FakeWorld()
     (ana,) = unique(person("anabel"))
-    add_team(project, world.board, [ana])
-    with pytest.raises(BoardError, match=f'did you mean "{ana.username}"'):
-        remove_member(world.board, project.ledger, ana.username[:-1])
-    with pytest.raises(BoardError, match="annot team list"):
-        remove_member(world.board, project.ledger, "zzzzzzzzzz")
+    add_team(project, world.api, [ana])
+    with pytest.raises(ArgillaError, match=f'did you mean "{ana.username}"'):
+        remove_member(world.api, project.ledger, ana.username[:-1])
+    with pytest.raises(ArgillaError, match="annot team list"):
+        remove_member(world.api, project.ledger, "zzzzzzzzzz")
 
 
 def test_an_account_that_was_deleted_on_the_page_is_made_again_or_forgotten(project: Project) -> None:
     world = FakeWorld()
     ana, beto = unique(person("ana"), person("beto"))
-    add_team(project, world.board, [ana, beto])
-    for account in world.board.accounts():
+    add_team(project, world.api, [ana, beto])
+    for account in world.api.accounts():
         if account.username in (ana.username, beto.username):
             world.delete_account(account.id)
-    assert remove_member(world.board, project.ledger, beto.username).active is False
-    change = add_team(project, world.board, [ana])
+    assert remove_member(world.api, project.ledger, beto.username).active is False
+    change = add_team(project, world.api, [ana])
     assert change.created == (ana.username,)
-    world.desk(ana.username, project.secrets()["passwords"][ana.username])
+    world.annotator_client(ana.username, project.secrets()["passwords"][ana.username])
 
 
 class CutOff(BaseException):
@@ -239,11 +239,11 @@ def test_cut_off_after_any_call_the_same_command_goes_on(tmp_path: Path) -> None
     people = [person("ana"), person("beto", role="admin"), person("caio", "BR")]
     calls = ("add_account", "add_workspace", "add_member", "change_account")
 
-    def cut(board: FakeBoard, after: int) -> None:
+    def cut(api: FakeArgilla, after: int) -> None:
         done = 0
 
         def wrapped(call: str) -> None:
-            real = getattr(board, call)
+            real = getattr(api, call)
 
             def counted(*values: object) -> object:
                 nonlocal done
@@ -253,7 +253,7 @@ def test_cut_off_after_any_call_the_same_command_goes_on(tmp_path: Path) -> None
                     raise CutOff
                 return found
 
-            setattr(board, call, counted)
+            setattr(api, call, counted)
 
         for call in calls:
             wrapped(call)
@@ -261,17 +261,17 @@ def test_cut_off_after_any_call_the_same_command_goes_on(tmp_path: Path) -> None
     cuts = 0
     for after in range(1, 20):
         world, project = FakeWorld(), some_project(tmp_path / str(after))
-        cut(world.board, after)
+        cut(world.api, after)
         try:
-            add_team(project, world.board, people)
+            add_team(project, world.api, people)
         except CutOff:
             cuts += 1
-            add_team(project, world.board, people)
+            add_team(project, world.api, people)
         assert members(world, "mx") == {"ana", "beto"}
         assert members(world, "br") == {"caio"}
         for p in people:
-            world.desk(p.username, project.secrets()["passwords"][p.username])
-        assert add_team(project, world.board, people) == TeamChange()
+            world.annotator_client(p.username, project.secrets()["passwords"][p.username])
+        assert add_team(project, world.api, people) == TeamChange()
     assert cuts == 8  # 2 workspaces, 3 accounts, 3 memberships
 
 

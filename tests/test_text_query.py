@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.server import text_query
+from annotation.server.words import text_query
 
 MOLE = ["¿Cómo se prepara el mole poblano?", "Con chile ancho, y PACIENCIA de niño."]
 

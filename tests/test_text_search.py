@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from postgres import Postgres
 from search_client import Client, Json, item, make_dataset, make_workspace, metadata, of_record, terms
 
-from annotation import embedded
-from annotation.embedded import Owner
-from annotation.server import text_query
+from annotation.hosting import embedded
+from annotation.hosting.embedded import Owner
+from annotation.server.words import text_query
 
 pytestmark = pytest.mark.server
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from projects import make_project
-from train_snapshots import QUICK, preference_rows, write_snapshot
+from train_snapshots import QUICK, UNBROKEN, preference_rows, write_snapshot
 from typer.testing import CliRunner
 
 import train.by_country
@@ -15,13 +15,13 @@ from annotation.errors import TrainError, TrainLater
 from annotation.project import init_project
 from sync.trigger import train_command
 from train.by_country import LOCK, train_by_country
-from train.dpo import rehearse
+from train.data.slates import RankedSlate
+from train.dpo import dry_run
 from train.dpo import train as train_run
-from train.rankings import RankedSlate
-from train.regions import adapters_side_by_side
+from train.report import adapters_side_by_side
 from train.run_folder import claimed
 
-OVERRIDES = (*QUICK, "optimiser.max_steps=2", "run.eval_every=0", "region.min_prompts=9")
+OVERRIDES = (*QUICK, *UNBROKEN, "optimiser.max_steps=2", "region.min_prompts=9")
 
 
 class Cut(BaseException):
@@ -90,16 +90,19 @@ def test_the_worst_country_comes_first_and_the_better_adapter_is_named(tmp_path:
     facts = {"country": "", "slates": 9, "prompts": 11, "held_out": 2, "skipped": ""}
     (tmp_path / "r").mkdir()
     assert adapters_side_by_side(tmp_path / "r", {}) == []
-    (tmp_path / "r" / "countries.json").write_text(json.dumps({"AR": facts, "MX": facts, "PE": facts}))
-    for country, value, high in (("AR", 0.9, 1.0), ("MX", 0.6, 0.65), ("PE", 0.5, 0.9)):
+    (tmp_path / "r" / "countries.json").write_text(json.dumps(dict.fromkeys(("AR", "CL", "MX", "PE"), facts)))
+    for country, value, high in (("AR", 0.9, 1.0), ("CL", 0.7, 0.8), ("MX", 0.6, 0.65), ("PE", 0.5, 0.9)):
         (tmp_path / f"r-{country}").mkdir()
-        after = {"value": value, "low": value - 0.05, "high": high, "pairs": 9, "prompts": 2}
+        after = {"value": value, "low": value - 0.05, "high": high, "count": 9, "prompts": 2}
+        if country == "CL":  # as earlier versions wrote it
+            after["pairs"] = after.pop("count")
         accuracy = {"implicit_reward": {"after": after}}
         (tmp_path / f"r-{country}" / "DONE").write_text(json.dumps({"accuracy": accuracy}))
-    lines = adapters_side_by_side(tmp_path / "r", {"AR": 0.8, "MX": 0.7, "PE": 0.6})
-    assert [line for line in lines if line.startswith(("| AR", "| MX", "| PE"))] == [
+    lines = adapters_side_by_side(tmp_path / "r", {"AR": 0.8, "CL": 0.75, "MX": 0.7, "PE": 0.6})
+    assert [line for line in lines if line.startswith(("| AR", "| CL", "| MX", "| PE"))] == [
         "| PE | 2 | 60.0% | 50.0% [45.0%, 90.0%] | too few to tell |",
         "| MX | 2 | 70.0% | 60.0% [55.0%, 65.0%] | everybody's |",
+        "| CL | 2 | 75.0% | 70.0% [65.0%, 80.0%] | measured otherwise |",
         "| AR | 2 | 80.0% | 90.0% [85.0%, 100.0%] | runs/r-AR |",
     ]
 
@@ -116,7 +119,10 @@ def test_a_countrys_failure_is_everybodys_and_names_the_country(
     assert (tmp_path / "r" / "FAILED").read_text() == "runs/r-AR: r-AR has diverged.\n"
 
 
-def test_two_processes_never_train_the_countries_of_one_run(project: Path, tmp_path: Path) -> None:
+def test_two_processes_never_train_the_countries_of_one_run(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.run_folder.LOCK_WAIT_S", 0.1)
     with claimed(tmp_path / "r", name=LOCK), pytest.raises(TrainLater, match="is being trained by process"):
         train_by_country(tmp_path / "r", project / "snapshots" / "abc", quiet=True)
     assert not (tmp_path / "r" / "FAILED").exists()
@@ -141,15 +147,15 @@ def test_a_dry_run_says_which_countries_get_an_adapter_and_writes_nothing(projec
 
 def test_with_the_country_in_the_prompt_the_split_is_the_same(project: Path) -> None:
     source = project / "snapshots" / "abc"
-    plain, _ = rehearse(source, overrides=QUICK)
-    told, _ = rehearse(source, overrides=[*QUICK, "region.in_prompt=true"])
-    assert [slate.id for slate in told.held_out_slates] == [slate.id for slate in plain.held_out_slates]
-    assert {slate.prompt[0]["content"].splitlines()[-1] for slate in told.slates} == {
+    plain, _ = dry_run(source, overrides=QUICK)
+    told, _ = dry_run(source, overrides=[*QUICK, "region.in_prompt=true"])
+    assert [slate.id for slate in told.slates.held_out] == [slate.id for slate in plain.slates.held_out]
+    assert {slate.prompt[0]["content"].splitlines()[-1] for slate in told.slates.train} == {
         "País: Argentina.",
         "País: Brasil.",
         "País: México.",
     }
-    assert told.flight.tokens > plain.flight.tokens
+    assert told.checks.tokens > plain.checks.tokens
 
 
 def test_the_run_that_starts_by_itself_is_trained_as_annot_toml_says(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from train_snapshots import preference_rows
 
 from annotation.errors import TrainError
 from train.dpo import train
-from train.engine import SCHEDULE, kept_schedule
-from train.evaluate import evaluate
-from train.export import export_run
+from train.engine.build import SCHEDULE, kept_schedule
+from train.engine.memory import Schedule
+from train.evaluate.run import evaluate
 from train.footprint import footprint
-from train.planner import Schedule
+from train.release.export import export_run
 from train.run_folder import SEAL, newest_checkpoint, seal
 
-FAST = ("optimiser.max_steps=1", "run.eval_every=0", "footprint.measure=false")
+FAST = ("optimiser.max_steps=1", "run.eval_every=0", "footprint.measure=false", "evaluation.prompts=0")
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,12 @@ from hypothesis import strategies as st
 from train_snapshots import preference_rows, write_snapshot
 
 from annotation.errors import TrainError
-from annotation.project import write_parquet
-from train.dataset import (
-    Pair,
-    newest_snapshot,
-    one_row_per_vote,
-    read_pairs,
-    source_digest,
-    split_by_prompt,
-    texts,
-)
+from annotation.files import write_parquet
+from train.data.pairs import Pair, one_row_per_vote, read_pairs
+from train.data.plan import pairs_of_slates
+from train.data.read import read_slates
+from train.data.rows import newest_snapshot, source_digest
+from train.data.split import all_texts, split_by_prompt
 
 
 def pair(prompt: str, country: str = "MX", **facts: Any) -> Pair:
@@ -30,15 +26,15 @@ def pair(prompt: str, country: str = "MX", **facts: Any) -> Pair:
 
 def test_a_snapshot_is_read_as_conversations_with_its_votes(tmp_path: Path) -> None:
     source = write_snapshot(tmp_path, "abc", preference_rows(4))
-    read = read_pairs(source)
-    assert (read.source, read.snapshot, len(read.pairs)) == ("snapshot abc", "abc", 8)
-    assert read.digest == source_digest(source)
-    first, later = read.pairs[0], read.pairs[3]
+    read = read_slates(source)
+    pairs = pairs_of_slates(read.slates)
+    assert (read.source, len(read.slates), len(pairs)) == ("snapshot abc", 4, 8)
+    first, later = pairs[0], pairs[3]
     assert [message["role"] for message in first.prompt] == ["user"]  # type: ignore[index]
     assert [message["role"] for message in later.prompt] == ["system", "user"]  # type: ignore[index]
     assert first.chosen == ({"role": "assistant", "content": first.chosen[0]["content"]},)  # type: ignore[index]
     assert (later.country, later.language, later.votes_for, later.votes_against, later.ties) == ("BR", "pt", 3, 1, 1)
-    assert len({row.id for row in read.pairs}) == 8
+    assert len({row.id for row in pairs}) == 8
 
 
 def test_the_newest_whole_snapshot_is_the_default(tmp_path: Path) -> None:
@@ -50,7 +46,7 @@ def test_the_newest_whole_snapshot_is_the_default(tmp_path: Path) -> None:
     (half / "snapshot.json").unlink()
     assert newest_snapshot(tmp_path) == new
     with pytest.raises(TrainError, match="no whole snapshot"):
-        read_pairs(half)
+        source_digest(half)
 
 
 def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
@@ -64,19 +60,18 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
     }
     write_parquet(tmp_path / "plain.parquet", [plain])
     (tmp_path / "talk.jsonl").write_text(json.dumps(talk, ensure_ascii=False) + "\n\n", encoding="utf-8")
-    read = read_pairs(tmp_path / "plain.parquet")
-    assert (read.snapshot, read.source) == ("", "plain.parquet")
-    assert read.pairs == (Pair("plain.parquet:1", "¿Qué?", "Esto.", "Eso.", "PE"),)
-    spoken = read_pairs(tmp_path / "talk.jsonl").pairs[0]
+    assert read_slates(tmp_path / "plain.parquet").source == "plain.parquet"
+    assert read_pairs(tmp_path / "plain.parquet") == (Pair("plain.parquet:1", "¿Qué?", "Esto.", "Eso.", "PE"),)
+    spoken = read_pairs(tmp_path / "talk.jsonl")[0]
     assert (spoken.votes_for, spoken.votes_against, spoken.country) == (4, 1, "")
     assert spoken.row()["prompt"] == talk["prompt"]
     write_parquet(tmp_path / "talk.parquet", [talk])
     (tmp_path / "mark.jsonl").write_text(
         json.dumps({**plain, "prompt": "\U0001f600", "country": None, "votes_for": 3.0}), encoding="utf-8-sig"
     )
-    marked = read_pairs(tmp_path / "mark.jsonl").pairs[0]
+    marked = read_pairs(tmp_path / "mark.jsonl")[0]
     assert (marked.prompt, marked.country, marked.votes_for) == ("\U0001f600", "", 3)
-    again = read_pairs(tmp_path / "talk.parquet").pairs[0]
+    again = read_pairs(tmp_path / "talk.parquet")[0]
     assert (again.prompt, again.chosen, again.rejected) == (spoken.prompt, spoken.chosen, spoken.rejected)
 
 
@@ -88,7 +83,11 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
         ("a.jsonl", b'{"prompt": "a"\n', "line 1 is no JSON"),
         ("a.jsonl", b"\n[1]\n", "line 2 is no JSON object"),
         ("a.jsonl", "{'é'}".encode("latin-1"), "not UTF-8"),
-        ("a.jsonl", b'{"chosen": "b", "rejected": "c"}', "a.jsonl:1, prompt is neither text nor a list"),
+        (
+            "a.jsonl",
+            b'{"prompt": null, "chosen": "b", "rejected": "c"}',
+            "a.jsonl:1, prompt is neither text nor a list",
+        ),
         ("a.jsonl", b'{"prompt": "a", "chosen": [{"role": "x"}], "rejected": "c"}', "without role and content"),
         (
             "a.jsonl",
@@ -135,7 +134,7 @@ def test_a_file_that_will_not_do_is_refused_with_its_place(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(TrainError) as caught:
-        read_pairs(tmp_path / name)
+        read_slates(tmp_path / name)
     assert told in str(caught.value)
 
 
@@ -194,4 +193,4 @@ def test_rows_per_vote_have_the_loss_of_smoothed_labels(votes_for: int, votes_ag
 
 
 def test_texts_come_once_each_in_order() -> None:
-    assert texts([pair("a"), pair("b")]) == ["a", "sí", "no", "b"]
+    assert all_texts([pair("a"), pair("b")]) == ["a", "sí", "no", "b"]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from train_snapshots import QUICK, preference_rows, write_snapshot
+from train_snapshots import QUICK, UNBROKEN, preference_rows, write_snapshot
 
-from train.divergence import CLEARLY, why_diverged
 from train.dpo import train
+from train.engine.divergence import CLEARLY, why_diverged
 from train.settings import load_recipe
 
 RECIPE = load_recipe("cpu-smoke")
@@ -67,7 +67,7 @@ def test_a_run_that_diverges_finitely_is_finished_and_says_so_everywhere(tmp_pat
     source = write_snapshot(tmp_path, "abc", preference_rows(12))
     wild = (f"dpo.objective={objective}", "optimiser.learning_rate=0.1", "lora.alpha=64", "dpo.beta=5.0")
     rest = ("optimiser.warmup=0.0", "optimiser.epochs=30", "optimiser.max_steps=24")
-    run = train(tmp_path / "run", source, overrides=(*QUICK, *rest, *wild), quiet=True)
+    run = train(tmp_path / "run", source, overrides=(*QUICK, *UNBROKEN, *rest, *wild), quiet=True)
     assert run.done["diverged"].startswith("training has diverged: over the last 10 steps")
     assert (tmp_path / "run" / "DONE").exists()
     log = (tmp_path / "run" / "log.txt").read_text()

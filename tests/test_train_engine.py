@@ -11,14 +11,17 @@ import torch
 from train_models import random_slates, tiny_model
 
 from annotation.errors import TrainError
-from train.adapter import check_targets
-from train.dropout import TokenDropout, Tokens, drop_by_token
-from train.log_probs import answer_log_probs, score_answers
-from train.objective import objective, targets
-from train.packing import EncodedSlate, lay_out, pack
-from train.planner import Schedule, Widths, checkpoint_layers, plan_memory
-from train.rankings import Comparison, RankedSlate, Ranking
-from train.reference import ReferenceCache, groups
+from train.data.slates import Comparison, RankedSlate, Ranking
+from train.data.tokens import EncodedSlate
+from train.engine.adapter import check_targets
+from train.engine.batches import TrainingSet
+from train.engine.dropout import TokenDropout, Tokens, drop_by_token
+from train.engine.log_probs import answer_log_probs, score_answers
+from train.engine.losses import objective, targets
+from train.engine.memory import Schedule, Widths, checkpoint_layers, plan_memory
+from train.engine.packing import lay_out, pack
+from train.engine.reference import ReferenceCache, groups, key_of
+from train.run_folder import RunLog
 from train.settings import load_recipe
 
 STEPS, SIZE = 3, 6
@@ -57,15 +60,14 @@ def trainer_of(
     checkpointed: int = 0,
     overrides: tuple[str, ...] = (),
     cache: Path | None = None,
-    told: list[str] | None = None,
     change: Callable[[Any], None] = lambda model: None,  # noqa: ARG005
 ) -> Any:
     """A trainer of a tiny model with dropout, over the same slates each time."""
     from peft import get_peft_model
     from transformers import TrainingArguments, set_seed
 
-    from train.adapter import lora_config, training_arguments
-    from train.trainer import SlateTrainer, Taught
+    from train.engine.adapter import lora_config, training_arguments
+    from train.engine.trainer import SlateTrainer
 
     # A rate at which Adam's division by tiny gradients does not blow rounding up.
     given = (
@@ -89,15 +91,13 @@ def trainer_of(
         args=TrainingArguments(
             **training_arguments(home / "checkpoints", recipe, STEPS), per_device_train_batch_size=SIZE
         ),
-        taught=Taught(slates, encoded),
-        held_out=Taught(slates[:3], encoded[:3]),
-        settings=recipe.dpo,
+        recipe=recipe,
+        train=TrainingSet(slates, encoded),
+        held_out=TrainingSet(slates[:3], encoded[:3]),
         schedule=Schedule(budget, checkpointed, 2, 0, 0),
         cache=ReferenceCache(cache or home / "reference.sqlite"),
-        keep_bad=home / "bad_batches",
-        most_bad=recipe.engine.max_bad_batches,
+        log=RunLog(home, quiet=True),
         callbacks=[],
-        tell=(told if told is not None else []).append,
     )
 
 
@@ -128,11 +128,11 @@ def test_the_loss_of_an_update_is_the_objective_of_its_slates_by_the_definition(
     last = trainer.state.log_history[0]["loss"]
     model = tiny_model("llama", seed=1, num_hidden_layers=2)
     with torch.no_grad():
-        alone = torch.stack([value for slate in trainer.taught.encoded for value in one_by_one(model, slate)])
+        alone = torch.stack([value for slate in trainer.train_set.encoded for value in one_by_one(model, slate)])
     update = next(iter(trainer.get_train_dataloader()))
-    said = targets([trainer.taught.slates[number] for number in update], "plackett_luce")
-    rewards = torch.zeros(sum(len(trainer.taught.encoded[number].answers) for number in update))
-    assert last == pytest.approx(float(objective(rewards, said)) / said.count, rel=1e-5)
+    batch = targets([trainer.train_set.slates[number] for number in update], "plackett_luce")
+    rewards = torch.zeros(sum(len(trainer.train_set.encoded[number].answers) for number in update))
+    assert last == pytest.approx(float(objective(rewards, batch)) / batch.count, rel=1e-5)
     held = trainer.evaluate()
     flat = [value for values in trainer.reference[id(trainer.held_out)] for value in values]
     assert flat == pytest.approx(alone[: len(flat)].tolist(), rel=1e-5)
@@ -144,8 +144,7 @@ def test_out_of_memory_halves_the_budget_and_does_the_batch_again(
 ) -> None:
     undisturbed = trainer_of(tmp_path / "a", budget=400)
     undisturbed.train()
-    told: list[str] = []
-    trainer = trainer_of(tmp_path / "b", budget=400, told=told, overrides=("run.save_every=1",))
+    trainer = trainer_of(tmp_path / "b", budget=400, overrides=("run.save_every=1",))
     room = 220
     plain = trainer.model.base_model.model.model.layers[1].forward
 
@@ -156,7 +155,8 @@ def test_out_of_memory_halves_the_budget_and_does_the_batch_again(
 
     monkeypatch.setattr(trainer.model.base_model.model.model.layers[1], "forward", short_of_memory)
     trainer.train()
-    assert told == ["out of memory: the batch is done again in packs of up to 200 tokens."]
+    log = (tmp_path / "b" / "log.txt").read_text()
+    assert log == "out of memory: the batch is done again in packs of up to 200 tokens.\n"
     assert (adapter(trainer) - adapter(undisturbed)).abs().max() < 1e-6
     kept = json.loads((tmp_path / "b" / "checkpoints" / f"checkpoint-{STEPS}" / "engine.json").read_text())
     assert kept == {"token_budget": 200, "bad": 0}
@@ -183,8 +183,7 @@ def test_a_batch_without_a_finite_gradient_is_skipped_and_kept(tmp_path: Path) -
         def on_step_end(self, args: Any, state: Any, control: Any, *, model: Any, **named: Any) -> None:  # noqa: ARG002
             model.poisoned["at"] = state.global_step
 
-    told: list[str] = []
-    trainer = trainer_of(tmp_path, change=poison(1), told=told)
+    trainer = trainer_of(tmp_path, change=poison(1))
     trainer.add_callback(Count())
     before: list[torch.Tensor] = []
 
@@ -198,15 +197,15 @@ def test_a_batch_without_a_finite_gradient_is_skipped_and_kept(tmp_path: Path) -
     assert torch.equal(before[0], before[1])
     assert not torch.equal(before[1], before[2])
     assert before[2].isfinite().all()
-    assert len(told) == 1
-    assert "step 2: the gradient is not finite" in told[0]
+    (line,) = (tmp_path / "log.txt").read_text().splitlines()
+    assert "step 2: the gradient is not finite" in line
     (file,) = (tmp_path / "bad_batches").iterdir()
     kept = json.loads(file.read_text())
     assert kept["step"] == 2
     assert len(kept["slates"]) == SIZE
-    numbers = {slate.id: number for number, slate in enumerate(trainer.taught.slates)}
+    numbers = {slate.id: number for number, slate in enumerate(trainer.train_set.slates)}
     for slate in kept["slates"]:
-        encoded = trainer.taught.encoded[numbers[slate["id"]]]
+        encoded = trainer.train_set.encoded[numbers[slate["id"]]]
         assert (slate["prompt"], slate["answers"]) == (list(encoded.prompt), [list(a) for a in encoded.answers])
     losses = [line for line in trainer.state.log_history if "learning_rate" in line]
     assert ["loss" in line for line in losses] == [True, False, True]
@@ -229,23 +228,34 @@ def test_the_base_scores_every_candidate_once_and_never_again(tmp_path: Path) ->
         lambda module, args: calls.append(1) if not torch.is_grad_enabled() else None  # noqa: ARG005
     )
     trainer.learner = trainer.model
-    first = trainer.reference_of(trainer.taught)
-    slates = trainer.taught.encoded
+    first = trainer.reference_of(trainer.train_set)
+    slates = trainer.train_set.encoded
     assert len(calls) == len({slate.prompt for slate in slates}) == len(groups(slates))
     again = trainer_of(tmp_path / "b", cache=tmp_path / "kept.sqlite")
     again.model.base_model.model.model.layers[0].register_forward_pre_hook(
         lambda module, args: pytest.fail("computed twice")  # noqa: ARG005
     )
     again.learner = again.model
-    assert again.reference_of(again.taught) == first
+    assert again.reference_of(again.train_set) == first
     # Kept without one of them: it alone is computed, and comes out the same to the last bit.
     import sqlite3
 
     with sqlite3.connect(tmp_path / "kept.sqlite") as db:
         db.execute("delete from answers where rowid = 3")
     calls.clear()
-    assert trainer.reference_of(trainer.taught) == first
+    assert trainer.reference_of(trainer.train_set) == first
     assert len(calls) == 1
+
+
+def test_a_damaged_cache_is_begun_anew(tmp_path: Path) -> None:
+    trainer = trainer_of(tmp_path)
+    trainer.learner = trainer.model
+    first = trainer.reference_of(trainer.train_set)
+    file = trainer.cache.path
+    for damage in (b"no database" * 500, file.read_bytes()[:4096] + b"x" * 8192):
+        file.write_bytes(damage)
+        assert trainer.reference_of(trainer.train_set) == first
+        assert ReferenceCache(file).read(map(key_of, groups(trainer.train_set.encoded)))
 
 
 def test_candidates_are_grouped_by_prompt_whatever_rows_they_came_in() -> None:
@@ -256,8 +266,8 @@ def test_candidates_are_grouped_by_prompt_whatever_rows_they_came_in() -> None:
 
 
 def test_another_base_quantisation_or_number_type_has_a_cache_of_its_own(tmp_path: Path) -> None:
-    from train.base import Base
-    from train.reference import reference_cache
+    from train.engine.reference import reference_cache
+    from train.models.base import Base
 
     folder = tmp_path / "model"
     tiny_model("llama").save_pretrained(folder)

@@ -1,29 +1,30 @@
-"""A finished run is measured: known adapters give known answers, a killed process loses nothing, the gate is heard."""
+"""A finished run is measured: known adapters give known answers, the gate decides, the folder says so."""
 
 import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from finished_runs import QUICK, finished_run, killed_evaluation, model_of, ranked_slates
+from finished_runs import QUICK, finished_run, model_of, ranked_slates
 from typer.testing import CliRunner
 
 from annotation.cli import app
 from annotation.errors import AnnotError, SettingsError, TrainError
-from train.encoding import encode_slate
-from train.evaluate import compare, evaluate, prompts_to_answer
-from train.evaluation import Evaluation, score_slate, summarise
-from train.evaluation_report import BEGIN, put_section, warnings
-from train.gate import gate_of
-from train.generation import sample_answers
-from train.rankings import RankedSlate, Ranking
-from train.scores import AnswerScore, Written, compare_with_base
-
-FILES = ("evaluation.json", "evaluation_slates.jsonl", "evaluation_samples.jsonl", "report.md")
+from train.data.encoding import encode_slate
+from train.data.slates import RankedSlate, Ranking
+from train.evaluate.compare import compare
+from train.evaluate.evaluation import Evaluation, summarise
+from train.evaluate.gate import gate_of
+from train.evaluate.ranking import accuracy_json, accuracy_sentence, rank_groups, score_slate
+from train.evaluate.report import BEGIN, put_section, warnings
+from train.evaluate.run import evaluate, prompts_to_answer
+from train.evaluate.scores import AnswerScore, EncodedAnswer, compare_with_base
+from train.models.generation import sample_answers
 
 
 def quietly(_line: str) -> None:
@@ -55,7 +56,7 @@ def exact_log_probs(model: Any, ids: list[int]) -> Any:
 def test_scores_and_divergence_are_those_of_the_definition_in_float64(moved: Path) -> None:
     model, tokenizer, _ = model_of(moved)
     rows = [encode_slate(slate, tokenizer) for slate in ranked_slates(2)]
-    answers = [Written((*row.prompt, *answer), len(row.prompt)) for row in rows for answer in row.answers]
+    answers = [EncodedAnswer((*row.prompt, *answer), len(row.prompt)) for row in rows for answer in row.answers]
     found = compare_with_base(model, answers, pad=tokenizer.pad_token_id)
     exact = model.double()
     for answer, score in zip(answers, found, strict=True):
@@ -93,7 +94,7 @@ def test_the_divergence_of_own_samples_is_the_true_one_of_two_tokens(moved: Path
         )
     ]
     scores = compare_with_base(
-        model, [Written((*prompt, *s.tokens), len(prompt)) for s in drawn], pad=tokenizer.pad_token_id
+        model, [EncodedAnswer((*prompt, *s.tokens), len(prompt)) for s in drawn], pad=tokenizer.pad_token_id
     )
     found = np.array([score.kl for score in scores])
     assert found.mean() == pytest.approx(truth, abs=4 * found.std() / math.sqrt(len(found)))
@@ -185,6 +186,14 @@ def test_a_group_that_is_ranked_the_wrong_way_round_fails_and_comes_first() -> N
     assert found.gate.worst == "country AR"
     assert any("country CL: fewer than 5" in sentence for sentence in warnings(found))
     assert [group.verdict for group in found.groups if group.by in ("all", "topic")] == ["", "", ""]
+    # What DONE of a training run says of the same scores.
+    accuracy = accuracy_json(rank_groups(scores, seed=0))
+    assert list(accuracy["by_country"]) == ["AR", "CL", "BR", "MX"]
+    assert accuracy["by_country"]["AR"]["implicit_reward"]["after"]["value"] == 0.0
+    assert accuracy["per_token"]["before"] == asdict(found.groups[0].likelier_before)
+    told = accuracy_sentence(found.groups)
+    assert told.startswith("ranking accuracy 50.0% before, 66.7% after (mean log-prob per token), 66.7% by implicit")
+    assert told.endswith("reward of at most 100.0%, over 24 slates of 24 prompts")
 
 
 def _facts(slate: RankedSlate) -> dict[str, Any]:
@@ -249,26 +258,12 @@ def test_measuring_again_does_nothing_and_other_settings_measure_anew(
     assert "No answers were written" in (copy / "report.md").read_text()
 
 
-def test_a_killed_evaluation_goes_on_and_ends_in_the_same_bytes(
-    measured: tuple[Path, Evaluation], tmp_path: Path
-) -> None:
-    run, _ = measured
-    killed = finished_run(tmp_path / "moved", ranked_slates(12), strength=0.1)
-    for batch in (2, 7):
-        assert killed_evaluation(killed, batch) == -9
-        assert not (killed / "evaluation.json").exists()
-        assert gate_of(killed).verdict == "not measured"
-    torn = killed / ".evaluation" / "scores.jsonl"
-    torn.write_bytes(torn.read_bytes()[:-9])  # as a power cut may leave it
-    worked: list[int] = []
-
-    def progress(done: int, total: int | None = None, note: str = "") -> None:  # noqa: ARG001
-        worked.append(done)
-
-    evaluate(killed, say=quietly, progress=progress)
-    assert worked[-1] == len(worked)
-    for name in FILES:
-        assert (killed / name).read_bytes() == (run / name).read_bytes(), name
+def test_progress_counts_every_batch_once(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "moved", ranked_slates(3), strength=0.1)
+    counted: list[tuple[int, int | None]] = []
+    evaluate(run, say=quietly, progress=lambda done, total=None, note="": counted.append((done, total)))  # noqa: ARG005
+    assert counted == [(number, counted[0][1]) for number in range(1, len(counted) + 1)]
+    assert counted[-1][0] == counted[-1][1]
 
 
 def test_two_runs_are_compared_slate_by_slate(measured: tuple[Path, Evaluation], tmp_path: Path) -> None:

@@ -5,55 +5,61 @@ import shutil
 from pathlib import Path
 
 import pytest
-from train_snapshots import QUICK, preference_rows, write_snapshot
+from train_snapshots import shared_run
 from typer.testing import CliRunner
 
 from annotation.cli import app
 from annotation.errors import SettingsError, TrainError
-from annotation.project import init_project, write_whole
-from train.dpo import train
-from train.export import MOST_KL, export_adapter, export_merged, export_run
-from train.gate import EVALUATION
+from annotation.files import write_whole
+from train.evaluate.gate import EVALUATION
+from train.release.export import MOST_KL, export_adapter, export_merged, export_run
 
-ON_CPU = (*QUICK, "device.kind=cpu", "device.threads=1", "optimiser.name=adamw_torch", "optimiser.learning_rate=5e-3")
 PRESETS = ("cpu-smoke", "l40s-8b-lora-bf16", "l40s-8b-qlora")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a finished run of each kind of base: float32, bfloat16 and 4-bit."""
-    folder = tmp_path_factory.mktemp("project")
-    init_project(folder, name="prueba", countries=["MX"], languages=["es"], preset="cpu-smoke")
-    source = write_snapshot(folder, "abc", preference_rows(24))
-    for preset in PRESETS:
-        base = "" if preset == "cpu-smoke" else str(folder / "runs" / "cpu-smoke" / "base")
-        train(folder / "runs" / preset, source, preset=preset, base=base, overrides=ON_CPU, quiet=True)
-    return folder
+    runs = [shared_run(tmp_path_factory, preset) for preset in PRESETS]
+    project = tmp_path_factory.mktemp("project")
+    for run in runs:
+        shutil.copytree(run, project / "runs" / run.name)
+    return project
+
+
+@pytest.fixture(scope="module")
+def released(project: Path) -> tuple[Path, str]:
+    """The merged model of a run as the command releases it, and what the command says."""
+    words = ["release", "cpu-smoke", "--project", str(project), "--ungated", "--merged"]
+    shown = CliRunner().invoke(app, words, catch_exceptions=False)
+    return project / "exports" / "cpu-smoke-merged", shown.stdout
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_merged_model_is_the_trained_one(project: Path, tmp_path: Path, preset: str) -> None:
+def test_a_merged_model_is_the_trained_one(
+    project: Path, released: tuple[Path, str], tmp_path: Path, preset: str
+) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    done = export_merged(project / "runs" / preset, tmp_path / "model")
-
-    assert done.kl is not None
-    assert -1e-9 < done.kl < MOST_KL
-    assert done.tokens > 100
-    model = AutoModelForCausalLM.from_pretrained(done.folder, dtype="auto")
+    folder = released[0]
+    if preset != "cpu-smoke":
+        folder = export_merged(project / "runs" / preset, tmp_path / "model").folder
+    facts = json.loads((folder / "export.json").read_text())
+    assert -1e-9 < facts["kl"] < MOST_KL
+    assert facts["tokens"] > 100
+    assert facts["snapshot"] == "abc"
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    assert "quantization_config" not in json.loads((done.folder / "config.json").read_text())
-    assert AutoTokenizer.from_pretrained(done.folder).chat_template
-    assert json.loads((done.folder / "export.json").read_text())["snapshot"] == "abc"
+    assert "quantization_config" not in json.loads((folder / "config.json").read_text())
+    assert AutoTokenizer.from_pretrained(folder).chat_template
 
 
-def test_merging_changes_the_model(project: Path, tmp_path: Path) -> None:
+def test_merging_changes_the_model(project: Path, released: tuple[Path, str]) -> None:
     from safetensors.torch import load_file
 
-    done = export_merged(project / "runs" / "cpu-smoke", tmp_path / "model")
-    before = load_file(project / "runs" / "cpu-smoke" / "base" / "model.safetensors")
-    after = load_file(done.folder / "model.safetensors")
+    base = project / "runs" / "cpu-smoke" / "base"
+    before, after = (load_file(folder / "model.safetensors") for folder in (base, released[0]))
     assert before.keys() == after.keys()
     assert any(not before[name].equal(after[name]) for name in before)
 
@@ -130,11 +136,14 @@ def test_only_a_run_that_passed_its_gate_is_given_away(project: Path, tmp_path: 
         assert to.exists() == given
 
 
-def test_the_command_exports_a_run_and_says_what_it_is(project: Path) -> None:
-    words = ["export", "--project", str(project), "--run", "cpu-smoke", "--ungated"]
-    shown = CliRunner().invoke(app, [*words, "--merged"])
-    assert shown.exit_code == 0, shown.output
-    assert "nats per token away from the trained model" in shown.output
+def test_the_command_releases_a_run_and_says_what_it_is(project: Path, released: tuple[Path, str]) -> None:
+    folder, shown = released
+    assert shown.startswith(f"{folder}: cpu-smoke merged into ")
+    assert "nats per token away from the trained model" in shown
+    words = ["release", "cpu-smoke", "--project", str(project), "--ungated"]
     given = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
     assert given["kind"] == "adapter"
     assert {path.name for path in (project / "exports").iterdir()} == {"cpu-smoke", "cpu-smoke-merged"}
+    refused = CliRunner().invoke(app, [*words, "--dtype", "bfloat16"]).exception
+    assert isinstance(refused, SettingsError)
+    assert str(refused) == "--dtype is that of a merged model; add --merged, or leave it out."

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.objective import Kind, objective, sft_term, targets, told_apart
-from train.rankings import Comparison, RankedSlate, Ranking, count_votes
+from train.data.slates import Comparison, RankedSlate, Ranking, count_votes
+from train.engine.losses import Kind, comparison_stats, objective, sft_term, targets
 
 Gradient = list[float]
 
@@ -240,10 +240,10 @@ def test_the_sft_term_is_the_mean_log_loss_per_token_of_what_is_imitated() -> No
     assert log_probs.grad.tolist() == [0.0, -0.5, 0.0, 0.0]
 
 
-def test_told_apart_counts_leads_and_halves_draws() -> None:
+def test_comparison_stats_counts_leads_and_halves_draws() -> None:
     slates = [slate_of([((0,), (1,), (2,))], 3), slate_of([((1,), (0,))], 2)]
     rewards = torch.tensor([1.0, 0.0, 0.0, 3.0, 1.0])
-    right, ahead, count = told_apart(rewards, targets(slates, "plackett_luce"))
+    right, ahead, count = comparison_stats(rewards, targets(slates, "plackett_luce"))
     assert (right, ahead, count) == (2.5, 1.0 + 1.0 + 0.0 - 2.0, 4)
 
 

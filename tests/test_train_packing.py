@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from train_models import SHAPES, one_by_one, random_slates, tiny_model
 
 from annotation.errors import TrainError
-from train.log_probs import FrozenHead, answer_log_probs, score_answers
-from train.packing import NOWHERE, EncodedSlate, Shape, attention_windows, lay_out, pack, visible
+from train.data.tokens import EncodedSlate
+from train.engine.log_probs import FrozenHead, answer_log_probs, score_answers
+from train.engine.packing import NOWHERE, Shape, attention_windows, lay_out, pack, visible
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,7 +45,7 @@ def test_packed_log_probs_and_their_gradients_are_those_of_each_answer_alone(
     shape: str, attention: str, head: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A head that is not trained is ours on a CPU, any other is TRL's."""
-    monkeypatch.setattr("train.log_probs.TILE", 400)  # the last tile is not full
+    monkeypatch.setattr("train.engine.log_probs.TILE", 400)  # the last tile is not full
     slates = random_slates(6)
     model = tiny_model(shape, attention=attention)
     model.get_output_embeddings().weight.requires_grad_(head == "trained")
@@ -80,7 +81,7 @@ def trls(hidden: Any, weight: Any, bias: Any, wanted: Any, softcap: float | None
 def test_both_heads_give_the_log_probs_and_gradients_of_the_definition_in_float64(
     head: Any, softcap: float | None, biased: bool, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.log_probs.TILE", 100)  # tiles of three tokens, the last not full
+    monkeypatch.setattr("train.engine.log_probs.TILE", 100)  # tiles of three tokens, the last not full
     chance = torch.Generator().manual_seed(0)
     hidden, weight = torch.randn(11, 8, generator=chance), 2 * torch.randn(30, 8, generator=chance)
     bias = torch.randn(30, generator=chance) if biased else None
@@ -157,11 +158,13 @@ def test_a_token_sees_what_it_would_see_if_its_answer_stood_alone(
     packed = lay_out(slates, [list(range(len(slates)))], multiple=8)
     sees = visible(packed, window)
     flat = packed.ids[0].tolist()
+    places = torch.arange(len(flat))
+    visible_keys = sees(0, 0, places[:, None], places[None, :])
     sequences = [(*slate.prompt, *answer) for slate in slates for answer in slate.answers]
     for query, token in enumerate(flat):
         if packed.slates[0, query] == NOWHERE:
             continue
-        seen = {flat[key] for key in range(len(flat)) if sees(0, 0, query, key)}
+        seen = {flat[key] for key in visible_keys[query].nonzero()[:, 0].tolist()}
         sequence = next(sequence for sequence in sequences if token in sequence)
         place = sequence.index(token)
         assert seen == set(sequence[max(0, place + 1 - (window or place + 1)) : place + 1])
@@ -213,9 +216,9 @@ def test_a_head_that_scores_in_an_unknown_way_is_refused() -> None:
     plain = model.forward
 
     def louder(**named: Any) -> Any:
-        told = plain(**named)
-        told.logits = told.logits * 3
-        return told
+        output = plain(**named)
+        output.logits = output.logits * 3
+        return output
 
     model.forward = louder
     with pytest.raises(TrainError, match="scores words in a way that the engine does not know"):

@@ -13,13 +13,20 @@ from train_snapshots import preference_rows, write_snapshot
 
 from annotation.errors import TrainError
 from annotation.types import Dropped
-from train.base import Base, ends_of_text, load_tokenizer
-from train.dataset import Pair, read_pairs, texts
-from train.encoding import encode, encode_slate, ends_well
-from train.preflight import Preflight, dropped_rows, length_bias, point_biserial, preflight
-from train.rankings import Objective, RankedSlate, Ranking, count_votes, slate_of_pair
+from train.data.encoding import encode_slate, encode_texts, ends_well
+from train.data.length import length_bias, point_biserial
+from train.data.objective import Objective
+from train.data.pairs import Pair
+from train.data.plan import pairs_of_slates
+from train.data.preflight import Preflight, preflight
+from train.data.read import Slates, read_slates
+from train.data.slates import RankedSlate, Ranking, count_votes, slate_of_pair
+from train.data.split import all_texts
+from train.data.tokens import EncodedSlate
+from train.models.base import Base
+from train.models.tiny_model import make_tiny_base
+from train.models.tokenizer import Vocabulary, load_vocabulary
 from train.settings import DataSettings, load_recipe
-from train.tiny_model import make_tiny_base
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +36,22 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pairs(home: Path) -> tuple[Pair, ...]:
-    return read_pairs(write_snapshot(home, "abc", preference_rows(6))).pairs
+    return pairs_of_slates(read_slates(write_snapshot(home, "abc", preference_rows(6))).slates)
 
 
 @pytest.fixture(scope="module")
 def base(home: Path, pairs: tuple[Pair, ...]) -> Base:
-    return Base("", make_tiny_base(home / "base", texts(pairs), seed=0), "1", tiny=True)
+    return Base("", make_tiny_base(home / "base", all_texts(pairs), seed=0), "1", tiny=True)
 
 
 @pytest.fixture
-def tokenizer(base: Base) -> Any:
-    return load_tokenizer(base, load_recipe("cpu-smoke").base)
+def vocabulary(base: Base) -> Vocabulary:
+    return load_vocabulary(base, load_recipe("cpu-smoke").base)
+
+
+@pytest.fixture
+def tokenizer(vocabulary: Vocabulary) -> Any:
+    return vocabulary.tokenizer
 
 
 def settings(**changed: Any) -> DataSettings:
@@ -47,15 +59,19 @@ def settings(**changed: Any) -> DataSettings:
 
 
 def look_at(
-    slates: Any, base: Base, tokenizer: Any, objective: Objective = "plackett_luce", **changed: Any
+    slates: Any, vocabulary: Vocabulary, objective: Objective = "plackett_luce", **changed: Any
 ) -> tuple[tuple[RankedSlate, ...], Preflight]:
-    return preflight(slates, tokenizer, ends_of_text(base, tokenizer), settings(**changed), objective, source="a test")
+    return preflight(Slates("a test", tuple(slates)), vocabulary, settings(**changed), objective)
 
 
-def look(pairs: Any, base: Base, tokenizer: Any, **changed: Any) -> tuple[tuple[Pair, ...], Preflight]:
+def look(pairs: Any, vocabulary: Vocabulary, **changed: Any) -> tuple[tuple[Pair, ...], Preflight]:
     """Pairs as slates of two, and back."""
-    kept, flight = look_at([slate_of_pair(pair) for pair in pairs], base, tokenizer, "trl", **changed)
-    return tuple(pair for slate in kept for pair in slate.pairs()), flight
+    kept, checks = look_at([slate_of_pair(pair) for pair in pairs], vocabulary, "trl", **changed)
+    return pairs_of_slates(kept), checks
+
+
+def encode(pair: Pair, tokenizer: Any) -> EncodedSlate:
+    return encode_texts(pair.prompt, (pair.chosen, pair.rejected), tokenizer, place=pair.id)[0]
 
 
 def slate(
@@ -66,17 +82,17 @@ def slate(
     return RankedSlate(name, f"pregunta {name}: ", tuple(answers), rankings, count_votes(rankings), country=country)
 
 
-def test_clean_rows_are_all_kept_and_counted(pairs: tuple[Pair, ...], base: Base, tokenizer: Any) -> None:
-    kept, flight = look(pairs, base, tokenizer)
+def test_clean_rows_are_all_kept_and_counted(pairs: tuple[Pair, ...], vocabulary: Vocabulary) -> None:
+    kept, checks = look(pairs, vocabulary)
     assert kept == pairs
-    assert (flight.read, flight.kept, flight.prompts, flight.dropped) == (12, 12, 6, ())
-    assert flight.countries == {"AR": 4, "BR": 4, "MX": 4}
-    assert (flight.truncated, flight.ends_missing, flight.merges, flight.duplicates) == (0, 0, 0, 0)
-    rows = [encode(pair, tokenizer) for pair in pairs]
-    assert flight.tokens == sum(2 * len(row.prompt) + len(row.chosen) + len(row.rejected) for row in rows)
-    assert flight.longest == max(row.length for row in rows)
-    assert {row.chosen[-1] for row in rows} == {tokenizer.eos_token_id}
-    assert tokenizer.decode(rows[0].prompt).endswith("<|assistant|>")
+    assert (checks.read, checks.kept, checks.prompts, checks.dropped) == (12, 12, 6, ())
+    assert checks.countries == {"AR": 4, "BR": 4, "MX": 4}
+    assert (checks.truncated, checks.ends_missing, checks.merges, checks.duplicates) == (0, 0, 0, 0)
+    rows = [encode(pair, vocabulary.tokenizer) for pair in pairs]
+    assert checks.tokens == sum(2 * len(row.prompt) + sum(map(len, row.answers)) for row in rows)
+    assert checks.longest == max(row.longest for row in rows)
+    assert {answer[-1] for row in rows for answer in row.answers} == {vocabulary.tokenizer.eos_token_id}
+    assert vocabulary.tokenizer.decode(rows[0].prompt).endswith("<|assistant|>")
 
 
 @pytest.mark.parametrize("conversational", [True, False])
@@ -95,123 +111,116 @@ def test_rows_are_cut_into_the_very_tokens_that_trl_trains_on(
     assert len(cut) == len(pairs)
     for theirs, pair in zip(cut, pairs, strict=True):
         ours = encode(pair, tokenizer)
-        assert (theirs["prompt_ids"], theirs["chosen_ids"], theirs["rejected_ids"]) == (
-            ours.prompt,
-            ours.chosen,
-            ours.rejected,
-        )
-        assert ours.chosen[-1] == ours.rejected[-1] == tokenizer.eos_token_id
+        cut_by_trl = [tuple(theirs[name]) for name in ("prompt_ids", "chosen_ids", "rejected_ids")]
+        assert cut_by_trl == [ours.prompt, *ours.answers]
+        assert {answer[-1] for answer in ours.answers} == {tokenizer.eos_token_id}
 
 
 def test_long_rows_are_dropped_refused_or_cut_as_told_and_never_in_silence(
-    pairs: tuple[Pair, ...], base: Base, tokenizer: Any
+    pairs: tuple[Pair, ...], vocabulary: Vocabulary
 ) -> None:
     long = Pair("long", pairs[0].prompt, ({"role": "assistant", "content": "sin prisa " * 60},), pairs[0].rejected)
     hopeless = Pair("hopeless", ({"role": "user", "content": "sin prisa " * 60},), pairs[0].chosen, pairs[0].rejected)
     rows = (*pairs, long, hopeless)
-    limit = max(encode(pair, tokenizer).length for pair in pairs)
+    limit = max(encode(pair, vocabulary.tokenizer).longest for pair in pairs)
 
-    kept, flight = look(rows, base, tokenizer, max_length=limit)
+    kept, checks = look(rows, vocabulary, max_length=limit)
     assert kept == pairs
-    assert {(row.id, row.reason) for row in flight.dropped} == {
+    assert {(row.id, row.reason) for row in checks.dropped} == {
         ("long", "longer than max_length"),
         ("hopeless", "longer than max_length"),
     }
-    assert ("slates dropped", "2: longer than max_length (2)") in flight.lines()
-    assert ("answers dropped", "0") in flight.lines()
+    assert ("slates dropped", "2: longer than max_length (2)") in checks.lines()
+    assert ("answers dropped", "0") in checks.lines()
 
-    kept, flight = look(rows, base, tokenizer, max_length=limit, on_overflow="truncate")
+    kept, checks = look(rows, vocabulary, max_length=limit, on_overflow="truncate")
     assert kept == (*pairs, long)
-    assert flight.truncated == 1
-    assert [row.reason for row in flight.dropped] == ["the prompt alone fills max_length"]
-    assert any("lose their end-of-sequence token" in sentence for sentence in flight.warnings())
+    assert checks.truncated == 1
+    assert [row.reason for row in checks.dropped] == ["the prompt alone fills max_length"]
+    assert any("lose their end-of-sequence token" in sentence for sentence in checks.warnings())
 
     with pytest.raises(TrainError, match=r"long has \d+ tokens and data.max_length"):
-        look(rows, base, tokenizer, max_length=limit, on_overflow="error")
+        look(rows, vocabulary, max_length=limit, on_overflow="error")
     with pytest.raises(
         TrainError, match='all 12 slates of a test are dropped, most of them as "longer than max_length"'
     ):
-        look(pairs, base, tokenizer, max_length=16)
+        look(pairs, vocabulary, max_length=16)
 
 
 def test_an_answer_that_is_too_long_leaves_its_slate_and_what_was_said_of_the_others_stays(
-    base: Base, tokenizer: Any
+    vocabulary: Vocabulary,
 ) -> None:
     long = "sin prisa " * 40
     whole = slate(["cada día", long, "en familia", "con calma"], ((1,), (0, 2), (3,)), ((0,), (1,), (2,), (3,)))
     two = slate(["cada día", long], ((0,), (1,)), name="two")
-    kept, flight = look_at([whole, two], base, tokenizer, max_length=30)
-    assert [(row.id, row.reason) for row in flight.dropped_answers] == [("s/B", "longer than max_length")]
-    assert [(row.id, row.reason) for row in flight.dropped] == [("two", "longer than max_length")]
-    assert (flight.read, flight.kept, flight.answers) == (2, 1, 3)
+    kept, checks = look_at([whole, two], vocabulary, max_length=30)
+    assert [(row.id, row.reason) for row in checks.dropped_answers] == [("s/B", "longer than max_length")]
+    assert [(row.id, row.reason) for row in checks.dropped] == [("two", "longer than max_length")]
+    assert (checks.read, checks.kept, checks.answers) == (2, 1, 3)
     assert kept[0].answers == ("cada día", "en familia", "con calma")
     assert [ranking.tiers for ranking in kept[0].rankings] == [((0, 1), (2,)), ((0,), (1,), (2,))]
     assert [(pair.better, pair.worse) for pair in kept[0].comparisons] == [(0, 1), (0, 2), (1, 2)]
     # Where people told apart nothing but that answer from the others, nothing is left to learn.
     vain = slate(["cada día", long, "en familia"], ((1,), (0, 2)), name="vain")
     with pytest.raises(TrainError, match='most of them as "longer than max_length"'):
-        look_at([vain], base, tokenizer, max_length=30)
+        look_at([vain], vocabulary, max_length=30)
 
-    kept, flight = look_at([whole, two], base, tokenizer, max_length=30, on_overflow="truncate")
-    assert (kept, flight.truncated, flight.dropped) == ((whole, two), 2, ())
-    cut = encode_slate(whole, tokenizer, limit=30)
+    kept, checks = look_at([whole, two], vocabulary, max_length=30, on_overflow="truncate")
+    assert (kept, checks.truncated, checks.dropped) == ((whole, two), 2, ())
+    cut = encode_slate(whole, vocabulary.tokenizer, limit=30)
     assert max(len(cut.prompt) + len(answer) for answer in cut.answers) == cut.longest == 30
     with pytest.raises(TrainError, match=r"s has \d+ tokens and data.max_length is 30"):
-        look_at([whole, two], base, tokenizer, max_length=30, on_overflow="error")
+        look_at([whole, two], vocabulary, max_length=30, on_overflow="error")
 
 
-def test_answers_without_text_and_repeated_ones_leave_their_slate(base: Base, tokenizer: Any) -> None:
+def test_answers_without_text_and_repeated_ones_leave_their_slate(vocabulary: Vocabulary) -> None:
     odd = slate(["cada día", "  ", "cada día ", "con calma"], ((0,), (1,), (2,), (3,)))
-    kept, flight = look_at([odd], base, tokenizer)
+    kept, checks = look_at([odd], vocabulary)
     assert kept[0].answers == ("cada día", "con calma")
-    assert [(row.id, row.reason) for row in flight.dropped_answers] == [
+    assert [(row.id, row.reason) for row in checks.dropped_answers] == [
         ("s/B", "an answer without text"),
         ("s/C", "the same answer twice"),
     ]
-    assert flight.dropped == ()
+    assert checks.dropped == ()
     silent = RankedSlate("silent", " ", ("uno", "dos"), (Ranking(((0,), (1,))),), ())
     tied = slate(["uno", "dos"], ((0, 1),), name="tied")
-    _, flight = look_at([odd, silent, tied], base, tokenizer)
-    assert [(row.id, row.reason) for row in flight.dropped] == [("silent", "no question"), ("tied", "all answers tied")]
-    assert len(flight.dropped_answers) == 2
+    _, checks = look_at([odd, silent, tied], vocabulary)
+    assert [(row.id, row.reason) for row in checks.dropped] == [("silent", "no question"), ("tied", "all answers tied")]
+    assert len(checks.dropped_answers) == 2
 
 
 def test_a_slate_is_cut_into_the_tokens_that_its_pairs_are_cut_into(pairs: tuple[Pair, ...], tokenizer: Any) -> None:
     for pair in pairs:
-        two = encode_slate(slate_of_pair(pair), tokenizer)
-        row = encode(pair, tokenizer)
-        assert (list(two.prompt), *map(list, two.answers)) == (row.prompt, row.chosen, row.rejected)
+        assert encode_slate(slate_of_pair(pair), tokenizer) == encode(pair, tokenizer)
 
 
-def test_ties_are_counted_with_their_share(base: Base, tokenizer: Any) -> None:
+def test_ties_are_counted_with_their_share(vocabulary: Vocabulary) -> None:
     four = ["cada día", "en familia", "con calma", "sin prisa"]
     some = slate(four, ((0,), (1, 2), (3,)), ((0, 1, 2, 3),), ((0,), (1,), (2,), (3,)))
-    _, flight = look_at([some], base, tokenizer)
-    assert (flight.ties, flight.tied_share, flight.rankings) == (1 + 6, 7 / 18, 3)
-    assert ("ties", "7 (38.9% of what people compared)") in flight.lines()
+    _, checks = look_at([some], vocabulary)
+    assert (checks.ties, checks.tied_share, checks.rankings) == (1 + 6, 7 / 18, 3)
+    assert ("ties", "7 (38.9% of what people compared)") in checks.lines()
 
 
-def test_what_was_left_out_before_is_counted_too(pairs: tuple[Pair, ...], base: Base, tokenizer: Any) -> None:
+def test_what_was_left_out_before_is_counted_too(pairs: tuple[Pair, ...], vocabulary: Vocabulary) -> None:
     before = (Dropped("slate9:MX", "none is acceptable", "3 of 4"),)
     rewrite = (Dropped("slate8:MX/rewrite", "a slate has one rewrite"),)
-    slates = [slate_of_pair(pair) for pair in pairs]
-    ends = ends_of_text(base, tokenizer)
+    slates = tuple(slate_of_pair(pair) for pair in pairs)
     twice = (Dropped("x:7", "the same person twice", "x:2"),)
-    left_out = {"aside": before, "unused": rewrite, "repeated": twice}
-    _, flight = preflight(slates, tokenizer, ends, settings(), "trl", source="x", **left_out)
-    assert (flight.read, flight.kept, flight.dropped) == (13, 12, before)
-    assert {label: value for label, value in flight.lines() if label.endswith("dropped")} == {
+    _, checks = preflight(Slates("x", slates, before, rewrite, twice), vocabulary, settings(), "trl")
+    assert (checks.read, checks.kept, checks.dropped) == (13, 12, before)
+    assert {label: value for label, value in checks.lines() if label.endswith("dropped")} == {
         "slates dropped": "1: none is acceptable (1)",
         "answers dropped": "1: a slate has one rewrite (1)",
         "rankings dropped": "1: the same person twice (1)",
     }
-    assert [(row["what"], row["id"]) for row in dropped_rows(flight)] == [
+    assert [(row["what"], row["id"]) for row in checks.dropped_rows()] == [
         ("slate", "slate9:MX"),
         ("answer", "slate8:MX/rewrite"),
         ("ranking", "x:7"),
     ]
     with pytest.raises(TrainError, match=r"holds no preferences that teach anything: none is acceptable \(1\)"):
-        preflight([], tokenizer, ends, settings(), "trl", source="x", aside=before)
+        preflight(Slates("x", (), before), vocabulary, settings(), "trl")
 
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60), st.floats(0.1, 3)), min_size=2, max_size=40))
@@ -254,30 +263,29 @@ def test_the_longer_answer_winning_always_is_a_correlation_of_one() -> None:
     assert bias.r == pytest.approx((2 / 3) ** 0.5)  # votes 3:2, 3:1, 2:1: means 8/3 and 4/3, variance 2/3
 
 
-def test_repeats_contradictions_and_length_bias_are_counted(base: Base, tokenizer: Any) -> None:
+def test_repeats_contradictions_and_length_bias_are_counted(vocabulary: Vocabulary) -> None:
     talks = [Pair(str(i), f"pregunta {i}", "una respuesta bastante larga", "no") for i in range(24)]
     opposite = Pair("opposite", "pregunta 0", "no", "una respuesta bastante larga", "BR")
-    kept, flight = look([*talks, talks[0], opposite], base, tokenizer)
+    kept, checks = look([*talks, talks[0], opposite], vocabulary)
     assert len(kept) == 26
-    assert (flight.duplicates, flight.contradictions) == (1, 3)
-    assert flight.length.longer == pytest.approx(25 / 26)
-    assert flight.length.tau == pytest.approx(24 / 26)
-    assert any("chosen answer is the longer one in 96%" in sentence for sentence in flight.warnings())
-    assert flight.form == "plain text, as it stands"
+    assert (checks.duplicates, checks.contradictions) == (1, 3)
+    assert checks.length.longer == pytest.approx(25 / 26)
+    assert checks.length.tau == pytest.approx(24 / 26)
+    assert any("chosen answer is the longer one in 96%" in sentence for sentence in checks.warnings())
+    assert checks.form == "plain text, as it stands"
 
 
-def test_tokens_that_merge_across_the_boundary_are_counted(base: Base, tokenizer: Any) -> None:
+def test_tokens_that_merge_across_the_boundary_are_counted(vocabulary: Vocabulary) -> None:
     apart = [Pair("a", "la gente cada d", "ía", "omingo"), Pair("b", "cada día\n", "sin prisa", "en familia")]
-    merged = [encode(pair, tokenizer).merged for pair in apart]
-    assert merged[0] > 0
-    assert merged[1] == 0
-    assert look(apart, base, tokenizer)[1].merges == 1
+    merged = [encode_texts(p.prompt, (p.chosen, p.rejected), vocabulary.tokenizer, place=p.id)[1] for p in apart]
+    assert merged[0] > 0 == merged[1]
+    assert look(apart, vocabulary)[1].merges == 1
 
 
-def test_answers_that_never_end_are_refused(pairs: tuple[Pair, ...], base: Base, tokenizer: Any) -> None:
-    tokenizer.chat_template = tokenizer.chat_template.replace("{{ eos_token }}", "")
+def test_answers_that_never_end_are_refused(pairs: tuple[Pair, ...], vocabulary: Vocabulary) -> None:
+    vocabulary.tokenizer.chat_template = vocabulary.tokenizer.chat_template.replace("{{ eos_token }}", "")
     with pytest.raises(TrainError, match="24 of 24 answers do not end"):
-        look(pairs, base, tokenizer)
+        look(pairs, vocabulary)
 
 
 def test_white_space_after_the_end_is_fine_and_text_after_it_is_not(tokenizer: Any) -> None:
@@ -290,41 +298,41 @@ def test_white_space_after_the_end_is_fine_and_text_after_it_is_not(tokenizer: A
 
 
 def test_a_base_without_a_template_is_refused_for_conversations_only(
-    pairs: tuple[Pair, ...], base: Base, tokenizer: Any, tmp_path: Path
+    pairs: tuple[Pair, ...], base: Base, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     template = tmp_path / "own.jinja"
-    template.write_text(tokenizer.chat_template)
-    tokenizer.chat_template = None
+    template.write_text(vocabulary.tokenizer.chat_template)
+    vocabulary.tokenizer.chat_template = None
     with pytest.raises(TrainError, match="no chat template"):
-        look(pairs, base, tokenizer)
-    assert look([Pair("a", "uno", "dos", "tres")], base, tokenizer)[1].kept == 1
+        look(pairs, vocabulary)
+    assert look([Pair("a", "uno", "dos", "tres")], vocabulary)[1].kept == 1
     recipe = load_recipe("cpu-smoke", [f'base.chat_template="{template}"'])
-    assert look(pairs, base, load_tokenizer(base, recipe.base))[1].kept == 12
+    assert look(pairs, load_vocabulary(base, recipe.base))[1].kept == 12
 
 
-def test_a_template_that_refuses_the_messages_is_named(pairs: tuple[Pair, ...], base: Base, tokenizer: Any) -> None:
-    tokenizer.chat_template = (
+def test_a_template_that_refuses_the_messages_is_named(pairs: tuple[Pair, ...], vocabulary: Vocabulary) -> None:
+    vocabulary.tokenizer.chat_template = (
         "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system text') }}{% endif %}"
-        + tokenizer.chat_template
+        + vocabulary.tokenizer.chat_template
     )
     with pytest.raises(TrainError, match=r"slate1.*refuses the messages \(no system text\)"):
-        look(pairs, base, tokenizer)
+        look(pairs, vocabulary)
 
 
-def test_nothing_to_train_on_is_refused(pairs: tuple[Pair, ...], base: Base, tokenizer: Any) -> None:
+def test_nothing_to_train_on_is_refused(pairs: tuple[Pair, ...], vocabulary: Vocabulary) -> None:
     with pytest.raises(TrainError, match="holds no preferences"):
-        look((), base, tokenizer)
+        look((), vocabulary)
     with pytest.raises(TrainError, match='most of them as "the same answer twice"'):
-        look([Pair("a", "uno", "dos", "dos")], base, tokenizer)
+        look([Pair("a", "uno", "dos", "dos")], vocabulary)
     with pytest.raises(TrainError, match="mixes plain texts and messages"):
-        look([*pairs, Pair("a", "uno", "dos", "tres")], base, tokenizer)
+        look([*pairs, Pair("a", "uno", "dos", "tres")], vocabulary)
 
 
 def test_the_model_made_on_the_spot_is_the_same_every_time(base: Base, pairs: tuple[Pair, ...], tmp_path: Path) -> None:
-    again = make_tiny_base(tmp_path / "base", texts(pairs), seed=0)
+    again = make_tiny_base(tmp_path / "base", all_texts(pairs), seed=0)
     names = sorted(path.name for path in base.folder.iterdir())
     assert {"model.safetensors", "tokenizer.json", "config.json", "chat_template.jinja"} <= set(names)
     for name in names:
         assert (again / name).read_bytes() == (base.folder / name).read_bytes(), name
-    other = make_tiny_base(tmp_path / "other", texts(pairs), seed=1)
+    other = make_tiny_base(tmp_path / "other", all_texts(pairs), seed=1)
     assert (other / "model.safetensors").read_bytes() != (base.folder / "model.safetensors").read_bytes()

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from train_snapshots import QUICK, preference_rows, write_snapshot
 
-import train.callbacks
 import train.dpo
-from train.dataset import read_pairs, texts
+import train.engine.callbacks
+from train.data.read import read_slates
+from train.data.split import all_texts
+from train.models.tiny_model import make_tiny_base
 from train.run_folder import seal
-from train.tiny_model import make_tiny_base
 
 
 class Cut(BaseException):
@@ -26,13 +27,14 @@ def test_a_run_on_a_quantised_base_cut_off_ends_like_an_undisturbed_one(
     from safetensors.torch import load_file
 
     source = write_snapshot(tmp_path, "abc", preference_rows(12))
-    base = make_tiny_base(tmp_path / "tiny", texts(read_pairs(source).pairs), seed=1)
+    base = make_tiny_base(tmp_path / "tiny", all_texts(read_slates(source).slates), seed=1)
     overrides = (
         *QUICK,
         f"base.quantisation={quantisation}",
         "base.dtype=bfloat16",
         "optimiser.autocast=bfloat16",
-        "optimiser.max_steps=6",
+        "optimiser.max_steps=4",
+        "run.eval_every=0",
         "evaluation.prompts=0",
     )
 
@@ -54,11 +56,11 @@ def test_a_run_on_a_quantised_base_cut_off_ends_like_an_undisturbed_one(
                 raise Cut
             seal(checkpoint)
 
-        patch.setattr(train.callbacks, "seal", cut)
+        patch.setattr(train.engine.callbacks, "seal", cut)
         with pytest.raises(Cut):
             run("cut")
     assert run("cut") == whole
-    assert "going on from step 2 of 6" in (tmp_path / "cut" / "log.txt").read_text()
+    assert "going on from step 2 of 4" in (tmp_path / "cut" / "log.txt").read_text()
     tensors = load_file(tmp_path / "cut" / "adapter" / "adapter_model.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
     assert all((tensor != tensor.bfloat16().float()).any() for tensor in tensors.values())

@@ -10,19 +10,25 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from projects import fill, make_project
+from projects import fill, frozen, make_project
 from train_snapshots import preference_rows, write_snapshot
 
+from annotation.config import check_settings
 from annotation.errors import TrainError
-from annotation.project import read_parquet, write_parquet, write_whole
-from annotation.types import Candidate, Judgement, Prompt, Slate
-from sync.preferences import build_preferences, ranking_rows
-from sync.preferences import preference_rows as counted_rows
-from sync.snapshot import export, freeze, gather
-from train.dataset import Pair, read_pairs, split_by_prompt
-from train.judgements import read_slates
-from train.rankings import RankedSlate, Ranking, as_taught, slate_of_pair
-from train.regions import for_region, regions, with_country
+from annotation.files import read_parquet, write_parquet, write_whole
+from annotation.tasks.ranking.preferences import build_preferences
+from annotation.tasks.ranking.tables import preference_rows as counted_rows
+from annotation.tasks.ranking.tables import ranking_rows
+from annotation.types import Answer, Candidate, Judgement, Prompt, Slate
+from sync.snapshot import export
+from train.data.objective import apply_objective
+from train.data.pairs import Pair
+from train.data.plan import pairs_of_slates
+from train.data.read import read_slates
+from train.data.regions import for_region, regions, with_country
+from train.data.rows import source_digest
+from train.data.slates import RankedSlate, Ranking, slate_of_pair
+from train.data.split import split_by_prompt
 from train.settings import DpoSettings, RegionSettings, load_recipe
 
 PROMPT = Prompt.make("¿Qué se come?", country="MX", language="es", topic="comida", system="Eres de aquí.")
@@ -30,23 +36,24 @@ ANSWERS = [Candidate.make(PROMPT.id, f"respuesta {n}", model="a file") for n in 
 SLATE = Slate("s1", PROMPT.id, tuple(answer.id for answer in ANSWERS), 0)
 
 
-def said(who: str, ranks: Sequence[int], country: str = "MX", **facts: Any) -> Judgement:
+def said(who: str, ranks: Sequence[int], country: str = "MX", **facts: Any) -> Answer[Judgement]:
     """A judgement: one rank per seat, 1 is best; no ranks, nothing ranked."""
     levels = sorted(set(ranks))
     tiers = tuple(tuple(SLATE.seats[seat] for seat, rank in enumerate(ranks) if rank == level) for level in levels)
-    return Judgement(f"{who}-{country}", "s1", who, country, tiers, **facts)
+    return Answer(f"{who}-{country}", "s1", who, country, "", Judgement(tiers, **facts))
 
 
-def snapshot(folder: Path, judged: Sequence[Judgement], *, min_votes: int = 1, min_margin: float = 0.0) -> Path:
+def snapshot(folder: Path, judged: Sequence[Answer[Judgement]], *, min_votes: int = 1, min_margin: float = 0.0) -> Path:
     """The files that `annot sync` would freeze, by the same functions."""
-    prompts, candidates = {PROMPT.id: PROMPT}, {answer.id: answer for answer in ANSWERS}
+    prompts, candidates = {PROMPT.id: PROMPT}, {answer.id: answer.text for answer in ANSWERS}
     counted = build_preferences([SLATE], judged, pseudonym=str, min_margin=min_margin, min_votes=min_votes)
     rows = ranking_rows(judged, {"s1": SLATE}, prompts, candidates, str)
     # A table needs a row to have columns: the tests that look at nothing else have preferences of another slate.
     other = preference_rows(1, per_prompt=1)
     home = write_snapshot(folder, "abc", [*counted_rows(counted.kept, prompts, candidates), *other], rankings=rows)
     facts = json.loads((home / "snapshot.json").read_text())
-    facts["settings"] = {"preferences": {"min_votes": min_votes, "min_margin": min_margin}}
+    asked = {"task": {"ranking": {"min_votes": min_votes, "min_margin": min_margin}}}
+    facts["settings"] = check_settings(asked, place="test").model_dump(mode="json")
     write_whole(home / "snapshot.json", json.dumps(facts).encode())
     return home
 
@@ -112,17 +119,26 @@ def test_what_is_counted_here_is_what_the_snapshot_counted(
     read = read_slates(home)
     counted = build_preferences([SLATE], judged, pseudonym=str, min_margin=min_margin, min_votes=min_votes)
     # The pairs are those of preferences.parquet, thresholds included, with the same votes and the same ids.
-    expected = {pair.id: pair for pair in read_pairs(home).pairs if pair.slate_id == "s1"}
-    assert {pair.id: pair for slate in read.slates for pair in slate.pairs()} == expected
+    names = ("slate_id", "chosen_id", "rejected_id", "country", "votes_for", "votes_against", "ties")
+    rows = [tuple(row[name] for name in names) for row in read_parquet(home / "preferences.parquet")]
+    expected = {(":".join(row[:4]), *row[4:]) for row in rows if row[0] == "s1"}
+    found = pairs_of_slates(read.slates)
+    assert {(pair.id, pair.votes_for, pair.votes_against, pair.ties) for pair in found} == expected
+    texts = {answer.id: answer.text for answer in ANSWERS}
+    for pair in found:
+        _, chosen, rejected, _ = pair.id.split(":")
+        assert [one[0]["content"] for one in (pair.chosen, pair.rejected)] == [texts[chosen], texts[rejected]]  # type: ignore[index]
     for slate in read.slates:
         assert sum(ranking.weight for ranking in slate.rankings) == pytest.approx(1)
-        assert slate.people == sum(j.country == slate.country and not j.none_acceptable for j in judged) >= min_votes
+        assert (
+            slate.people == sum(j.country == slate.country and not j.value.none_acceptable for j in judged) >= min_votes
+        )
     # "None is acceptable" sets aside the same countries as for preferences, and no slate is lost without a reason.
-    aside = {row.id.rpartition(":")[2]: row.reason for row in read.aside}
+    excluded = {row.id.rpartition(":")[2]: row.reason for row in read.excluded}
     none = {row.id.rpartition(", ")[2] for row in counted.aside if row.reason == "none is acceptable"}
-    assert {country for country, reason in aside.items() if reason == "none is acceptable"} == none
-    assert {slate.country for slate in read.slates} | set(aside) == {judgement.country for judgement in judged}
-    assert not {slate.country for slate in read.slates} & set(aside)
+    assert {country for country, reason in excluded.items() if reason == "none is acceptable"} == none
+    assert {slate.country for slate in read.slates} | set(excluded) == {judgement.country for judgement in judged}
+    assert not {slate.country for slate in read.slates} & set(excluded)
 
 
 def test_slates_that_teach_nothing_are_set_aside_with_the_reason(tmp_path: Path) -> None:
@@ -135,24 +151,33 @@ def test_slates_that_teach_nothing_are_set_aside_with_the_reason(tmp_path: Path)
     ]
     read = read_slates(snapshot(tmp_path, judged, min_votes=2))
     assert read.slates == ()
-    assert {row.id: (row.reason, row.because_of) for row in read.aside} == {
+    assert {row.id: (row.reason, row.because_of) for row in read.excluded} == {
         "s1:MX": ("none is acceptable", "1 of 2"),
         "s1:AR": ("all answers tied", ""),
         "s1:BR": ("too few votes", "1 < 2"),
     }
 
 
+def test_the_threshold_of_an_older_snapshot_holds(tmp_path: Path) -> None:
+    home = snapshot(tmp_path, [said("ana", [1, 2, 3, 4])], min_votes=2)
+    assert [row.reason for row in read_slates(home).excluded] == ["too few votes"]
+    facts = json.loads((home / "snapshot.json").read_text())
+    facts["settings"] = {"preferences": {"min_votes": 2, "min_margin": 0.0}}
+    write_whole(home / "snapshot.json", json.dumps(facts).encode())
+    assert [row.reason for row in read_slates(home).excluded] == ["too few votes"]
+
+
 def test_a_real_snapshot_and_its_export_are_read_alike(tmp_path: Path) -> None:
     project = make_project(tmp_path, '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n')
     fill(project, 3)
-    home = project.snapshot_folder(freeze(project, gather(project)).id)
+    home = project.snapshot_folder(frozen(project).id)
     read = read_slates(home)
     assert len(read.slates) == 3
     assert {slate.rankings for slate in read.slates} == {(Ranking(((0,), (1,), (2, 3)), 1.0, 2),)}
     assert all(len(slate.comparisons) == 5 for slate in read.slates)
     exported = export(project, tmp_path / "exports").files[2]
     again = read_slates(exported)
-    assert (again.source, again.snapshot) == ("rankings.parquet", "")
+    assert again.source == "rankings.parquet"
     assert again.slates == read.slates
     pairs = read_slates(tmp_path / "exports" / "preferences.jsonl").slates
     assert [len(slate.answers) for slate in pairs] == [2] * 15
@@ -172,8 +197,8 @@ def test_a_rewrite_is_what_the_sft_term_imitates_and_is_compared_with_nothing(tm
     assert slate.answers[4] == ({"role": "assistant", "content": "Mejor así."},)
     assert {answer for ranking in slate.rankings for tier in ranking.tiers for answer in tier} == {0, 1, 2, 3}
     assert [row.reason for row in read.unused] == ["a slate has one rewrite"]
-    assert as_taught([slate], dpo())[0][0].target is None
-    assert as_taught([slate], dpo(sft_weight=0.2))[0][0].target == 4
+    assert apply_objective([slate], dpo())[0][0].target is None
+    assert apply_objective([slate], dpo(sft_weight=0.2))[0][0].target == 4
 
 
 def test_a_row_of_votes_is_a_slate_of_two() -> None:
@@ -268,17 +293,17 @@ def test_who_ranked_fewer_than_two_answers_takes_no_share_of_the_slate(tmp_path:
 def test_what_a_slate_lacks_is_said_in_the_right_words(tmp_path: Path) -> None:
     one = {"prompt": "¿Uno?", "candidates": ["a"], "ranks": [1]}
     read = read_slates(write_rows(tmp_path, one, ranked([None, 1, None]), ranked([1, 1, 1], slate_id="t")))
-    assert [row.reason for row in read.aside] == [
+    assert [row.reason for row in read.excluded] == [
         "fewer than two answers",
         "nobody ranked two answers",
         "all answers tied",
     ]
     nobody, even = (slate_of_pair(Pair("f:1", "¿Qué?", "sí", "no", votes_for=n, votes_against=n)) for n in (0, 2))
-    assert [row.reason for row in as_taught([nobody], dpo())[1]] == ["nobody ranked two answers"]
+    assert [row.reason for row in apply_objective([nobody], dpo())[1]] == ["nobody ranked two answers"]
     weightless = slate_of_pair(Pair("f:1", "¿Qué?", "sí", "no", weight=0.0))
-    assert [row.reason for row in as_taught([weightless], dpo())[1]] == ["its weight is 0"]
+    assert [row.reason for row in apply_objective([weightless], dpo())[1]] == ["its weight is 0"]
     pairwise = dpo(objective="pairwise")
-    assert [row.reason for row in as_taught([even], pairwise)[1]] == ["no pair is clear enough"]
+    assert [row.reason for row in apply_objective([even], pairwise)[1]] == ["no pair is clear enough"]
 
 
 def test_the_same_person_counts_once_and_not_in_two_ways(tmp_path: Path) -> None:
@@ -344,10 +369,10 @@ def test_half_a_snapshot_is_refused(tmp_path: Path) -> None:
 
 def test_the_digest_of_a_snapshot_is_of_both_files(tmp_path: Path) -> None:
     home = write_snapshot(tmp_path, "abc", preference_rows(2))
-    before = read_slates(home).digest
+    before = source_digest(home)
     rows = read_parquet(home / "rankings.parquet")
     write_parquet(home / "rankings.parquet", rows[1:])
-    assert read_slates(home).digest != before
+    assert source_digest(home) != before
 
 
 # -- the settings of the objective --------------------------------------------------------------------------
@@ -361,26 +386,26 @@ def divided(people: int = 4) -> RankedSlate:
 
 def test_smoothing_margin_and_weight_are_those_of_the_settings() -> None:
     slate = divided()
-    assert as_taught([slate], dpo())[0][0].comparisons[0].smoothing == 0.25
+    assert apply_objective([slate], dpo())[0][0].comparisons[0].smoothing == 0.25
     pairwise = dpo(objective="pairwise", label_smoothing=0.1, margin=2.0)
-    taught = as_taught([slate], pairwise)[0][0].comparisons[0]
+    taught = apply_objective([slate], pairwise)[0][0].comparisons[0]
     assert (taught.smoothing, taught.margin) == (0.1, 2.0 * (3 - 1) / 4)
-    one, many = as_taught([divided(2), replace(divided(8), id="g")], dpo(weight="people"))[0]
+    one, many = apply_objective([divided(2), replace(divided(8), id="g")], dpo(weight="people"))[0]
     assert (one.weight, many.weight) == (2 / 5, 8 / 5)  # their mean is 1: the learning rate means what it did
 
 
 def test_what_says_nothing_to_the_objective_goes_with_a_reason(tmp_path: Path) -> None:
     read = read_slates(snapshot(tmp_path, [said("ana", [1, 2, 3, 4]), said("eva", [4, 3, 2, 1])]))
     assert read.slates[0].comparisons == ()  # nobody has a majority
-    assert as_taught(read.slates, dpo())[1] == ()
-    kept, dropped = as_taught(read.slates, dpo(objective="pairwise"))
+    assert apply_objective(read.slates, dpo())[1] == ()
+    kept, dropped = apply_objective(read.slates, dpo(objective="pairwise"))
     assert (kept, [(row.id, row.reason) for row in dropped]) == ((), [("s1:MX", "no pair is clear enough")])
 
 
 def test_weights_that_trl_would_ignore_are_refused() -> None:
     slate = replace(divided(), weight=0.5)
     with pytest.raises(TrainError, match="f:1 has a weight or a margin, which TRL's losses ignore"):
-        as_taught([slate], dpo(objective="trl", label_smoothing=0.0))
+        apply_objective([slate], dpo(objective="trl", label_smoothing=0.0))
 
 
 # -- regions ------------------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """A run from the first line to DONE, on a CPU: what it leaves, what it says, what it refuses, and how it goes on."""
 
+import itertools
 import json
 import math
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,49 +14,35 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from train_snapshots import QUICK, preference_rows, write_snapshot
+from train_snapshots import ON_CPU, QUICK, UNBROKEN, preference_rows, shared_project, shared_run, write_snapshot
 from typer.testing import CliRunner
 
 from annotation.cli import app
 from annotation.errors import SettingsError, TrainError, TrainLater
-from annotation.project import init_project
-from train.adapter import check_float32, keep_adapter_in_float32, lora_config
-from train.base import Base, check_device, find_base, load_model
-from train.dataset import read_pairs, texts
-from train.dpo import count_steps, make_plan, rehearse, train
-from train.evaluate import evaluate
+from train.data.pairs import read_pairs
+from train.data.plan import count_steps, make_plan, pairs_of_slates
+from train.data.read import read_slates
+from train.data.split import all_texts
+from train.dpo import dry_run, train
+from train.engine.adapter import check_float32, keep_adapter_in_float32, lora_config
+from train.engine.memory import check_device
+from train.engine.trl_dpo import dpo_config
+from train.evaluate.gate import gate_of
+from train.evaluate.run import evaluate
+from train.evaluate.scores import compare_with_base
 from train.footprint import footprint
-from train.gate import gate_of
+from train.models.base import Base, find_base, load_model
+from train.models.tiny_model import NOTICE, make_tiny_base
 from train.run_folder import FACTS, SEAL, check_same, claimed, name_run, newest_checkpoint, seal
 from train.settings import load_recipe
-from train.stock import dpo_config
-from train.tiny_model import NOTICE, make_tiny_base
 
 ANNOT_TRAIN = (sys.executable, "-m", "annotation.cli", "train", "--project")
-
-ON_CPU = (
-    "device.kind=cpu",
-    "device.threads=1",
-    "optimiser.name=adamw_torch",
-    "optimiser.learning_rate=5e-3",
-    "optimiser.max_steps=20",
-    "optimiser.epochs=9",
-    "optimiser.batch=8",
-    "optimiser.accumulate=1",
-    "run.save_every=10",
-    "run.eval_every=10",
-    "footprint.measure=false",
-)
-"""What a GPU preset needs to run here on a tiny model; its dtype, quantisation, autocast and dropout stay."""
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with one snapshot whose preference is the local word."""
-    folder = tmp_path_factory.mktemp("project")
-    init_project(folder, name="prueba", countries=["MX"], languages=["es"], preset="cpu-smoke")
-    write_snapshot(folder, "abc", preference_rows(40))
-    return folder
+    """A project of this module's own with the snapshot and the model folder of the shared one."""
+    return Path(shutil.copytree(shared_project(tmp_path_factory), tmp_path_factory.mktemp("mine") / "project"))
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +51,13 @@ def source(project: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(project: Path) -> Path:
     """A model folder as a user would name one."""
-    return make_tiny_base(tmp_path_factory.mktemp("model") / "tiny", texts(read_pairs(source).pairs), seed=1)
+    return project / "tiny"
 
 
-def annot(project: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*ANNOT_TRAIN, str(project), *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        check=False,
-    )
+def annot(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*ANNOT_TRAIN, str(project), *words], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +65,6 @@ def finished(project: Path) -> Path:
     """A run as the trigger starts it: detached, with its output in the run's own log.txt."""
     folder = project / "runs" / "first"
     folder.mkdir(parents=True)
-    began = time.monotonic()
     with (folder / "log.txt").open("ab") as log:
         code = subprocess.run(
             [*ANNOT_TRAIN, str(project), "--snapshot", "abc", "--run", "first", "--preset", "cpu-smoke"],
@@ -95,13 +74,21 @@ def finished(project: Path) -> Path:
             start_new_session=True,
             check=False,
         ).returncode
-    print(f"cpu-smoke took {time.monotonic() - began:.1f} s, imports included")
     assert code == 0, (folder / "log.txt").read_text()
     return folder
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+MOST = 6 / 7
+"""Of the votes in the snapshot one of seven is against the majority: no order agrees with more."""
+
+
+def accuracy_of(run: Path) -> float:
+    """Held-out ranking accuracy by implicit reward, as DONE has it."""
+    return float(json.loads((run / "DONE").read_text())["accuracy"]["implicit_reward"]["after"]["value"])
 
 
 def adapter_tensors(adapter: Path) -> dict[str, Any]:
@@ -115,8 +102,8 @@ def adapter_tensors(adapter: Path) -> dict[str, Any]:
 def test_a_run_learns_the_planted_preference_and_shows_it(finished: Path) -> None:
     done = json.loads((finished / "DONE").read_text())
     accuracy = done["accuracy"]
-    assert accuracy["implicit_reward"]["after"]["value"] > 0.9
-    assert accuracy["per_token"]["after"]["value"] > 0.9 > accuracy["per_token"]["before"]["value"]
+    assert accuracy["implicit_reward"]["after"]["value"] > 0.9 * MOST
+    assert accuracy["per_token"]["after"]["value"] > 0.9 * MOST > accuracy["per_token"]["before"]["value"]
     assert set(accuracy["by_country"]) == {"AR", "BR", "MX"}
     metrics = rows_of(finished / "metrics.jsonl")
     train_lines = [line for line in metrics if "loss" in line]
@@ -130,18 +117,29 @@ def test_a_run_learns_the_planted_preference_and_shows_it(finished: Path) -> Non
     used = footprint(finished)
     assert used is not None
     assert f"- energy: {used.line()}" in report
-    assert "| implicit reward |" in report
+    assert "## Held-out ranking accuracy" in report
     assert "| answers without EOS | 0 of 160 |" in report
-    worst_first = [country for country in accuracy["by_country"] if f"| {country} |" in report]
-    assert worst_first == list(accuracy["by_country"])
+    worst_first = [report.index(f"| country {country} |") for country in accuracy["by_country"]]
+    assert worst_first == sorted(worst_first)
     for plot in ("loss", "reward_margin", "accuracy", "rewards"):
         assert f"({plot}.png)" in report
         assert (finished / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_trained_run_is_measured_and_passes_the_gate(finished: Path, tmp_path: Path) -> None:
+def test_a_trained_run_is_measured_and_passes_the_gate(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[int] = []
+
+    def count(model: Any, answers: Any, **named: Any) -> Any:
+        scored.append(len(answers))
+        return compare_with_base(model, answers, **named)
+
+    monkeypatch.setattr("train.evaluate.model.compare_with_base", count)
     run = Path(shutil.copytree(finished, tmp_path / "first"))
-    found = evaluate(run, overrides=["evaluation.prompts=4", "evaluation.gate_prompts=2"], say=lambda _line: None)
+    few = ["evaluation.prompts=4", "evaluation.max_new_tokens=4", "evaluation.gate_prompts=2"]
+    found = evaluate(run, overrides=few, say=lambda _line: None)
+    assert sum(scored) == 4  # the model's own answers: the training had scored the held-out ones already
     assert found.gate.verdict == gate_of(run).verdict == "passed"
     assert found.groups[0].accuracy.value == pytest.approx(found.groups[0].most)  # no order could do better
     assert {group.name for group in found.groups if group.by == "country"} == {"AR", "BR", "MX"}
@@ -193,23 +191,31 @@ def test_the_adapter_alone_gives_the_accuracy_of_the_report(finished: Path) -> N
             scores = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
         return float(scores.gather(1, ids[0, 1:, None])[start - 1 :].mean())
 
-    rows = rows_of(finished / "held_out.jsonl")
-    right = [score(row["prompt"], row["chosen"]) > score(row["prompt"], row["rejected"]) for row in rows]
+    right = votes = 0
+    for slate in rows_of(finished / "held_out_slates.jsonl"):
+        scores = [score(slate["prompt"], answer) for answer in slate["answers"]]
+        for ranking in slate["rankings"]:
+            for better, worse in itertools.combinations(ranking["tiers"], 2):
+                agreed = [scores[one] > scores[other] for one in better for other in worse]
+                right, votes = right + ranking["people"] * sum(agreed), votes + ranking["people"] * len(agreed)
     done = json.loads((finished / "DONE").read_text())
-    assert sum(right) / len(right) == pytest.approx(done["accuracy"]["per_token"]["after"]["value"])
+    assert right / votes == pytest.approx(done["accuracy"]["per_token"]["after"]["value"])
 
 
 def test_a_finished_run_says_so_at_once_and_touches_nothing(finished: Path, project: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"}
-    began = time.monotonic()
-    again = annot(project, "--snapshot", "abc", "--run", "first")
+    code = "import sys; from annotation.cli import app; app(standalone_mode=False); print('torch' in sys.modules)"
+    words = ["train", "--project", str(project), "--snapshot", "abc", "--run", "first"]
+    again = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert "first is finished" in again.stdout
-    assert time.monotonic() - began < 6  # loading torch alone takes longer on a busy machine
+    said, loaded = again.stdout.splitlines()
+    assert said.startswith("first is finished")
+    assert loaded == "False"  # nothing that takes seconds
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"}
-    told = json.loads(annot(project, "--run", "first", "--json").stdout)
+    words = ["train", "--project", str(project), "--snapshot", "abc", "--run", "first", "--json"]
+    told = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
     assert told["already"] is True
-    assert told["accuracy"]["per_token"]["after"]["pairs"] == 16
+    assert told["accuracy"]["per_token"]["after"]["count"] == 8
 
 
 def test_a_run_is_not_gone_on_with_under_other_settings(finished: Path, source: Path, project: Path) -> None:
@@ -221,19 +227,19 @@ def test_a_run_is_not_gone_on_with_under_other_settings(finished: Path, source: 
     assert not (finished / "FAILED").exists()
 
 
-def test_a_rehearsal_shows_the_plan_and_writes_nothing(project: Path, source: Path) -> None:
+def test_a_dry_run_shows_the_plan_and_writes_nothing(project: Path, source: Path) -> None:
     before = sorted(project.rglob("*"))
-    plan, device = rehearse(source, preset="cpu-smoke")
-    assert (plan.steps, len(plan.slates), len(plan.held_out_slates), len(plan.held_out)) == (24, 32, 8, 16)
+    plan, device = dry_run(source, preset="cpu-smoke")
+    assert (plan.steps, len(plan.slates.train), len(plan.slates.held_out), len(plan.pairs.held_out)) == (24, 32, 8, 16)
     assert device == "CPU, 1 thread"
-    stock = ["dpo.objective=trl", "dpo.label_smoothing=0.0"]
-    plan, _ = rehearse(source, preset="cpu-smoke", overrides=stock)
-    assert (plan.steps, len(plan.train), len(plan.held_out)) == (40, 64, 16)
-    plan, _ = rehearse(source, preset="cpu-smoke", overrides=stock[:1])
-    held_out = {pair.prompt_key for pair in plan.held_out}
-    rest = [pair for pair in read_pairs(source).pairs if pair.prompt_key not in held_out]
-    assert len(plan.train) == sum(pair.votes_for + pair.votes_against for pair in rest) == 32 * 3 + 32 * 4
-    assert len(plan.held_out) == 16
+    by_trl = ["dpo.objective=trl", "dpo.label_smoothing=0.0"]
+    plan, _ = dry_run(source, preset="cpu-smoke", overrides=by_trl)
+    assert (plan.steps, len(plan.pairs.train), len(plan.pairs.held_out)) == (40, 64, 16)
+    plan, _ = dry_run(source, preset="cpu-smoke", overrides=by_trl[:1])
+    held_out = {pair.prompt_key for pair in plan.pairs.held_out}
+    rest = [pair for pair in pairs_of_slates(read_slates(source).slates) if pair.prompt_key not in held_out]
+    assert len(plan.pairs.train) == sum(pair.votes_for + pair.votes_against for pair in rest) == 32 * 3 + 32 * 4
+    assert len(plan.pairs.held_out) == 16
     assert sorted(project.rglob("*")) == before
 
 
@@ -248,32 +254,32 @@ def test_steps_are_what_the_epochs_need_up_to_a_limit() -> None:
 
 
 def test_the_bfloat16_preset_trains_a_float32_adapter_on_a_bfloat16_base(
-    source: Path, base: Path, tmp_path: Path
+    base: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     import torch
 
     recipe = load_recipe("l40s-8b-lora-bf16", ON_CPU, base=str(base))
     model = load_model(Base(str(base), base, "1"), recipe.base, recipe.device)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
-    run = train(tmp_path / "run", source, preset="l40s-8b-lora-bf16", base=str(base), overrides=ON_CPU, quiet=True)
-    assert run.done["accuracy"]["implicit_reward"]["after"]["value"] > 0.9
-    tensors = adapter_tensors(tmp_path / "run" / "adapter")
+    run = shared_run(tmp_path_factory, "l40s-8b-lora-bf16")
+    assert accuracy_of(run) > 0.9 * MOST
+    tensors = adapter_tensors(run / "adapter")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
-    config = json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_text())
-    assert config["base_model_name_or_path"] == str(base)
+    config = json.loads((run / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == json.loads((run / "run.json").read_text())["base"]
     assert config["lora_dropout"] == 0.05
 
 
-def test_the_qlora_preset_trains_a_float32_adapter_on_a_4_bit_base(source: Path, base: Path, tmp_path: Path) -> None:
+def test_the_qlora_preset_trains_a_float32_adapter_on_a_4_bit_base(tmp_path_factory: pytest.TempPathFactory) -> None:
     import torch
 
-    run = train(tmp_path / "run", source, preset="l40s-8b-qlora", base=str(base), overrides=ON_CPU, quiet=True)
-    assert run.done["accuracy"]["implicit_reward"]["after"]["value"] > 0.9
-    tensors = adapter_tensors(tmp_path / "run" / "adapter")
+    run = shared_run(tmp_path_factory, "l40s-8b-qlora")
+    assert accuracy_of(run) > 0.9 * MOST
+    tensors = adapter_tensors(run / "adapter")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
     # Float32 in name only would round to bfloat16 without loss.
     assert all((tensor != tensor.bfloat16().float()).any() for tensor in tensors.values())
-    assert "gemv_4bit" not in (tmp_path / "run" / "libraries.log").read_text()
+    assert "gemv_4bit" not in (run / "libraries.log").read_text()
 
 
 def test_trl_casts_the_adapter_on_a_4_bit_base_and_we_undo_it(base: Path, source: Path, tmp_path: Path) -> None:
@@ -288,7 +294,7 @@ def test_trl_casts_the_adapter_on_a_4_bit_base_and_we_undo_it(base: Path, source
         model=load_model(Base(str(base), base, "1"), recipe.base, recipe.device),
         args=dpo_config(tmp_path, recipe, 2),
         train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
-        processing_class=make_plan(recipe, source, tmp_path).tokenizer,
+        processing_class=make_plan(recipe, source, tmp_path).vocabulary.tokenizer,
         peft_config=lora_config(recipe),
     )
     with pytest.raises(RuntimeError, match=r"trained tensors are not float32: .*bfloat16"):
@@ -349,19 +355,28 @@ class Cut(BaseException):
     """Stands for a kill at a place that random moments seldom hit."""
 
 
+# A rate that does not fall: a step too many would show.
+CONSTANT = (*QUICK, "optimiser.max_steps=8", "optimiser.schedule=constant_with_warmup")
+
+
+@pytest.fixture(scope="module")
+def whole(source: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    return train(
+        tmp_path_factory.mktemp("run") / "whole", source, base=str(base), overrides=CONSTANT, quiet=True
+    ).folder
+
+
 @pytest.mark.parametrize("step", [0, 3, 8])
 def test_a_run_cut_off_anywhere_ends_like_an_undisturbed_one(
-    source: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    source: Path, base: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """Cut before the first step (reference log-probs are cached by then), in the middle, and behind the last one."""
     import transformers
 
-    import train.callbacks
     import train.dpo
+    import train.engine.callbacks
 
-    # A rate that does not fall: a step too many would show.
-    overrides = (*QUICK, "optimiser.max_steps=8", "optimiser.schedule=constant_with_warmup")
-    whole = train.dpo.train(tmp_path / "whole", source, base=str(base), overrides=overrides, quiet=True)
     with monkeypatch.context() as patch:
 
         def cut(*_args: Any, **_kwargs: Any) -> None:
@@ -372,13 +387,15 @@ def test_a_run_cut_off_anywhere_ends_like_an_undisturbed_one(
         elif step == 8:
             patch.setattr(train.dpo, "save_adapter", cut)
         else:
-            patch.setattr(train.callbacks, "seal", lambda path: cut() if path.name == "checkpoint-4" else seal(path))
+            patch.setattr(
+                train.engine.callbacks, "seal", lambda path: cut() if path.name == "checkpoint-4" else seal(path)
+            )
         with pytest.raises(Cut):
-            train.dpo.train(tmp_path / "cut", source, base=str(base), overrides=overrides, quiet=True)
+            train.dpo.train(tmp_path / "cut", source, base=str(base), overrides=CONSTANT, quiet=True)
     assert not (tmp_path / "cut" / "FAILED").exists()
-    again = train.dpo.train(tmp_path / "cut", source, base=str(base), overrides=overrides, quiet=True)
-    assert again.done["adapter_sha256"] == whole.done["adapter_sha256"]
-    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+    again = train.dpo.train(tmp_path / "cut", source, base=str(base), overrides=CONSTANT, quiet=True)
+    assert again.done["adapter_sha256"] == json.loads((whole / "DONE").read_text())["adapter_sha256"]
+    assert (tmp_path / "cut" / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     went_on = {0: "", 3: "going on from step 2 of 8", 8: "going on from step 8 of 8"}[step]
     assert went_on in (tmp_path / "cut" / "log.txt").read_text()
 
@@ -401,30 +418,8 @@ def test_checkpoints_that_are_not_whole_are_removed(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) is None
 
 
-def test_ctrl_c_leaves_a_run_that_goes_on(project: Path) -> None:
-    words = ["--snapshot", "abc", "--run", "stopped", *(f"--set={override}" for override in QUICK)]
-    process = subprocess.Popen(
-        [*ANNOT_TRAIN, str(project), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("step 4 of"):
-            break
-    process.send_signal(2)
-    process.communicate()
-    assert process.returncode not in (0, 2)
-    folder = project / "runs" / "stopped"
-    assert not (folder / "FAILED").exists()
-    assert newest_checkpoint(folder) is not None
-    train(folder, project / "snapshots" / "abc", overrides=QUICK, quiet=True)
-    assert "going on from step" in (folder / "log.txt").read_text()
-    assert (folder / "DONE").exists()
-
-
-def test_two_processes_never_train_one_run(source: Path, tmp_path: Path) -> None:
+def test_two_processes_never_train_one_run(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.run_folder.LOCK_WAIT_S", 0.1)
     folder = tmp_path / "run"
     with claimed(folder), pytest.raises(TrainLater, match=rf"run is being trained by process {os.getpid()} since"):
         train(folder, source, quiet=True)
@@ -487,25 +482,21 @@ def test_a_diverged_run_stops_and_says_so(source: Path, base: Path, tmp_path: Pa
     assert "training has diverged" in (tmp_path / "run" / "FAILED").read_text()
 
 
-def test_an_unreachable_hub_is_one_sentence_within_seconds_and_no_failure(project: Path) -> None:
-    began = time.monotonic()
+def test_an_unreachable_hub_is_one_sentence_and_no_failure(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
     # Nothing listens on port 9 of this machine.
-    told = annot(
-        project,
-        "--preset",
-        "l40s-8b-lora-bf16",
-        "--set=device.kind=cpu",
-        "--run",
-        "far",
-        HF_ENDPOINT="http://127.0.0.1:9",
-    )
-    assert told.returncode == 2
-    assert told.stderr.strip() == (
-        "annot: CohereLabs/aya-expanse-8b is not on this machine and the Hub cannot be reached; "
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(TrainLater) as caught:
+        train(tmp_path / "far", source, preset="l40s-8b-lora-bf16", overrides=["device.kind=cpu"], quiet=True)
+    assert str(caught.value) == (
+        "CohereLabs/aya-expanse-8b is not on this machine and the Hub cannot be reached; "
         "connect, or name a model folder with --base."
     )
-    assert time.monotonic() - began < 40
-    assert not (project / "runs" / "far" / "FAILED").exists()
+    assert not (tmp_path / "far" / "FAILED").exists()
 
 
 def test_a_model_that_was_downloaded_before_is_found_without_the_hub(
@@ -554,7 +545,7 @@ def test_what_the_hub_refuses_is_told_in_our_words(
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refusal)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
@@ -630,19 +621,6 @@ def test_a_damaged_base_is_refused_in_one_sentence_and_nothing_is_learnt_from_ra
     assert not (tmp_path / "run" / "adapter").exists()
 
 
-def test_a_damaged_reference_cache_is_begun_anew(
-    source: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ANNOT_REFERENCE", str(tmp_path / "cache"))
-    few = (*QUICK, "optimiser.max_steps=2")
-    first = train(tmp_path / "first", source, base=str(base), overrides=few, quiet=True)
-    (cache,) = (tmp_path / "cache").glob("*.sqlite")
-    for damage in (b"no database" * 500, cache.read_bytes()[:4096] + b"x" * 8192):
-        cache.write_bytes(damage)
-        again = train(tmp_path / f"again{len(damage)}", source, base=str(base), overrides=few, quiet=True)
-        assert again.done["adapter_sha256"] == first.done["adapter_sha256"]
-
-
 def test_what_could_not_be_measured_is_refused_before_it_is_trained(tmp_path: Path) -> None:
     rows = preference_rows(6)
     rankings: list[dict[str, Any]] = []
@@ -654,7 +632,7 @@ def test_what_could_not_be_measured_is_refused_before_it_is_trained(tmp_path: Pa
             rankings.append({**about, **said, "slate_id": row["chosen_id"], "annotator": f"annotator-{who}"})
     (tmp_path / "divided.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rankings))
     with pytest.raises(TrainError, match="a majority prefers one answer to another, so that nothing could be measured"):
-        rehearse(tmp_path / "divided.jsonl")
+        dry_run(tmp_path / "divided.jsonl")
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
@@ -693,9 +671,14 @@ def test_the_command_trains_on_a_plain_file_without_a_project(tmp_path: Path) ->
     refused = CliRunner().invoke(app, ["train", "--project", str(tmp_path), *words, "--run", "../evil"])
     assert isinstance(refused.exception, SettingsError)
     assert "no name for a folder of runs/" in str(refused.exception)
-    run = train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=(*QUICK, "dpo.objective=trl"), quiet=True)
+    run = train(
+        tmp_path / "run",
+        tmp_path / "mine.jsonl",
+        overrides=(*QUICK, *UNBROKEN, "optimiser.max_steps=2", "dpo.objective=trl"),
+        quiet=True,
+    )
     assert run.done["snapshot"] is None
-    assert math.isfinite(run.done["accuracy"]["summed"]["after"]["value"])
+    assert math.isfinite(run.done["accuracy"]["implicit_reward"]["after"]["value"])
     assert "- energy: not measured (footprint.measure = false)" in (tmp_path / "run" / "report.md").read_text()
 
 
@@ -703,8 +686,8 @@ def test_an_export_and_hand_written_pairs_are_learnt_as_the_conversations_that_t
     project: Path, base: Path, tmp_path: Path
 ) -> None:
     """preferences.parquet has plain columns, preferences.jsonl messages: a run on one is a run on the other."""
-    from annotation.project import read_parquet
-    from train.encoding import encode_slate
+    from annotation.files import read_parquet
+    from train.data.encoding import encode_slate
 
     rows = read_parquet(project / "snapshots" / "abc" / "preferences.parquet")
     shutil.copy(project / "snapshots" / "abc" / "preferences.parquet", tmp_path / "export.parquet")
@@ -719,9 +702,9 @@ def test_an_export_and_hand_written_pairs_are_learnt_as_the_conversations_that_t
 
     def tokens(file: str) -> list[Any]:
         plan = make_plan(load_recipe("cpu-smoke", base=str(base)), tmp_path / file, tmp_path, weights=False)
-        assert plan.flight.form == "messages, through the chat template"
-        found = sorted((*plan.slates, *plan.held_out_slates), key=lambda slate: int(slate.id.rpartition(":")[2]))
-        return [encode_slate(slate, plan.tokenizer) for slate in found]
+        assert plan.checks.form == "messages, through the chat template"
+        found = sorted((*plan.slates.train, *plan.slates.held_out), key=lambda slate: int(slate.id.rpartition(":")[2]))
+        return [encode_slate(slate, plan.vocabulary.tokenizer) for slate in found]
 
     assert tokens("export.parquet") == tokens("talks.jsonl")
     bare = [row for row in talks if not rows[talks.index(row)]["system"]]
@@ -741,9 +724,9 @@ def test_texts_that_were_written_for_the_base_already_stay_as_they_stand(base: P
         row["prompt"] = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
         del row["system"]
     (tmp_path / "written.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    plan, _ = rehearse(tmp_path / "written.jsonl", base=str(base))
-    assert plan.flight.form == "plain text, as it stands"
-    assert plan.slates[0].prompt in {row["prompt"] for row in rows}
+    plan, _ = dry_run(tmp_path / "written.jsonl", base=str(base))
+    assert plan.checks.form == "plain text, as it stands"
+    assert plan.slates.train[0].prompt in {row["prompt"] for row in rows}
 
 
 def test_a_refused_run_leaves_no_base_for_other_judgements(tmp_path: Path) -> None:
@@ -752,9 +735,9 @@ def test_a_refused_run_leaves_no_base_for_other_judgements(tmp_path: Path) -> No
         train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=QUICK, quiet=True)
     rows = [{**row, "chosen": f"zzz {row['chosen']}"} for row in preference_rows(8)]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    few = (*QUICK, "optimiser.max_steps=1", "run.eval_every=0")
+    few = (*QUICK, *UNBROKEN, "optimiser.max_steps=1")
     train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=few, quiet=True)
-    made = make_tiny_base(tmp_path / "afresh", texts(read_pairs(tmp_path / "mine.jsonl").pairs), seed=0)
+    made = make_tiny_base(tmp_path / "afresh", all_texts(read_pairs(tmp_path / "mine.jsonl")), seed=0)
     assert (tmp_path / "run" / "base" / "tokenizer.json").read_bytes() == (made / "tokenizer.json").read_bytes()
 
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:8]))

@@ -111,9 +111,9 @@ def test_an_unknown_preset_is_refused_with_the_nearest_one() -> None:
 def test_presets_become_what_the_libraries_want() -> None:
     import torch
 
-    from train.adapter import lora_config
-    from train.base import quantisation_config
-    from train.stock import dpo_config
+    from train.engine.adapter import lora_config
+    from train.engine.trl_dpo import dpo_config
+    from train.models.base import quantisation_config
 
     # A GPU is asked for only when it is there: the rest of the configuration is the preset's own.
     recipe = load_recipe("l40s-8b-lora-bf16", ["device.kind=cpu"])

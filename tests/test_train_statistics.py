@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from annotation.errors import NotEnoughOverlap
-from train.gate import Judged, judge
+from train.evaluate.gate import GroupResult, judge
 from train.statistics import distinct_share, mean_over_prompts, places, repeated_share, signs, tau_b
 
 tied_orders = st.integers(2, 7).flatmap(
@@ -60,6 +60,23 @@ def test_the_interval_of_a_weighted_mean_covers_the_truth_nineteen_times_in_twen
     assert 0.90 <= covered / 300 <= 0.98
 
 
+def test_the_interval_is_the_binomial_one_when_every_value_has_its_own_prompt() -> None:
+    found = mean_over_prompts((np.arange(400) < 280).astype(float), [str(i) for i in range(400)])
+    error = 1.96 * (0.7 * 0.3 / 400) ** 0.5
+    assert found.value == pytest.approx(0.7)
+    assert found.low == pytest.approx(0.7 - error, abs=0.006)
+    assert found.high == pytest.approx(0.7 + error, abs=0.006)
+
+
+def test_the_interval_knows_that_values_of_one_prompt_go_together() -> None:
+    right = np.repeat((np.arange(50) < 35).astype(float), 8)
+    alone = mean_over_prompts(right, [str(i) for i in range(400)])
+    together = mean_over_prompts(right, [str(i // 8) for i in range(400)])
+    assert (together.count, together.prompts) == (400, 50)
+    # Eight copies of a coin are one coin: the interval is sqrt(8) times as wide.
+    assert (together.high - together.low) / (alone.high - alone.low) == pytest.approx(8**0.5, rel=0.15)
+
+
 def test_an_interval_is_the_same_however_much_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     values, names = np.linspace(0, 1, 30), [str(i % 7) for i in range(30)]
     whole = mean_over_prompts(values, names)
@@ -78,7 +95,11 @@ def test_repetition_as_in_the_papers() -> None:
 
 
 def test_the_worst_group_that_is_large_enough_decides() -> None:
-    good, bad, few = Judged("country MX", 0.55, 30), Judged("country BR", 0.48, 30), Judged("country AR", 0.1, 19)
+    good, bad, few = (
+        GroupResult("country MX", 0.55, 30),
+        GroupResult("country BR", 0.48, 30),
+        GroupResult("country AR", 0.1, 19),
+    )
     passed = judge([good, few], least_accuracy=0.5, least_prompts=20)
     assert (passed.verdict, passed.worst, passed.open) == ("passed", "country MX", True)
     failed = judge([good, bad, few], least_accuracy=0.5, least_prompts=20)
@@ -89,7 +110,7 @@ def test_the_worst_group_that_is_large_enough_decides() -> None:
     assert (
         "asks for 20 held-out prompts in a group that is judged, and the largest, country AR, has 19" in unknown.reason
     )
-    at_the_line = judge([Judged("country MX", 0.5, 30)], least_accuracy=0.5, least_prompts=20)
+    at_the_line = judge([GroupResult("country MX", 0.5, 30)], least_accuracy=0.5, least_prompts=20)
     assert at_the_line.verdict == "failed"
 
 
@@ -100,6 +121,6 @@ def test_many_groups_without_effect_pass_together_less_often_than_one() -> None:
     for _ in range(200):
         lows = [mean_over_prompts(chance.random(25), names).low for _ in range(2)]
         passed += judge(
-            [Judged(str(i), low, 25) for i, low in enumerate(lows)], least_accuracy=0.5, least_prompts=20
+            [GroupResult(str(i), low, 25) for i, low in enumerate(lows)], least_accuracy=0.5, least_prompts=20
         ).open
     assert passed / 200 <= 0.025

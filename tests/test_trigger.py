@@ -12,15 +12,16 @@ import time
 from pathlib import Path
 
 import pytest
-from projects import annot, fill, judge, make_project
+from projects import annot, fill, frozen, judge, make_project, quotas
 
-from annotation.backup import back_up
+from annotation.backups.make import back_up
+from annotation.backups.restore import restore
 from annotation.errors import SettingsError
-from annotation.project import Project, read_parquet
-from annotation.restore import restore
+from annotation.files import read_parquet
+from annotation.project import Project
 from annotation.types import Slate
-from sync.report import next_step
-from sync.snapshot import export, freeze, gather, snapshots
+from sync.reporting.next_step import next_step
+from sync.snapshot import export
 from sync.trigger import launches, trigger
 
 LAUNCHER = "sh -c 'echo {run} {snapshot} >> launched; sleep 0.05'"
@@ -28,9 +29,14 @@ LAUNCHER = "sh -c 'echo {run} {snapshot} >> launched; sleep 0.05'"
 
 def settings(target: int = 3, launcher: str = LAUNCHER) -> str:
     return (
-        f'[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[quota]\ntarget = {target}\noverlap = 2\n'
+        f'[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[task.ranking]\ntarget = {target}\noverlap = 2\n'
         f"[train]\nlauncher = {json.dumps(launcher)}\n"
     )
+
+
+def snapshots(project: Project) -> list[Path]:
+    """The whole snapshots of a project."""
+    return list((project.folder / "snapshots").glob("*/snapshot.json"))
 
 
 def launched(project: Project) -> list[str]:
@@ -41,7 +47,7 @@ def launched(project: Project) -> list[str]:
 def test_nothing_starts_before_every_quota_is_met(tmp_path: Path) -> None:
     project = make_project(tmp_path, settings(target=4))
     fill(project, 3)
-    assert trigger(project, gather(project)) is None
+    assert trigger(project, quotas(project)) is None
     assert launches(project) == []
     assert not (tmp_path / "snapshots").exists()
 
@@ -49,24 +55,24 @@ def test_nothing_starts_before_every_quota_is_met(tmp_path: Path) -> None:
 def test_the_run_starts_once_and_later_judgements_start_no_other(tmp_path: Path) -> None:
     project = make_project(tmp_path, settings())
     slates = fill(project, 3)
-    first = trigger(project, gather(project))
+    first = trigger(project, quotas(project))
     judge(project, slates, ("mx_3",))
-    second = trigger(project, gather(project))
+    second = trigger(project, quotas(project))
     assert first is not None
     assert second is not None
     assert (first.state, second.state, first.run) == ("started", "handed over", second.run)
     assert launched(project) == [f"{first.run} {first.snapshot_id}"]
-    assert len(snapshots(project)) == 1
+    assert len(list((tmp_path / "snapshots").iterdir())) == 1
 
 
 def test_a_raised_quota_makes_room_for_the_next_run(tmp_path: Path) -> None:
     project = make_project(tmp_path, settings())
     fill(project, 3)
-    trigger(project, gather(project))
+    trigger(project, quotas(project))
     project = make_project(tmp_path, settings(target=4))
-    assert trigger(project, gather(project)) is None
+    assert trigger(project, quotas(project)) is None
     fill(project, 4)
-    again = trigger(project, gather(project))
+    again = trigger(project, quotas(project))
     assert again is not None
     assert again.state == "started"
     assert len(launched(project)) == 2
@@ -75,12 +81,12 @@ def test_a_raised_quota_makes_room_for_the_next_run(tmp_path: Path) -> None:
 def test_a_launcher_that_fails_is_told_and_not_repeated_until_asked(tmp_path: Path) -> None:
     project = make_project(tmp_path, settings(launcher="sh -c 'echo {run} >> launched; exit 3'"))
     fill(project, 3)
-    states = [trigger(project, gather(project)) for _ in range(3)]
+    states = [trigger(project, quotas(project)) for _ in range(3)]
     assert all(launch is not None and launch.state == "failed" for launch in states)
     assert "exit code 3" in str(states[0])
     assert len(launched(project)) == 1
     project = make_project(tmp_path, settings())
-    again = trigger(project, gather(project), relaunch=True)
+    again = trigger(project, quotas(project), relaunch=True)
     assert again is not None
     assert again.state == "started"
     assert len(launched(project)) == 2
@@ -95,9 +101,9 @@ def test_a_launcher_that_cannot_be_read_is_refused_with_the_settings(tmp_path: P
 def test_how_a_run_was_started_counts_and_not_what_the_launcher_is_today(tmp_path: Path) -> None:
     project = make_project(tmp_path, settings())
     fill(project, 3)
-    first = trigger(project, gather(project))
+    first = trigger(project, quotas(project))
     local = make_project(tmp_path, settings(launcher="local"))
-    second = trigger(local, gather(local))
+    second = trigger(local, quotas(local))
     assert first is not None
     assert second is not None
     assert (first.state, second.state) == ("started", "handed over")
@@ -116,14 +122,14 @@ def test_a_run_whose_folder_is_elsewhere_starts_only_when_asked(tmp_path: Path) 
     text = settings(launcher="local").replace("[train]", '[train]\npreset = "cpu-smoke"')
     project = make_project(tmp_path / "old", text)
     fill(project, 3)
-    launch = trigger(project, gather(project))
+    launch = trigger(project, quotas(project))
     assert launch is not None
     kill_newest(project)
     (project.run_folder(launch.run) / "DONE").write_text("{}")
     back_up(project, tmp_path / "old.zip")
     restore(tmp_path / "old.zip", tmp_path / "new")
     restored = Project.open(tmp_path / "new")
-    again = trigger(restored, gather(restored))
+    again = trigger(restored, quotas(restored))
     assert again is not None
     assert (again.state, again.run) == ("missing", launch.run)
     assert "annot sync --relaunch" in again.detail
@@ -132,7 +138,7 @@ def test_a_run_whose_folder_is_elsewhere_starts_only_when_asked(tmp_path: Path) 
     shutil.copytree(tmp_path / "old" / "runs", tmp_path / "new" / "runs")
     assert [found.state for found in launches(restored)] == ["finished"]
     shutil.rmtree(tmp_path / "new" / "runs")
-    asked = trigger(restored, gather(restored), relaunch=True)
+    asked = trigger(restored, quotas(restored), relaunch=True)
     assert asked is not None
     assert asked.state == "started"
     kill_newest(restored)
@@ -152,7 +158,7 @@ def test_what_comes_after_a_run_depends_on_how_it_ended(
 ) -> None:
     project = make_project(tmp_path, settings())
     slates = fill(project, 3)
-    launch = trigger(project, gather(project))
+    launch = trigger(project, quotas(project))
     assert launch is not None
     (project.run_folder(launch.run) / marker).write_text("reason.")
     if evaluated:
@@ -161,17 +167,17 @@ def test_what_comes_after_a_run_depends_on_how_it_ended(
     if target > 3:
         slates = fill(project, target, ())
     project.ledger.add_pushes("test", "dataset", {slate.id: slate.id for slate in slates})
-    assert step in next_step(project, gather(project).quotas, launches(project), argilla_runs=True)
+    assert step in next_step(project, quotas(project), launches(project), argilla_runs=True)
 
 
 def test_a_local_run_that_was_cut_off_can_go_to_a_launcher(tmp_path: Path) -> None:
     project = make_project(tmp_path, settings(launcher="local"))
     fill(project, 3)
-    launch = trigger(project, gather(project))
+    launch = trigger(project, quotas(project))
     assert launch is not None
     kill_newest(project)
     other = make_project(tmp_path, settings())
-    again = trigger(other, gather(other))
+    again = trigger(other, quotas(other))
     assert again is not None
     assert again.state == "started"
     assert launched(other) == [f"{launch.run} {launch.snapshot_id}"]
@@ -180,16 +186,16 @@ def test_a_local_run_that_was_cut_off_can_go_to_a_launcher(tmp_path: Path) -> No
 def test_a_launcher_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     project = make_project(tmp_path, settings(launcher="no-such-program {run}"))
     fill(project, 3)
-    launch = trigger(project, gather(project))
+    launch = trigger(project, quotas(project))
     assert launch is not None
     assert launch.state == "failed"
     assert "no-such-program: No such file" in launch.detail
 
 
 def test_met_quotas_without_a_clear_preference_start_nothing_and_say_so(tmp_path: Path) -> None:
-    project = make_project(tmp_path, settings() + "[preferences]\nmin_votes = 9\n")
+    project = make_project(tmp_path, settings().replace("overlap = 2\n", "overlap = 2\nmin_votes = 9\n"))
     fill(project, 3)
-    launch = trigger(project, gather(project))
+    launch = trigger(project, quotas(project))
     assert launch is not None
     assert launch.state == "failed"
     assert "no preference" in launch.detail
@@ -200,11 +206,12 @@ TRIGGER = """
 import sys
 from pathlib import Path
 from annotation.project import Project
-from sync.snapshot import gather
+from sync.quotas import count_quotas
+from sync.tally import count
 from sync.trigger import trigger
 project = Project.open(Path(sys.argv[1]))
 print("ready", flush=True)
-launch = trigger(project, gather(project))
+launch = trigger(project, count_quotas(project.settings, count(project.ledger, project.settings)))
 print(launch.state)
 """
 
@@ -235,7 +242,7 @@ def test_a_trigger_killed_anywhere_never_launches_twice(tmp_path: Path) -> None:
         time.sleep(random.uniform(0, 0.12))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        launch = trigger(project, gather(project))
+        launch = trigger(project, quotas(project))
         assert launch is not None
         outcomes.append(launch.state)
         assert len(launched(project)) <= 1
@@ -244,7 +251,7 @@ def test_a_trigger_killed_anywhere_never_launches_twice(tmp_path: Path) -> None:
             assert len(launched(project)) == 1
         else:
             assert launch.state == "unknown", "what became of a launcher that was cut off is for a person to say"
-            again = trigger(project, gather(project), relaunch=True)
+            again = trigger(project, quotas(project), relaunch=True)
             assert again is not None
             assert again.state == "started"
     assert "started" in outcomes, "no kill came before the launch: the test proves nothing"
@@ -253,18 +260,18 @@ def test_a_trigger_killed_anywhere_never_launches_twice(tmp_path: Path) -> None:
 def test_a_snapshot_is_named_by_its_content_and_frozen_once(tmp_path: Path) -> None:
     project = make_project(tmp_path, settings())
     slates = fill(project, 3)
-    one = freeze(project, gather(project))
+    one = frozen(project)
     stamp = (project.snapshot_folder(one.id) / "preferences.parquet").stat().st_mtime_ns
-    assert freeze(project, gather(project)) == one
+    assert frozen(project) == one
     assert (project.snapshot_folder(one.id) / "preferences.parquet").stat().st_mtime_ns == stamp
     judge(project, slates, ("mx_3",))
-    assert freeze(project, gather(project)).id != one.id
+    assert frozen(project).id != one.id
 
 
 def test_a_snapshot_holds_texts_votes_and_ranks_and_no_user_name(tmp_path: Path) -> None:
     project = make_project(tmp_path, settings())
     slates: list[Slate] = fill(project, 2)
-    snapshot = freeze(project, gather(project))
+    snapshot = frozen(project)
     folder = project.snapshot_folder(snapshot.id)
     pairs, rankings = read_parquet(folder / "preferences.parquet"), read_parquet(folder / "rankings.parquet")
     assert (len(pairs), len(rankings)) == (2 * 5, 2 * 2) == (snapshot.preferences, snapshot.rankings)
@@ -284,7 +291,13 @@ def test_an_export_is_trls_conversational_form_and_says_what_was_set_aside(tmp_p
     project = make_project(tmp_path, settings())
     fill(project, 2)
     done = export(project, tmp_path / "out")
-    assert (done.preferences, done.rankings, done.aside) == (10, 4, 2)
+    assert done.rows == {
+        "preferences.parquet": 10,
+        "preferences.jsonl": 10,
+        "rankings.parquet": 4,
+        "set_aside.parquet": 2,
+    }
+    assert sorted(done.rows) == sorted(file.name for file in done.files) == sorted(os.listdir(tmp_path / "out"))
     lines = [json.loads(line) for line in (tmp_path / "out" / "preferences.jsonl").read_text().splitlines()]
     assert len(lines) == 10
     assert lines[0]["prompt"][0]["role"] == "user"
@@ -310,7 +323,7 @@ def test_what_identifies_somebody_in_a_rewrite_stays_home(tmp_path: Path) -> Non
 
 
 def _rankings(project: Project) -> Path:
-    return project.snapshot_folder(freeze(project, gather(project)).id) / "rankings.parquet"
+    return project.snapshot_folder(frozen(project).id) / "rankings.parquet"
 
 
 @pytest.mark.timeout(600)
@@ -320,7 +333,7 @@ def test_a_local_run_that_is_killed_goes_on_at_the_next_sync_and_there_is_one_ru
     fill(project, 12)
     states = []
     for seconds in (0.3, 5, 9):
-        launch = trigger(project, gather(project))
+        launch = trigger(project, quotas(project))
         assert launch is not None
         states.append(launch.state)
         time.sleep(seconds)
@@ -330,11 +343,11 @@ def test_a_local_run_that_is_killed_goes_on_at_the_next_sync_and_there_is_one_ru
         time.sleep(0.2)
     done = project.run_folder(launch.run) / "DONE"
     while not done.exists():
-        again = trigger(project, gather(project))
+        again = trigger(project, quotas(project))
         assert again is not None
         assert again.state in ("started", "running", "finished"), again.detail
         time.sleep(0.5)
     assert states == ["started"] * 3
     assert [found.state for found in launches(project)] == ["finished"]
     assert len(list((tmp_path / "runs").iterdir())) == 1
-    assert len(snapshots(project)) == 1
+    assert len(list((tmp_path / "snapshots").iterdir())) == 1

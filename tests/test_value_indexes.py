@@ -10,7 +10,7 @@ import pytest
 from search_client import Client, Json, answered, between, make_dataset, make_workspace, metadata, suggested, terms
 from test_faster import run_in_server
 
-from annotation.embedded import Owner
+from annotation.hosting.embedded import Owner
 
 pytestmark = pytest.mark.server
 
@@ -129,29 +129,34 @@ def test_our_indexes_and_triggers_make_way_for_a_newer_argilla_and_come_back(tmp
 import sqlite3
 from pathlib import Path
 from alembic import command
-import indexes
+from annotation.server import schema, triggers
+from annotation.server.search import indexes
 from argilla_server.database import sync_engine
 home = Path({str(tmp_path)!r})
 def ours():
     with sqlite3.connect(home / "argilla.db") as db:
         ours = "name like 'annot_ix_%' or (type = 'trigger' and name like 'annot_%')"
         return db.execute(f"select count(*) from sqlite_master where {{ours}}").fetchone()[0]
-launch.migrate(home)
-launch.make_side_tables()
-at_first = ours()
-launch.migrate(home)
+def feed_id():
+    with sqlite3.connect(home / "argilla.db") as db:
+        return db.execute("select id from annot_feed").fetchone()[0]
+schema.migrate(home)
+schema.make_side_tables()
+at_first, feed = ours(), feed_id()
+schema.migrate(home)
 unchanged = ours()
 with sync_engine.connect() as connection:
     indexes.drop(connection)
-    indexes.drop_triggers(connection)
+    triggers.drop(connection)
     connection.commit()
-command.downgrade(launch.alembic_settings(), "-1")
+command.downgrade(schema.alembic_settings(), "-1")
 with sync_engine.connect() as connection:
     connection.exec_driver_sql("create index annot_ix_in_the_way on records (inserted_at, status, updated_at)")
     connection.commit()
-launch.migrate(home)
+schema.migrate(home)
 cleared = ours()
-launch.make_side_tables()
+schema.make_side_tables()
+assert feed_id() != feed  # what was answered meanwhile is unknown
 print(at_first, unchanged, cleared, ours())
 """
     at_first, unchanged, cleared, at_last = map(int, run_in_server(code, tmp_path).split())

@@ -10,7 +10,7 @@ import pytest
 from search_client import Client, Json, make_dataset, make_workspace, metadata, terms
 from test_faster import run_in_server
 
-from annotation.embedded import Owner
+from annotation.hosting.embedded import Owner
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +106,8 @@ import os, random
 import numpy as np
 from pathlib import Path
 from uuid import UUID
-import vectors
-from vectors import VectorFile
+from annotation.server.search import vectors
+from annotation.server.search.vectors import VectorFile
 random.seed(3)
 settings, folder = UUID(int=1), Path("vectors")
 vectors.FIRST_ROWS = 4

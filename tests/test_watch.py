@@ -1,54 +1,41 @@
-"""`annot sync --watch`: at once when Argilla calls, right when it never does, and no call is believed."""
+"""`annot sync --watch`: an answer is in the ledger soon after it was given, and whatever goes wrong, in the end."""
 
 from __future__ import annotations
 
-import http.client
+import itertools
 import json
-import shutil
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from uuid import uuid4
 
-import httpx
 import pytest
-from fake_board import FakeBoard
-from projects import make_project
+from fake_argilla import Annotator, FakeArgilla, FakeWorld, RealWorld, World, person, ranking_of, some_project
+from projects import annot
 
-from annotation.embedded import Owner
-from annotation.errors import BoardError
+from annotation.errors import ArgillaError
+from annotation.hosting.embedded import Owner
 from annotation.ledger import Response
 from annotation.project import Project
-from annotation.server_environment import ensure_environment
-from annotation.tasks.ranking import answer_values
-from annotation.types import Candidate, Judgement, Person, Prompt, Slate
-from sync.board import ArgillaBoard, Desk
-from sync.cycle import MOST_NAMED, Bell, Watch, doorbell
-from sync.pull import judgements
+from sync.argilla.paging import walk
+from sync.argilla.protocol import Change, Changes
+from sync.cycle import Synced, follow
+from sync.pull import pull
 from sync.push import push
 from sync.team import add_team
 
-pytestmark = pytest.mark.server
-
-TEXTS = ("Vení a tomar tereré.", "Le invito a usted a un té frío.", "¿Te late un tereré?", "Tereré, dale.")
 PATIENCE_S = 90.0
 """How long a busy machine may take for what takes a second."""
 
-
-@pytest.fixture(scope="module")
-def board(argilla_server: tuple[str, Owner]) -> Iterator[ArgillaBoard]:
-    connected = ArgillaBoard(argilla_server[0], argilla_server[1].api_key)
-    yield connected
-    connected.close()
+LONG_S = 600.0
+"""Longer than any test."""
 
 
 def eventually(holds: Callable[[], object]) -> None:
@@ -59,299 +46,341 @@ def eventually(holds: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-class Postman:
-    """Stands between Argilla and a doorbell, and keeps its calls until it is told to hand them on."""
+class Stage:
+    """A pushed project and somebody who answers."""
 
-    def __init__(self, to: str) -> None:
-        """Take the calls for a doorbell at this address."""
-        self._to = urlsplit(to)
-        self.kept: list[tuple[dict[str, str], bytes]] = []
-        self.delivered = 0
-        postman = self
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self.project = some_project(folder, slates=8, name=f"set {uuid4().hex[:8]}")
+        tail = uuid4().hex[:6]
+        add_team(self.project, world.api, [person(f"ana-{tail}"), person(f"rui-{tail}", "BR")])
+        push(world.api, self.project.ledger, self.project.settings)
+        (self.project.folder / "progress.png").touch()  # nothing to draw yet
+        name = self.project.settings.task.ranking.dataset
+        self.dataset = next(d for d in world.api.datasets() if (d.name, d.workspace) == (name, "mx"))
+        self.records = list(self.project.ledger.pushed(world.api.server, self.dataset.id).values())
+        self.client = self.annotator_client(f"ana-{tail}")
 
-        class Answer(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                postman.kept.append((dict(self.headers.items()), body))
-                self.send_response(204)
-                self.end_headers()
+    @property
+    def argilla(self) -> FakeArgilla:
+        """The Argilla in memory, with its switches."""
+        assert isinstance(self.world, FakeWorld)
+        return self.world.api
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
+    def annotator_client(self, username: str) -> Annotator:
+        return self.world.annotator_client(username, self.project.secrets()["passwords"][username])
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+    def answer(self, number: int, ranks: str = "1234", status: str = "submitted") -> dict[str, Any]:
+        """Rank one slate."""
+        return self.client.answer(self.records[number], ranking_of(ranks), status=status)
 
-    def empty(self) -> None:
-        """Hand on what was kept: the last call first, and each twice."""
-        for headers, body in reversed(self.kept):
-            self.deliver(headers, body)
-            self.deliver(headers, body)
-        self.kept.clear()
+    def kept(self) -> list[Response]:
+        """What the ledger says of every response."""
+        return self.project.ledger.responses()
 
-    def deliver(self, headers: dict[str, str], body: bytes) -> None:
-        """Call the doorbell."""
-        connection = http.client.HTTPConnection(self._to.hostname or "", self._to.port, timeout=30)
-        own = {name: value for name, value in headers.items() if name.lower() != "host"}
-        connection.request("POST", self._to.path, body, own)
-        assert connection.getresponse().status == 204
-        connection.close()
-        self.delivered += 1
+    def there(self) -> dict[str, Any]:
+        """What Argilla says of every response."""
+        pages = walk(self.world.api, self.dataset.id, responses=True)
+        return {response["id"]: response for record in pages for response in record["responses"]}
 
-    def close(self) -> None:
-        """No longer there."""
-        self._server.shutdown()
-        self._server.server_close()
+    def up_to_date(self) -> bool:
+        """Whether the ledger holds what Argilla does."""
+        found = {r.response_id: json.loads(r.raw) for r in self.kept() if r.status != "deleted"}
+        return found == self.there()
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Stage:
+    """With an Argilla in memory, which can be made to lie."""
+    return Stage(FakeWorld(), tmp_path / "p")
+
+
+class Over(Exception):
+    """The test is over."""
+
+
+class Ending:
+    """An Argilla in memory whose watch can be ended."""
+
+    def __init__(self, api: FakeArgilla) -> None:
+        self._api, self.over = api, threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        if self.over.is_set():
+            raise Over
+        return getattr(self._api, name)
+
+    def changes(self, after: int | None, *, wait_s: float = 0.0) -> Changes | None:
+        until = time.monotonic() + wait_s
+        while True:
+            if self.over.is_set():
+                raise Over
+            found = self._api.changes(after, wait_s=min(0.05, wait_s))
+            if found is None or found.last != after or time.monotonic() >= until:
+                return found
 
 
 @contextmanager
-def watching(project: Project, every_s: int) -> Iterator[subprocess.Popen[str]]:
+def watching(stage: Stage, *, every_s: float = LONG_S) -> Iterator[list[Synced]]:
+    """A watch in a thread of its own; what it told so far."""
+    api, told = Ending(stage.argilla), list[Synced]()
+
+    def work() -> None:
+        follow(Project.open(stage.project.folder), api, every_s=every_s, tell=told.append)  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(1) as thread:
+        watch = thread.submit(work)
+        try:
+            eventually(lambda: told or watch.done())
+            yield told
+        finally:
+            api.over.set()
+        with pytest.raises(Over):
+            watch.result()
+
+
+# -- the command, and a real Argilla ----------------------------------------------------------------------
+
+
+@contextmanager
+def command(project: Project, *words: str) -> Iterator[subprocess.Popen[str]]:
     """`annot sync --watch` as a lead leaves it running."""
-    command = [sys.executable, "-m", "annotation.cli", "sync", "--watch", "--every", str(every_s)]
-    process = subprocess.Popen(
-        [*command, "--project", str(project.folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    line = [sys.executable, "-m", "annotation.cli", "sync", "--watch", *words, "--project", str(project.folder)]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
         process.terminate()
-        assert process.wait(60) == 130
+        process.communicate(timeout=60)
 
 
-def hook_of(server: tuple[str, Owner], project: Project) -> dict[str, Any]:
-    """The webhook of a project's watch."""
-    name = f"annot sync --watch: {project.folder}"
-    return next(hook for hook in _webhooks(server) if hook["description"] == name)
-
-
-WAYS = {"plain": 600, "late": 600, "never": 1}
-"""How a lead's calls come -> seconds between two looks at everything: ten minutes are longer than any test."""
-
-
-class Stage:
-    """One pushed dataset, one annotator, and several leads who watch it, each with a ledger of their own."""
-
-    def __init__(self, folder: Path, board: ArgillaBoard, server: tuple[str, Owner], stack: ExitStack) -> None:
-        first = make_project(
-            folder / "plain",
-            '[project]\ncountries = ["PY"]\nlanguages = ["es"]\n[quota]\ntarget = 99\noverlap = 1\n'
-            f'[argilla]\nurl = "{board.url}"\n',
-        )
-        for number in range(9):
-            prompt = Prompt.make(f"¿Cómo se invita a un tereré la vez {number}?", country="PY", language="es", topic="")
-            answers = [Candidate.make(prompt.id, text, model="m") for text in TEXTS]
-            first.ledger.add_prompts([prompt])
-            first.ledger.add_candidates(answers)
-            first.ledger.add_slates([Slate(f"PY{number}", prompt.id, tuple(a.id for a in answers), number)])
-        add_team(first, board, [Person("py_1", "", "annotator", "PY", ("es",))])
-        vectors = {slate.id: [0.6, 0.8, 0.0] for slate in first.ledger.slates()}
-        push(board, first.ledger, first.settings, vectors=vectors)
-        (first.folder / "progress.png").touch()  # nothing to draw yet
-        self.slates = {slate.id: slate for slate in first.ledger.slates()}
-        self.desk = Desk(board.url, "py_1", first.secrets()["passwords"]["py_1"])
-        (self.dataset_id,) = self.desk.datasets().values()
-        self.records = self.desk.queue(self.dataset_id)
-        self.projects = {"plain": first}
-        for way in list(WAYS)[1:]:
-            shutil.copytree(first.folder, folder / way)
-            self.projects[way] = Project(folder / way, first.settings)
-        watches = [
-            stack.enter_context(watching(project, every_s))
-            for project, every_s in zip(self.projects.values(), WAYS.values(), strict=True)
-        ]
-        # Everything was looked at once: from now on only calls bring anything, but where none comes.
-        for watch in watches:
-            assert watch.stdout is not None
-            assert "nothing new" in watch.stdout.readline()
-        self.postmen: dict[str, Postman] = {}
-        for way in ("late", "never"):
-            hook = hook_of(server, self.projects[way])
-            self.postmen[way] = Postman(hook["url"])
-            stack.callback(self.postmen[way].close)
-            answer = httpx.patch(
-                f"{board.url}/api/v1/webhooks/{hook['id']}",
-                json={"url": self.postmen[way].url},
-                headers={"X-Argilla-Api-Key": server[1].api_key},
-            )
-            answer.raise_for_status()
-
-    def answer(self, number: int, order: str = "ABCD", status: str = "submitted") -> dict[str, Any]:
-        """Rank one slate."""
-        record = self.records[number]
-        slate = self.slates[record["external_id"]]
-        tiers = tuple((slate.seats["ABCD".index(seat)],) for seat in order)
-        return self.desk.answer(
-            record["id"], answer_values(Judgement("", slate.id, "py_1", "", tiers), slate), status=status
-        )
-
-    def end_state(self, way: str) -> list[Response]:
-        """What one lead's ledger says of everything."""
-        return sorted(self.projects[way].ledger.responses(), key=lambda response: response.response_id)
-
-    def settle(self, calls: int, moments: list[str], deleted: int) -> None:
-        """Until every lead knows, whichever way their calls come.
-
-        Args:
-            calls: How many Argilla makes, to each lead.
-            moments: Of the last change of every answer that stands.
-            deleted: Answers that were taken back.
-        """
-        eventually(lambda: len(self.postmen["late"].kept) == calls)
-        self.postmen["late"].empty()
-
-        def knows(way: str) -> bool:
-            found = self.end_state(way)
-            standing = [json.loads(response.raw)["updated_at"] for response in found if response.status != "deleted"]
-            return sorted(standing) == sorted(moments) and len(found) - len(standing) == deleted
-
-        for way in WAYS:
-            eventually(partial(knows, way))
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stage(
-    board: ArgillaBoard, argilla_server: tuple[str, Owner], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setenv("ARGILLA_API_KEY", argilla_server[1].api_key)
-        yield Stage(tmp_path_factory.mktemp("watch"), board, argilla_server, stack)
+    real_world: RealWorld, argilla_server: tuple[str, Owner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Stage:
+    """With the real Argilla, which the command finds by its address."""
+    url, owner = argilla_server
+    monkeypatch.setenv("ARGILLA_API_KEY", owner.api_key)
+    monkeypatch.setattr(real_world.api, "server", url)
+    made = Stage(real_world, tmp_path / "p")
+    toml = made.project.folder / "annot.toml"
+    toml.write_text(toml.read_text().replace('# url = ""', f'url = "{url}"'))
+    return made
 
 
-def test_lost_doubled_and_reordered_calls_change_nothing_in_the_end(stage: Stage) -> None:
-    given = [stage.answer(number) for number in range(5)]
-    stage.settle(5, [answer["updated_at"] for answer in given], deleted=0)
-    # Of what changed twice before anybody looked, only the end can be known, in whatever order the calls come.
-    stage.answer(0, "DCBA")
-    stage.answer(5, status="draft")
-    stage.desk.withdraw(given[2]["id"])
-    changed = [stage.answer(0, "BADC"), stage.answer(1, status="discarded"), given[3], given[4], stage.answer(5)]
-    stage.settle(6, [answer["updated_at"] for answer in changed], deleted=1)
-    undisturbed = stage.end_state("plain")
-    assert sorted(response.status for response in undisturbed) == ["deleted", "discarded", *["submitted"] * 4]
-    for way in ("late", "never"):
-        assert stage.end_state(way) == undisturbed, way
-        assert judgements(stage.projects[way].ledger) == judgements(stage.projects["plain"].ledger)
-    assert {way: postman.delivered for way, postman in stage.postmen.items()} == {"late": 22, "never": 0}
-    assert len(stage.postmen["never"].kept) == 11
+@pytest.mark.server
+def test_an_answer_is_in_the_ledger_as_soon_as_the_feed_tells_of_it(stage: Stage) -> None:
+    with command(stage.project, "--every", "600") as watch:
+        assert watch.stdout is not None
+        assert "nothing new" in watch.stdout.readline()
+        given = [stage.answer(number) for number in range(3)]
+        eventually(stage.up_to_date)
+        assert len(stage.kept()) == 3
+        stage.answer(0, "4321")
+        stage.client.withdraw(given[1]["id"])
+        stage.answer(2, status="discarded")
+        stage.answer(3, status="draft")
+        eventually(stage.up_to_date)
+    assert watch.returncode == 130
+    assert sorted(r.status for r in stage.kept()) == ["deleted", "discarded", "draft", "submitted"]
+    # Killed, and started again: it goes on from where it was.
+    with command(stage.project, "--every", "600") as watch:
+        assert watch.stdout is not None
+        watch.stdout.readline()
+        watch.kill()
+    stage.answer(1, "2143")
+    with command(stage.project, "--every", "600"):
+        eventually(stage.up_to_date)
+    whole = pull(stage.world.api, stage.project.ledger, whole=True)
+    assert (whole.changed, whole.untold) == (False, 0)
 
 
-LONG_JOB = """
-import sys
-from redis import from_url
-from rq import Queue
-from rq.job import Job
+@pytest.mark.server
+def test_the_command_reads_everything_when_it_is_asked_to(stage: Stage) -> None:
+    def sync(*words: str) -> dict[str, Any]:
+        pulled: dict[str, Any] = json.loads(annot(stage.project, "sync", "--json", *words))["pulled"]
+        return pulled
 
-redis = from_url(sys.argv[1])
-if sys.argv[2] == "begin":
-    print(Queue("default", connection=redis).enqueue("time.sleep", 60).id)
-elif sys.argv[2] == "end":
-    from rq.command import send_stop_job_command
-
-    send_stop_job_command(redis, sys.argv[3])
-else:
-    print("started" if Job.fetch(sys.argv[3], connection=redis).is_started else "waiting or done")
-"""
-
-
-def test_a_long_job_keeps_no_call_waiting(stage: Stage, argilla_home: Path) -> None:
-    settings = dict(line.split(" ", 1) for line in (argilla_home / "redis" / "redis.conf").read_text().splitlines())
-    redis = f"redis://:{settings['requirepass']}@127.0.0.1:{settings['port']}/0"
-
-    def jobs(*words: str) -> str:
-        command = [str(ensure_environment(print)), "-c", LONG_JOB, redis, *words]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    job = jobs("begin")
-    try:
-        eventually(lambda: jobs("state", job) == "started")
-        before = len(stage.end_state("plain"))
-        stage.answer(6)
-        eventually(lambda: len(stage.end_state("plain")) == before + 1)
-        assert jobs("state", job) == "started"
-    finally:
-        jobs("end", job)
+    assert sync()["whole"]
+    stage.answer(0)
+    followed = sync()
+    assert (followed["whole"], followed["records"], followed["new"]) == (False, 1, 1)
+    stage.answer(1)
+    full = sync("--full")
+    assert (full["whole"], full["new"], full["untold"], full["missing"]) == (True, 1, 0, 0)
+    assert full["responses"] == {"submitted": 2}
+    stage.answer(2)
+    with command(stage.project, "--full", "--json", "--every", "600") as watch:
+        assert watch.stdout is not None
+        first = json.loads(read_object(watch.stdout))
+        assert (first["pulled"]["whole"], first["pulled"]["new"]) == (True, 1)
 
 
-def test_only_a_signed_call_rings_and_a_killed_watch_leaves_no_second_bell(
-    board: ArgillaBoard, argilla_server: tuple[str, Owner]
+def read_object(lines: Iterator[str]) -> str:
+    """One JSON object that is printed over several lines."""
+    return "".join(itertools.chain(itertools.takewhile(lambda line: line != "}\n", lines), ["}"]))
+
+
+# -- what a feed may do, and a server that keeps none -----------------------------------------------------
+
+
+def test_the_watch_tells_of_every_answer_once(memory: Stage) -> None:
+    with watching(memory) as told:
+        for number in range(4):
+            memory.answer(number)
+            eventually(memory.up_to_date)
+        eventually(lambda: sum(synced.pulled.new for synced in told) == 4)
+        assert told[-1].report.statuses == {"submitted": 4}
+        assert told[0].pulled.whole
+        assert not any(synced.pulled.whole for synced in told[1:])
+
+
+@pytest.mark.parametrize("lie", ["misses", "doubles", "reorders"])
+def test_a_feed_that_misses_doubles_or_reorders_changes_nothing_in_the_end(
+    memory: Stage, monkeypatch: pytest.MonkeyPatch, lie: str
 ) -> None:
-    heard: list[str] = []
-
-    class Ear:
-        """The board, with an ear on the address that is registered."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(board, name)
-
-        def add_webhook(self, url: str, events: tuple[str, ...], description: str) -> tuple[str, str]:
-            heard.append(url)
-            return board.add_webhook(url, events, description)
-
-    def call(url: str, **headers: str) -> int:
-        body = json.dumps({"data": {"record": {"id": "00000000-0000-0000-0000-000000000000"}}}).encode()
-        request = urllib.request.Request(url, data=body, method="POST", headers=headers)
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=10)
-        return refused.value.code
-
-    name = "a test of the doorbell"
-    board.add_webhook("http://127.0.0.1:9/left-behind", ("response.created",), f"annot sync --watch: {name}")
-    with doorbell(Ear(), name) as bell:  # type: ignore[arg-type]
-        forged = {"webhook-id": "msg_1", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,Zm9yZ2Vk"}
-        assert call(heard[0]) == 401
-        assert call(heard[0], **forged) == 401
-        assert call(heard[0].rpartition("/")[0] + "/guessed", **forged) == 404
-        assert not bell.wait(0)
-        assert bell.answer() == ([], False)
-        hooks = [hook for hook in _webhooks(argilla_server) if name in (hook["description"] or "")]
-        assert [hook["url"] for hook in hooks] == heard
-    assert not [hook for hook in _webhooks(argilla_server) if name in (hook["description"] or "")]
+    monkeypatch.setattr("sync.cycle.WAIT_S", 0.1)
+    missed = memory.records[1]
+    lies: dict[str, Callable[[list[Change]], list[Change]]] = {
+        "misses": lambda told: [change for change in told if change.record_id != missed],
+        "doubles": lambda told: [*told, *told],
+        "reorders": lambda told: told[::-1],
+    }
+    with watching(memory) as told:
+        memory.argilla.telling = lies[lie]
+        first = memory.answer(0)
+        for number in (1, 2, 3):
+            memory.answer(number)
+        memory.answer(2, "4321")
+        memory.client.withdraw(first["id"])
+        memory.answer(3, status="draft")
+        if lie == "misses":
+            eventually(lambda: len(memory.kept()) >= 2)
+            eventually(lambda: told[-1].report.statuses.get("draft") == 1)
+            assert not memory.up_to_date()
+            monkeypatch.setattr("sync.pull.WHOLE_EVERY", timedelta(0))
+            eventually(lambda: told[-1].pulled.untold)
+            monkeypatch.setattr("sync.pull.WHOLE_EVERY", timedelta(days=1))
+            assert (told[-1].pulled.new, told[-1].pulled.untold) == (1, 1)
+            assert "; 1 of them were missing in the server's change feed" in told[-1].sentence()
+        eventually(memory.up_to_date)
+        eventually(lambda: told[-1].report.statuses["submitted"] == 2)
+    assert sum(synced.pulled.untold for synced in told) == (lie == "misses")
+    whole = pull(memory.argilla, memory.project.ledger, whole=True)
+    assert (whole.changed, whole.untold) == (False, 0)
 
 
-def _webhooks(server: tuple[str, Owner]) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{server[0]}/api/v1/webhooks", headers={"X-Argilla-Api-Key": server[1].api_key})
-    found: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
-    return found
+def test_another_feed_makes_the_watch_read_everything(memory: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.cycle.WAIT_S", 0.1)
+    with watching(memory) as told:
+        memory.answer(0)
+        eventually(memory.up_to_date)
+        # A restore: the feed is another one, and knows nothing of what came before.
+        with memory.argilla.news:
+            memory.answer(1)
+            memory.argilla.feed = str(uuid4())
+            memory.argilla.noted.clear()
+        eventually(memory.up_to_date)
+        eventually(lambda: told[-1].pulled.whole)
+        assert told[-1].pulled.untold == 0
+        memory.answer(2)
+        eventually(memory.up_to_date)
 
 
-def test_more_calls_than_can_be_read_one_by_one_are_read_all_together() -> None:
-    bell = Bell()
-    for number in range(MOST_NAMED + 5):
-        bell.ring(str(number % MOST_NAMED))
-    named, unnamed = bell.answer()
-    assert (len(named), unnamed) == (MOST_NAMED, True)
-    bell.ring(None)
-    assert bell.answer() == ([], True)
-    assert bell.answer() == ([], False)
+def test_a_server_without_a_feed_is_polled(memory: Stage) -> None:
+    memory.argilla.feed = None
+    with watching(memory, every_s=0.05) as told:
+        for number in range(3):
+            memory.answer(number)
+            eventually(memory.up_to_date)
+        eventually(lambda: sum(synced.pulled.new for synced in told) == 3)
+        assert all(synced.pulled.whole for synced in told)
+    assert memory.project.ledger.feed(memory.argilla.server)[0] == ""
+
+
+def test_answers_come_home_while_it_is_not_yet_time_to_count_again(
+    memory: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.cycle.SHARE", 10**9)
+    waits = []
+    changes = memory.argilla.changes
+
+    def ask(after: int | None, *, wait_s: float = 0.0) -> Changes | None:
+        waits.append(wait_s)
+        return changes(after, wait_s=wait_s)
+
+    memory.argilla.changes = ask  # type: ignore[method-assign]
+    with watching(memory) as told:
+        for number in range(3):
+            memory.answer(number)
+            eventually(memory.up_to_date)
+        assert len(told) == 1
+    assert max(waits) <= 60  # a server refuses to keep anybody waiting for longer
+
+
+# -- what goes wrong ------------------------------------------------------------------------------------
 
 
 def test_the_watch_goes_on_when_argilla_is_away_and_stops_at_our_own_bugs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    memory: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    looks = iter([BoardError("Argilla is not there."), None, ZeroDivisionError("ours")])
+    looks = iter([ArgillaError("Argilla is not there."), None, ZeroDivisionError("ours")])
+    datasets = memory.argilla.datasets
 
-    class Away(FakeBoard):
-        """A board that is there only sometimes."""
+    def away() -> list[Any]:
+        if error := next(looks):
+            raise error
+        return datasets()
 
-        def datasets(self) -> list[Any]:
-            if error := next(looks):
-                raise error
-            return super().datasets()
-
-    project = make_project(tmp_path / "away", '[project]\ncountries = ["PY"]\nlanguages = ["es"]\n')
-    told: list[object] = []
+    memory.argilla.datasets, memory.argilla.feed = away, None  # type: ignore[method-assign]
+    told: list[Synced] = []
     with pytest.raises(ZeroDivisionError):
-        Watch(project, Away(), Bell(), every_s=0.01, tell=told.append).run()
+        follow(memory.project, memory.argilla, every_s=0.01, tell=told.append)
     assert "Argilla is not there. Trying again" in capsys.readouterr().err
     assert len(told) == 1
 
 
-def test_a_bug_in_the_counting_ends_the_watch(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "bug", '[project]\ncountries = ["PY"]\nlanguages = ["es"]\n')
+def test_a_feed_that_is_away_is_said_and_asked_again(memory: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    changes, fails = memory.argilla.changes, itertools.cycle([True, False])
 
-    def tell(_: object) -> None:
+    def away(after: int | None, *, wait_s: float = 0.0) -> Changes | None:
+        if wait_s and next(fails):
+            raise ArgillaError("Argilla is not there.")
+        return changes(after, wait_s=wait_s)
+
+    memory.argilla.changes = away  # type: ignore[method-assign]
+    with watching(memory, every_s=0.01):
+        for number in range(4):
+            memory.answer(number)
+            eventually(memory.up_to_date)
+    assert "Argilla is not there. Trying again in 0 s." in capsys.readouterr().err
+
+
+def test_what_came_before_argilla_went_away_is_told(memory: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.argilla.paging.PAGE", 1)
+    for number in range(4):
+        memory.answer(number)
+
+    def go_away() -> None:
+        if len(memory.kept()) == 2:
+            memory.argilla.between_pages = lambda: None
+            raise ArgillaError("Argilla is not there.")
+
+    def tell(synced: Synced) -> None:
+        assert (synced.pulled.new, synced.report.statuses) == (4, {"submitted": 4})
+        raise Over
+
+    memory.argilla.between_pages = go_away
+    with pytest.raises(Over):
+        follow(memory.project, memory.argilla, every_s=0.01, tell=tell)
+
+
+def test_a_bug_in_the_counting_ends_the_watch(memory: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("ours")
 
     with pytest.raises(ZeroDivisionError):
-        Watch(project, FakeBoard(), Bell(), every_s=600, tell=tell).run()
+        follow(memory.project, memory.argilla, every_s=LONG_S, tell=fail)
+    monkeypatch.setattr("sync.cycle.report", fail)
+    with pytest.raises(ZeroDivisionError):
+        follow(memory.project, memory.argilla, every_s=LONG_S, tell=lambda _: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from train.packing import EncodedSlate
+from train.data.tokens import EncodedSlate
 
 WORDS = 97
 

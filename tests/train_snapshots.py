@@ -1,16 +1,23 @@
-"""Snapshots whose preference is known, and processes that train on them and can be killed."""
+"""Snapshots whose preference is known, runs on them that all tests share, and processes that can be killed."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import random
+import signal
+from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from annotation.project import write_parquet, write_whole
+import pytest
+from filelock import FileLock
+
+from annotation.files import write_parquet, write_whole
+from annotation.project import init_project
 
 WORDS = {"AR": ("laburo", "curro"), "BR": ("ônibus", "autocarro"), "MX": ("chamba", "curro")}
 """Country -> the word of the place, which people there prefer, and a word from elsewhere."""
@@ -27,6 +34,24 @@ QUICK = (
     "footprint.measure=false",
 )
 """Overrides of cpu-smoke for a run of a second, with dropout: what is random must come back after a crash too."""
+
+UNBROKEN = ("run.save_every=1000", "run.eval_every=0")
+"""On top of QUICK, for a run that is not cut off: one checkpoint at its end, and held-out slates are not looked at."""
+
+ON_CPU = (
+    "device.kind=cpu",
+    "device.threads=1",
+    "optimiser.name=adamw_torch",
+    "optimiser.learning_rate=5e-3",
+    "optimiser.max_steps=20",
+    "optimiser.epochs=9",
+    "optimiser.batch=8",
+    "optimiser.accumulate=1",
+    "run.save_every=1000",
+    "run.eval_every=10",
+    "footprint.measure=false",
+)
+"""What a GPU preset needs to run here on a tiny model; its dtype, quantisation, autocast and dropout stay."""
 
 
 def preference_rows(prompts: int, *, seed: int = 0, per_prompt: int = 2) -> list[dict[str, Any]]:
@@ -111,41 +136,109 @@ def write_snapshot(
     return folder
 
 
-def train_quietly(folder: Path, source: Path, preset: str, base: str, overrides: tuple[str, ...]) -> None:
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that all workers of a test run share: the first who asks makes it. It is only read; copies are free."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / "shared" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = folder.with_name(f"{folder.name}.made")
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not made.exists():
+            make(folder)
+            made.touch()
+    return folder
+
+
+def shared_project(factory: pytest.TempPathFactory) -> Path:
+    """A project with one snapshot, abc, whose preference is the local word, and a model folder, tiny."""
+    from train.data.read import read_slates
+    from train.data.split import all_texts
+    from train.models.tiny_model import make_tiny_base
+
+    def make(folder: Path) -> None:
+        init_project(folder, name="prueba", countries=["MX"], languages=["es"], preset="cpu-smoke")
+        source = write_snapshot(folder, "abc", preference_rows(40))
+        make_tiny_base(folder / "tiny", all_texts(read_slates(source).slates), seed=1)
+
+    return made_once(factory, "project", make)
+
+
+def shared_run(factory: pytest.TempPathFactory, preset: str) -> Path:
+    """A finished run of a preset on the snapshot of the shared project; cpu-smoke makes its base on the spot."""
+    from train.dpo import train
+
+    project = shared_project(factory)
+    base = "" if preset == "cpu-smoke" else str(project / "tiny")
+
+    def make(folder: Path) -> None:
+        train(folder, project / "snapshots" / "abc", preset=preset, base=base, overrides=ON_CPU, quiet=True)
+
+    return made_once(factory, f"project/runs/{preset}", make)
+
+
+def train_quietly(folder: Path, source: Path, overrides: tuple[str, ...]) -> None:
     """What a process of `training_process` does."""
     from train.dpo import train
 
-    train(folder, source, preset=preset, base=base, overrides=overrides, quiet=True)
+    train(folder, source, overrides=overrides, quiet=True)
 
 
-def training_process(
-    folder: Path, source: Path, *, preset: str = "cpu-smoke", base: str = "", overrides: tuple[str, ...] = QUICK
-) -> BaseProcess:
-    """Start training in a process of its own that has the libraries loaded already: it can be killed at once."""
-    process = training_context().Process(target=train_quietly, args=(folder, source, preset, base, overrides))
+def started(target: Callable[..., object], *args: object) -> BaseProcess:
+    """A process that has the libraries loaded already: it can be killed at once."""
+    process = training_context().Process(target=target, args=args)
     process.start()
     return process
 
 
-def load_libraries() -> None:
-    """Wait until a training process would have its libraries at once."""
-    process = training_context().Process(target=len, args=("",))
-    process.start()
-    process.join()
+def training_process(folder: Path, source: Path, overrides: tuple[str, ...] = QUICK) -> BaseProcess:
+    """Training in a process of its own."""
+    return started(train_quietly, folder, source, overrides)
+
+
+def train_as(rank: int, world: int, port: int, folder: Path, source: Path, overrides: tuple[str, ...]) -> None:
+    """What one of several processes does."""
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in names.items()})
+    train_quietly(folder, source, overrides)
+
+
+def train_until(
+    step: int, rank: int, world: int, port: int, folder: Path, source: Path, overrides: tuple[str, ...]
+) -> None:
+    """What one of several processes does, until it is killed in an update."""
+    from train.engine.trainer import SlateTrainer
+
+    learn = SlateTrainer.learn
+
+    def cut(self: Any, update: Any) -> Any:
+        if self.state.global_step == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return learn(self, update)
+
+    SlateTrainer.learn = cut  # type: ignore[method-assign]
+    train_as(rank, world, port, folder, source, overrides)
 
 
 def training_context() -> ForkServerContext:
-    """Processes that have the libraries loaded already."""
+    """Processes that have the libraries loaded already. What they run stands here or in finished_runs, and not in a
+    module of tests: each process would import that, and all that it imports.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [
-            "trl.trainer.dpo_trainer",
+            "trl.trainer.utils",
+            "trl.kernels",
             "peft",
             "datasets",
+            "transformers.models.llama.modeling_llama",
             "matplotlib.figure",
+            "matplotlib.backends.backend_agg",
             "train.dpo",
-            "train.trainer",
+            "train.engine.trainer",
+            "train.engine.reference",
             "train_snapshots",
+            "finished_runs",
         ]
     )
     return context

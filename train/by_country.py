@@ -14,10 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from annotation.errors import TrainError, TrainLater
-from annotation.project import write_whole
+from annotation.files import write_whole
 from annotation.screen import Progress, silent
-from train.dpo import Run, rehearse, train
-from train.regions import COUNTRIES, region_line
+from train.data.regions import region_line
+from train.dpo import Run, dry_run, train
+from train.report import COUNTRIES
 from train.run_folder import Failure, RunLog, claimed
 
 LOCK = ".countries.lock"
@@ -57,7 +58,7 @@ def train_by_country(
     with Failure(folder), claimed(folder, name=LOCK):
         if not (folder / "DONE").exists():
             (folder / "FAILED").unlink(missing_ok=True)
-            plan, _ = rehearse(source, preset=preset, base=base, overrides=overrides)
+            plan, _ = dry_run(source, preset=preset, base=base, overrides=overrides)
             log = RunLog(folder, quiet=quiet)
             for region in plan.regions:
                 log(region_line(region))

@@ -1,4 +1,4 @@
-"""What a run costs the planet: energy by codecarbon in offline mode, kept with the run, added up over its processes."""
+"""Energy and carbon of a run, by codecarbon in offline mode: kept with the run, added up over its processes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from annotation.files import write_whole
 from annotation.ledger import now
-from annotation.project import write_whole
 from train.run_folder import read_facts
 from train.settings import FootprintSettings
 
@@ -24,7 +24,7 @@ MEASURE_EVERY_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What all processes of a run used. CPU and memory are estimated where the machine has no counter to read.
+    """Energy and carbon of all processes of a run. CPU and memory are estimated where the machine has no counter.
 
     Attributes:
         kwh: Energy of CPU, GPU and memory, in kilowatt-hours.
@@ -53,7 +53,7 @@ class Footprint:
 
 
 @contextmanager
-def measured(folder: Path, settings: FootprintSettings) -> Iterator[Callable[[], None]]:
+def measure_energy(folder: Path, settings: FootprintSettings) -> Iterator[Callable[[], None]]:
     """Measure this process and the machine's GPU while the block runs; nothing is sent anywhere.
 
     Yields:
@@ -101,19 +101,13 @@ def measured(folder: Path, settings: FootprintSettings) -> Iterator[Callable[[],
 
 
 def footprint(folder: Path) -> Footprint | None:
-    """What a run used so far; None where nothing was measured."""
+    """Energy and carbon of a run so far; None where nothing was measured."""
     path = folder / FILE
     if not path.exists():
         return None
     processes = list(_kept(path).values())
     total = {key: sum(one[key] for one in processes) for key in ("kwh", "gpu_kwh", "kg_co2e", "seconds")}
     return Footprint(**total, processes=len(processes), grid=processes[-1]["grid"], hardware=processes[-1]["hardware"])
-
-
-def footprint_json(folder: Path) -> dict[str, Any] | None:
-    """The same as plain values."""
-    found = footprint(folder)
-    return asdict(found) if found else None
 
 
 def _grid(country: str) -> dict[str, Any]:
@@ -128,7 +122,7 @@ def _grid(country: str) -> dict[str, Any]:
 
 
 def _kept(path: Path) -> dict[str, Any]:
-    """What each process of the run used, by the time at which it began."""
+    """Energy of each process of the run, by the time at which it began."""
     remedy = "remove it and run the same command again: what was used until then is not counted"
     return read_facts(path, {}, remedy) if path.exists() else {}
 

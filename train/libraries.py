@@ -1,4 +1,4 @@
-"""The libraries under a run: their arithmetic repeatable, their screens quiet, and none of them calls home."""
+"""The libraries under a run: deterministic, quiet on the screen, and without calls home."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from train.settings import Recipe
 
 
 @contextmanager
-def settled_numerics(recipe: Recipe) -> Iterator[None]:
-    """Make the arithmetic repeatable where it can be, and safe where it cannot."""
+def deterministic(recipe: Recipe) -> Iterator[None]:
+    """Make torch deterministic where it can be, and safe where it cannot."""
     import torch
 
     # cuDNN's attention can give NaN gradients with a mask on some cards.
@@ -34,7 +34,7 @@ def settled_numerics(recipe: Recipe) -> Iterator[None]:
 
 
 def work_offline() -> None:
-    """From here on everything is on this machine: no library asks the Hub for anything (a save would, each time)."""
+    """Keep every library from asking the Hub for anything: all is on this machine now (a save would ask each time)."""
     import huggingface_hub.constants
 
     huggingface_hub.constants.HF_HUB_OFFLINE = True

@@ -1,153 +1,67 @@
-"""What a run is worth, for people: report.md and its plots."""
+"""The report of a training run: report.md and the plots in it."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annotation.project import write_whole
-from train.dataset import Pair, read_rows
+from annotation.files import write_whole
+from train.data.preflight import Preflight
+from train.data.rows import read_rows
+from train.evaluate.ranking import Group, accuracy_sentence
+from train.evaluate.report import markdown_table, ranking_section, save_figure
 from train.footprint import footprint
-from train.preflight import Preflight
-from train.regions import adapters_side_by_side
-from train.scores import MEASURES, LogProbs, accuracy_change, margins, pair_accuracy
+from train.run_folder import read_facts
 from train.statistics import Estimate
+
+COUNTRIES = "countries.json"
+"""In the folder of everybody's run --by country: which countries there are, and why one has no adapter of its own."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Held-out accuracies. Keys of the inner mappings are "before", "after" and "change".
+    """The outcome of a training.
 
     Attributes:
-        overall: Per measure (see scores.MEASURES).
-        by_country: Per country ("" where none is named), then per measure; the worst implicit reward first.
-    """
-
-    overall: Mapping[str, Mapping[str, Estimate]]
-    by_country: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
-
-    @property
-    def summary(self) -> str:
-        """One line: the same measure before and after, and what DPO itself goes by."""
-        likelier, reward = self.overall["per_token"], self.overall["implicit_reward"]["after"]
-        return (
-            f"pair accuracy {likelier['before'].value:.1%} before, {likelier['after'].value:.1%} after (mean log-prob "
-            f"per token), {reward.value:.1%} by implicit reward, over {_counted(reward.count, 'pair')} of "
-            f"{_counted(reward.prompts, 'prompt')}"
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-
-        def plain(measures: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
-            return {name: {when: _plain(value) for when, value in times.items()} for name, times in measures.items()}
-
-        return {**plain(self.overall), "by_country": {name: plain(m) for name, m in self.by_country.items()}}
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _plain(value: Estimate) -> dict[str, float]:
-    return {"value": value.value, "low": value.low, "high": value.high, "pairs": value.count, "prompts": value.prompts}
-
-
-def measure_outcome(pairs: Sequence[Pair], before: LogProbs, after: LogProbs, *, beta: float, seed: int = 0) -> Outcome:
-    """Turn log-probs into accuracies, over all pairs and per country."""
-    ahead = margins(before, after, beta)
-    prompts = [pair.prompt_key for pair in pairs]
-    countries: dict[str, list[int]] = defaultdict(list)
-    for index, pair in enumerate(pairs):
-        countries[pair.country].append(index)
-
-    def accuracies(chosen: list[int]) -> dict[str, dict[str, Estimate]]:
-        theirs = [prompts[i] for i in chosen]
-        measured = {}
-        for name, times in ahead.items():
-            first, last = times["before"][chosen], times["after"][chosen]
-            measured[name] = {
-                "before": pair_accuracy(first, theirs, seed=seed),
-                "after": pair_accuracy(last, theirs, seed=seed),
-                "change": accuracy_change(first, last, theirs, seed=seed),
-            }
-        return measured
-
-    groups = {name: accuracies(chosen) for name, chosen in countries.items()}
-    worst_first = sorted(groups, key=lambda name: (groups[name]["implicit_reward"]["after"].value, name))
-    return Outcome(accuracies(list(range(len(pairs)))), {name: groups[name] for name in worst_first})
-
-
-def write_report(
-    folder: Path, flight: Preflight, outcome: Outcome, diverged: str = "", *, resumed: int, seconds: float
-) -> Path:
-    """Write report.md from what the run's folder holds and what was measured.
-
-    Args:
-        folder: The run's.
-        flight: What the preflight counted.
-        outcome: What was measured.
-        diverged: What `why_diverged` says.
+        groups: Estimates on held-out slates: of all, then of countries, languages and topics.
+        diverged: Why the training counts as diverged, or "".
         resumed: Step from which the last process went on; 0 from the start.
         seconds: Wall time of the last process.
     """
+
+    groups: Sequence[Group]
+    diverged: str
+    resumed: int
+    seconds: float
+
+    @property
+    def summary(self) -> str:
+        """One line: the held-out ranking accuracy before and after."""
+        return accuracy_sentence(self.groups)
+
+
+def write_report(folder: Path, checks: Preflight, outcome: Outcome) -> Path:
+    """Write report.md from what the run's folder holds, what the preflight counted, and the outcome."""
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    lines = [f"# Run {facts['run']}", ""]
-    if facts["base_is_tiny_and_random"]:
-        lines += [f"> The base is {facts['base_note']}.", ""]
-    if diverged:
-        lines += [f"> **Warning: {diverged}**", ""]
-    went_on = f"; the last process went on from step {resumed}" if resumed else ""
-    used = footprint(folder)
-    lines += [
+    by_country = {group.name: group.accuracy.value for group in outcome.groups if group.by == "country"}
+    lines = [
+        f"# Run {facts['run']}",
+        "",
+        *([f"> The base is {facts['base_note']}.", ""] if facts["base_is_tiny_and_random"] else []),
+        *([f"> **Warning: {outcome.diverged}**", ""] if outcome.diverged else []),
         f"Trained on {facts['source']} with the preset {facts['preset']}: {outcome.summary}.",
         "",
-        "## Held-out pair accuracy",
-        "",
-        "Pairs of prompts that were not trained on; the adapter was read back from disk onto a fresh base. "
-        "In brackets: 95 % bootstrap interval over prompts, – where there is only one.",
-        "",
-        *_table(
-            ["measure", "before", "after", "change"],
-            [
-                [name.replace("_", " "), str(times["before"]), str(times["after"]), times["change"].points]
-                for name, times in outcome.overall.items()
-            ],
-        ),
-        "",
-        "An answer pair counts as right when, by",
-        "",
-        *(f"- **{name.replace('_', ' ')}**: {meaning}." for name, meaning in MEASURES.items()),
-        "",
-        "## By country, worst first",
-        "",
-        *_table(
-            ["country", "pairs", "prompts", "implicit reward, after", "per token, before", "per token, after"],
-            [
-                [
-                    name or "none named",
-                    str(measures["per_token"]["after"].count),
-                    str(measures["per_token"]["after"].prompts),
-                    str(measures["implicit_reward"]["after"]),
-                    str(measures["per_token"]["before"]),
-                    str(measures["per_token"]["after"]),
-                ]
-                for name, measures in outcome.by_country.items()
-            ],
-        ),
-        "",
-        *adapters_side_by_side(
-            folder, {name: measures["implicit_reward"]["after"].value for name, measures in outcome.by_country.items()}
-        ),
+        ranking_section(outcome.groups),
+        *adapters_side_by_side(folder, by_country),
         "## Preflight",
         "",
-        *_table(["what", "count"], [list(line) for line in flight.lines()]),
+        *markdown_table(["what", "count"], checks.lines()),
         "",
-        *(f"- Warning: {sentence}" for sentence in flight.warnings()),
+        *(f"- Warning: {sentence}" for sentence in checks.warnings()),
         "",
         "## Training",
         "",
@@ -155,12 +69,7 @@ def write_report(
         "",
         "## Time and machine",
         "",
-        f"- {facts['device']}",
-        f"- {facts['steps']} steps over {_learnt_from(facts)}; {seconds:.0f} s in the last process{went_on}; "
-        f"begun {facts['begun_at'][:19]} UTC",
-        f"- energy: {used.line() if used else 'not measured (footprint.measure = false)'}",
-        f"- base: {facts['base_note']} (version {facts['base_version']})",
-        "- " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
+        *_time_and_machine(folder, facts, outcome),
         "",
         "## Settings",
         "",
@@ -174,12 +83,71 @@ def write_report(
     return path
 
 
+def _time_and_machine(folder: Path, facts: Mapping[str, Any], outcome: Outcome) -> list[str]:
+    went_on = f"; the last process went on from step {outcome.resumed}" if outcome.resumed else ""
+    used = footprint(folder)
+    return [
+        f"- {facts['device']}",
+        f"- {facts['steps']} steps over {_learnt_from(facts)}; {outcome.seconds:.0f} s in the last process{went_on}; "
+        f"begun {facts['begun_at'][:19]} UTC",
+        f"- energy: {used.line() if used else 'not measured (footprint.measure = false)'}",
+        f"- base: {facts['base_note']} (version {facts['base_version']})",
+        "- " + ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
+    ]
+
+
 def _learnt_from(facts: Mapping[str, Any]) -> str:
     """How much was trained on, in the unit that a step takes."""
     dpo = facts["recipe"]["dpo"]
     if dpo["objective"] != "trl":
         return f"{facts['train_slates']} slates"
     return f"{facts['train_rows']} {'votes' if dpo['label_smoothing'] == 'votes' else 'pairs'}"
+
+
+def adapters_side_by_side(folder: Path, everybody: Mapping[str, float]) -> list[str]:
+    """Section of the report of a run --by country: every country's own adapter beside everybody's, worst first.
+
+    Args:
+        folder: Of everybody's run.
+        everybody: Country -> its held-out ranking accuracy with everybody's adapter.
+
+    Returns:
+        Lines of Markdown; none for any other run.
+    """
+    if not (folder / COUNTRIES).exists():
+        return []
+    remedy = f"remove it and run the same `annot train --run {folder.name} --by country` again"
+    found = read_facts(folder / COUNTRIES, {}, remedy)
+    rows: list[tuple[float, Sequence[str]]] = []
+    skipped = []
+    for country, region in sorted(found.items()):
+        if region["skipped"]:
+            skipped.append(f"- {country or 'No country named'}: no adapter of its own: {region['skipped']}.")
+            continue
+        run = folder.with_name(f"{folder.name}-{country}")
+        done = read_facts(run / "DONE", {"accuracy": dict}, remedy)
+        own, shared = done["accuracy"]["implicit_reward"]["after"], everybody.get(country, math.nan)
+        if "pairs" in own:  # an earlier version measured on pairs with a majority, and not on votes
+            best = "measured otherwise"
+        elif own["prompts"] < 2 or own["low"] <= shared <= own["high"]:
+            best = "too few to tell"
+        else:
+            best = f"runs/{run.name}" if own["value"] > shared else "everybody's"
+        accuracy = Estimate(own["value"], own["low"], own["high"], 0, own["prompts"])
+        cells = (country, str(region["held_out"]), f"{shared:.1%}", str(accuracy), best)
+        rows.append((max(own["value"], shared), cells))
+    columns = ("country", "held-out prompts", "everybody's adapter", "its own adapter", "use")
+    return [
+        "## Adapters by country, worst first",
+        "",
+        "Ranking accuracy on the same held-out slates of the country, with the 95 % interval of its own: "
+        "while that holds everybody's, there are too few to tell.",
+        "",
+        *(markdown_table(columns, [cells for _, cells in sorted(rows)]) if rows else []),
+        "",
+        *skipped,
+        "",
+    ]
 
 
 PLOTS: Mapping[str, tuple[str, str, Sequence[tuple[str, str]]]] = {
@@ -243,15 +211,5 @@ def draw_plots(folder: Path) -> tuple[Path, ...]:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
-        write_whole(folder / f"{name}.png", _painter(figure))
-        drawn.append(folder / f"{name}.png")
+        drawn.append(save_figure(folder / f"{name}.png", figure))
     return tuple(drawn)
-
-
-def _painter(figure: Any) -> Callable[[Path], None]:
-    return lambda path: figure.savefig(path, dpi=120)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]

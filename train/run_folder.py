@@ -1,8 +1,8 @@
-"""A run's folder: who works in it, what it was begun with, which checkpoint is whole, and how it ended.
+"""The folder of a run: its lock, its log, the facts that it was begun with, whole checkpoints, and how it ended.
 
 run.json                what decides the result: written before anything is trained, never changed
 train.jsonl             the rows that are trained on, and held_out.jsonl, dropped.jsonl
-log.txt                 what a person is told; libraries.log has the warnings of libraries
+log.txt                 what a person reads; libraries.log has the warnings of libraries
 metrics.jsonl           one line per log step, and the PNG plots drawn from it
 checkpoints/            to go on from after a crash; gone when the run is done
 adapter/                the result
@@ -25,8 +25,12 @@ from types import TracebackType
 from typing import Any
 
 from annotation.errors import AnnotError, SettingsError, TrainError, TrainLater
+from annotation.files import write_whole
 from annotation.ledger import now
-from annotation.project import write_whole
+from annotation.screen import Progress, silent
+
+WEIGHTS = "adapter_model.safetensors"
+"""The weights among the files of an adapter."""
 
 LOCK_WAIT_S = 3.0
 """Others look at the lock for an instant to see whether a run is alive; a real holder keeps it longer."""
@@ -93,8 +97,8 @@ def claimed(folder: Path, doing: str = "trained", *, name: str = ".lock") -> Ite
     except Timeout:
         who, done = "another process", "trained"
         with contextlib.suppress(OSError, ValueError, KeyError):
-            told = json.loads(holder.read_text(encoding="utf-8"))
-            who, done = f"process {told['pid']} since {told['since'][:19]}", told["doing"]
+            facts = json.loads(holder.read_text(encoding="utf-8"))
+            who, done = f"process {facts['pid']} since {facts['since'][:19]}", facts["doing"]
         raise TrainLater(f"the run {folder.name} is being {done} by {who}; follow {folder / 'log.txt'}.") from None
     try:
         write_whole(holder, json.dumps({"pid": os.getpid(), "since": now(), "doing": doing}).encode())
@@ -105,7 +109,7 @@ def claimed(folder: Path, doing: str = "trained", *, name: str = ".lock") -> Ite
 
 
 class Failure:
-    """Notes in FAILED why a run ended in an error that trying again would not mend; the error goes on its way.
+    """Writer of FAILED: why a run ended in an error that trying again would not mend; the error goes on its way.
 
     Nothing is noted for TrainLater, for Ctrl-C, for a folder that does not exist, is done, or is another process's.
     """
@@ -131,11 +135,11 @@ class Failure:
 
 
 class RunLog:
-    """Tells a person what happens, and keeps it in log.txt."""
+    """The log of a run: lines on the screen and in log.txt, and the bar of what is being done."""
 
-    def __init__(self, folder: Path, *, quiet: bool = False) -> None:
+    def __init__(self, folder: Path, *, quiet: bool = False, progress: Progress = silent) -> None:
         """Append to the folder's log.txt; a quiet one shows nothing."""
-        self.path, self.quiet = folder / "log.txt", quiet
+        self.folder, self.path, self.quiet, self.progress = folder, folder / "log.txt", quiet, progress
 
     def __call__(self, line: str) -> None:
         """Show a line at once and keep it. Where stdout already goes to log.txt, it is written once."""
@@ -162,11 +166,11 @@ class RunLog:
         (self.keep if sys.stderr.isatty() else self)(line)
 
 
-class Unheard(RunLog):
-    """Of a process that only computes: another one tells and keeps."""
+class NullLog(RunLog):
+    """The log of a process that only computes: another one shows and keeps."""
 
     def show(self, line: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def keep(self, line: str) -> None:
         """Keep nothing."""
@@ -205,7 +209,7 @@ def read_facts(path: Path, kinds: Mapping[str, type], remedy: str) -> dict[str, 
 
 
 def begun_with(folder: Path) -> dict[str, Any] | None:
-    """What run.json says; None for a run that was not begun.
+    """Facts of run.json; None for a run that was not begun.
 
     Raises:
         TrainError: It is damaged, or gone although something was trained.
@@ -217,7 +221,7 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
 
 
 def read_done(folder: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
-    """What DONE says.
+    """Facts of DONE.
 
     Args:
         folder: The run's.
@@ -248,7 +252,7 @@ def check_adapter(adapter: Path, remedy: str) -> None:
     from safetensors import SafetensorError, safe_open
 
     read_facts(adapter / "adapter_config.json", ADAPTER_FACTS, remedy)
-    weights = adapter / "adapter_model.safetensors"
+    weights = adapter / WEIGHTS
     try:
         with safe_open(weights, "pt"):
             pass  # opening compares the header with the length of the file
@@ -257,7 +261,7 @@ def check_adapter(adapter: Path, remedy: str) -> None:
 
 
 def finished_run(run: Path) -> tuple[dict[str, Any], str]:
-    """What run.json of a finished run says, and the SHA-256 of its adapter's weights.
+    """Facts of run.json of a finished run, and the SHA-256 of its adapter's weights.
 
     Raises:
         TrainError: It is no run, it is not finished, a file is damaged, or the adapter is not what the run wrote.
@@ -272,15 +276,14 @@ def finished_run(run: Path) -> tuple[dict[str, Any], str]:
     else:
         raise TrainError(f"{run.name} is not finished; run its `annot train` command again until it is.")
     done = read_done(run)
-    weights = "adapter_model.safetensors"
     # Runs of earlier versions noted the digest of the weights alone.
-    written = {**done["adapter_files"], weights: done["adapter_sha256"]}
+    written = {**done["adapter_files"], WEIGHTS: done["adapter_sha256"]}
     for name, digest in written.items():
         path = run / "adapter" / name
         if not path.is_file() or _digest(path) != digest:
             raise TrainError(f"{path} is missing or not what the run wrote; {again}.")
     read_facts(run / "adapter" / "adapter_config.json", ADAPTER_FACTS, again)
-    return facts, written[weights]
+    return facts, written[WEIGHTS]
 
 
 def check_same(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -291,14 +294,14 @@ def check_same(folder: Path, facts: Mapping[str, Any]) -> None:
     """
     begun = begun_with(folder) or {}
     for key in (key for key in facts if key in begun):
-        asked = json.loads(json.dumps(facts[key]))
-        if begun[key] != asked and key == "digest":
+        given = json.loads(json.dumps(facts[key]))
+        if begun[key] != given and key == "digest":
             raise TrainError(
                 f"{facts['source']} holds other judgements than when the run {folder.name} was begun; choose another "
                 "--run, or put the old ones back to go on with it."
             )
-        if begun[key] != asked:
-            place, old, new = _first_difference(key, begun[key], asked)
+        if begun[key] != given:
+            place, old, new = _first_difference(key, begun[key], given)
             raise TrainError(
                 f"the run {folder.name} was begun with {place} = {old!r}, and now it is {new!r}; "
                 "choose another --run, or give the same settings to go on with it."

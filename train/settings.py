@@ -1,4 +1,4 @@
-"""A preset as frozen settings: complete TOML files in presets/, and `--set section.key=value` on top of one."""
+"""Settings of a run: presets as complete TOML files in presets/, and `--set section.key=value` on top of one."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def places(tiers: Iterable[Iterable[int]], size: int) -> Floats:
 
 
 def signs(values: Floats) -> Floats:
-    """Who is ahead of whom: sign(values[i] - values[j]) for all i < j, in the order of numpy.triu_indices."""
+    """Signs of all differences: sign(values[i] - values[j]) for all i < j, in the order of numpy.triu_indices."""
     first, second = np.triu_indices(len(values), 1)
     return np.sign(values[first] - values[second])
 

@@ -56,11 +56,14 @@ def prompts_add(
     language: Annotated[str, typer.Option(help="Of rows that name none.", show_default="detected")] = "",
     topic: Annotated[str, typer.Option(help="Of rows that name none.", show_default="general")] = "",
     licence: Annotated[str, typer.Option(help="Of rows that name none.", show_default="not stated")] = "",
+    author: Annotated[
+        str, typer.Option(metavar="USERNAME", help="Who on the team wrote them: not asked to check them.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would come, and write nothing.")] = False,
     json: Json = False,
 ) -> None:
     """Read prompts into the project: cleaned, masked, without duplicates."""
-    from annotation.prompts import add_prompts
+    from annotation.prompts.add import add_prompts
     from annotation.screen import print_json, progress, table
 
     columns = {}
@@ -69,11 +72,17 @@ def prompts_add(
         if not (sign and wanted.strip() and name.strip()):
             raise SettingsError(f'--column "{pair}" says too little; write FIELD=COLUMN, for example prompt=Question.')
         columns[wanted.strip()] = name.strip()
-    said = {"country": country, "language": language, "topic": topic, "licence": licence}
-    defaults = {name: value for name, value in said.items() if value}
+    given = {"country": country, "language": language, "topic": topic, "licence": licence}
+    defaults = {name: value for name, value in given.items() if value}
     with progress("prompts") as report:
         added = add_prompts(
-            open_project(folder), source, columns=columns, defaults=defaults, dry_run=dry_run, progress=report
+            open_project(folder),
+            source,
+            columns=columns,
+            defaults=defaults,
+            author=author,
+            dry_run=dry_run,
+            progress=report,
         )
     if json:
         print_json(added.as_json())
@@ -92,7 +101,7 @@ def prompts_add(
 @prompts_app.command("list", epilog="Example: annot prompts list --json")
 def prompts_list(folder: Folder = Path(), json: Json = False) -> None:
     """Count the project's prompts by country, language and topic."""
-    from annotation.prompts import count_prompts
+    from annotation.prompts.add import count_prompts
     from annotation.screen import print_json, table
 
     groups = count_prompts(open_project(folder))
@@ -150,16 +159,21 @@ def select(
     json: Json = False,
 ) -> None:
     """Choose the answers that really differ, seat them on slates and put the slates in order."""
-    from annotation import selection_report, slates
     from annotation.screen import print_json, progress
+    from annotation.selection import report
+    from annotation.selection.select import select as select_answers
+    from annotation.selection.store import selection_folder
 
     project = open_project(folder)
     with progress("selecting") as bar:
-        chosen = slates.select(project, limit=limit, dry_run=dry_run, progress=bar)
+        chosen = select_answers(project, limit=limit, dry_run=dry_run, progress=bar)
+    plot = selection_folder(project) / "prompts.png"
+    if not dry_run:
+        report.draw_prompts(chosen, plot)
     if json:
-        print_json(selection_report.as_json(chosen, dry_run=dry_run))
+        print_json(report.as_json(chosen, dry_run=dry_run))
     elif not chosen.slates:
-        print(selection_report.nothing_new(chosen))
+        print(report.nothing_new(chosen))
     else:
-        selection_report.show(chosen)
-        print("Nothing was stored." if dry_run else f"Plots: {project.folder / 'selection'}. Next: annot push")
+        report.show(chosen)
+        print("Nothing was stored." if dry_run else f"Plot: {plot}. Next: annot push")

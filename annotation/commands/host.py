@@ -1,4 +1,4 @@
-"""Where people rank: the embedded Argilla, its copies, and the way to another one."""
+"""The embedded Argilla and its copies: `annot down`, `logs`, `server reindex`, `backup` and `restore`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATABASE_VARIABLE = "ANNOT_DATABASE_URL"
 
 def given_database(flag: str) -> str:
     """The address of a PostgreSQL from a flag or ANNOT_DATABASE_URL; a password does not stay on the command line."""
-    from annotation.server_database import Database
+    from annotation.database_address import Database
 
     if flag and Database.parse(flag).password:
         run_again_without(flag)
@@ -42,93 +42,10 @@ def run_again_without(flag: str) -> NoReturn:
     os.execv(sys.executable, [sys.executable, *words])
 
 
-@app.command(epilog="Example: annot up, then open the address that it prints; annot up --host 0.0.0.0 for a network.")
-def up(
-    folder: Folder = Path(),
-    host: Annotated[
-        str, typer.Option(help="Listen on this address of the machine as well; 0.0.0.0: on all. Not remembered.")
-    ] = "127.0.0.1",
-    database: Annotated[
-        str,
-        typer.Option(
-            metavar="URL",
-            help="Work on a PostgreSQL, postgresql://user:password@host/name; remembered. "
-            f"Better in {DATABASE_VARIABLE}: a shell remembers its lines.",
-        ),
-    ] = "",
-    foreground: Annotated[
-        bool, typer.Option("--foreground", help="Stay, show what Argilla says, and stop it at Ctrl-C or SIGTERM.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Start Argilla for this project on this machine; the first time it builds its environment."""
-    from annotation import embedded
-    from annotation.backup import keep_before_upgrade, rolling, standing
-    from annotation.foreground import accompany
-    from annotation.screen import print_json, progress
-    from annotation.server_address import HOST, exposure
-    from sync.move import unfinished
-    from sync.report import next_step
-    from sync.snapshot import gather
-    from sync.trigger import launches
-
-    project = open_project(folder)
-    if project.settings.argilla.url:
-        raise SettingsError(
-            f"{project.folder / 'annot.toml'}: argilla.url names a server of yours; empty it to use the embedded one."
-        )
-    address = given_database(database) or project.settings.argilla.database
-
-    def say(line: str) -> None:
-        print(f"annot: {line}", file=sys.stderr)
-
-    with progress("backup before the upgrade") as bar:
-        project.require_ledger()
-        keep_before_upgrade(project, say, bar)
-    if foreground:
-        accompany(project.argilla_home, lambda line: print(line, flush=True))
-    server = embedded.start(
-        project.argilla_home,
-        port=project.settings.argilla.port,
-        host=host,
-        database=address,
-        backup=rolling(project),
-        say=say,
-    )
-    people = sum(person.active for person in project.ledger.people())
-    exposed = exposure(server.host, server.url, people)
-    trouble = [line for line in (server.detail, unfinished(project), standing(project)) if line]
-    if json:
-        print_json({**asdict(server), "exposed": exposed, "trouble": trouble})
-        if foreground:
-            attend_argilla(project)
-        return
-    whom = "for this machine alone" if server.host == HOST else "for others too"
-    print(f"Argilla {server.version} answers at {server.url}, {whom}; `annot down` stops it.")
-    for line in (*exposed, *trouble):
-        print(line)
-    secrets = project.argilla_home / "secrets.json"
-    print(f"Log in as {embedded.owner(project.argilla_home).username}; the password is in {secrets}.")
-    if foreground:
-        print("Ctrl-C stops it.", flush=True)
-        attend_argilla(project)
-        return
-    print(f"Next: {next_step(project, gather(project).quotas, launches(project), argilla_runs=True)}")
-
-
-def attend_argilla(project: Project) -> None:
-    """Stay until told to end; ServerError when a process ended by itself."""
-    from annotation.errors import ServerError
-    from annotation.foreground import attend
-
-    if trouble := attend(project.argilla_home):
-        raise ServerError(trouble)
-
-
 @app.command(epilog="Example: annot down")
 def down(folder: Folder = Path(), json: Json = False) -> None:
     """Stop the embedded Argilla. Everything is kept."""
-    from annotation import embedded
+    from annotation.hosting import embedded
     from annotation.screen import print_json
 
     project = open_project(folder)
@@ -149,7 +66,7 @@ def moved_away(project: Project) -> str:
 @server_app.command("reindex", epilog="Example: annot server reindex, when a search misses what you see in a record.")
 def server_reindex(folder: Folder = Path(), json: Json = False) -> None:
     """Make again what search needs beside Argilla's own tables; people may go on working."""
-    from annotation import embedded
+    from annotation.hosting import embedded
     from annotation.screen import print_json, progress
 
     project = open_project(folder)
@@ -171,9 +88,9 @@ def logs(
     json: Json = False,
 ) -> None:
     """Show what the embedded Argilla's processes say."""
+    from annotation.hosting.logs import follow as read_on
+    from annotation.hosting.logs import tail
     from annotation.screen import print_json
-    from annotation.server_home import follow as read_on
-    from annotation.server_home import tail
 
     project = open_project(folder)
     home = project.argilla_home
@@ -205,8 +122,9 @@ def backup(
     log in to what is restored: keep it as safe as the project. While Argilla runs, a rolling backup is made anyway
     (argilla.backup_every); one on another disk is yours to make.
     """
-    from annotation.archive import readable_size
-    from annotation.backup import archives, back_up, roll
+    from annotation.backups.archive import readable_size
+    from annotation.backups.make import archives, back_up
+    from annotation.backups.rolling import roll
     from annotation.screen import print_json, progress, table
 
     if file == "":
@@ -265,7 +183,7 @@ def restore(
     json: Json = False,
 ) -> None:
     """Bring a project back from an archive into an empty folder, with its accounts and passwords."""
-    from annotation import restore as restoring
+    from annotation.backups import restore as restoring
     from annotation.screen import print_json, progress
 
     target = folder.expanduser().resolve()
@@ -280,81 +198,3 @@ def restore(
     else:
         step = "up" if found.database else "status"
         print(f"{target} is the project of that moment. Next: annot {step} --project {shlex.quote(str(target))}")
-
-
-@app.command(epilog="Example: annot doctor --json")
-def doctor(folder: Folder = Path(), json: Json = False) -> None:
-    """Look at this machine, the project and its Argilla, and say what to do. Exit code 1 when something fails."""
-    from annotation.screen import print_json, table
-    from sync.doctor import examine, worst
-
-    found = examine(folder)
-    if json:
-        print_json({"level": worst(found), "findings": [asdict(finding) for finding in found]})
-    else:
-        table("", ("", "what", "found", "what to do"), ((f.level, f.what, f.said, f.remedy) for f in found))
-    if worst(found) == "fail":
-        raise typer.Exit(1)
-
-
-@app.command(epilog="Example: annot move --to https://argilla.example.org --dry-run")
-def move(
-    to: Annotated[str, typer.Option("--to", metavar="URL", help="The Argilla to move to.")],
-    folder: Folder = Path(),
-    api_key_env: Annotated[
-        str, typer.Option(metavar="NAME", help="Environment variable with an owner's API key of the new server.")
-    ] = "ARGILLA_API_KEY",
-    adopt: Annotated[bool, typer.Option("--adopt", help="Accounts that are on the server already are theirs.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be copied; change nothing.")] = False,
-    json: Json = False,
-) -> None:
-    """Copy datasets, people and answers to another Argilla, compare, and go on there; a killed move goes on."""
-    from annotation.screen import print_json, progress, table
-    from sync.move import move as move_project
-    from sync.move import named_address
-
-    project = open_project(folder)
-    to = named_address(to)
-    key = os.environ.get(api_key_env, "")
-    if not key:
-        raise SettingsError(
-            f"There is no key for {to}: copy an owner's API key from its settings page to the environment as "
-            f"{api_key_env}."
-        )
-    if project.settings.argilla.url.rstrip("/") not in ("", to) and api_key_env == "ARGILLA_API_KEY":
-        raise SettingsError(
-            f"ARGILLA_API_KEY is the key of {project.settings.argilla.url}; put the new server's key into another "
-            "variable and name it with --api-key-env."
-        )
-    with progress("records") as bar:
-        done = move_project(
-            project,
-            to,
-            key,
-            key_named=api_key_env,
-            adopt=adopt,
-            dry_run=dry_run,
-            say=lambda line: print(f"annot: {line}", file=sys.stderr),
-            progress=bar,
-        )
-    if json:
-        print_json(done.as_json())
-        return
-    table(
-        f"From {done.source} to {done.target}",
-        ("dataset", "records", "responses"),
-        ((name, *counts) for name, counts in done.datasets.items()),
-    )
-    made, adopted = ("to be made", "to be adopted") if dry_run else ("made", "adopted")
-    for what, names in ((made, done.accounts), (adopted, done.adopted)):
-        if names:
-            print(f"accounts {what}: {', '.join(names)}")
-    for note in done.notes:
-        print(f"Note: {note}")
-    if dry_run:
-        print("Nothing was copied. Next: the same command without --dry-run")
-    else:
-        print(f"Everything is at {done.target} and was compared; annot.toml names it from now on.")
-        print("Hand out the new address; `annot team list --passwords` prints the log-ins.")
-        if os.environ.get("ARGILLA_API_KEY") not in (None, key):
-            print("ARGILLA_API_KEY in this environment is still the old server's: unset it.")

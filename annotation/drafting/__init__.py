@@ -1,1 +1,1 @@
-"""Where candidates come from: Cohere, or a file written elsewhere."""
+"""Candidates: drafted by Cohere, or read from a file written elsewhere."""

@@ -1,4 +1,4 @@
-"""The one seam to Cohere: asks the v2 chat API for one answer and says what came back.
+"""Client of Cohere, the one seam to it: one call of the v2 chat API, one answer or one fault.
 
 Errors of the SDK carry headers and bodies, and a body may echo the key: they are read here, cleaned of the key and
 dropped; none of them leaves this module.
@@ -37,7 +37,7 @@ STOPS = {
 }
 """Answers after which no other call can succeed, in one sentence each: without the body, which may echo the key."""
 
-AGAIN = (408, 409, 425, 499)
+TRANSIENT = (408, 409, 425, 499)
 """Refusals that say nothing about the request; so does every 5xx."""
 
 
@@ -46,7 +46,7 @@ class Reply:
     """An answer, with what Cohere bills for it.
 
     Attributes:
-        text: What the model said; its thinking is left out.
+        text: The model's answer; its thinking is left out.
         finish: finish_reason, for example "COMPLETE" or "MAX_TOKENS".
         input_tokens: Billed units; None when Cohere did not say.
         output_tokens: Billed units; None when Cohere did not say.
@@ -62,7 +62,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """No answer.
+    """A failed call.
 
     Attributes:
         outcome: One of the ledger's words. "rate limited", "server error", "rejected" and "unreachable" cost nothing;
@@ -81,10 +81,10 @@ class Fault:
 
 
 class Writer(Protocol):
-    """Whoever answers prompts: all that drafting asks of a service."""
+    """Service that answers prompts: all that drafting needs of it."""
 
     async def answer(self, slot: Slot) -> Reply | Fault:
-        """Ask once, without any retry."""
+        """Call once, without any retry."""
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -130,7 +130,7 @@ class Cohere:
         await self._http.aclose()
 
     async def answer(self, slot: Slot) -> Reply | Fault:
-        """Ask once. Whatever happens comes back as a value; only our own bugs raise."""
+        """Call once. Whatever happens comes back as a value; only our own bugs raise."""
         import cohere
         import httpx
         from cohere.core.api_error import ApiError
@@ -144,7 +144,7 @@ class Cohere:
                 response = await self._client.chat(
                     model=slot.model,
                     messages=[
-                        cohere.SystemChatMessageV2(content=slot.voice.system),
+                        cohere.SystemChatMessageV2(content=slot.persona.system),
                         cohere.UserChatMessageV2(content=slot.text),
                     ],
                     **slot.settings,  # type: ignore[arg-type]
@@ -186,7 +186,7 @@ class Cohere:
         detail = f"{status}: {self._clean(' '.join(str(message).split()))}"[:DETAIL_CHARS]
         if status == 429:
             return Fault("rate limited", detail, status, _wait_s(headers))
-        if status >= 500 or status in AGAIN:
+        if status >= 500 or status in TRANSIENT:
             return Fault("server error", detail, status, _wait_s(headers))
         return Fault("rejected", detail, status)
 
@@ -224,10 +224,10 @@ def _wait_s(headers: dict[str, str]) -> float | None:
     import email.utils
     import time
 
-    told = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", told):
-        return float(told)
+    header = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", header):
+        return float(header)
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(told).timestamp() - time.time())
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
     except (TypeError, ValueError):
         return None

@@ -1,55 +1,29 @@
-"""`annot draft`: ask Cohere for candidates until every prompt has enough, within the budget, paying for nothing twice.
+"""`annot draft`: candidates are drafted until every prompt has enough, within the budget; nothing is paid twice.
 
-A call is written to the ledger with the most it can cost before it is sent, and its outcome together with the candidate
-that it brought in one transaction before anything else is done. What was sent and never settled (a kill, a power
+What was sent and never settled (a kill, a power
 cut) counts as spent in full and is not sent again: a spare slot stands in for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from annotation.drafting.answer import same, verdict
-from annotation.drafting.cohere import Cohere, Fault, Reply, Writer
-from annotation.drafting.plan import FREE, ModelEstimate, Slot, Todo, estimate, plan
+from annotation.drafting.cohere import Cohere, Writer
+from annotation.drafting.plan import ModelEstimate, Todo, estimate, plan
 from annotation.drafting.prices import Price, place_of_prices, read_prices
-from annotation.errors import BudgetExhausted, DraftError
-from annotation.ledger import Call, Outcome
+from annotation.drafting.workers import Patience, Workers
+from annotation.errors import DraftError
 from annotation.project import Project
+from annotation.prompts.review import only_accepted
 from annotation.screen import Progress, silent
-from annotation.types import Candidate, Dropped
-
-HARD = ("rate limited", "server error", "rejected", "unreachable", "timeout", "broken", "lost")
-"""Outcomes that say something about the service, not about the prompt."""
-
-HARD_IN_A_ROW = 5
-"""After so many of them, one after the other, the run stops."""
+from annotation.types import Dropped
 
 UNCOUNTED = ("unreachable", "rate limited")
 """Calls that do not use up a monthly allowance: they did not get in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How often and how long a call that cost nothing is tried again in one run.
-
-    Attributes:
-        attempts: Calls for one answer at most.
-        first_wait_s: Doubled after every attempt. Retry-After counts instead where the service names it.
-        longest_wait_s: A Retry-After above it ends the run.
-        jitter_s: Added at random, up to this.
-    """
-
-    attempts: int = 5
-    first_wait_s: float = 1.0
-    longest_wait_s: float = 300.0
-    jitter_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +36,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """What a run brought.
+    """Result of a run.
 
     Attributes:
         answers: New candidates.
@@ -81,7 +55,7 @@ class Drafted:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What `annot draft` would do now.
+    """Forecast of a run: what `annot draft` would do now.
 
     Attributes:
         prompts: Prompts that lack answers.
@@ -114,7 +88,7 @@ class Outlook:
 
 
 def outlook(project: Project, *, limit: int | None = None) -> Outlook:
-    """Say what a run would do, without a key and without changing anything.
+    """Forecast a run, without a key and without changing anything.
 
     Raises:
         DraftError: There are no prompts.
@@ -139,7 +113,7 @@ def draft(
     progress: Progress = silent,
     writer: Callable[[str], Writer] | None = None,
 ) -> Drafted:
-    """Draft answers until every prompt has draft.candidates of them, or no slot is left to ask.
+    """Draft answers until every prompt has draft.candidates of them, or no slot is left to call.
 
     Whatever ends a run early, what was paid for is kept, and `drafted` says what came of it.
 
@@ -147,7 +121,7 @@ def draft(
         project: The project.
         limit: Work on so many prompts that lack answers; None is all of them.
         patience: How often a call that cost nothing is tried again.
-        progress: Told answers, answers wanted and dollars.
+        progress: Gets answers, answers wanted and dollars.
         writer: Makes the service out of the key; None is Cohere.
 
     Raises:
@@ -174,12 +148,14 @@ def draft(
                 if writer is not None
                 else Cohere(key, timeout_s=draft_settings.timeout_s, connections=draft_settings.concurrency)
             )
-            run = _Run(project, prices, service, patience or Patience(), progress, sum(work.missing for work in todo))
+            wanted = sum(work.missing for work in todo)
+            monthly = _monthly(project, prices)
+            workers = Workers(project, prices, service, patience or Patience(), progress, wanted, monthly)
             try:
-                asyncio.run(run.work(todo))
+                asyncio.run(workers.work(todo))
             finally:
                 project.ledger.settle_lost()
-            run.raise_what_stopped_it()
+            workers.raise_what_stopped_it()
         return drafted(project, mark)
 
 
@@ -189,7 +165,7 @@ def last_outcome(project: Project) -> int:
 
 
 def drafted(project: Project, mark: int) -> Drafted:
-    """What calls brought since a mark, from the ledger."""
+    """Result of the calls since a mark, from the ledger."""
     rows = project.ledger.rows(
         """select outcome, count(*) as calls, sum(usd) as usd from outcomes where rowid > ?
            group by outcome order by calls desc, outcome""",
@@ -218,6 +194,13 @@ def _plan(project: Project) -> tuple[list[Todo], dict[str, int]]:
     prompts = project.ledger.prompts()
     if not prompts:
         raise DraftError("There are no prompts to answer yet; run `annot prompts add FILE` first.")
+    if (accepted := only_accepted(project.ledger, project.settings)) is not None:
+        prompts = [prompt for prompt in prompts if prompt.id in accepted]
+        if not prompts:
+            raise DraftError(
+                "No prompt is accepted yet, and prompts.reviewed_only is true; run `annot prompts review`, "
+                "then `annot sync` when people have answered."
+            )
     calls = project.ledger.rows(
         """select c.slot_id, c.prompt_id, c.attempt, o.outcome
            from calls c left join outcomes o using (slot_id, attempt) order by c.attempt"""
@@ -244,279 +227,3 @@ def _monthly(project: Project, prices: Mapping[str, Price]) -> tuple[int, int] |
         *UNCOUNTED,
     )
     return sum(row["calls"] for row in rows if row["model"] in limited), min(limited.values())
-
-
-# -- the run ------------------------------------------------------------------------------------------------
-
-
-class _TryAgain(Exception):
-    """Tells the retry loop that a call cost nothing and is worth another attempt."""
-
-    def __init__(self, wait_s: float | None) -> None:
-        super().__init__()
-        self.wait_s = wait_s
-
-
-class _Lane:
-    """Turns at one model: evenly spaced, so that no minute ever holds more calls than the limit; and its pauses."""
-
-    def __init__(self, per_minute: float) -> None:
-        from aiolimiter import AsyncLimiter
-
-        # A bucket of one: a larger one would let a burst through on top of the rate.
-        self._limiter = AsyncLimiter(1, 60 / per_minute)
-        self._resume_at = 0.0
-
-    def pause(self, seconds: float) -> None:
-        self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + seconds)
-
-    async def turn(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            while (wait_s := self._resume_at - loop.time()) > 0:
-                await asyncio.sleep(wait_s)
-            await self._limiter.acquire()
-            if self._resume_at <= loop.time():
-                return
-
-
-class _Run:
-    """One run: workers that take a prompt each and ask its slots in order, and the calls that they have under way.
-
-    Answers to one prompt are asked for one after the other, so that what counts as a duplicate never depends on
-    who was quicker. Workers may be stopped at any moment; a call under way is never cut off by that.
-    """
-
-    def __init__(
-        self,
-        project: Project,
-        prices: Mapping[str, Price],
-        service: Writer,
-        patience: Patience,
-        progress: Progress,
-        wanted: int,
-    ) -> None:
-        self._ledger = project.ledger
-        self._settings = project.settings.draft
-        self._languages = project.settings.project.languages
-        self._prices = prices
-        self._service = service
-        self._patience = patience
-        self._progress = progress
-        self._wanted, self._answers = wanted, 0
-        self._monthly = _monthly(project, prices)
-        self._lanes: dict[str, _Lane] = {}
-        self._workers: list[asyncio.Task[None]] = []
-        self._under_way: set[asyncio.Task[Outcome]] = set()
-        self._proven: set[str] = set()  # Models that have answered in this run.
-        self._failed_in_a_row = 0
-        self._stopped_by: DraftError | None = None
-        self._interrupted = False
-
-    def raise_what_stopped_it(self) -> None:
-        """Raise why the run ended before its end, if it did."""
-        if self._stopped_by is not None:
-            raise self._stopped_by
-        if self._interrupted:
-            raise KeyboardInterrupt
-
-    async def work(self, todo: Sequence[Todo]) -> None:
-        # The retry library tells the root logger of every retry; the ledger tells it better.
-        logging.getLogger("stamina").addHandler(logging.NullHandler())
-        key = self._settings.key
-        self._lanes = {model: _Lane(price.limit(key).per_minute) for model, price in self._prices.items()}
-        queue = iter(todo)
-        try:
-            async with asyncio.TaskGroup() as calls:
-                self._calls = calls
-                try:
-                    async with asyncio.TaskGroup() as workers:
-                        for _ in range(min(self._settings.concurrency, len(todo))):
-                            self._workers.append(workers.create_task(self._take(queue)))
-                except asyncio.CancelledError:  # The first Ctrl-C; a second one ends the loop itself.
-                    task = asyncio.current_task()
-                    if task is None or not task.cancelling():
-                        raise
-                    task.uncancel()
-                    self._interrupted = True
-                    if self._under_way:
-                        print(
-                            f"annot: waiting for {len(self._under_way)} calls that are under way; Ctrl-C again leaves "
-                            "at once and counts them as spent.",
-                            file=sys.stderr,
-                        )
-        finally:
-            await self._service.close()
-
-    async def _take(self, queue: Iterator[Todo]) -> None:
-        for work in queue:
-            earlier = {same(candidate.text) for candidate in self._ledger.candidates(work.prompt.id)}
-            missing = work.missing
-            for slot, attempt in work.open:
-                if missing == 0:
-                    break
-                outcome = await self._ask(work, slot, attempt, earlier)
-                # A slot that cost nothing is asked again by the next run: no spare stands in for it.
-                if outcome.outcome == "answer" or outcome.outcome in FREE:
-                    missing -= 1
-
-    async def _ask(self, work: Todo, slot: Slot, attempt: int, earlier: set[str]) -> Outcome:
-        """Ask for one answer, again and again while that costs nothing and may help."""
-        import stamina
-
-        outcome = None
-        patience = self._patience
-        retries = stamina.retry_context(
-            on=_wait_before_next,
-            attempts=patience.attempts,
-            timeout=None,
-            wait_initial=patience.first_wait_s,
-            wait_max=patience.longest_wait_s,
-            wait_jitter=patience.jitter_s,
-        )
-        try:
-            async for trial in retries:
-                with trial:
-                    outcome, wait_s = await self._call(work, slot, attempt, earlier)
-                    attempt += 1
-                    if outcome.outcome in FREE and outcome.outcome != "rejected":
-                        raise _TryAgain(wait_s)
-        except _TryAgain:
-            pass  # Enough attempts in this run: the last outcome stands.
-        if outcome is None:
-            raise AssertionError("a retry loop without a single attempt")
-        self._watch(slot, outcome)
-        return outcome
-
-    async def _call(self, work: Todo, slot: Slot, attempt: int, earlier: set[str]) -> tuple[Outcome, float | None]:
-        await self._lanes[slot.model].turn()
-        await self._use_allowance(slot)
-        most_usd = slot.most_usd(self._prices[slot.model])
-        call = Call(
-            slot.id, attempt, slot.prompt_id, slot.number, slot.model, slot.voice.persona, slot.settings, most_usd
-        )
-        await self._reserve(call)
-        waits: list[float | None] = []
-        task = self._calls.create_task(self._send(work, slot, call, earlier, waits))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task), waits[0]
-
-    async def _reserve(self, call: Call) -> None:
-        """Set the cost aside; while calls under way may still give back some of theirs, wait for them."""
-        while True:
-            try:
-                self._ledger.reserve(call, self._settings.budget_usd)
-            except BudgetExhausted as error:
-                if not self._under_way:
-                    await self._stop(error)
-                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-            else:
-                return
-
-    async def _send(self, work: Todo, slot: Slot, call: Call, earlier: set[str], waits: list[float | None]) -> Outcome:
-        """Send a reserved call and settle it. Nothing but a second Ctrl-C cuts this off."""
-        reply = await self._service.answer(slot)
-        candidate = None
-        waits.append(None)
-        if isinstance(reply, Reply):
-            price = self._prices[slot.model]
-            usd = call.reserved_usd
-            if reply.input_tokens is not None and reply.output_tokens is not None:
-                usd = price.usd(reply.input_tokens, reply.output_tokens)
-            kind = verdict(reply.text, reply.finish, work.prompt, earlier, self._languages)
-            if kind == "answer":
-                candidate = Candidate.make(
-                    slot.prompt_id,
-                    reply.text,
-                    model=slot.model,
-                    voice=slot.voice.persona,
-                    settings=slot.settings,
-                    cost_usd=usd,
-                )
-            outcome = Outcome(kind, usd, reply.input_tokens or 0, reply.output_tokens or 0, reply.finish, reply.raw)
-        else:
-            free = reply.outcome in FREE
-            outcome = Outcome(reply.outcome, 0.0 if free else call.reserved_usd, detail=reply.detail, raw=reply.raw)
-        self._ledger.settle(call, outcome, candidate)
-        if isinstance(reply, Fault):
-            waits[0] = self._heed(slot, reply)
-        else:
-            self._proven.add(slot.model)
-            if outcome.usd > call.reserved_usd + 1e-9:
-                self._end(
-                    DraftError(
-                        f"Cohere billed {outcome.usd:.6f} dollars for a call to {slot.model} that could cost "
-                        f"{call.reserved_usd:.6f} at most; check its price in prices.toml before going on."
-                    )
-                )
-        if candidate is not None:
-            earlier.add(same(candidate.text))
-            self._answers += 1
-        note = f"${self._ledger.committed_usd():.4f} of ${self._settings.budget_usd:.2f}"
-        self._progress(self._answers, self._wanted, note)
-        return outcome
-
-    def _heed(self, slot: Slot, fault: Fault) -> float | None:
-        """Draw the consequences of a refusal for the whole run; returns how long to wait before the next attempt."""
-        if fault.outcome == "rejected":
-            if fault.status in (401, 402, 498):
-                self._end(DraftError(fault.detail))
-            elif fault.status not in (400, 422) or slot.model not in self._proven:
-                # A model that has answered others dislikes this prompt; one that never did is asked wrongly.
-                self._end(
-                    DraftError(
-                        f"Cohere rejected a call to {slot.model} ({fault.detail}); mend draft.models or the prompt "
-                        f"{slot.prompt_id}, then run `annot draft` again."
-                    )
-                )
-        if fault.retry_after_s is None:
-            return None
-        if fault.retry_after_s > self._patience.longest_wait_s:
-            self._end(
-                DraftError(
-                    f"Cohere asks to wait {fault.retry_after_s / 60:.0f} minutes before calling {slot.model} again "
-                    f"({fault.detail}); run `annot draft` then."
-                )
-            )
-        self._lanes[slot.model].pause(fault.retry_after_s)
-        return fault.retry_after_s
-
-    def _watch(self, slot: Slot, outcome: Outcome) -> None:
-        self._failed_in_a_row = self._failed_in_a_row + 1 if outcome.outcome in HARD else 0
-        if self._failed_in_a_row >= HARD_IN_A_ROW:
-            self._end(
-                DraftError(
-                    f'{HARD_IN_A_ROW} calls in a row failed, the last one to {slot.model} with "{outcome.outcome}" '
-                    f"({outcome.detail}); wait a little, then run `annot draft` again."
-                )
-            )
-
-    async def _use_allowance(self, slot: Slot) -> None:
-        if self._monthly is None or self._prices[slot.model].limit(self._settings.key).per_month is None:
-            return
-        used, most = self._monthly
-        if used >= most:
-            await self._stop(
-                DraftError(
-                    f"{used} calls were made this month, and a {self._settings.key} key allows {most} a month to these "
-                    'models; go on next month, or get a production key and set draft.key = "production".'
-                )
-            )
-        self._monthly = (used + 1, most)
-
-    def _end(self, reason: DraftError) -> None:
-        """Let no new call start. Calls under way go on to their end."""
-        self._stopped_by = self._stopped_by or reason
-        for worker in self._workers:
-            worker.cancel()
-
-    async def _stop(self, reason: DraftError) -> None:
-        self._end(reason)
-        await asyncio.sleep(0)  # Where the cancellation reaches this worker.
-
-
-def _wait_before_next(error: Exception) -> bool | float:
-    if not isinstance(error, _TryAgain):
-        return False
-    return True if error.wait_s is None else error.wait_s

@@ -1,4 +1,4 @@
-"""`annot draft --from FILE`: candidates that somebody wrote, or drew from another model, elsewhere."""
+"""`annot draft --from FILE`: candidates written, or drawn from another model, elsewhere are read."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotation.codes import country_code, fold, language_code
-from annotation.drafting.answer import same
+from annotation.drafting.verdict import normal_form
 from annotation.errors import SourceError
-from annotation.privacy import looks_like_account, mask
 from annotation.project import Project
-from annotation.prompts import ACCOUNT_COLUMNS, ANSWER_ROOM, SYNONYMS, clean, is_formula
-from annotation.reading import Row, Table, read_table
+from annotation.prompts.columns import SYNONYMS, accounts_in
+from annotation.prompts.review import only_accepted
+from annotation.prompts.rows import ANSWER_ROOM
+from annotation.reading.rows import Table
+from annotation.reading.table import read_table
+from annotation.text.clean import clean, is_formula
+from annotation.text.locales import country_code, fold, language_code
+from annotation.text.privacy import mask
 from annotation.types import Candidate, Dropped, Prompt
 
 ANSWERS = (
-    "candidate",
-    "response",
-    "answer",
-    "completion",
-    "output",
-    "respuesta",
-    "resposta",
-    "candidato",
-    "text",
-    "texto",
+    *("candidate", "response", "answer", "completion", "output"),
+    *("respuesta", "resposta", "candidato", "text", "texto"),
 )
 """What the column of one answer may be called, folded; the first that is there is taken."""
 
@@ -39,8 +35,8 @@ PROMPT_IDS = ("prompt id", "id del prompt", "id do prompt")
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
-    """What a file brought.
+class AnswersAdded:
+    """Result of reading a file of answers.
 
     Attributes:
         new: Candidates that the project did not have.
@@ -55,8 +51,8 @@ class Brought:
     dropped: tuple[Dropped, ...]
 
 
-def draft_from_file(project: Project, source: Path) -> Brought:
-    """Bring in answers to prompts that the project has. Reading a file twice adds nothing.
+def draft_from_file(project: Project, source: Path) -> AnswersAdded:
+    """Read answers to prompts that the project has. Reading a file twice adds nothing.
 
     A row names its prompt by prompt_id or by its text (and country and language, where two prompts share a text),
     and holds one answer, or a list of them under "candidates". Of other columns only voice and model are taken.
@@ -78,6 +74,7 @@ def draft_from_file(project: Project, source: Path) -> Brought:
             "first, then the same command again."
         )
     prompts = _Prompts(there)
+    accepted = only_accepted(project.ledger, project.settings)
     longest = ANSWER_ROOM * project.settings.prompts.max_chars
     kept: dict[str, Candidate] = {}
     masked: dict[str, int] = {}
@@ -87,6 +84,8 @@ def draft_from_file(project: Project, source: Path) -> Brought:
         text = clean(answer.text) if answer.text is not None else ""
         if prompt is None:
             dropped.append(Dropped(place, reason))
+        elif accepted is not None and prompt.id not in accepted:
+            dropped.append(Dropped(place, "prompt not accepted"))
         elif answer.text is None:
             dropped.append(Dropped(place, "no text"))
         elif not text:
@@ -111,7 +110,7 @@ def draft_from_file(project: Project, source: Path) -> Brought:
         new = [candidate for candidate in kept.values() if candidate.id not in known]
         project.ledger.add_candidates(new)
         project.ledger.add_dropped("draft", dropped)
-    return Brought(len(new), len(kept) - len(new), sum(masked[candidate.id] for candidate in new), tuple(dropped))
+    return AnswersAdded(len(new), len(kept) - len(new), sum(masked[candidate.id] for candidate in new), tuple(dropped))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ class _Cells:
 
 def _answers(table: Table) -> Iterator[tuple[str, _Cells, _Answer]]:
     for row in table.rows:
-        cells = _cells(row)
+        cells = _cells(row.values)
         place = f"{table.name}:{row.place}"
         listed = next((_as_list(cells.of[name]) for name in LISTS if cells.of.get(name) is not None), None)
         voice, model = cells.text("voice", "voz"), cells.text("model", "modelo")
@@ -146,7 +145,7 @@ def _answers(table: Table) -> Iterator[tuple[str, _Cells, _Answer]]:
             continue
         for number, item in enumerate(listed, 1):
             if isinstance(item, Mapping):
-                inner = _cells(Row(row.place, item))
+                inner = _cells(item)
                 answer = _Answer(
                     inner.text(*ANSWERS) or None,
                     inner.text("voice", "voz") or voice,
@@ -157,10 +156,9 @@ def _answers(table: Table) -> Iterator[tuple[str, _Cells, _Answer]]:
             yield f"{place}#{number}", cells, answer
 
 
-def _cells(row: Row) -> _Cells:
-    of = {fold(str(name)): value for name, value in row.values.items()}
-    accounts = (value for name, value in of.items() if name in ACCOUNT_COLUMNS and isinstance(value, str))
-    return _Cells(of, tuple(value.strip() for value in accounts if looks_like_account(value.strip())))
+def _cells(values: Mapping[str, object]) -> _Cells:
+    of = {fold(str(name)): value for name, value in values.items()}
+    return _Cells(of, accounts_in(of))
 
 
 def _as_list(cell: object) -> Sequence[object]:
@@ -174,13 +172,13 @@ def _as_list(cell: object) -> Sequence[object]:
 
 
 class _Prompts:
-    """Finds the prompt that a row means."""
+    """Index of prompts, by id and by text."""
 
     def __init__(self, prompts: Collection[Prompt]) -> None:
         self._by_id = {prompt.id: prompt for prompt in prompts}
         self._by_text: dict[str, list[Prompt]] = defaultdict(list)
         for prompt in prompts:
-            self._by_text[same(prompt.text)].append(prompt)
+            self._by_text[normal_form(prompt.text)].append(prompt)
         self._countries = sorted({prompt.country for prompt in prompts})
         self._found: dict[tuple[str, str, str], tuple[Prompt | None, str]] = {}
 
@@ -189,10 +187,10 @@ class _Prompts:
         if name := row.text(*PROMPT_IDS):
             prompt = self._by_id.get(name.strip())
             return prompt, "" if prompt else "unknown prompt"
-        asked = (row.text(*PROMPTS), row.text(*SYNONYMS["country"]), row.text(*SYNONYMS["language"]))
-        if asked not in self._found:
-            self._found[asked] = self._search(*asked)
-        return self._found[asked]
+        named = (row.text(*PROMPTS), row.text(*SYNONYMS["country"]), row.text(*SYNONYMS["language"]))
+        if named not in self._found:
+            self._found[named] = self._search(*named)
+        return self._found[named]
 
     def _search(self, text: str, country: str, language: str) -> tuple[Prompt | None, str]:
         if not text:
@@ -200,7 +198,7 @@ class _Prompts:
         # The project holds prompts as they were masked on their way in.
         tidy = clean(text)
         spellings = (tidy, *(mask(tidy, region)[0] for region in (None, *self._countries)))
-        meant = next((found for spelling in spellings if (found := self._by_text.get(same(spelling)))), [])
+        meant = next((found for spelling in spellings if (found := self._by_text.get(normal_form(spelling)))), [])
         if country:
             meant = [prompt for prompt in meant if prompt.country == country_code(country)]
         if language:

@@ -1,17 +1,14 @@
-"""Which calls a project needs: slots, the voices that answer in them, and what the calls may cost. Nothing is sent."""
+"""Plan of the calls that a project needs: slots, and what the calls may cost. Nothing is sent."""
 
 from __future__ import annotations
 
-import functools
 import random
-import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from annotation.config import DraftSettings
+from annotation.drafting.personas import Persona, personas
 from annotation.drafting.prices import Key, Price
 from annotation.types import Prompt, content_id
 
@@ -30,28 +27,15 @@ TOKENS_PER_WORD = 1.7
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """Who answers.
-
-    Attributes:
-        persona: Recorded with the candidate: who, from where, in which register.
-        system: The system text of the call.
-    """
-
-    persona: str
-    system: str
-
-
-@dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of one answer: everything that the request holds.
+    """The place of one answer, with everything that the request holds.
 
     Attributes:
         id: Hash of the whole request and the slot's number.
         prompt_id: The prompt that is answered.
         number: 0 first; those from draft.candidates on are spares.
         model: Cohere's name of the model.
-        voice: Who answers.
+        persona: Who answers.
         text: The user message.
         settings: temperature, seed and max_tokens, as sent.
     """
@@ -60,14 +44,14 @@ class Slot:
     prompt_id: str
     number: int
     model: str
-    voice: Voice
+    persona: Persona
     text: str
     settings: Mapping[str, str | int | float]
 
     @property
     def most_input_tokens(self) -> int:
         """No byte-level tokenizer makes more tokens than there are bytes."""
-        return len(self.voice.system.encode()) + len(self.text.encode()) + TEMPLATE_TOKENS
+        return len(self.persona.system.encode()) + len(self.text.encode()) + TEMPLATE_TOKENS
 
     def most_usd(self, price: Price) -> float:
         """The most that the call can cost, in dollars."""
@@ -76,7 +60,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Todo:
-    """What one prompt still needs.
+    """Work on one prompt: the answers that it lacks, and the slots that may be called.
 
     Attributes:
         prompt: The prompt.
@@ -92,7 +76,7 @@ class Todo:
 
 @dataclass(frozen=True, slots=True)
 class ModelEstimate:
-    """What one model will be asked.
+    """Estimate of the calls to one model.
 
     Attributes:
         calls: Requests, spares not counted.
@@ -115,11 +99,11 @@ class ModelEstimate:
 def slots(prompt: Prompt, draft: DraftSettings, seed: int) -> Iterator[Slot]:
     """The slots of a prompt: draft.candidates of them, then as many spares.
 
-    Models take turns fastest, then temperatures; voices come in an order of the prompt's own. The same settings
+    Models take turns fastest, then temperatures; personas come in an order of the prompt's own. The same settings
     and seed give the same slots, whatever else the project holds.
     """
     dice = random.Random(content_id(str(seed), prompt.id))
-    cast = voices(prompt, dice)
+    cast = personas(prompt, dice)
     first_model = dice.randrange(len(draft.models))
     for number in range(2 * draft.candidates):
         model = draft.models[(first_model + number) % len(draft.models)]
@@ -128,10 +112,10 @@ def slots(prompt: Prompt, draft: DraftSettings, seed: int) -> Iterator[Slot]:
             "seed": dice.getrandbits(31),
             "max_tokens": draft.max_tokens,
         }
-        voice = cast[number % len(cast)]
-        request = (model, voice.system, prompt.text, *(f"{name}={value}" for name, value in settings.items()))
+        persona = cast[number % len(cast)]
+        request = (model, persona.system, prompt.text, *(f"{name}={value}" for name, value in settings.items()))
         name = content_id(prompt.id, str(number), *request)
-        yield Slot(name, prompt.id, number, model, voice, prompt.text, settings)
+        yield Slot(name, prompt.id, number, model, persona, prompt.text, settings)
 
 
 def plan(
@@ -142,7 +126,7 @@ def plan(
     answered: Mapping[str, int],
     called: Mapping[str, tuple[int, str | None]],
 ) -> tuple[list[Todo], dict[str, int]]:
-    """Say what each prompt still needs.
+    """Plan the calls that each prompt still needs.
 
     Args:
         prompts: In the order in which they are worked on.
@@ -173,102 +157,27 @@ def plan(
 
 
 def estimate(todo: Iterable[Todo], prices: Mapping[str, Price], key: Key) -> list[ModelEstimate]:
-    """Calls, tokens, dollars and minutes of a plan, one line per model."""
+    """Estimate calls, tokens, dollars and minutes of a plan, one line per model."""
     by_model: dict[str, list[Slot]] = defaultdict(list)
     for work in todo:
         for slot, _ in work.open[: work.missing]:
             by_model[slot.model].append(slot)
     lines = []
-    for model, asked in by_model.items():
+    for model, calls in by_model.items():
         price = prices[model]
-        tokens_in = round(sum((slot.most_input_tokens - TEMPLATE_TOKENS) / BYTES_PER_TOKEN for slot in asked))
+        tokens_in = round(sum((slot.most_input_tokens - TEMPLATE_TOKENS) / BYTES_PER_TOKEN for slot in calls))
         tokens_out = round(
-            sum(min(WORDS_PER_ANSWER * TOKENS_PER_WORD, int(slot.settings["max_tokens"])) for slot in asked)
+            sum(min(WORDS_PER_ANSWER * TOKENS_PER_WORD, int(slot.settings["max_tokens"])) for slot in calls)
         )
         lines.append(
             ModelEstimate(
                 model,
-                len(asked),
+                len(calls),
                 tokens_in,
                 tokens_out,
                 price.usd(tokens_in, tokens_out),
-                sum(slot.most_usd(price) for slot in asked),
-                len(asked) / price.limit(key).per_minute,
+                sum(slot.most_usd(price) for slot in calls),
+                len(calls) / price.limit(key).per_minute,
             )
         )
     return lines
-
-
-# -- voices -------------------------------------------------------------------------------------------------
-
-
-def voices(prompt: Prompt, dice: random.Random) -> list[Voice]:
-    """All voices that can answer a prompt, in an order that the dice decide; no two share a persona."""
-    data = _voices_data()
-    language = _template_language(prompt, data["language"])
-    home = data["country"].get(prompt.country, {}).get("places", [])
-    places: Sequence[str] = dice.sample(home, k=len(home))
-    cast = []
-    for turn, number in enumerate(dice.sample(range(len(data["persona"])), k=len(data["persona"]))):
-        place = places[turn % len(places)] if places else ""
-        voice = _voice(language, prompt.language, prompt.country, number, place)
-        if prompt.system.strip():
-            more = data["language"][language]["after_system"]
-            voice = Voice(voice.persona, f"{prompt.system.strip()}\n\n{more}\n{voice.system}")
-        cast.append(voice)
-    return cast
-
-
-@functools.cache
-def _voice(template_language: str, language: str, country: str, number: int, place: str) -> Voice:
-    data = _voices_data()
-    template = data["language"][template_language]
-    who, register = data["persona"][number][template_language]
-    pattern = template["persona"] if place else template["persona_without_place"]
-    persona = pattern.format(persona=who, place=place, country=name_of_country(country, template_language))
-    task = template["task"].strip()
-    speech = data["country"].get(country, {}).get("speech", {}).get(language, "")
-    task = task.format(voice=persona, register=register, speech=speech, language=_name_of_language(language))
-    return Voice(f"{persona}; {register}", task)
-
-
-def countries_with_places() -> frozenset[str]:
-    """Countries whose voices come from a place of their own; others get personas of the country as a whole."""
-    return frozenset(_voices_data()["country"])
-
-
-@functools.cache
-def name_of_country(code: str, language: str) -> str:
-    """Name of a country in Spanish or Portuguese where pycountry has it, else in English."""
-    import gettext
-
-    import pycountry
-
-    country = pycountry.countries.get(alpha_2=code)
-    if country is None:
-        return code
-    english = str(getattr(country, "common_name", country.name))
-    names = gettext.translation(
-        "iso3166-1", pycountry.LOCALES_DIR, languages=[language.replace("-", "_"), language[:2]], fallback=True
-    )
-    name = names.gettext(english) if language != "en" else english
-    head, comma, tail = name.partition(", ")
-    return f"{tail} {head}" if comma else name  # "Congo, República Democrática del" is an index entry, not a name.
-
-
-def _name_of_language(code: str) -> str:
-    import pycountry
-
-    found = pycountry.languages.get(alpha_2=code)
-    return str(found.name) if found is not None else code
-
-
-def _template_language(prompt: Prompt, known: Mapping[str, Any]) -> str:
-    if (full := f"{prompt.language}-{prompt.country}") in known:
-        return full
-    return prompt.language if prompt.language in known else "en"
-
-
-@functools.cache
-def _voices_data() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("voices.toml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What a call costs and how often it may be made: one table, with its date, that a team can edit."""
+"""Prices and rate limits of models: one table, with its date, that a team can edit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `annot draft` shows: the outlook before money is spent, and a table of what came back."""
+"""Output of `annot draft`: the forecast before money is spent, and a table of what came back."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from annotation.drafting.draft import Drafted, Outlook, draft, drafted, last_outcome, outlook
-from annotation.drafting.from_file import Brought, draft_from_file
+from annotation.drafting.from_file import draft_from_file
 from annotation.drafting.prices import OURS
 from annotation.errors import AnnotError, SettingsError
-from annotation.project import Project, write_whole
-from annotation.screen import print_json, progress, table
+from annotation.files import write_whole
+from annotation.project import Project
+from annotation.screen import count_reasons, print_json, progress, table
 
 
 def write_prices(project: Project, *, json: bool = False) -> None:
@@ -47,7 +48,7 @@ def draft_and_show(project: Project, limit: int | None, *, ask_first: bool, json
     seen = outlook(project, limit=limit)
     if seen.models and not json:
         print(_outlook_sentence(project, seen))
-    # Without a key the run ends with its sentence: nobody is asked to agree to that.
+    # Without a key the run ends with its sentence: nobody has to agree to that.
     if seen.models and ask_first and project.secret("CO_API_KEY") is not None:
         import typer
 
@@ -63,36 +64,35 @@ def draft_and_show(project: Project, limit: int | None, *, ask_first: bool, json
 
 
 def take_from_file(project: Project, source: Path, *, json: bool = False) -> None:
-    """Bring in answers written elsewhere and show what was left out."""
-    brought: Brought = draft_from_file(project, source)
+    """Read answers written elsewhere into the project and show what was left out."""
+    added = draft_from_file(project, source)
     if json:
-        print_json({**asdict(brought), "dropped": [asdict(dropped) for dropped in brought.dropped]})
+        print_json({**asdict(added), "dropped": [asdict(dropped) for dropped in added.dropped]})
         return
-    reasons: dict[str, list[str]] = {}
-    for dropped in brought.dropped:
-        reasons.setdefault(dropped.reason, []).append(dropped.id)
-    table("left out", ("reason", "answers", "for example"), ((why, len(ids), ids[0]) for why, ids in reasons.items()))
-    if brought.new or brought.dropped:
-        masked = f", {brought.masked} e-mail addresses, phone numbers or user names masked" if brought.masked else ""
-        print(f"{brought.new} candidates are new, {brought.known} were there already{masked}.")
+    table("left out", ("reason", "answers", "for example"), count_reasons(added.dropped))
+    if added.new or added.dropped:
+        masked = f", {added.masked} e-mail addresses, phone numbers or user names masked" if added.masked else ""
+        print(f"{added.new} candidates are new, {added.known} were there already{masked}.")
 
 
 def _outlook_sentence(project: Project, seen: Outlook) -> str:
     calls = sum(line.calls for line in seen.models)
     key = project.settings.draft.key
-    said = [
+    sentences = [
         f"{calls} calls for {seen.prompts} prompts: about ${seen.usd:.2f}, at most ${seen.most_usd:.2f}; "
         f"${seen.left_usd:.2f} of the budget is left. With a {key} key it takes {seen.minutes:.0f} min or more."
     ]
     if key == "trial":
-        said.append("Cohere does not bill calls with a trial key; here they are counted at list prices all the same.")
+        sentences.append(
+            "Cohere does not bill calls with a trial key; here they are counted at list prices all the same."
+        )
     if seen.most_usd > seen.left_usd:
-        said.append("The budget may end first: raise draft.budget_usd, or take fewer prompts with --limit.")
+        sentences.append("The budget may end first: raise draft.budget_usd, or take fewer prompts with --limit.")
     if seen.monthly is not None:
         used, most = seen.monthly
         if used + calls > most:
-            said.append(f"Only {max(0, most - used)} of the {most} calls of this month are left with this key.")
-    return "\n".join(said)
+            sentences.append(f"Only {max(0, most - used)} of the {most} calls of this month are left with this key.")
+    return "\n".join(sentences)
 
 
 def _outlook_as_json(seen: Outlook) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What PostgreSQL says of a database, as one line of JSON; that moment is held until standard input ends.
 
-Run by `annotation.server_database`, with libpq's variables in the environment. The moment's name lets
+Run by `annotation.hosting.postgres`, with libpq's variables in the environment. The moment's name lets
 `pg_dump` copy exactly what was counted, while people go on writing.
 """
 
@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def describe(cursor: Any) -> dict[str, Any]:
-    """The facts, as `annotation.server_database.Facts` names them."""
+    """The facts, as `annotation.hosting.postgres.Facts` names them."""
 
     def one(query: str | sql.Composed) -> Any:
         cursor.execute(query)

@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -21,11 +22,14 @@ from uuid import UUID, uuid4
 import pydantic_core
 from argilla_server.api.handlers.v1.datasets import records_bulk as bulk_handlers
 from argilla_server.api.schemas.v1.questions import QuestionSettings
-from argilla_server.api.schemas.v1.records_bulk import RecordsBulk
+from argilla_server.api.schemas.v1.records_bulk import RecordsBulk, RecordsBulkCreate, RecordsBulkUpsert
 from argilla_server.bulk import records_bulk
 from argilla_server.contexts import datasets, distribution, records, webhooks
-from argilla_server.models import MetadataProperty, Question, Record, Response, Suggestion, User, Vector
+from argilla_server.database import async_engine
+from argilla_server.models import Dataset, MetadataProperty, Question, Record, Response, Suggestion, User, Vector
 from argilla_server.models.metadata_properties import MetadataPropertySettings
+from argilla_server.search_engine import SearchEngine
+from argilla_server.webhooks.v1.enums import RecordEvent, ResponseEvent
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 from sqlalchemy import select
@@ -52,12 +56,21 @@ class Replacement:
 
     def fits(self) -> bool:
         """Whether what stands there is what we know."""
-        found = inspect.getattr_static(self.place, self.name, None)
+        found: Any = inspect.getattr_static(self.place, self.name, None)
+        written: Any = found.fget if isinstance(found, property) else found
         try:
-            source = inspect.getsource(found.fget if isinstance(found, property) else found)
+            source = inspect.getsource(written)
         except (TypeError, OSError):
             source = ""
         return hashlib.sha256(source.encode()).hexdigest().startswith(self.known)
+
+
+def apply(app: FastAPI | None) -> None:
+    """Replace what is slow in Argilla, unless ANNOT_AS_RELEASED asks for its own code: to compare, or to rule out."""
+    if os.environ.get("ANNOT_AS_RELEASED"):
+        log.warning("ANNOT_AS_RELEASED is set: Argilla's own code, and slower.")
+    else:
+        install(app, async_engine)
 
 
 def install(app: FastAPI | None, engine: AsyncEngine) -> list[str]:
@@ -78,7 +91,8 @@ def install(app: FastAPI | None, engine: AsyncEngine) -> list[str]:
             unknown.append(f"{replacement.place.__name__}.{replacement.name}")
             log.warning("%s is not the one that annot knows: it stays as it is, and is slower.", unknown[-1])
     # What create_engine(json_deserializer=…, json_serializer=…) sets.
-    engine.dialect._json_deserializer, engine.dialect._json_serializer = read_json, write_json
+    dialect: Any = engine.dialect
+    dialect._json_deserializer, dialect._json_serializer = read_json, write_json
     if app is not None:
         app.add_middleware(UncompressedAtHome)
     return unknown
@@ -149,11 +163,11 @@ async def _is_heard(db: AsyncSession, event: str) -> bool:
 _tell_of_record, _tell_of_response = distribution.notify_record_event_v1, datasets.notify_response_event_v1
 
 
-async def _notify_record_event(db: AsyncSession, record_event: str, record: Record) -> list[Any]:
+async def _notify_record_event(db: AsyncSession, record_event: RecordEvent, record: Record) -> list[Any]:
     return await _tell_of_record(db, record_event, record) if await _is_heard(db, record_event) else []
 
 
-async def _notify_response_event(db: AsyncSession, response_event: str, response: Response) -> list[Any]:
+async def _notify_response_event(db: AsyncSession, response_event: ResponseEvent, response: Response) -> list[Any]:
     return await _tell_of_response(db, response_event, response) if await _is_heard(db, response_event) else []
 
 
@@ -167,7 +181,7 @@ async def _is_member_once(user: User, workspace_id: UUID) -> bool:
     session = user.current_async_session
     if session is None:
         return await _is_member(user, workspace_id)
-    known = session.info.setdefault("annot_member", {})
+    known: dict[tuple[UUID, UUID], tuple[float, bool]] = session.info.setdefault("annot_member", {})
     asked, answer = known.get((user.id, workspace_id), (0.0, False))
     if time.monotonic() - asked > REMEMBERED_S or not asked:
         answer = await _is_member(user, workspace_id)
@@ -177,7 +191,7 @@ async def _is_member_once(user: User, workspace_id: UUID) -> bool:
 
 # --- bulks: nothing is read back that was just written ------------------------------------------------
 
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 async def _upsert(db: AsyncSession, model: Any, rows: list[dict[str, Any]], key: tuple[str, str]) -> None:
@@ -191,7 +205,7 @@ async def _upsert(db: AsyncSession, model: Any, rows: list[dict[str, Any]], key:
         insert.on_conflict_do_update(index_elements=key, set_=changed),
         [{"id": uuid4(), "inserted_at": now, "updated_at": now, **row} for row in rows],
     )
-    if held := [key[0] for model_, key, *_ in db.identity_map if model_ is model]:
+    if held := [key[0] for model_, key, *_ in db.identity_map.keys() if model_ is model]:  # noqa: SIM118  no dict
         # What this request has read before must not stay as it was.
         await db.execute(select(model).where(model.id.in_(held)), execution_options={"populate_existing": True})
 
@@ -199,15 +213,12 @@ async def _upsert(db: AsyncSession, model: Any, rows: list[dict[str, Any]], key:
 async def _upsert_vectors(
     bulk: records_bulk.CreateRecordsBulk, records_and_vectors: Sequence[tuple[Record, dict[str, list[float]] | None]]
 ) -> list[Vector]:
-    rows = [
-        {
-            "value": value,
-            "record_id": record.id,
-            "vector_settings_id": record.dataset.vector_settings_by_name(name).id,
-        }
-        for record, vectors in records_and_vectors
-        for name, value in (vectors or {}).items()
-    ]
+    rows = []
+    for record, vectors in records_and_vectors:
+        for name, value in (vectors or {}).items():
+            settings = record.dataset.vector_settings_by_name(name)
+            assert settings is not None  # the bulk was checked
+            rows.append({"value": value, "record_id": record.id, "vector_settings_id": settings.id})
     await _upsert(bulk._db, Vector, rows, ("record_id", "vector_settings_id"))
     return []  # the one who asks does not look at them
 
@@ -233,20 +244,28 @@ def _as_json(answer: RecordsBulk, status: int) -> HTTPResponse:
     return HTTPResponse(_BULK.dump_json(answer), status_code=status, media_type="application/json")
 
 
-class AnsweringCreateRecordsBulk(records_bulk.CreateRecordsBulk):
+class AnsweringCreateRecordsBulk:
     """Argilla's, with the HTTP answer as its result: FastAPI would make plain objects of it first."""
 
-    async def create_records_bulk(self, *arguments: Any, **named: Any) -> HTTPResponse:
+    def __init__(self, db: AsyncSession, search_engine: SearchEngine) -> None:
+        self._bulk = records_bulk.CreateRecordsBulk(db, search_engine)
+
+    async def create_records_bulk(self, dataset: Dataset, bulk_create: RecordsBulkCreate) -> HTTPResponse:
         """See Argilla's."""
-        return _as_json(await super().create_records_bulk(*arguments, **named), 201)
+        return _as_json(await self._bulk.create_records_bulk(dataset, bulk_create), 201)
 
 
-class AnsweringUpsertRecordsBulk(records_bulk.UpsertRecordsBulk):
+class AnsweringUpsertRecordsBulk:
     """Argilla's, with the HTTP answer as its result."""
 
-    async def upsert_records_bulk(self, *arguments: Any, **named: Any) -> HTTPResponse:
+    def __init__(self, db: AsyncSession, search_engine: SearchEngine) -> None:
+        self._bulk = records_bulk.UpsertRecordsBulk(db, search_engine)
+
+    async def upsert_records_bulk(
+        self, dataset: Dataset, bulk_upsert: RecordsBulkUpsert, raise_on_error: bool = True
+    ) -> HTTPResponse:
         """See Argilla's."""
-        return _as_json(await super().upsert_records_bulk(*arguments, **named), 200)
+        return _as_json(await self._bulk.upsert_records_bulk(dataset, bulk_upsert, raise_on_error), 200)
 
 
 # --- answers to this machine: not compressed ----------------------------------------------------------

@@ -1,1 +1,13 @@
-"""Annotation tasks: each turns slates into an Argilla dataset and a response back into a judgement."""
+"""Annotation tasks: each is one kind of judgement, in a folder of its own; `TASKS` is the only list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from annotation.tasks.base import Task
+from annotation.tasks.prompt_check.task import PromptCheck
+from annotation.tasks.ranking.task import Ranking
+
+TASKS: Mapping[str, Task[Any]] = {task.name: task for task in (Ranking(), PromptCheck())}
+"""By name, in the order in which they are shown."""

@@ -1,23 +1,27 @@
-"""An Argilla dataset as plain data: what a task asks. `sync/board.py` turns it into calls; no task imports argilla."""
+"""An Argilla dataset as plain data: what a task asks. `sync/argilla/` turns it into calls; no task imports argilla."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class TextField:
-    """A text that the annotator reads.
+class Field:
+    """Something that the annotator looks at.
 
     Attributes:
         name: Key in a record's fields.
         title: What stands above it, in the team's language.
+        kind: "text" (shown as typed), "image" (an address or a data URL) or "chat" (a list of {role, content}).
         required: Every record has it.
     """
 
     name: str
     title: str
+    kind: Literal["text", "image", "chat"] = "text"
     required: bool = True
 
 
@@ -27,19 +31,23 @@ class Question:
 
     Attributes:
         name: Key in a response's values.
-        kind: Argilla's name of the type: "ranking", "multi_label_selection", "label_selection" or "text".
+        kind: Argilla's name of the type.
         title: What is asked.
         description: Help beside it.
         required: A response without it cannot be submitted.
-        options: Value -> text on the screen, in order; empty for "text".
+        options: Value -> text on the screen, in order; empty for "text" and "rating".
+        numbers: What a rating may be, 0 to 10, in order; empty for all others.
+        field: Name of the field in which a "span" is marked; empty for all others.
     """
 
     name: str
-    kind: str
+    kind: Literal["ranking", "rating", "label_selection", "multi_label_selection", "text", "span"]
     title: str
-    description: str
+    description: str = ""
     required: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = dataclass_field(default_factory=dict)
+    numbers: tuple[int, ...] = ()
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +82,15 @@ class Shape:
 
     Attributes:
         fields: Names of the fields.
-        questions: (name, kind, values of the options) of each question.
+        questions: (name, kind, values of the options or numbers as text) of each question.
     """
 
     fields: frozenset[str]
     questions: frozenset[tuple[str, str, tuple[str, ...]]]
+
+    def differing(self, needed: Shape) -> list[str]:
+        """Names of the fields and questions in which two shapes differ."""
+        return sorted(self.fields ^ needed.fields | {name for name, *_ in self.questions ^ needed.questions})
 
     @property
     def seats(self) -> int:
@@ -100,7 +112,7 @@ class Form:
     """
 
     guidelines: str
-    fields: tuple[TextField, ...]
+    fields: tuple[Field, ...]
     questions: tuple[Question, ...]
     metadata: tuple[Property, ...]
     vector: Vector | None
@@ -111,5 +123,5 @@ class Form:
         """What a dataset made from this form looks like."""
         return Shape(
             frozenset(f.name for f in self.fields),
-            frozenset((q.name, q.kind, tuple(q.options)) for q in self.questions),
+            frozenset((q.name, q.kind, tuple(q.options) or tuple(map(str, q.numbers))) for q in self.questions),
         )

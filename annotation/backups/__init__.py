@@ -1,0 +1,1 @@
+"""Archives of a project: made, kept, checked and brought back."""

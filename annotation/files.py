@@ -1,0 +1,108 @@
+"""Files that are whole or absent, locks that the system gives back, and what a full disk does, in words."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+TIGHT_BYTES = 64_000_000
+"""With less room, databases and Redis still write, but not for long."""
+
+
+def is_read_only(folder: Path) -> bool:
+    """Whether the disk of a folder takes no writes; tried, because a disk that failed does not always say so."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return False
+    except OSError as problem:
+        return problem.errno == errno.EROFS
+
+
+def trouble(folder: Path) -> str:
+    """A sentence when the disk of a folder is full or read-only; empty otherwise."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    if is_read_only(folder):
+        return f"The disk of {folder} is read-only: make it writable and run the same again; what was kept is kept."
+    if (free := disk.f_bavail * disk.f_frsize) < TIGHT_BYTES:
+        return (
+            f"The disk of {folder} is full ({free / 1e6:.0f} MB free, {TIGHT_BYTES / 1e6:.0f} are needed): "
+            "make room and run the same again; what was kept is kept."
+        )
+    return ""
+
+
+@contextlib.contextmanager
+def lock_file(path: Path, say: Callable[[str], None], waiting: str) -> Iterator[None]:
+    """Hold a lock that the system gives back when its holder dies."""
+    import filelock
+
+    lock = filelock.FileLock(path, mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        if waiting:
+            say(waiting)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: int = 0o644) -> None:
+    """Write a file beside its place and rename it: it is there whole, or not at all.
+
+    Args:
+        path: Where it goes; its folder is made.
+        content: The bytes, or a function that writes the file at the path it is given.
+        mode: Permissions, set before anything is written.
+
+    Raises:
+        OSError: It cannot be written; `filename` says which, also where the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    beside = Path(name)
+    try:
+        os.fchmod(handle, mode)
+        with os.fdopen(handle, "wb") as file:
+            if isinstance(content, bytes):
+                file.write(content)
+        if not isinstance(content, bytes):
+            content(beside)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as problem:
+        if problem.errno and not problem.filename:
+            problem.filename = str(path)
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], schema: Any = None) -> None:
+    """Write rows as parquet, whole or not at all. An empty list needs a pyarrow schema."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(list(rows), schema=schema)
+    write_whole(path, lambda beside: pq.write_table(table, beside))
+
+
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """Read a parquet file of ours as rows; an absent one is empty."""
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        return []
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows

@@ -1,0 +1,1 @@
+"""The embedded Argilla seen from our side: its processes, home, address, environment and database."""

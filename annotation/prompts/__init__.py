@@ -1,0 +1,1 @@
+"""Prompts from any table: which column is what, cleaning, languages, duplicates."""

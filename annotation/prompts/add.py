@@ -1,0 +1,250 @@
+"""`annot prompts add`: prompts of a table are cleaned, masked, compared with those there are, and stored.
+
+Every step takes what the one before kept and returns what it keeps and what it drops, with the reason. `add_prompts`
+runs them all and writes the result in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from annotation.errors import SettingsError
+from annotation.prompts.columns import map_columns
+from annotation.prompts.duplicates import compare
+from annotation.prompts.languages import assign_languages, language_notices
+from annotation.prompts.rows import Entry, StepResult, clean_entries, read_answers, read_entries
+from annotation.reading.rows import Table
+from annotation.reading.table import read_table
+from annotation.screen import Progress, count_reasons, silent
+from annotation.text.clean import clean, clean_label
+from annotation.text.locales import country_code, language_code
+from annotation.text.privacy import KINDS, mask
+from annotation.types import Candidate, Dropped, Prompt
+
+if TYPE_CHECKING:
+    from annotation.config import Settings
+    from annotation.project import Project
+
+DEFAULTS = ("country", "language", "topic", "licence")
+"""Fields that can be given for all rows that leave them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptsAdded:
+    """Result of reading a source into a project.
+
+    Attributes:
+        source: File name or dataset.
+        rows: Rows it holds.
+        kept: Prompts that are new, in the order of the source.
+        already_there: Rows whose prompt the project had.
+        dropped: Rows and answers left out; id is "file:row", for an answer "file:row chosen".
+        news: How many of the dropped the project had not dropped before.
+        candidates: Answers that are new.
+        masked: Kind ("e-mail addresses") to count, over the new prompts and answers.
+        notices: What a person should know about how it was read.
+        dry_run: Nothing was written.
+    """
+
+    source: str
+    rows: int
+    kept: tuple[Prompt, ...]
+    already_there: int
+    dropped: tuple[Dropped, ...]
+    news: int
+    candidates: int
+    masked: Mapping[str, int]
+    notices: tuple[str, ...]
+    dry_run: bool
+
+    @property
+    def changed(self) -> bool:
+        """Whether the project did not know all of it."""
+        return bool(self.kept or self.candidates or self.news)
+
+    def reasons(self) -> list[tuple[str, int, str]]:
+        """Reason, count and one example of the dropped; the most frequent first."""
+        return count_reasons(self.dropped)
+
+    def groups(self) -> list[tuple[str, str, str, int]]:
+        """Country, language, topic and count of the new prompts."""
+        counts = Counter((prompt.country, prompt.language, prompt.topic) for prompt in self.kept)
+        return [(*group, count) for group, count in sorted(counts.items())]
+
+    def sentence(self) -> str:
+        """Summary for a person, in one or two lines."""
+        if not self.changed:
+            return f"Nothing new: the project knows all {self.rows} rows of {self.source}."
+        answers = f" with {_count(self.candidates, 'answer')}" if self.candidates else ""
+        parts = [
+            f"{_count(len(self.kept), 'new prompt')}{answers}{' would come' if self.dry_run else ''} from "
+            f"{_count(self.rows, 'row')} of {self.source}",
+            *([f"already there: {self.already_there}"] if self.already_there else []),
+            *([f"left out: {len(self.dropped)}"] if self.dropped else []),
+        ]
+        masked = ", ".join(f"{kind} {count}" for kind, count in self.masked.items())
+        return "; ".join(parts) + "." + (f"\nMasked on the way in: {masked}." if masked else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """Summary for a script; a dry run also lists the prompts."""
+        return {
+            "source": self.source,
+            "rows": self.rows,
+            "kept": len(self.kept),
+            "already_there": self.already_there,
+            "candidates": self.candidates,
+            "dropped": {reason: {"count": count, "example": shown} for reason, count, shown in self.reasons()},
+            "masked": dict(self.masked),
+            "notices": list(self.notices),
+            "dry_run": self.dry_run,
+            **({"prompts": [asdict(prompt) for prompt in self.kept]} if self.dry_run else {}),
+        }
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def add_prompts(
+    project: Project,
+    source: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
+    author: str = "",
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> PromptsAdded:
+    """Read prompts, and the answers beside them, into a project. Reading a source again adds nothing.
+
+    Args:
+        project: Where they go; its settings say what is let in.
+        source: A file, or owner/name of a Hub dataset.
+        columns: Field (a key of SYNONYMS) to column, where the name says too little.
+        defaults: country, language, topic and licence of rows that name none.
+        author: User name of whoever on the team wrote the prompts: they have no say in checking them.
+        dry_run: Do everything but write.
+        progress: Gets how far each step has come.
+
+    Raises:
+        SourceError: The source cannot be read, or has no column for the prompt.
+        SettingsError: `columns`, `defaults` or `author` name something that does not exist.
+    """
+    settings = project.settings
+    table, read, notices = _read(settings, source, columns or {}, defaults or {}, progress)
+    prompts = [(entry.where, replace(entry.prompt(), author=author)) for entry in read.kept]
+    with nullcontext() if dry_run else project.lock("prompts"):
+        # A ledger is made by being opened; a dry run must not make one.
+        ledger = None if dry_run and not (project.folder / "ledger.sqlite").exists() else project.ledger
+        if author and not any(person.username == author for person in (ledger.people() if ledger else ())):
+            raise SettingsError(f'Nobody called "{author}" is on the team; `annot team list` shows who is.')
+        known = ledger.prompts() if ledger else []
+        answered = {row["id"] for row in ledger.rows("select id from candidates")} if ledger else set()
+        dropped_before = {(drop.id, drop.reason) for drop in ledger.dropped("prompts")} if ledger else set()
+
+        compared = compare(prompts, known, settings.prompts.near_duplicate, progress)
+        prompt_ids = {prompt.id for prompt in (*known, *compared.kept)}
+        answers = read_answers(read.kept, prompt_ids, mask(clean(table.name))[0])
+        candidates: dict[str, tuple[Candidate, Mapping[str, int]]] = {}
+        for candidate, counts in answers.kept:
+            if candidate.id not in answered:
+                candidates.setdefault(candidate.id, (candidate, counts))
+        dropped = (*read.dropped, *compared.dropped, *answers.dropped)
+        news = [drop for drop in dropped if (drop.id, drop.reason) not in dropped_before]
+        if ledger and not dry_run:
+            with ledger.transaction():
+                ledger.add_prompts(compared.kept)
+                ledger.add_candidates(candidate for candidate, _ in candidates.values())
+                ledger.add_dropped("prompts", news)
+
+    new = {prompt.source for prompt in compared.kept}
+    masked = Counter[str]()
+    for entry, (_, prompt) in zip(read.kept, prompts, strict=True):
+        masked.update(entry.masked if prompt.source in new else {})
+    for _, counts in candidates.values():
+        masked.update(counts)
+    return PromptsAdded(
+        source=table.name,
+        rows=len(table.rows),
+        kept=compared.kept,
+        already_there=compared.already_there,
+        dropped=dropped,
+        news=len(news),
+        candidates=len(candidates),
+        masked={kind: masked[token] for token, kind in KINDS.items() if masked[token]},
+        notices=(*notices, *_country_notices(compared.kept, settings.project.countries)),
+        dry_run=dry_run,
+    )
+
+
+def _read(
+    settings: Settings, source: str, columns: Mapping[str, str], defaults: Mapping[str, str], progress: Progress
+) -> tuple[Table, StepResult[Entry], tuple[str, ...]]:
+    """Table, the rows that can be prompts with those that cannot, and notices."""
+    codes = check_defaults(defaults, settings.project.countries)
+    table = read_table(source, progress=progress)
+    mapped = map_columns(table, columns, settings.project.languages)
+    read = read_entries(table, mapped)
+    cleaned = clean_entries(read.kept, settings.prompts, codes, progress)
+    entries = assign_languages(cleaned.kept, settings.project.languages, progress)
+    notices = (*table.notices, *mapped.notices, *language_notices(cleaned.kept, settings.project.languages))
+    return table, StepResult(entries.kept, (*read.dropped, *cleaned.dropped, *entries.dropped)), notices
+
+
+def check_defaults(defaults: Mapping[str, str], countries: Sequence[str]) -> dict[str, str]:
+    """Turn the defaults for all rows into codes; the country is the first of the project's where none is named.
+
+    Raises:
+        SettingsError: Something else than DEFAULTS is named, or nobody knows the country or language.
+    """
+    found = {name: mask(clean_label(value))[0] for name, value in defaults.items()}
+    if strange := sorted(set(found) - set(DEFAULTS)):
+        raise SettingsError(f'"{strange[0]}" has no default; there are defaults for {", ".join(DEFAULTS)}.')
+    if country := found.get("country"):
+        if not (code := country_code(country)):
+            raise SettingsError(f'--country "{country}" is no country; write a code or name, for example MX or México.')
+        found["country"] = code
+    if language := found.get("language"):
+        if not (code := language_code(language)):
+            raise SettingsError(f'--language "{language}" is no language; write a code or name, for example es.')
+        found["language"] = code
+    if not found.get("country") and countries:
+        found["country"] = countries[0]
+    return found
+
+
+def _country_notices(prompts: Sequence[Prompt], countries: Sequence[str]) -> tuple[str, ...]:
+    strange = Counter(prompt.country for prompt in prompts if prompt.country not in countries)
+    if not strange or not countries:
+        return ()
+    listed = ", ".join(f"{country} {count}" for country, count in strange.most_common(8))
+    return (
+        f"{strange.total()} prompts are of countries that annot.toml does not name ({listed}); add them to countries.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PromptGroup:
+    """How many prompts and answers the project has of a country, language and topic."""
+
+    country: str
+    language: str
+    topic: str
+    prompts: int
+    candidates: int
+
+
+def count_prompts(project: Project) -> list[PromptGroup]:
+    """Count the project's prompts by country, language and topic."""
+    return [
+        PromptGroup(*row)
+        for row in project.ledger.rows(
+            """select p.country, p.language, p.topic, count(*), coalesce(sum(c.answers), 0)
+               from prompts p left join (select prompt_id, count(*) as answers from candidates group by prompt_id) c
+               on c.prompt_id = p.id group by 1, 2, 3 order by 1, 2, 3"""
+        )
+    ]

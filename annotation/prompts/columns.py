@@ -1,0 +1,153 @@
+"""Columns of a table of prompts: which one means what, and which ones name people."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from annotation.errors import SettingsError, SourceError
+from annotation.prompts.conversations import as_text
+from annotation.reading.rows import Table
+from annotation.text.language import NEIGHBOURS, shares
+from annotation.text.locales import fold
+from annotation.text.privacy import looks_like_account
+
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "prompt": (
+        *("prompt", "prompts", "prompt text", "user prompt", "question", "questions", "question text"),
+        *("pregunta", "preguntas", "pergunta", "perguntas", "consulta", "instruction", "instructions", "instruccion"),
+        *("instrucciones", "instrucao", "enunciado", "query", "input", "messages", "text", "texto"),
+    ),
+    "country": ("country", "country code", "pais", "codigo pais", "codigo de pais", "nation", "nacion"),
+    "language": ("language", "language code", "lang", "idioma", "lengua", "lingua", "locale"),
+    "topic": ("topic", "topics", "tema", "topico", "category", "categoria", "subject", "assunto", "domain", "dominio"),
+    "system": (
+        *("system prompt", "system", "system message", "sistema", "mensaje de sistema", "prompt de sistema"),
+        *("prompt do sistema", "mensagem de sistema", "instruccion de sistema"),
+    ),
+    "licence": ("licence", "license", "licencia", "licenca"),
+    "id": ("id", "prompt id", "question id", "uid", "identificador"),
+    "chosen": ("chosen", "preferred", "elegida", "elegido", "preferida", "escolhida", "escolhido"),
+    "rejected": ("rejected", "rechazada", "rechazado", "rejeitada", "rejeitado"),
+}
+"""Names of the column of each field, folded (no case, accents, punctuation); the first that is there is taken."""
+
+_TRANSLATION = re.compile(
+    r"translation|traduccion|traducao|(?:en|es|pt) (?:question|prompt)|(?:question|prompt) (?:en|es|pt)"
+)
+
+ACCOUNT_COLUMNS = frozenset(
+    (
+        *("username", "user name", "user", "userid", "user id", "usuario", "usuaria", "nombre de usuario", "handle"),
+        *("annotator", "annotator id", "annotator name", "anotador", "anotadora", "author", "author name", "autor"),
+        *("autora", "contributor", "colaborador", "colaboradora", "created by", "submitted by", "worker id"),
+        *("twitter", "instagram"),
+    )
+)
+PERSONAL_COLUMNS = ACCOUNT_COLUMNS | frozenset(
+    (
+        *("email", "e mail", "mail", "email address", "correo", "correo electronico", "phone", "phone number"),
+        *("telephone", "telefono", "telefone", "celular", "movil", "whatsapp", "contact", "contacto", "contato"),
+        *("full name", "first name", "last name", "apellido", "apellidos", "sobrenome"),
+    )
+)
+"""Columns that name people, folded. They are never read; the user names in them are masked in the rest of their row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Mapping from the fields of a prompt to the columns of a table.
+
+    Attributes:
+        of: Field (a key of SYNONYMS) to column; fields without a column are missing.
+        personal: Columns that name people.
+        notices: What a person should know about the choice.
+    """
+
+    of: Mapping[str, str]
+    personal: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]) -> Columns:
+    """Map the fields of a prompt to the columns of a table.
+
+    Where several columns may hold the prompt (`Question` and its `Translation`), the first one that is in a language of
+    the project is taken.
+
+    Args:
+        table: The rows.
+        named: Field to column, where a person named it.
+        languages: The project's.
+
+    Raises:
+        SettingsError: `named` has a field that does not exist.
+        SourceError: It has a column that does not exist or that names people, or nothing can be the prompt.
+    """
+    if strange := sorted(set(named) - set(SYNONYMS)):
+        raise SettingsError(f"--column {strange[0]}=... means nothing; the fields are {', '.join(SYNONYMS)}.")
+    folded: dict[str, str] = {}
+    for column in table.columns:
+        folded.setdefault(fold(column), column)
+    there = ", ".join(f'"{column[:40]}"' for column in table.columns[:30])
+    found: dict[str, str] = {}
+    for wanted, name in named.items():
+        column = name if name in table.columns else folded.get(fold(name), "")
+        if not column:
+            raise SourceError(f'{table.name} has no column "{name}"; its columns are {there}.')
+        if fold(column) in PERSONAL_COLUMNS:
+            raise SourceError(f'Column "{column}" of {table.name} names people and is never read; choose another one.')
+        found[wanted] = column
+    notices: list[str] = []
+    for wanted, names in SYNONYMS.items():
+        if wanted != "prompt" and wanted not in found:
+            free = [folded[name] for name in names if name in folded and folded[name] not in found.values()]
+            if free:
+                found[wanted] = free[0]
+    if "prompt" not in found:
+        taken = set(found.values())
+        possible = [folded[name] for name in SYNONYMS["prompt"] if name in folded and folded[name] not in taken]
+        possible += [folded[name] for name in folded if _TRANSLATION.fullmatch(name) and folded[name] not in taken]
+        if len(possible) > 1:
+            chosen, notice = _in_languages(table, possible, languages)
+            possible = [chosen]
+            notices.append(notice)
+        if possible:
+            found["prompt"] = possible[0]
+        elif "chosen" not in found and "rejected" not in found:
+            raise SourceError(
+                f"{table.name} has no column that annot knows as the prompt; its columns are {there}; "
+                "say which one it is with --column prompt=NAME."
+            )
+    personal = tuple(column for column in table.columns if fold(column) in PERSONAL_COLUMNS)
+    if personal:
+        notices.append(f"Not read, as they name people: {', '.join(personal)}.")
+    return Columns(found, personal, tuple(notices))
+
+
+def _in_languages(table: Table, possible: Sequence[str], languages: Sequence[str]) -> tuple[str, str]:
+    """The prompt column among several: the first whose cells, together, are in one of the languages; else the first."""
+    samples = []
+    for column in possible:
+        cells = (as_text(row.values.get(column)) for row in table.rows[:2000])
+        samples.append("\n".join([cell[:200] for cell in cells if cell.strip()][:50]))
+    detected = [next(iter(found), "") for found in shares(samples, (*NEIGHBOURS, *languages))]
+    number = next((n for n, code in enumerate(detected) if code in languages and samples[n]), 0)
+    others = ", ".join(f'"{column}" ({detected[n]})' for n, column in enumerate(possible) if n != number)
+    return possible[number], (
+        f'The prompt is column "{possible[number]}" ({detected[number]}), not {others}; '
+        "--column prompt=NAME takes another one."
+    )
+
+
+@cache
+def _names_accounts(column: str) -> bool:
+    return fold(column) in ACCOUNT_COLUMNS
+
+
+def accounts_in(cells: Mapping[str, object]) -> tuple[str, ...]:
+    """User names in the account columns of a row, by column: they are masked in its texts."""
+    names = (as_text(cell).strip() for column, cell in cells.items() if _names_accounts(column))
+    return tuple(name for name in names if looks_like_account(name))

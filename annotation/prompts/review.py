@@ -1,0 +1,47 @@
+"""Prompts that people check before anything is drafted: which are asked about, and which were accepted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from annotation.config import Settings
+from annotation.ledger import Ledger
+from annotation.tasks.answers import newest_responses, read_answers
+from annotation.tasks.page import AUTHOR
+from annotation.tasks.prompt_check.task import ACCEPTED, NAME, status_of
+from annotation.types import Answer, Item, Prompt, content_id
+
+
+def add_checks(ledger: Ledger) -> int:
+    """Put every prompt that nobody is asked about yet at the end of the prompt check's queue; returns how many."""
+    with ledger.transaction():
+        known = ledger.items(NAME)
+        there, start = {item.prompt_id for item in known}, max((item.position for item in known), default=-1) + 1
+        fresh = [prompt for prompt in ledger.prompts() if prompt.id not in there]
+        return ledger.add_items(_item_of(prompt, start + number) for number, prompt in enumerate(fresh))
+
+
+def _item_of(prompt: Prompt, position: int) -> Item:
+    """A prompt as an item to check; who wrote it has no say in it."""
+    group = (prompt.country, prompt.language, prompt.topic)
+    content = {AUTHOR: prompt.author} if prompt.author else {}
+    return Item(content_id(NAME, prompt.id), NAME, position, *group, content, prompt.id)
+
+
+def only_accepted(ledger: Ledger, settings: Settings) -> set[str] | None:
+    """Ids of the prompts that may be drafted for; None for all, where `prompts.reviewed_only` is not set."""
+    return accepted_prompts(ledger, settings) if settings.prompts.reviewed_only else None
+
+
+def accepted_prompts(ledger: Ledger, settings: Settings) -> set[str]:
+    """Ids of the prompts that enough people accepted."""
+    items = {item.id: item for item in ledger.items(NAME)}
+    of_item: dict[str, list[Answer[Any]]] = defaultdict(list)
+    for answer in read_answers(newest_responses(ledger, items), items).kept:
+        of_item[answer.item_id].append(answer)
+    return {
+        items[item_id].prompt_id
+        for item_id, own in of_item.items()
+        if status_of(own, settings.task.prompt_check) == ACCEPTED
+    }

@@ -1,0 +1,228 @@
+"""Rows on their way to becoming prompts and candidates: read, cleaned, masked, checked."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from annotation.prompts.columns import SYNONYMS, Columns, accounts_in
+from annotation.prompts.conversations import Unclear, as_text, read_exchange
+from annotation.reading.rows import Row, Table
+from annotation.screen import Progress, silent
+from annotation.text.clean import clean, clean_label, is_formula
+from annotation.text.locales import country_code, locale_country
+from annotation.text.privacy import KINDS, excerpt, mask
+from annotation.types import Candidate, Dropped, Prompt
+
+if TYPE_CHECKING:
+    from annotation.config import PromptSettings
+
+T = TypeVar("T")
+
+ANSWER_ROOM = 5
+"""An answer or a system text may be this many times as long as a prompt."""
+TOPIC_CHARS = 80
+"""Longer topics are no labels."""
+
+MASK = re.compile("|".join(map(re.escape, KINDS)))
+"""What stands in the place of masked personal data."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult(Generic[T]):
+    """Result of a step: what it kept, in the order in which it came, and what it dropped."""
+
+    kept: tuple[T, ...]
+    dropped: tuple[Dropped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryAnswer:
+    """An answer that came with a prompt; `kind` is "chosen" or "rejected"."""
+
+    kind: str
+    text: str
+    masked: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row on its way to becoming a prompt: as written at first, with ISO codes at the end.
+
+    Attributes:
+        where: "file:row".
+        label: Its id in the source, or "".
+        accounts: User names that its personal columns hold.
+        masked: Token to count, over everything but the answers.
+    """
+
+    where: str
+    text: str
+    label: str = ""
+    system: str = ""
+    country: str = ""
+    language: str = ""
+    topic: str = ""
+    licence: str = ""
+    answers: tuple[EntryAnswer, ...] = ()
+    accounts: tuple[str, ...] = ()
+    masked: Mapping[str, int] = field(default_factory=dict)
+
+    def prompt(self) -> Prompt:
+        """Build the prompt that the row holds."""
+        return Prompt.make(
+            self.text,
+            country=self.country,
+            language=self.language,
+            topic=self.topic,
+            system=self.system,
+            source=f"{self.where} {self.label}".rstrip(),
+            licence=self.licence,
+        )
+
+
+def read_entries(table: Table, columns: Columns) -> StepResult[Entry]:
+    """Read the fields of each row as written; conversations are split into prompt and answers."""
+    kept: list[Entry] = []
+    dropped: list[Dropped] = []
+    source = mask(clean(table.name))[0]
+    for row in table.rows:
+        place = row.place if row.place.isdecimal() else mask(clean(row.place[:200]))[0][:60]
+        where = f"{source}:{place}"
+        try:
+            exchange = read_exchange(*(_cell(row, columns, name) for name in ("prompt", "chosen", "rejected")))
+        except Unclear as unclear:
+            dropped.append(Dropped(where, "unclear conversation", str(unclear)))
+            continue
+        cells = {name: as_text(_cell(row, columns, name)) for name in SYNONYMS if name != "prompt"}
+        kept.append(
+            Entry(
+                where,
+                exchange.prompt,
+                label=cells["id"].strip()[:60],
+                system=cells["system"] if cells["system"].strip() else exchange.system,
+                country=cells["country"],
+                language=cells["language"],
+                topic=cells["topic"],
+                licence=cells["licence"],
+                answers=tuple(EntryAnswer(kind, text) for kind, text in exchange.answers),
+                accounts=accounts_in(row.values),
+            )
+        )
+    return StepResult(tuple(kept), tuple(dropped))
+
+
+def _cell(row: Row, columns: Columns, name: str) -> object:
+    return row.values.get(columns.of[name]) if name in columns.of else None
+
+
+def clean_entries(
+    entries: Sequence[Entry], settings: PromptSettings, defaults: Mapping[str, str], progress: Progress = silent
+) -> StepResult[Entry]:
+    """Clean and mask the texts of rows, find their country; drop what is empty, trivial, too long or a formula.
+
+    Args:
+        entries: Rows as written.
+        settings: Lengths, in characters.
+        defaults: Codes and labels for rows that name none.
+        progress: Gets how many are done.
+    """
+    kept: list[Entry] = []
+    dropped: list[Dropped] = []
+    for done, entry in enumerate(entries):
+        progress(done, len(entries), "cleaning")
+        outcome = _clean_entry(entry, settings, defaults)
+        if isinstance(outcome, Dropped):
+            dropped.append(outcome)
+        else:
+            kept.append(outcome)
+    return StepResult(tuple(kept), tuple(dropped))
+
+
+def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, str]) -> Entry | Dropped:
+    most, room = settings.max_chars, settings.max_chars * ANSWER_ROOM
+    for raw, limit in ((entry.text, most), (entry.system, room)):
+        # Repair shortens a text at most so many times: what is longer need not be repaired to be refused.
+        if len(raw) > 8 * limit and len(raw.strip()) > 8 * limit:
+            return Dropped(entry.where, "too long", f"{len(raw)} characters")
+    text, system = clean(entry.text), clean(entry.system)
+    topic, stated = clean_label(entry.topic[: 8 * TOPIC_CHARS]), clean_label(entry.country[:200])
+    if not text:
+        return Dropped(entry.where, "empty")
+    for cell in (text, system, topic, stated):
+        if is_formula(cell):
+            return Dropped(entry.where, "formula", excerpt(cell))
+    if len(text) > most or len(system) > room:
+        return Dropped(entry.where, "too long", f"{max(len(text), len(system))} characters")
+    country = country_code(stated) if stated else locale_country(entry.language) or defaults.get("country")
+    if not country:
+        return Dropped(entry.where, "unknown country", excerpt(stated) or "none is named")
+
+    masked: Counter[str] = Counter()
+
+    def private(words: str) -> str:
+        bare, found = mask(words, country, entry.accounts)
+        masked.update(found)
+        return bare
+
+    text, system, topic = private(text), private(system), private(topic)
+    if len(text) < settings.min_chars:
+        return Dropped(entry.where, "too short", f'{len(text)} characters: "{excerpt(text)}"')
+    if not any(map(str.isalpha, MASK.sub("", text))):
+        return Dropped(entry.where, "too short", f'no letters: "{excerpt(text)}"')
+    answers = []
+    for answer in entry.answers:
+        words, found = answer.text, Counter[str]()
+        if len(words) <= 8 * room:
+            words, found = mask(clean(words), country, entry.accounts)
+        answers.append(EntryAnswer(answer.kind, words, found))
+    return replace(
+        entry,
+        text=text,
+        system=system,
+        country=country,
+        topic=topic[:TOPIC_CHARS].strip() or defaults.get("topic") or "general",
+        language=clean_label(entry.language[:80]) or defaults.get("language", ""),
+        licence=private(clean_label(entry.licence[:400])) or defaults.get("licence", ""),
+        label=private(clean_label(entry.label)),
+        answers=tuple(answer if len(answer.text) <= room else replace(answer, text="") for answer in answers),
+        masked=masked,
+    )
+
+
+def read_answers(
+    entries: Sequence[Entry], prompt_ids: set[str], model: str
+) -> StepResult[tuple[Candidate, Mapping[str, int]]]:
+    """Make candidates of the answers that came with prompts.
+
+    A prompt that stands in several rows (one per pair of answers) gets the answers of all of them.
+
+    Args:
+        entries: Clean rows.
+        prompt_ids: Prompts that are in the project, or will be.
+        model: Where the answers come from.
+
+    Returns:
+        Candidates, each with its masked tokens; an answer that comes twice stands twice.
+    """
+    kept: list[tuple[Candidate, Mapping[str, int]]] = []
+    dropped: list[Dropped] = []
+    for entry in entries:
+        if not entry.answers or (prompt_id := entry.prompt().id) not in prompt_ids:
+            continue
+        if len(entry.answers) == 2 and entry.answers[0].text == entry.answers[1].text:
+            dropped.append(Dropped(f"{entry.where} answers", "identical answers", excerpt(entry.answers[0].text)))
+            continue
+        for answer in entry.answers:
+            if not answer.text:
+                dropped.append(Dropped(f"{entry.where} {answer.kind}", "answer empty or too long"))
+            elif is_formula(answer.text):
+                dropped.append(Dropped(f"{entry.where} {answer.kind}", "formula", excerpt(answer.text)))
+            else:
+                settings = {"stood": answer.kind}
+                candidate = Candidate.make(prompt_id, answer.text, model=model, settings=settings)
+                kept.append((candidate, answer.masked))
+    return StepResult(tuple(kept), tuple(dropped))

@@ -1,0 +1,1 @@
+"""Any table, file or Hub dataset as rows: the reader of prompts, answers and rosters."""

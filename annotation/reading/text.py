@@ -1,0 +1,131 @@
+"""Rows of text files: csv, tsv, JSON and JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import itertools
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from annotation.errors import SourceError
+from annotation.reading.encoding import find_encoding
+from annotation.reading.rows import Limits, Row, Table, all_columns, read_grid
+
+ROWS_UNDER = ("data", "rows", "prompts", "questions", "examples", "items", "records", "train")
+"""Keys under which a JSON document keeps its list of rows."""
+
+
+def read_text_file(path: Path, source: str, suffix: str, limits: Limits) -> Table:
+    """Read a text file, packed with gzip or not; `source` is its name in sentences."""
+    opened: IO[bytes]
+    with path.open("rb") if path.suffix.lower() != ".gz" else gzip.open(path) as opened:  # type: ignore[assignment]
+        try:
+            encoding, notices = find_encoding(opened, source, suffix, limits)
+            opened.seek(0)
+            with io.TextIOWrapper(opened, encoding=encoding, newline="") as text:
+                if suffix in (".csv", ".tsv"):
+                    columns, rows = _read_delimited(text, source, suffix, limits)
+                elif suffix == ".json":
+                    columns, rows = _read_json(text, source)
+                else:
+                    columns, rows = _read_json_lines(text, source)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise SourceError(f"{source} is cut off or no gzip file ({error}); copy or download it again.") from error
+        except UnicodeDecodeError as error:
+            raise SourceError(
+                f"{source} is not whole {encoding.upper()} text ({error.reason}); save it again as UTF-8."
+            ) from error
+    return Table(path.name, columns, rows, notices)
+
+
+def _read_delimited(
+    text: Iterable[str], source: str, suffix: str, limits: Limits
+) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    lines = iter(text)
+    first, skipped = next(lines, ""), 0
+    if named := re.fullmatch(r"sep=(.)\s*", first):  # What Excel writes where a comma is no separator.
+        first, skipped = next(lines, ""), 1
+    delimiter = "\t" if suffix == ".tsv" else named[1] if named else _delimiter(first)
+    csv.field_size_limit(limits.line)
+    # Strict: a quotation mark that is not closed is an error, not the rest of the file in one cell.
+    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True, skipinitialspace=True)
+    before = skipped
+
+    def records() -> Iterator[tuple[int, list[str]]]:
+        nonlocal before
+        for record in reader:
+            line, before = before + 1, reader.line_num + skipped
+            yield line, record
+
+    try:
+        return read_grid(records(), source, delimiter)
+    except csv.Error as error:
+        raise SourceError(
+            f"{source}, line {before + 1} opens a quotation mark that is not closed as it should be "
+            f"({error}); double the quotation marks inside a cell, or save the file again from a spreadsheet."
+        ) from None
+
+
+def _delimiter(header: str) -> str:
+    """Take the separator that a header line has most of, outside quotation marks."""
+    bare = re.sub(r'"[^"]*"', "", header)
+    return max(",;\t|", key=bare.count)
+
+
+def _read_json_lines(text: Iterable[str], source: str) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    rows = []
+    for number, line in enumerate(text, 1):
+        if line.strip():
+            rows.append(_json_row(str(number), _parse(line, source, number), f"{source}, line {number}"))
+    return all_columns(rows), tuple(rows)
+
+
+def _read_json(text: IO[str], source: str) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    content = text.read()
+    lines = content.split("\n", 2)
+    if len(lines) > 1 and lines[1].lstrip().startswith("{") and lines[0].rstrip().endswith("}"):
+        return _read_json_lines(content.split("\n"), source)  # JSON lines under the name of JSON.
+    document = _parse(content, source)
+    if isinstance(document, dict):
+        under = next((key for key in ROWS_UNDER if isinstance(document.get(key), list)), None)
+        if under is not None:
+            document = document[under]
+    items: Iterable[tuple[object, Any]]
+    if isinstance(document, list):
+        items = enumerate(document, 1)
+    elif isinstance(document, dict) and all(isinstance(value, dict) for value in document.values()):
+        items = document.items()
+    else:
+        raise SourceError(
+            f"{source} holds no rows that annot knows; write a list of objects, an object of objects, or "
+            '{"data": [...]}.'
+        )
+    rows = [_json_row(str(key), value, f"{source}, item {key}") for key, value in items]
+    return all_columns(rows), tuple(rows)
+
+
+def _parse(text: str, source: str, line: int | None = None) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SourceError(
+            f"{source}, line {line or error.lineno}, column {error.colno} is no valid JSON ({error.msg}); mend that "
+            "place, or export the file again."
+        ) from None
+    except (RecursionError, ValueError) as error:
+        place = source if line is None else f"{source}, line {line}"
+        raise SourceError(f"{place} holds JSON that nobody means ({error}); export the file again.") from None
+
+
+def _json_row(place: str, value: object, where: str) -> Row:
+    if isinstance(value, str):
+        return Row(place, {"prompt": value})
+    if not isinstance(value, dict):
+        raise SourceError(f'{where} is no object with columns; write it as {{"prompt": ...}}.')
+    return Row(place, value)

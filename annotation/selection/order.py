@@ -1,0 +1,84 @@
+"""Order of annotation: prompts of a quota's group by coverage, the groups in turn."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from annotation.config import Settings
+from annotation.quota_groups import plan_quotas
+from annotation.selection.diversity import Floats, interleave, order_by_coverage
+from annotation.types import Prompt, Quota, Slate
+
+Group = tuple[str, str, str]
+"""Country, topic and language; "" for all."""
+
+
+def order_prompts(
+    prompts: Mapping[str, Prompt],
+    ready: Sequence[str],
+    standing: Sequence[Slate],
+    vectors: Mapping[str, Floats],
+    settings: Settings,
+) -> list[str]:
+    """Order the prompts that have no slate yet.
+
+    Args:
+        prompts: All of the project, by id.
+        ready: Ids of those that can have a slate.
+        standing: Slates that there are; their prompts cover too, and their groups have had their turns.
+        vectors: Of `ready` and of the prompts of `standing`.
+        settings: The quotas decide whose turn it is.
+
+    Returns:
+        The ids of `ready`.
+    """
+    by_group = {_group(quota): quota for quota in plan_quotas(settings, prompts.values())}
+    stands = {slate.prompt_id for slate in standing}
+    groups: dict[Group, list[str]] = defaultdict(list)
+    for prompt_id in sorted({*ready, *stands}):
+        groups[_group_of(prompts[prompt_id], by_group)].append(prompt_id)
+    names, lines = sorted(groups), []
+    for name in names:
+        members = groups[name]
+        placed = [index for index, prompt_id in enumerate(members) if prompt_id in stands]
+        order, _ = order_by_coverage(np.stack([vectors[prompt_id] for prompt_id in members]), placed)
+        lines.append([members[index] for index in order])
+    turns = interleave(
+        [len(line) for line in lines],
+        [_own_share(by_group[name], by_group.values()) if name in by_group else 0 for name in names],
+        [len(groups[name]) - len(line) for name, line in zip(names, lines, strict=True)],
+    )
+    queues = [iter(line) for line in lines]
+    return [next(queues[group]) for group in turns]
+
+
+def group_name(quota: Quota) -> str:
+    """Name of a quota's group, as "MX" or "MX · comida"."""
+    return " · ".join(part for part in _group(quota) if part)
+
+
+def _group(quota: Quota) -> Group:
+    return quota.country, quota.topic, quota.language
+
+
+def _group_of(prompt: Prompt, groups: Collection[Group]) -> Group:
+    """The narrowest group that a prompt belongs to; its country where no quota names it."""
+    country, topic, language = prompt.country, prompt.topic, prompt.language
+    nested = ((country, topic, language), (country, topic, ""), (country, "", language))
+    return next((group for group in nested if group in groups), (country, "", ""))
+
+
+def _own_share(quota: Quota, quotas: Iterable[Quota]) -> int:
+    """Slates that a group owes beyond those that smaller groups inside it owe anyway; at least 1."""
+    inside = (
+        other.target
+        for other in quotas
+        if other != quota
+        and other.country == quota.country
+        and quota.topic in ("", other.topic)
+        and quota.language in ("", other.language)
+    )
+    return max(1, quota.target - sum(inside))

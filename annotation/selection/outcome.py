@@ -1,0 +1,100 @@
+"""Outcomes of a selection: per candidate, per prompt, and of the whole, with the thresholds that decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from annotation.config import SelectSettings
+from annotation.types import Dropped, Slate
+
+TOO_SHORT = "too short"
+REFUSED = "refused"
+WRONG_LANGUAGE = "wrong language"
+OFF_TOPIC = "off topic"
+NEAR_DUPLICATE = "near duplicate"
+TOO_FEW = "too few answers"
+"""Reasons for which a candidate, and the last: a prompt, has no place on a slate."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateOutcome:
+    """Outcome of one candidate: on the slate, in the cluster of one on the slate, or dropped.
+
+    Attributes:
+        cluster: Id of the candidate on the slate that stands for it (its own where it is on the slate), or "".
+        medoid: It is on the slate, or will be where the prompt waits for its turn.
+        dropped: The reason for which it was left out before clustering, or "".
+        because_of: The candidate that it repeats, or the number that decided.
+        centroid_similarity: Cosine with the centroid of the prompt's other answers; None where none is left, or where
+            the text alone decided.
+        distance: 1 - cosine to `cluster`.
+    """
+
+    prompt_id: str
+    candidate_id: str
+    cluster: str = ""
+    medoid: bool = False
+    dropped: str = ""
+    because_of: str = ""
+    centroid_similarity: float | None = None
+    distance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptOutcome:
+    """Outcome of one prompt: its slate, or the reason for having none.
+
+    Attributes:
+        usable: Answers that were not dropped.
+        position: Place in the order of annotation, None without a slate.
+    """
+
+    prompt_id: str
+    country: str
+    topic: str
+    answers: int
+    usable: int
+    slate_id: str = ""
+    position: int | None = None
+    dropped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Result of `annot select`.
+
+    Attributes:
+        slates: New in this run, in the order of annotation; in a dry run, those that would be.
+        standing: All slates, these included.
+        waiting: Prompts that could have a slate and that `limit` left for another run.
+        candidates: Every candidate.
+        prompts: Every prompt that has candidates.
+        thresholds: [select] of annot.toml.
+        encoder: Identity of the model.
+        swapped: Prompts with too many subsets to try all (diversity.EXACT_SUBSETS): their medoids are the best under
+            swaps.
+        targets: Slates owed by group, as "MX" or "MX · comida".
+    """
+
+    slates: tuple[Slate, ...]
+    standing: int
+    waiting: int
+    candidates: tuple[CandidateOutcome, ...]
+    prompts: tuple[PromptOutcome, ...]
+    thresholds: SelectSettings
+    encoder: str
+    swapped: int = 0
+    targets: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Candidates left out of their prompt's slate, then prompts without one, each with its reason."""
+        return (
+            *(Dropped(c.candidate_id, c.dropped, c.because_of) for c in self.candidates if c.dropped),
+            *(
+                Dropped(p.prompt_id, p.dropped, f"{p.usable} of {self.thresholds.slate}")
+                for p in self.prompts
+                if p.dropped
+            ),
+        )

@@ -1,0 +1,103 @@
+"""Argilla's page as it is served here: nothing from elsewhere, and texts that are shown and not obeyed.
+
+The files of the wheel stay as they are; what differs is kept in memory. `page.js` does the rest in the browser, with
+DOMPurify, of which the package nicegui brings a copy.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import importlib.metadata
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.responses import Response
+
+PAGE_SCRIPT = "/annot-page.js"
+DOMPURIFY = "/annot-dompurify.js"
+SYSTEM_FONTS = '-apple-system,"Segoe UI",Roboto,"Noto Sans","Liberation Sans",Helvetica,Arial,system-ui,sans-serif'
+ADDED_STYLE = """
+@font-face{font-family:"Roboto Condensed";
+src:local("Roboto Condensed"),local("Arial Narrow"),local("Liberation Sans Narrow")}
+.text_field_component .content-area,.chat__bubble,.markdown-render{
+contain:paint;overflow-wrap:anywhere}
+"""
+"""What a text paints stays within its field, however it is styled, and the longest word breaks."""
+
+
+def mend_style(css: str) -> str:
+    """A style sheet that fetches nothing from elsewhere and names fonts that are here."""
+    imported = re.compile(r"@import\s+url\(\s*['\"]?(?:https?:)?//[^)]*\)[^;]*;")
+    mended = imported.sub("", css).replace("Inter,Helvetica,Arial,sans-serif", f"Inter,{SYSTEM_FONTS}")
+    return mended + ADDED_STYLE if mended != css else css
+
+
+def mend_page(html: str) -> str:
+    """A page that loads `page.js`, which starts the scripts that are held back here."""
+    held = html.replace("<script src=", '<script type="held" src=')
+    return held.replace("<head>", f'<head><script type="module" src="{PAGE_SCRIPT}"></script>', 1)
+
+
+def page_policy(html: str, ancestors: str) -> str:
+    """The Content-Security-Policy of a page: from this server alone, and no script but its own."""
+    inline = re.findall(r"<script(?![^>]*\bsrc=)[^>]*>(.*?)</script>", html, flags=re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in inline]
+    rules = {
+        "default-src": "'none'",
+        "script-src": " ".join(["'self'", *(f"'sha256-{digest}'" for digest in hashes)]),
+        # The framework writes style attributes and elements. They run nothing, and what they load is ruled below.
+        "style-src": "'self' 'unsafe-inline'",
+        "img-src": "'self' data: blob:",
+        "font-src": "'self' data:",
+        "media-src": "'self' data: blob:",
+        "connect-src": "'self'",
+        "manifest-src": "'self'",
+        "worker-src": "'self'",
+        "frame-src": "'self'",
+        "object-src": "'none'",
+        "base-uri": "'self'",
+        "form-action": "'self'",
+        "frame-ancestors": ancestors,
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that is answered from memory, instead of Argilla's."""
+
+    kind: str
+    body: bytes
+    packed: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, kind: str, text: str) -> File:
+        body = text.encode()
+        return cls(kind, body, gzip.compress(body), f'"{hashlib.sha256(body).hexdigest()[:16]}"')
+
+    def answer(self, headers: Mapping[str, str]) -> Response:
+        told = {"content-type": self.kind, "etag": self.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+        if headers.get("if-none-match") == self.tag:
+            return Response(status_code=304, headers=told)
+        if "gzip" in headers.get("accept-encoding", ""):
+            return Response(self.packed, headers={**told, "content-encoding": "gzip"})
+        return Response(self.body, headers=told)
+
+
+def own_files(static: Path) -> dict[str, File]:
+    """Path -> what is answered there: the page's guard, and the style sheets of Argilla's page that need mending."""
+    # Not imported: of the package, that file alone is used.
+    dompurify = importlib.metadata.distribution("nicegui").locate_file("nicegui/static/dompurify.mjs")
+    scripts = {PAGE_SCRIPT: Path(__file__).with_name("page.js"), DOMPURIFY: Path(str(dompurify))}
+    kind = "text/javascript; charset=utf-8"
+    files = {path: File.of(kind, script.read_text(encoding="utf-8")) for path, script in scripts.items()}
+    for path in sorted((static / "_nuxt").glob("*.css")):
+        css = path.read_text(encoding="utf-8")
+        if (mended := mend_style(css)) != css:
+            files[f"/_nuxt/{path.name}"] = File.of("text/css; charset=utf-8", mended)
+    return files

@@ -1,0 +1,149 @@
+"""What a kind of judgement has to say of itself: everything else of the pipeline is the same for all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
+
+from annotation.config import Settings, TaskSettings
+from annotation.ledger import Ledger
+from annotation.tasks.form import Form, Shape
+from annotation.types import Answer, Item, Prompt
+
+T = TypeVar("T")
+Scale = Literal["ordinal", "nominal", "interval"]
+Kind = Literal["text", "texts", "int", "ints", "float", "bool"]
+
+
+class Unfit(ValueError):
+    """A response that does not fit its item; the message says how, in a few words that can be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What items are about, read from the ledger once.
+
+    Attributes:
+        prompts: Prompt id -> prompt.
+        candidates: Candidate id -> text.
+    """
+
+    prompts: Mapping[str, Prompt]
+    candidates: Mapping[str, str]
+
+    @classmethod
+    def of(cls, ledger: Ledger, task: Task[Any], items: Sequence[Item]) -> Texts:
+        """Read what these items of a task need."""
+        named = {candidate for item in items for candidate in task.candidates(item)}
+        prompts = {item.prompt_id for item in items if item.prompt_id}
+        return cls(
+            {prompt.id: prompt for prompt in ledger.prompts(prompts)} if prompts else {},
+            ledger.candidate_texts(named) if named else {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A table that leaves the project.
+
+    Attributes:
+        rows: Its rows.
+        columns: Name -> kind of each column of a parquet file; empty for JSON lines.
+    """
+
+    rows: Iterable[Mapping[str, Any]]
+    columns: Mapping[str, Kind] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the answers to one item come to.
+
+    Attributes:
+        made: Name -> how many of what is counted, for example {"preferences": 5}.
+        excluded: Reason -> how many were set aside for it.
+    """
+
+    made: Mapping[str, int] = field(default_factory=Counter)
+    excluded: Mapping[str, int] = field(default_factory=Counter)
+
+
+class Task(Protocol[T]):
+    """One kind of judgement.
+
+    Attributes:
+        name: Key in the ledger, in `[task.NAME]` of annot.toml and in `TASKS`.
+        title: What people do, for tables.
+        one: What is put before people, for sentences.
+        many: Its plural.
+        label: Name of the metadata in which a record holds its item's id.
+        scale: Of the values in `units`.
+        counted: Names in `Outcome.made`, in the order in which they are shown.
+        trains: Met quotas start a run.
+        frozen: Files of `tables` that a snapshot keeps, in the order in which its id is computed.
+    """
+
+    name: str
+    title: str
+    one: str
+    many: str
+    label: str
+    scale: Scale
+    counted: tuple[str, ...]
+    trains: bool
+    frozen: tuple[str, ...]
+
+    def settings(self, settings: Settings) -> TaskSettings:
+        """The task's own table of annot.toml."""
+
+    def form(self, language: str, settings: Settings, *, dimensions: int | None = None) -> Form:
+        """The dataset that a team works in.
+
+        Args:
+            language: ISO 639-1 of the team.
+            settings: Of the project.
+            dimensions: Of the items' vectors; None for no "find similar".
+        """
+
+    def differs(self, shape: Shape, needed: Shape) -> str:
+        """Why a dataset of this shape cannot hold the task's records, as the end of a sentence that begins with it."""
+
+    def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:
+        """Why an item does not fit the form: a reason that can be counted, and what decided; None when it fits."""
+
+    def candidates(self, item: Item) -> Iterable[str]:
+        """Ids of the candidates whose texts the item needs."""
+
+    def record(self, item: Item, texts: Texts, vector: Sequence[float] | None) -> dict[str, Any]:
+        """An item as Argilla's REST takes it."""
+
+    def read(self, item: Item, values: Mapping[str, Any]) -> T:
+        """What a submitted response says, from its values as REST tells them (question -> value).
+
+        Raises:
+            Unfit: The values do not belong to this item.
+        """
+
+    def values(self, item: Item, value: T) -> dict[str, Any]:
+        """The inverse of `read`: what the page would send (question -> {"value": ...})."""
+
+    def units(self, item: Item, value: T) -> Mapping[str, float | str]:
+        """What agreement is measured on: unit of the item -> value on the task's scale."""
+
+    def score(self, item: Item, value: T) -> float:
+        """How near an answer is to `item.expected`, from 0 to 1."""
+
+    def outcome(self, item: Item, answers: Sequence[Answer[T]], settings: Settings) -> Outcome:
+        """What all answers to one item come to."""
+
+    def tables(
+        self,
+        items: Mapping[str, Item],
+        answers: Sequence[Answer[T]],
+        texts: Texts,
+        settings: Settings,
+        pseudonym: Callable[[str], str],
+    ) -> dict[str, Rows]:
+        """File name (.parquet or .jsonl) -> rows, for export and snapshots. No user name, model or voice in them."""

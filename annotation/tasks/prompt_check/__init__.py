@@ -1,0 +1,1 @@
+"""The task "check prompts": whether a prompt is worth ranking answers to."""

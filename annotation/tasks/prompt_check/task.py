@@ -1,0 +1,173 @@
+"""The task "check prompts": people accept a prompt, or reject it and say why. Pure: no argilla here."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annotation.config import PromptCheckSettings, Settings
+from annotation.tasks.base import Kind, Outcome, Rows, Scale, Texts, Unfit
+from annotation.tasks.form import Field, Form, Question, Shape
+from annotation.tasks.page import as_typed, as_written, properties, read_guidelines, record_of, vector_of
+from annotation.tasks.prompt_check.texts import TEXTS
+from annotation.text.privacy import mask
+from annotation.types import Answer, Item
+
+NAME = "prompt_check"
+ACCEPT = ("knowledge", "preference", "dynamics", "bias_probe")
+"""What an accepted prompt asks for."""
+REJECT = ("trivial", "stereotype", "unrelated")
+"""Why a prompt is rejected."""
+
+ACCEPTED, REJECTED, UNDECIDED = "accepted", "rejected", "undecided"
+
+_PROMPT: dict[str, Kind] = {"prompt_id": "text", "system": "text", "prompt": "text"}
+_GROUP: dict[str, Kind] = {"country": "text", "language": "text", "topic": "text"}
+CHECKS: Mapping[str, Kind] = {**_PROMPT, **_GROUP, "annotator": "text", "verdict": "text", "comment": "text"}
+CHECKED: Mapping[str, Kind] = {**_PROMPT, **_GROUP, "status": "text", "accepts": "int", "rejects": "int"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one person said of one prompt.
+
+    Attributes:
+        kind: One of ACCEPT or REJECT.
+        comment: Free text, or "".
+    """
+
+    kind: str
+    comment: str = ""
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the person accepts the prompt."""
+        return self.kind in ACCEPT
+
+
+class PromptCheck:
+    """See `annotation.tasks.base.Task`."""
+
+    name = NAME
+    title = "check prompts"
+    one = "prompt"
+    many = "prompts to check"
+    label = "check"
+    scale: Scale = "nominal"
+    counted: tuple[str, ...] = (ACCEPTED, REJECTED, UNDECIDED)
+    trains = False
+    frozen: tuple[str, ...] = ()
+
+    def settings(self, settings: Settings) -> PromptCheckSettings:
+        """See Task."""
+        return settings.task.prompt_check
+
+    def form(self, language: str, settings: Settings, *, dimensions: int | None = None) -> Form:
+        """See Task."""
+        say = TEXTS[language]
+        return Form(
+            guidelines=read_guidelines(__package__, language),
+            fields=(Field("system", say["system"], required=False), Field("prompt", say["prompt"])),
+            questions=(
+                Question(
+                    "verdict",
+                    "label_selection",
+                    say["verdict"],
+                    say["verdict.help"],
+                    required=True,
+                    options={kind: say[kind] for kind in (*ACCEPT, *REJECT)},
+                ),
+                Question("comment", "text", say["comment"], say["comment.help"]),
+            ),
+            metadata=properties(language, self.label, say["item"], authors=True),
+            vector=vector_of(language, dimensions),
+            overlap=settings.task.prompt_check.overlap,
+        )
+
+    def differs(self, shape: Shape, needed: Shape) -> str:
+        """See Task."""
+        return f"differs from what annot asks in {', '.join(shape.differing(needed))}"
+
+    def misfit(self, item: Item, settings: Settings) -> None:
+        """See Task: every prompt fits."""
+
+    def candidates(self, item: Item) -> Iterable[str]:
+        """See Task: a prompt is checked without answers."""
+        return ()
+
+    def record(self, item: Item, texts: Texts, vector: Sequence[float] | None) -> dict[str, Any]:
+        """See Task."""
+        prompt = texts.prompts[item.prompt_id]
+        fields = {"prompt": as_typed(prompt.text)}
+        if prompt.system:
+            fields["system"] = as_typed(prompt.system)
+        return record_of(item, self.label, fields, vector)
+
+    def read(self, item: Item, values: Mapping[str, Any]) -> Verdict:
+        """See Task."""
+        kind = values.get("verdict")
+        if kind not in (*ACCEPT, *REJECT):
+            raise Unfit("nothing was chosen" if kind is None else f"unknown verdict: {kind}")
+        return Verdict(kind, as_written(values.get("comment") or "").strip())
+
+    def values(self, item: Item, value: Verdict) -> dict[str, Any]:
+        """See Task."""
+        comment = {"comment": {"value": value.comment}} if value.comment else {}
+        return {"verdict": {"value": value.kind}, **comment}
+
+    def units(self, item: Item, value: Verdict) -> Mapping[str, str]:
+        """See Task: whether the prompt is accepted; why is a matter of taste."""
+        return {"verdict": "accept" if value.accepts else "reject"}
+
+    def score(self, item: Item, value: Verdict) -> float:
+        """See Task; `expected` is {"accepted": true or false}."""
+        return float(value.accepts is bool((item.expected or {})["accepted"]))
+
+    def outcome(self, item: Item, answers: Sequence[Answer[Verdict]], settings: Settings) -> Outcome:
+        """See Task: what became of the prompt; nothing before the first answer."""
+        if not answers:
+            return Outcome()
+        reasons = Counter(answer.value.kind for answer in answers if not answer.value.accepts)
+        return Outcome({status_of(answers, settings.task.prompt_check): 1}, reasons)
+
+    def tables(
+        self,
+        items: Mapping[str, Item],
+        answers: Sequence[Answer[Verdict]],
+        texts: Texts,
+        settings: Settings,
+        pseudonym: Callable[[str], str],
+    ) -> dict[str, Rows]:
+        """See Task: every verdict, and what became of every prompt that has one."""
+        of_item: dict[str, list[Answer[Verdict]]] = defaultdict(list)
+        for answer in answers:
+            of_item[answer.item_id].append(answer)
+        checks, checked = [], []
+        for item_id, own in sorted(of_item.items(), key=lambda pair: items[pair[0]].position):
+            prompt = texts.prompts[items[item_id].prompt_id]
+            about = {
+                "prompt_id": prompt.id,
+                "system": prompt.system,
+                "prompt": prompt.text,
+                "country": prompt.country,
+                "language": prompt.language,
+                "topic": prompt.topic,
+            }
+            accepts = sum(answer.value.accepts for answer in own)
+            status = status_of(own, settings.task.prompt_check)
+            checked.append({**about, "status": status, "accepts": accepts, "rejects": len(own) - accepts})
+            named = sorted((pseudonym(answer.annotator), answer) for answer in own)
+            for who, answer in named:
+                # People type freely into a comment: what identifies somebody stays in the ledger.
+                comment = mask(answer.value.comment, answer.country)[0]
+                checks.append({**about, "annotator": who, "verdict": answer.value.kind, "comment": comment})
+        return {"prompt_checks.parquet": Rows(checks, CHECKS), "checked_prompts.parquet": Rows(checked, CHECKED)}
+
+
+def status_of(answers: Sequence[Answer[Verdict]], settings: PromptCheckSettings) -> str:
+    """ACCEPTED with enough accepts; REJECTED when as many people as are asked answered without; else UNDECIDED."""
+    if sum(answer.value.accepts for answer in answers) >= settings.accepts:
+        return ACCEPTED
+    return REJECTED if len(answers) >= settings.overlap else UNDECIDED

@@ -1,0 +1,170 @@
+"""Preferences of a country's people, counted from rankings: who votes, votes on every two answers, and thresholds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Generic, Protocol, TypeVar
+
+from annotation.types import Answer, Dropped, Judgement, Preference, Slate
+
+
+class Opinion(Protocol):
+    """A person's judgement of a slate, as far as it decides whether the person votes."""
+
+    @property
+    def none_acceptable(self) -> bool:
+        """The person found no answer fit to be chosen."""
+
+
+Person = TypeVar("Person", bound=Opinion)
+Seat = TypeVar("Seat", int, str)
+"""A seat's number, or a candidate's id."""
+
+
+def voters(place: str, people: Sequence[Person]) -> tuple[list[Person], Dropped | None]:
+    """People of one country who vote on a slate, or why the slate is set aside for the country.
+
+    A person who found no answer acceptable does not vote: being the best of four bad answers is no reason
+    to be imitated. Where half of a country's people or more say so, the slate is set aside for that country.
+    """
+    unacceptable = sum(person.none_acceptable for person in people)
+    if 2 * unacceptable >= len(people):
+        return [], Dropped(place, "none is acceptable", f"{unacceptable} of {len(people)}")
+    return [person for person in people if not person.none_acceptable], None
+
+
+def too_few_votes(place: str, votes: int, min_votes: int) -> Dropped | None:
+    """Why a pair or a slate on which fewer than `min_votes` people voted is set aside; None where they are enough."""
+    return Dropped(place, "too few votes", f"{votes} < {min_votes}") if votes < min_votes else None
+
+
+@dataclass(frozen=True, slots=True)
+class PairVotes(Generic[Seat]):
+    """Votes on two answers.
+
+    Attributes:
+        better: The answer that more people prefer; of two that are level, the first.
+        worse: The other one.
+        votes_for: People who prefer `better`.
+        votes_against: People who prefer `worse`.
+        ties: People for whom both are equal.
+    """
+
+    better: Seat
+    worse: Seat
+    votes_for: int
+    votes_against: int
+    ties: int
+
+
+def count_pair(one: Seat, other: Seat, rankings: Iterable[tuple[Sequence[Sequence[Seat]], int]]) -> PairVotes[Seat]:
+    """Count votes on two answers; who did not rank both does not vote on them.
+
+    Args:
+        one: The first answer.
+        other: The second one.
+        rankings: Tiers of answers, best first, and how many people ranked so.
+    """
+    votes: Counter[int] = Counter()
+    for tiers, people in rankings:
+        place = {answer: depth for depth, tier in enumerate(tiers) for answer in tier if answer in (one, other)}
+        if len(place) == 2:
+            votes[(place[one] < place[other]) - (place[one] > place[other])] += people
+    if votes[1] >= votes[-1]:
+        return PairVotes(one, other, votes[1], votes[-1], votes[0])
+    return PairVotes(other, one, votes[-1], votes[1], votes[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """Preferences of all slates, and what became none.
+
+    Attributes:
+        kept: Clear preferences; no pair goes both ways within a country.
+        aside: Pairs ("slate:X/Y, country") and slates that were set aside: "tie", "below margin", "too few votes",
+            "none is acceptable".
+        min_margin: The threshold behind the decision.
+        min_votes: The threshold behind the decision.
+    """
+
+    kept: tuple[Preference, ...]
+    aside: tuple[Dropped, ...]
+    min_margin: float
+    min_votes: int
+
+
+def build_preferences(
+    slates: Iterable[Slate],
+    answers: Iterable[Answer[Judgement]],
+    *,
+    pseudonym: Callable[[str], str],
+    min_margin: float = 0.0,
+    min_votes: int = 1,
+) -> Preferences:
+    """Compare every two answers of a slate by the votes of one country's people.
+
+    Args:
+        slates: All slates.
+        answers: Submitted ones, one per person and slate.
+        pseudonym: User name -> the name under which votes leave the project.
+        min_margin: (for - against) / votes must exceed this.
+        min_votes: People who must have compared the two.
+    """
+    by_country: dict[tuple[str, str], list[Answer[Judgement]]] = defaultdict(list)
+    for answer in answers:
+        by_country[answer.item_id, answer.country].append(answer)
+    kept: list[Preference] = []
+    aside: list[Dropped] = []
+    seats = {slate.id: slate for slate in slates}
+    for (slate_id, country), people in sorted(by_country.items()):
+        _, dropped = voters(f"{slate_id}, {country}", [answer.value for answer in people])
+        if dropped:
+            aside.append(dropped)
+            continue
+        voting = [answer for answer in people if not answer.value.none_acceptable]
+        for one, other in combinations(sorted(seats[slate_id].seats), 2):
+            pair = _compare(seats[slate_id], country, one, other, voting, pseudonym)
+            if dropped := _why_unclear(pair, min_margin, min_votes):
+                aside.append(dropped)
+            else:
+                kept.append(pair)
+    return Preferences(tuple(kept), tuple(aside), min_margin, min_votes)
+
+
+def _compare(
+    slate: Slate,
+    country: str,
+    one: str,
+    other: str,
+    voting: Sequence[Answer[Judgement]],
+    pseudonym: Callable[[str], str],
+) -> Preference:
+    votes = count_pair(one, other, ((answer.value.tiers, 1) for answer in voting))
+    both = (a.annotator for a in voting if a.value.rank(one) is not None and a.value.rank(other) is not None)
+    return Preference(
+        slate.id,
+        slate.prompt_id,
+        country,
+        votes.better,
+        votes.worse,
+        votes.votes_for,
+        votes.votes_against,
+        votes.ties,
+        tuple(sorted(map(pseudonym, both))),
+    )
+
+
+def _why_unclear(pair: Preference, min_margin: float, min_votes: int) -> Dropped | None:
+    """Why a pair becomes no preference; None for a clear one."""
+    place = f"{pair.slate_id}:{pair.chosen}/{pair.rejected}, {pair.country}"
+    if pair.votes_for == pair.votes_against:
+        reason = "tie" if pair.annotators else "not compared"
+        return Dropped(place, reason, f"{pair.votes_for} : {pair.votes_against}, {pair.ties} tied")
+    if dropped := too_few_votes(place, len(pair.annotators), min_votes):
+        return dropped
+    return (
+        Dropped(place, "below margin", f"{pair.margin:.2f} <= {min_margin:.2f}") if pair.margin <= min_margin else None
+    )

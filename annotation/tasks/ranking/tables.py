@@ -1,0 +1,157 @@
+"""Rankings and preferences as tables with their texts: what exports and snapshots hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from annotation.config import RankingSettings
+from annotation.tasks.base import Kind, Outcome, Rows, Texts
+from annotation.tasks.ranking.preferences import Preferences, build_preferences
+from annotation.tasks.ranking.slates import slate_of
+from annotation.text.privacy import mask
+from annotation.types import Answer, Item, Judgement, Preference, Prompt, Slate
+
+_ABOUT: dict[str, Kind] = {"slate_id": "text", "prompt_id": "text", "system": "text", "prompt": "text"}
+_GROUP: dict[str, Kind] = {"country": "text", "language": "text", "topic": "text"}
+PREFERENCES: Mapping[str, Kind] = {
+    **_ABOUT,
+    "chosen": "text",
+    "rejected": "text",
+    "chosen_id": "text",
+    "rejected_id": "text",
+    **_GROUP,
+    "votes_for": "int",
+    "votes_against": "int",
+    "ties": "int",
+    "annotators": "texts",
+    "agreement": "float",
+}
+RANKINGS: Mapping[str, Kind] = {
+    **_ABOUT,
+    **_GROUP,
+    "annotator": "text",
+    "candidate_ids": "texts",
+    "candidates": "texts",
+    "ranks": "ints",
+    "problems": "texts",
+    "none_acceptable": "bool",
+    "rewrite": "text",
+}
+SET_ASIDE: Mapping[str, Kind] = {"id": "text", "reason": "text", "because_of": "text"}
+
+
+def count_outcome(slate: Slate, answers: Sequence[Answer[Judgement]], settings: RankingSettings) -> Outcome:
+    """Preferences that one slate gives, and pairs of it that became none."""
+    found = _preferences([slate], answers, settings, str)
+    return Outcome({"preferences": len(found.kept)}, Counter(dropped.reason for dropped in found.aside))
+
+
+def ranking_tables(
+    items: Mapping[str, Item],
+    answers: Sequence[Answer[Judgement]],
+    texts: Texts,
+    settings: RankingSettings,
+    pseudonym: Callable[[str], str],
+) -> dict[str, Rows]:
+    """Preferences (also in TRL's form), rankings, and what became no preference and why."""
+    slates = {item.id: slate_of(item) for item in items.values()}
+    found = _preferences(slates.values(), answers, settings, pseudonym)
+    pairs = preference_rows(found.kept, texts.prompts, texts.candidates)
+    return {
+        "preferences.parquet": Rows(pairs, PREFERENCES),
+        "preferences.jsonl": Rows(map(conversational, pairs)),
+        "rankings.parquet": Rows(ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym), RANKINGS),
+        "set_aside.parquet": Rows([asdict(dropped) for dropped in found.aside], SET_ASIDE),
+    }
+
+
+def _preferences(
+    slates: Iterable[Slate],
+    answers: Iterable[Answer[Judgement]],
+    settings: RankingSettings,
+    pseudonym: Callable[[str], str],
+) -> Preferences:
+    return build_preferences(
+        slates, answers, pseudonym=pseudonym, min_margin=settings.min_margin, min_votes=settings.min_votes
+    )
+
+
+def preference_rows(
+    preferences: Iterable[Preference], prompts: Mapping[str, Prompt], candidates: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Preferences with their texts, one row each: what preferences.parquet holds. No model, voice or user name."""
+    rows = []
+    for pair in preferences:
+        prompt = prompts[pair.prompt_id]
+        total = pair.votes_for + pair.votes_against + pair.ties
+        rows.append(
+            {
+                "slate_id": pair.slate_id,
+                "prompt_id": pair.prompt_id,
+                "system": prompt.system,
+                "prompt": prompt.text,
+                "chosen": candidates[pair.chosen],
+                "rejected": candidates[pair.rejected],
+                "chosen_id": pair.chosen,
+                "rejected_id": pair.rejected,
+                "country": pair.country,
+                "language": prompt.language,
+                "topic": prompt.topic,
+                "votes_for": pair.votes_for,
+                "votes_against": pair.votes_against,
+                "ties": pair.ties,
+                "annotators": list(pair.annotators),
+                # The share of voters who said so; one person agrees with nobody.
+                "agreement": pair.votes_for / total if total > 1 else None,
+            }
+        )
+    return rows
+
+
+def ranking_rows(
+    answers: Iterable[Answer[Judgement]],
+    slates: Mapping[str, Slate],
+    prompts: Mapping[str, Prompt],
+    candidates: Mapping[str, str],
+    pseudonym: Callable[[str], str],
+) -> list[dict[str, Any]]:
+    """Judgements with their texts, one row each, by slate and annotator: what rankings.parquet holds."""
+    rows = []
+    for answer in answers:
+        judgement, slate = answer.value, slates[answer.item_id]
+        prompt = prompts[slate.prompt_id]
+        rows.append(
+            {
+                "slate_id": slate.id,
+                "prompt_id": prompt.id,
+                "system": prompt.system,
+                "prompt": prompt.text,
+                "country": answer.country,
+                "language": prompt.language,
+                "topic": prompt.topic,
+                "annotator": pseudonym(answer.annotator),
+                "candidate_ids": list(slate.seats),
+                "candidates": [candidates[c] for c in slate.seats],
+                "ranks": [judgement.rank(c) for c in slate.seats] if judgement.tiers else [],
+                "problems": list(judgement.problems),
+                "none_acceptable": judgement.none_acceptable,
+                # People type freely into a rewrite: what identifies somebody stays in the ledger.
+                "rewrite": mask(judgement.rewrite, answer.country)[0],
+            }
+        )
+    return sorted(rows, key=lambda row: (row["slate_id"], row["annotator"]))
+
+
+def conversational(row: dict[str, Any]) -> dict[str, Any]:
+    """A preference row in TRL's conversational form: prompt, chosen and rejected as lists of messages."""
+    system = [{"role": "system", "content": row["system"]}] if row["system"] else []
+    texts = ("prompt", "chosen", "rejected", "system")
+    return {
+        "prompt": [*system, {"role": "user", "content": row["prompt"]}],
+        "chosen": [{"role": "assistant", "content": row["chosen"]}],
+        "rejected": [{"role": "assistant", "content": row["rejected"]}],
+        **{key: value for key, value in row.items() if key not in texts},
+    }

@@ -1,0 +1,199 @@
+"""The task "rank for cultural fit": its form, a slate as a record, a response as a judgement. Pure: no argilla here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from annotation.config import RankingSettings, Settings
+from annotation.tasks.base import Outcome, Rows, Scale, Texts, Unfit
+from annotation.tasks.form import Field, Form, Question, Shape
+from annotation.tasks.page import as_typed, as_written, properties, read_guidelines, record_of, vector_of
+from annotation.tasks.ranking.slates import slate_of
+from annotation.tasks.ranking.tables import count_outcome, ranking_tables
+from annotation.tasks.ranking.texts import TEXTS
+from annotation.types import PROBLEMS, SEATS, Answer, Item, Judgement, Slate
+
+SLATE = "slate"
+"""Name of a record's metadata that holds the slate's id."""
+
+OTHER_SIZE = "other number of answers than the dataset has"
+
+
+class Ranking:
+    """See `annotation.tasks.base.Task`."""
+
+    name = "ranking"
+    title = "rank for cultural fit"
+    one = "slate"
+    many = "slates"
+    label = SLATE
+    scale: Scale = "ordinal"
+    counted: tuple[str, ...] = ("preferences",)
+    trains = True
+    frozen: tuple[str, ...] = ("preferences.parquet", "rankings.parquet")
+
+    def settings(self, settings: Settings) -> RankingSettings:
+        """See Task."""
+        return settings.task.ranking
+
+    def form(self, language: str, settings: Settings, *, dimensions: int | None = None) -> Form:
+        """See Task."""
+        return form(language, settings.select.slate, settings.task.ranking.overlap, dimensions)
+
+    def differs(self, shape: Shape, needed: Shape) -> str:
+        """See Task."""
+        if shape.seats != needed.seats:
+            return f"has {shape.seats} answers to rank and select.slate is {needed.seats}"
+        return f"differs from what annot asks in {', '.join(shape.differing(needed))}"
+
+    def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:
+        """See Task."""
+        seats, wanted = len(item.content["seats"]), settings.select.slate
+        return None if seats == wanted else (OTHER_SIZE, f"{seats} instead of {wanted}")
+
+    def candidates(self, item: Item) -> Iterable[str]:
+        """See Task."""
+        seats: list[str] = item.content["seats"]
+        return seats
+
+    def record(self, item: Item, texts: Texts, vector: Sequence[float] | None) -> dict[str, Any]:
+        """See Task. Nothing in it tells which model or persona wrote an answer."""
+        prompt = texts.prompts[item.prompt_id]
+        fields = {"prompt": as_typed(prompt.text)}
+        if prompt.system:
+            fields["system"] = as_typed(prompt.system)
+        for seat, candidate_id in zip(SEATS, item.content["seats"], strict=False):
+            fields[seat] = as_typed(texts.candidates[candidate_id])
+        return record_of(item, SLATE, fields, vector)
+
+    def read(self, item: Item, values: Mapping[str, Any]) -> Judgement:
+        """See Task. Ranks and ties as they were given; the SDK's objects have lost them."""
+        problems = values.get("problems") or ()
+        if unknown := sorted(set(problems) - set(PROBLEMS)):
+            raise Unfit(f"unknown problem: {', '.join(unknown)}")
+        return Judgement(
+            tiers=_tiers(values.get("ranking"), slate_of(item)),
+            problems=tuple(problem for problem in PROBLEMS if problem in problems),
+            none_acceptable=values.get("acceptable") == "none",
+            rewrite=as_written(values.get("rewrite") or "").strip(),
+        )
+
+    def values(self, item: Item, value: Judgement) -> dict[str, Any]:
+        """See Task."""
+        seat_of = {candidate: seat for seat, candidate in zip(SEATS, item.content["seats"], strict=False)}
+        places = {seat_of[candidate]: rank for rank, tier in enumerate(value.tiers, 1) for candidate in tier}
+        values: dict[str, Any] = {"ranking": {"value": [{"value": s, "rank": places[s]} for s in sorted(places)]}}
+        if value.problems:
+            values["problems"] = {"value": list(value.problems)}
+        if value.none_acceptable:
+            values["acceptable"] = {"value": "none"}
+        if value.rewrite:
+            values["rewrite"] = {"value": value.rewrite}
+        return values
+
+    def units(self, item: Item, value: Judgement) -> Mapping[str, float]:
+        """See Task: candidate -> middle rank."""
+        return middle_ranks(value.tiers)
+
+    def score(self, item: Item, value: Judgement) -> float:
+        """See Task: the share of pairs whose order or tie is as expected; `expected` is {"tiers": [[candidate]]}."""
+        tiers = (item.expected or {})["tiers"]
+        wanted, given = middle_ranks(tiers), middle_ranks(value.tiers)
+        pairs = [(one, other) for one in wanted for other in wanted if one < other]
+        right = sum(
+            _sign(wanted[one] - wanted[other]) == _sign(given[one] - given[other])
+            for one, other in pairs
+            if one in given and other in given
+        )
+        return right / len(pairs)
+
+    def outcome(self, item: Item, answers: Sequence[Answer[Judgement]], settings: Settings) -> Outcome:
+        """See Task: preferences, and pairs that became none."""
+        return count_outcome(slate_of(item), answers, settings.task.ranking)
+
+    def tables(
+        self,
+        items: Mapping[str, Item],
+        answers: Sequence[Answer[Judgement]],
+        texts: Texts,
+        settings: Settings,
+        pseudonym: Callable[[str], str],
+    ) -> dict[str, Rows]:
+        """See Task: preferences (parquet, and in TRL's form), rankings, and what was set aside."""
+        return ranking_tables(items, answers, texts, settings.task.ranking, pseudonym)
+
+
+def form(language: str, seats: int, overlap: int, dimensions: int | None = None) -> Form:
+    """The dataset that a team ranks in.
+
+    Args:
+        language: One of LANGUAGES.
+        seats: Answers on every slate: a ranking question has the same options for all records.
+        overlap: People per slate.
+        dimensions: Of the prompts' vectors; None for no "find similar".
+    """
+    say = TEXTS[language]
+    answers = {seat: say["seat"].format(seat=seat) for seat in SEATS[:seats]}
+    return Form(
+        guidelines=read_guidelines(__package__, language),
+        fields=(
+            Field("system", say["system"], required=False),
+            Field("prompt", say["prompt"]),
+            *(Field(seat, title) for seat, title in answers.items()),
+        ),
+        questions=(
+            Question("ranking", "ranking", say["ranking"], say["ranking.help"], required=True, options=answers),
+            Question(
+                "problems",
+                "multi_label_selection",
+                say["problems"],
+                say["problems.help"],
+                options={problem: say[problem] for problem in PROBLEMS},
+            ),
+            # Argilla wants two options at least, so "none is acceptable" has its opposite beside it.
+            Question(
+                "acceptable",
+                "label_selection",
+                say["acceptable"],
+                say["acceptable.help"],
+                options={"some": say["some"], "none": say["none"]},
+            ),
+            Question("rewrite", "text", say["rewrite"], say["rewrite.help"]),
+        ),
+        metadata=properties(language, SLATE, say["slate"]),
+        vector=vector_of(language, dimensions),
+        overlap=overlap,
+    )
+
+
+def middle_ranks(tiers: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Candidate -> mean of the places its tier takes: [[a], [b, c]] is a: 1, b: 2.5, c: 2.5.
+
+    So a tie reads the same whichever numbers the page stored for it (1, 2, 2 or 1, 3, 3).
+    """
+    ranks: dict[str, float] = {}
+    for tier in tiers:
+        middle = len(ranks) + (len(tier) + 1) / 2
+        ranks |= dict.fromkeys(tier, middle)
+    return ranks
+
+
+def _sign(number: float) -> int:
+    return (number > 0) - (number < 0)
+
+
+def _tiers(ranking: Sequence[Mapping[str, Any]] | None, slate: Slate) -> tuple[tuple[str, ...], ...]:
+    """Candidate ids by rank; equal ranks share a tier (in the order of the seats), gaps between ranks mean nothing."""
+    if not ranking:
+        raise Unfit("nothing was ranked")
+    seats = dict(zip(SEATS, slate.seats, strict=False))
+    if sorted(item["value"] for item in ranking) != sorted(seats):
+        raise Unfit("other seats than the slate's were ranked")
+    tiers: dict[int, list[str]] = defaultdict(list)
+    for item in sorted(ranking, key=lambda item: str(item["value"])):
+        if not isinstance(item.get("rank"), int):
+            raise Unfit("a seat without a rank")
+        tiers[item["rank"]].append(seats[item["value"]])
+    return tuple(tuple(tiers[rank]) for rank in sorted(tiers))

@@ -1,0 +1,1 @@
+"""Text: cleaning, hidden characters, personal data, languages, countries, refusals."""

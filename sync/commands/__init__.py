@@ -1,0 +1,1 @@
+"""The commands of everything that goes to Argilla and comes back."""

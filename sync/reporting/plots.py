@@ -1,0 +1,57 @@
+"""The report as a picture: progress.png."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from pathlib import Path
+
+from annotation.files import write_whole
+from annotation.tasks import TASKS
+from sync.reporting.status import Report
+
+
+def draw(found: Report, path: Path) -> None:
+    """Draw the quotas and the judgements over time as a PNG, whole or not at all."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import MaxNLocator
+
+    height = max(3.2, 0.42 * len(found.quotas) + 1.6)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, height), dpi=120, layout="constrained")
+    places = range(len(found.quotas))
+    colours = ["#009E73" if s.met else "#0072B2" for s in found.quotas]
+    left.barh(places, [s.completed for s in found.quotas], color=colours, height=0.6)
+    targets = [s.quota.target for s in found.quotas]
+    left.vlines(targets, [p - 0.42 for p in places], [p + 0.42 for p in places], color="black", lw=2, label="target")
+    several = len({state.quota.task for state in found.quotas}) > 1
+    names = [f"{TASKS[s.quota.task].title}: {s.group}" if several else s.group for s in found.quotas]
+    left.set_yticks(places, names)
+    left.set(title="Completed per group (green: target met)", xlabel="items" if several else "slates")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.invert_yaxis()
+    left.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, -0.22))
+    # An hour's judgements are drawn at its end; what was given in this hour, now.
+    hours = sorted(found.hours.items())
+    present = datetime.now(UTC)
+    moments = [min(datetime.fromisoformat(f"{hour}:00+00:00") + timedelta(hours=1), present) for hour, _ in hours]
+    right.set(title="Judgements over time (UTC)")
+    if moments:
+        right.step(moments, list(accumulate(count for _, count in hours)), where="post", color="#0072B2")
+        right.set(ylabel="judgements", ylim=(0, None))
+        locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+        right.xaxis.set_major_locator(locator)
+        right.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        right.yaxis.set_major_locator(MaxNLocator(integer=True))
+    else:  # an axis without a moment on it begins in 1970
+        right.set(xticks=[], yticks=[])
+        right.text(0.5, 0.5, "no judgement yet", ha="center", va="center", transform=right.transAxes)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    try:
+        write_whole(path, lambda beside: figure.savefig(beside))
+    finally:
+        plt.close(figure)

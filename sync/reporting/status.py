@@ -1,0 +1,224 @@
+"""How the project stands, from the ledger alone: quotas, people, agreement, what the answers come to, runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from annotation.errors import NotEnoughOverlap
+from annotation.ledger import Ledger
+from annotation.project import Project
+from annotation.screen import Progress, silent
+from annotation.tasks import TASKS
+from annotation.tasks.answers import newest_responses
+from sync.quality.agreement import Agreement, measure_agreement
+from sync.quotas import QuotaState, count_quotas, short_teams
+from sync.tally import ALL, Counts, count
+from sync.trigger import Launch, launches
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one person has done.
+
+    Attributes:
+        annotator: User name.
+        country: Of their team.
+        submitted: Items.
+        drafts: Answers saved and not submitted.
+        discarded: Items they passed over.
+        last_day: Items submitted in the last 24 hours.
+        per_day: Items submitted per day on which they worked.
+        last_seen: ISO 8601, or "".
+    """
+
+    annotator: str
+    country: str
+    submitted: int
+    drafts: int
+    discarded: int
+    last_day: int
+    per_day: float
+    last_seen: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the project stands.
+
+    Attributes:
+        quotas: Of every task that owes something.
+        people: What everybody has done, whatever the task.
+        agreement: Task -> group ("all", or a country) -> Agreement, or the sentence that says why there is none.
+        answers: Task -> submitted answers that count.
+        made: Task -> what the answers come to, for example {"preferences": 120}.
+        excluded: Reason -> how many were set aside for it.
+        statuses: Status -> how many responses there are.
+        unfit: Reason -> how many submitted responses are no answer.
+        hours: Hour (ISO 8601, UTC) -> items submitted in it.
+        runs: Those that met quotas own.
+        short_teams: A sentence per country whose team is too small for its quota.
+    """
+
+    quotas: tuple[QuotaState, ...]
+    people: tuple[Work, ...]
+    agreement: Mapping[str, Mapping[str, Agreement | str]]
+    answers: Mapping[str, int]
+    made: Mapping[str, Mapping[str, int]]
+    excluded: Mapping[str, int]
+    statuses: Mapping[str, int]
+    unfit: Mapping[str, int]
+    hours: Mapping[str, int]
+    runs: tuple[Launch, ...]
+    short_teams: tuple[str, ...] = ()
+
+    def groups(self) -> dict[str, Agreement | str]:
+        """Agreement by group; the task is named where people do several."""
+        several = len(self.agreement) > 1
+        return {
+            f"{TASKS[name].title} · {group}" if several else group: found
+            for name, groups in self.agreement.items()
+            for group, found in groups.items()
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "quotas": [state.as_json() for state in self.quotas],
+            "people": [asdict(work) for work in self.people],
+            "agreement": {
+                # "slates" is the older name of items.
+                group: {"reason": found} if isinstance(found, str) else {**asdict(found), "slates": found.items}
+                for group, found in self.groups().items()
+            },
+            "judgements": sum(self.answers.values()),
+            "answers": dict(self.answers),
+            **{name: number for made in self.made.values() for name, number in made.items()},
+            "set_aside": dict(self.excluded),
+            "runs": [asdict(launch) for launch in self.runs],
+            "short_teams": list(self.short_teams),
+        }
+
+
+def report(project: Project, *, progress: Progress = silent) -> Report:
+    """Say how the project stands, from the ledger alone.
+
+    Args:
+        project: The project.
+        progress: Told how many items are counted, where many were answered since the last time.
+    """
+    counts = count(project.ledger, project.settings, progress=progress)
+    quotas = count_quotas(project.settings, counts)
+    answers, made = Counter[str](), {n: Counter(dict.fromkeys(t.counted, 0)) for n, t in TASKS.items() if t.trains}
+    excluded, statuses, unfit, hours = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    for key, number in counts.items():
+        match key:
+            case ("item", str(task), _, _, _, int(answered)):
+                answers[task] += answered * number
+            case ("made", str(task), str(name)):
+                made.setdefault(task, Counter())[name] += number
+            case ("excluded", _, str(reason)):
+                excluded[reason] += number
+            case ("status", str(status)):
+                statuses[status] += number
+            case ("unfit", str(reason)):
+                unfit[reason] += number
+            case ("hour", str(hour)):
+                hours[hour] += number
+    return Report(
+        quotas,
+        _people(project.ledger, counts),
+        _agreement(counts, project.settings.project.seed),
+        answers,
+        made,
+        excluded,
+        statuses,
+        unfit,
+        hours,
+        tuple(launches(project)),
+        short_teams(quotas, project.ledger.people()),
+    )
+
+
+def _people(ledger: Ledger, counts: Counts) -> tuple[Work, ...]:
+    country = {p.username: p.country for p in ledger.people()}
+    done: dict[str, Counter[str]] = {p.username: Counter() for p in ledger.people() if p.role == "annotator"}
+    days = Counter[str]()
+    for key, number in counts.items():
+        match key:
+            case ("work", str(annotator), str(team), str(status)):
+                done.setdefault(annotator, Counter())[status] += number
+                country.setdefault(annotator, team)
+            case ("day", str(annotator), _):
+                days[annotator] += 1
+    last_seen, last_day = _last_seen(ledger), _last_day(ledger)
+    work = [
+        Work(
+            annotator,
+            country[annotator],
+            own["submitted"],
+            own["draft"],
+            own["discarded"],
+            last_day[annotator],
+            own["submitted"] / days[annotator] if days[annotator] else 0.0,
+            last_seen.get(annotator, ""),
+        )
+        for annotator, own in done.items()
+    ]
+    return tuple(sorted(work, key=lambda w: (w.country, -w.submitted, w.annotator)))
+
+
+def _last_seen(ledger: Ledger) -> dict[str, str]:
+    """When everybody answered last; what `annot move` copied has the time of the move and does not count."""
+    copies = "(select response_id, updated_at from moved_responses)"
+    given = (
+        f"where (response_id, updated_at) not in {copies}"
+        if ledger.rows("select 1 from moved_responses limit 1")
+        else ""
+    )
+    rows = ledger.rows(f"select annotator, max(updated_at) as moment from responses {given} group by annotator")
+    return {row["annotator"]: row["moment"] for row in rows}
+
+
+def _last_day(ledger: Ledger) -> Counter[str]:
+    """Items that everybody submitted in the last 24 hours."""
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="microseconds")
+    recent = {r["item_id"] for r in ledger.rows("select item_id from responses where updated_at >= ?", yesterday)}
+    found = newest_responses(ledger, recent) if recent else []
+    submitted = {
+        (response.annotator, response.item_id)
+        for response in found
+        if response.status == "submitted" and response.updated_at >= yesterday
+    }
+    return Counter(annotator for annotator, _ in submitted)
+
+
+def _agreement(counts: Counts, seed: int) -> dict[str, dict[str, Agreement | str]]:
+    patterns: dict[tuple[str, str], Counter[str]] = {}
+    shared = Counter[tuple[str, str]]()
+    teams: dict[str, set[str]] = {name: set() for name, task in TASKS.items() if task.trains}
+    for key, number in counts.items():
+        match key:
+            case ("units", str(task), str(group), str(pattern)):
+                patterns.setdefault((task, group), Counter())[pattern] += number
+            case ("shared", str(task), str(group), _):
+                shared[task, group] += 1
+            case ("team", str(task), str(country)):
+                teams.setdefault(task, set()).add(country)
+    found: dict[str, dict[str, Agreement | str]] = {}
+    for task, countries in teams.items():
+        for group in [*([ALL] if len(countries) != 1 else []), *sorted(countries)]:
+            try:
+                agreement: Agreement | str = measure_agreement(
+                    patterns.get((task, group), Counter()),
+                    TASKS[task].scale,
+                    annotators=shared[task, group],
+                    seed=seed,
+                )
+            except NotEnoughOverlap as reason:
+                agreement = f"not enough overlap: {reason}"
+            found.setdefault(task, {})[group] = agreement
+    return found

@@ -1,0 +1,79 @@
+"""The report as tables on the terminal."""
+
+from __future__ import annotations
+
+from annotation.screen import table
+from annotation.tasks import TASKS
+from sync.quality.agreement import Agreement
+from sync.quotas import QuotaState
+from sync.reporting.status import Report
+
+
+def show(found: Report, *, brief: bool = False) -> None:
+    """Print the report as tables; a brief one leaves out people and agreement."""
+    for name, task in TASKS.items():
+        own = [state for state in found.quotas if state.quota.task == name]
+        table(
+            "Quotas" if task.trains else f"Quotas: {task.title}",
+            ("group", "complete", "target", f"people per {task.one}", "judgements", "people", "state"),
+            [
+                (s.group, s.completed, s.quota.target, s.quota.overlap, s.answers, s.people, _verdict(s, task.many))
+                for s in own
+            ],
+        )
+    if not brief:
+        _show_people(found)
+    for name, made in found.made.items():
+        what = ", ".join(f"{made[kind]} {kind}" for kind in TASKS[name].counted)
+        print(f"{found.answers.get(name, 0)} judgements give {what}.")
+    if set_aside := ", ".join(f"{count} {reason}" for reason, count in sorted(found.excluded.items())):
+        print(f"Set aside: {set_aside}.")
+    for line in (*(() if brief else found.short_teams), *(launch.detail for launch in found.runs)):
+        print(line)
+
+
+def _show_people(found: Report) -> None:
+    table(
+        "People",
+        ("annotator", "team", "submitted", "drafts", "discarded", "24 h", "a day", "seen (UTC)"),
+        [
+            (
+                w.annotator,
+                w.country,
+                w.submitted,
+                w.drafts,
+                w.discarded,
+                w.last_day,
+                f"{w.per_day:.1f}",
+                w.last_seen[5:16].replace("T", " "),
+            )
+            for w in found.people
+        ],
+    )
+    for name, groups in found.agreement.items():
+        task = TASKS[name]
+        of = "" if task.trains else f", {task.title}"
+        table(
+            f"Agreement{of} (Krippendorff's alpha, {task.scale}; 95 % interval by bootstrap over {task.many})",
+            ("group", "alpha", "interval", f"shared {task.many}", "annotators"),
+            [
+                (group, None, a, None, None)
+                if isinstance(a, str)
+                else (group, f"{a.alpha:.2f}", _interval(a, task.one), a.items, a.annotators)
+                for group, a in groups.items()
+            ],
+        )
+
+
+def _interval(agreement: Agreement, one: str) -> str:
+    if agreement.low is None or agreement.high is None:
+        return f"one {one}"
+    return f"{agreement.low:.2f} to {agreement.high:.2f}"
+
+
+def _verdict(state: QuotaState, many: str) -> str:
+    if state.met:
+        return "met"
+    if state.items < state.quota.target:
+        return f"only {state.items} {many}: add prompts, or lower the target"
+    return f"{state.quota.target - state.completed} to go"

@@ -1,0 +1,203 @@
+"""What the ledger's responses add up to, counted anew for those items alone that somebody answered since.
+
+All counts are sums over items, so a changed item is taken out as it was and put in as it is. They are kept beside the
+ledger in `.cache/tally.sqlite`, which can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from annotation.config import Settings
+from annotation.ledger import Ledger, Response
+from annotation.project import CACHE
+from annotation.screen import Progress, silent
+from annotation.tasks import TASKS
+from annotation.tasks.answers import newest_responses, read_answers
+from annotation.types import Answer, Item
+from sync.quality.agreement import pattern
+
+LAYOUT = 1
+"""Another number, and everything is counted anew: raise it when what is counted changes."""
+
+AT_ONCE = 2000
+"""Items that are counted at once."""
+
+Key = tuple[str | int, ...]
+Counts = Counter[Key]
+"""Sums by what they are of; the first word of a key says which:
+
+    item, TASK, COUNTRY, TOPIC, LANGUAGE, N    items of a group that N people answered
+    person, TASK, COUNTRY, TOPIC, LANGUAGE, ANNOTATOR    answers of a person to a group's items
+    team, TASK, COUNTRY    answers of a country's people
+    made, TASK, NAME; excluded, TASK, REASON    what the answers come to, see `Task.outcome`
+    unfit, REASON    submitted responses that are no answer
+    status, STATUS    responses
+    work, ANNOTATOR, COUNTRY, STATUS    items that a person submitted, saved as a draft or discarded
+    day, ANNOTATOR, DAY; hour, HOUR    submitted items by time, UTC
+    units, TASK, GROUP, PATTERN    items by the values that people of a country, or of all, gave
+    shared, TASK, GROUP, ANNOTATOR    items that a person answered and somebody else too
+"""
+
+ALL = "all"
+"""The group of everybody; no country's code."""
+
+
+def count(ledger: Ledger, settings: Settings, *, progress: Progress = silent) -> Counts:
+    """The counts of a project as its ledger stands now.
+
+    Args:
+        ledger: The project's.
+        settings: The project's: what becomes a preference depends on them.
+        progress: Told how many items are counted, where there are many.
+    """
+    path = ledger.path.parent / CACHE / "tally.sqlite"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        if not (path.parent / ".gitignore").exists():
+            (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+        return _count(path, ledger, settings, progress)
+    except (OSError, sqlite3.DatabaseError, ValueError) as error:
+        # It is only a cache: a damaged one is made anew next time, and a full or read-only disk keeps none.
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        return _count(":memory:", ledger, settings, progress)
+
+
+def _count(path: Path | str, ledger: Ledger, settings: Settings, progress: Progress) -> Counts:
+    with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as db:
+        db.execute("create table if not exists items (item_id text primary key, counts text not null)")
+        db.execute("create table if not exists total (counts text not null, upto text not null)")
+        db.execute("begin immediate")
+        counts = _bring_up_to_date(db, ledger, settings, progress)
+        db.execute("commit")
+        return counts
+
+
+def _bring_up_to_date(db: sqlite3.Connection, ledger: Ledger, settings: Settings, progress: Progress) -> Counts:
+    key = json.dumps([LAYOUT, settings.task.model_dump(mode="json")])
+    row = db.execute("select counts, upto from total").fetchone()
+    kept: dict[str, Any] = json.loads(row[1]) if row else {}
+    if kept.get("key") != key or not _stands(ledger, kept):
+        db.execute("delete from items")
+        row, kept = None, {table: [0, ""] for table in _WRITTEN_AT}
+    total: Counts = _read(row[0]) if row else Counter()
+    upto = {"key": key, **_ends(ledger)}  # first: what is written meanwhile is counted again next time
+    waiting = sorted(_changed(ledger, kept))
+    if not waiting and row:
+        return total
+    for start in range(0, len(waiting), AT_ONCE):
+        if len(waiting) > AT_ONCE:
+            progress(start, len(waiting), "counting")
+        _count_again(db, ledger, settings, waiting[start : start + AT_ONCE], total)
+    db.execute("delete from total")
+    db.execute("insert into total values (?, ?)", (_written(total), json.dumps(upto)))
+    return total
+
+
+_WRITTEN_AT = {"responses": "pulled_at", "items": "made_at", "moved_responses": "at"}
+"""Tables whose rows are counted, and the column that tells when one was written."""
+
+
+def _ends(ledger: Ledger) -> dict[str, list[Any]]:
+    """The newest row of each table: its number, and when it was written."""
+    newest = {
+        table: ledger.rows(f"select rowid, {at} from {table} order by rowid desc limit 1")
+        for table, at in _WRITTEN_AT.items()
+    }
+    return {table: list(rows[0]) if rows else [0, ""] for table, rows in newest.items()}
+
+
+def _stands(ledger: Ledger, kept: Mapping[str, Any]) -> bool:
+    """Whether the ledger still holds the rows up to which it was counted: somebody may have put an older one back."""
+    return all(
+        not kept[table][0] or ledger.rows(f"select 1 from {table} where rowid = ? and {at} = ?", *kept[table])
+        for table, at in _WRITTEN_AT.items()
+    )
+
+
+def _changed(ledger: Ledger, kept: Mapping[str, Any]) -> set[str]:
+    """The items that were added, or whose responses came or were moved, since the ledger was counted."""
+    queries = {
+        "responses": "select distinct item_id as id from responses where seq > ?",
+        "items": "select id from items where rowid > ?",
+        "moved_responses": """select distinct item_id as id from responses where (server, response_id) in
+                              (select server, response_id from moved_responses where rowid > ?)""",
+    }
+    return {row["id"] for table, query in queries.items() for row in ledger.rows(query, kept[table][0])}
+
+
+def _count_again(db: sqlite3.Connection, ledger: Ledger, settings: Settings, ids: Sequence[str], total: Counts) -> None:
+    """Take items out of the total as they were, and put them in as they are."""
+    wanted = json.dumps(ids)
+    for (counts,) in db.execute(
+        "select counts from items where item_id in (select value from json_each(?))", (wanted,)
+    ):
+        total.subtract(_read(counts))
+    responses: dict[str, list[Response]] = defaultdict(list)
+    for response in newest_responses(ledger, ids):
+        responses[response.item_id].append(response)
+    fresh = []
+    for item in ledger.items(ids=ids):
+        counts = count_item(item, responses[item.id], settings)
+        total.update(counts)
+        fresh.append((item.id, _written(counts)))
+    db.executemany("insert or replace into items values (?, ?)", fresh)
+    for key in [key for key, number in total.items() if not number]:
+        del total[key]
+
+
+def _written(counts: Counts) -> str:
+    return json.dumps([[*key, number] for key, number in counts.items()], ensure_ascii=False, separators=(",", ":"))
+
+
+def _read(counts: str) -> Counts:
+    return Counter({tuple(key): number for *key, number in json.loads(counts)})
+
+
+def count_item(item: Item, responses: Sequence[Response], settings: Settings) -> Counts:
+    """What the newest responses to one item count for."""
+    task, counts = TASKS[item.task], Counts()
+    read = read_answers(responses, {item.id: item})
+    group = (item.task, item.country, item.topic, item.language)
+    counts["item", *group, len(read.kept)] = 1
+    counts.update(("person", *group, answer.annotator) for answer in read.kept)
+    counts.update(("team", item.task, answer.country) for answer in read.kept)
+    outcome = task.outcome(item, read.kept, settings)
+    for name, number in outcome.made.items():
+        counts["made", item.task, name] += number
+    for reason, number in outcome.excluded.items():
+        counts["excluded", item.task, reason] += number
+    counts.update(("unfit", dropped.reason) for dropped in read.dropped)
+    counts.update(("status", response.status) for response in responses)
+    _count_work(responses, counts)
+    countries: dict[str, list[Answer[Any]]] = defaultdict(list)
+    for answer in read.kept:
+        countries[answer.country].append(answer)
+    for name, answers in ((ALL, read.kept), *countries.items()):
+        if len(answers) >= 2 and (given := pattern(task.units(item, answer.value) for answer in answers)):
+            counts["units", item.task, name, given] = 1
+            counts.update(("shared", item.task, name, answer.annotator) for answer in answers)
+    return counts
+
+
+def _count_work(responses: Sequence[Response], counts: Counts) -> None:
+    """By person; where a dataset was made anew, one may have answered an item twice: the last time counts."""
+    last: dict[tuple[str, str], str] = {}
+    for response in responses:
+        who = (response.annotator, response.country)
+        if response.status == "submitted":
+            last[who] = max(response.updated_at, last.get(who, ""))
+        else:
+            counts["work", *who, response.status] += 1
+    for (annotator, country), moment in last.items():
+        counts["work", annotator, country, "submitted"] += 1
+        counts["day", annotator, moment[:10]] += 1
+        counts["hour", moment[:13]] += 1

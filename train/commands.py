@@ -1,0 +1,149 @@
+"""Commands from rankings to a model: `annot train`, `evaluate` and `release`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from annotation.commands import Folder, Json, app, open_project
+from annotation.errors import SettingsError
+
+# -- train --------------------------------------------------------------------------------------------------
+
+
+@app.command(epilog="Example: annot train --preset cpu-smoke")
+def train(
+    folder: Folder = Path(),
+    snapshot: Annotated[str, typer.Option(help="Id of a snapshot; default: the newest.")] = "",
+    data: Annotated[Path | None, typer.Option(help="Parquet or jsonl with rankings or pairs instead.")] = None,
+    run: Annotated[str, typer.Option(help="Name of the run; default: preset and snapshot.")] = "",
+    preset: Annotated[str, typer.Option(help="Settings to use; default: train.preset of annot.toml.")] = "",
+    base: Annotated[str, typer.Option(help="Model folder or Hub id in place of the preset's.")] = "",
+    by: Annotated[
+        Literal["shared", "country", "prompt"] | None,
+        typer.Option(help="An adapter per country too, or one told the country in its prompt; default: train.by."),
+    ] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; repeat for more.")] = None,
+    several: Annotated[int, typer.Option("--processes", min=1, help="Train with several cards of this machine.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the preflight and the plan, train nothing.")] = False,
+    list_presets: Annotated[bool, typer.Option("--list-presets", help="Show the presets and end.")] = False,
+    json: Json = False,
+) -> None:
+    """Train a LoRA adapter on preferences with DPO; the same command goes on with a run that was cut off."""
+    from annotation.config import TrainSettings
+    from annotation.screen import print_json, progress, table
+    from train.by_country import train_by_country
+    from train.data.regions import region_line
+    from train.data.rows import newest_snapshot
+    from train.dpo import dry_run as plan_run
+    from train.dpo import train as train_run
+    from train.engine import distributed
+    from train.run_folder import name_run
+    from train.settings import describe_preset, preset_names
+
+    if list_presets:
+        presets = {name: describe_preset(name) for name in preset_names()}
+        print_json(presets) if json else table("", ["preset", "for"], presets.items())
+        return
+    if data and snapshot:
+        raise SettingsError("--data and --snapshot exclude each other; name one of them.")
+    outside = data is not None and not (folder / "annot.toml").exists()
+    settings = TrainSettings() if outside else open_project(folder).settings.train
+    home = folder.expanduser().resolve()
+    source = data or (home / "snapshots" / snapshot if snapshot else newest_snapshot(home))
+    preset = preset or settings.preset
+    if preset == settings.preset:  # annot.toml's base belongs to annot.toml's preset
+        base = base or settings.base
+    by = by or settings.by
+    change = [*(change or ()), *(["region.in_prompt=true"] if by == "prompt" else ())]
+    target = home / "runs" / name_run(run, preset, source)
+    if dry_run:
+        plan, device = plan_run(source, preset=preset, base=base, overrides=change)
+        lines = [*plan.lines(device), *(map(region_line, plan.regions) if by == "country" else ())]
+        print_json(plan.as_json(device)) if json else print("\n".join(lines))
+        return
+    if by == "country" and max(several, distributed.world_size()) > 1:
+        raise SettingsError("--by country trains in one process; with several, --set region.country=MX trains one.")
+    if several > distributed.world_size():
+        raise typer.Exit(distributed.launch(several, sys.argv[1:]))
+    with progress("training") as bar:
+        start = train_by_country if by == "country" else train_run
+        result = start(target, source, preset=preset, base=base, overrides=change, quiet=json, progress=bar)
+    if json and distributed.is_first():
+        print_json({"folder": result.folder, "already": result.already, **result.done})
+
+
+@app.command(epilog="Example: annot evaluate l40s-8b-lora-bf16-2f6c, then --against another run")
+def evaluate(
+    run: Annotated[str, typer.Argument(help="Name of a finished run.")],
+    folder: Folder = Path(),
+    against: Annotated[str, typer.Option(metavar="RUN", help="Another measured run, to compare slate by slate.")] = "",
+    change: Annotated[list[str] | None, typer.Option("--set", help="evaluation.key=value; repeat for more.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure a run on held-out slates: ranking, per country; distance from the base; what it writes; the gate."""
+    from annotation.screen import print_json, progress, table
+    from train.evaluate import report
+    from train.evaluate.compare import VERSUS_COLUMNS, check_measured, compare, versus_rows, warn_of_bases
+    from train.evaluate.run import evaluate as evaluate_run
+    from train.run_folder import check_name
+
+    for name in filter(None, (run, against)):
+        check_name(name)
+    runs = folder.expanduser().resolve() / "runs"
+    if against not in ("", run):
+        check_measured(runs / against)  # before the hours, not after
+    with progress("evaluating") as bar:
+        found = evaluate_run(
+            runs / run,
+            overrides=change or (),
+            say=lambda line: print(f"annot: {line}", file=sys.stderr),
+            progress=bar,
+        )
+    versus = compare(runs / run, runs / against) if against else ()
+    bases = warn_of_bases(runs / run, runs / against) if against else ""
+    if json:
+        print_json(
+            {**found.as_json(), "already": found.already, "against": [asdict(one) for one in versus], "bases": bases}
+        )
+        return
+    table(f"{run} on what it has not seen", report.GROUP_COLUMNS, report.group_rows(found.groups))
+    table("", report.WRITING_COLUMNS, report.writing_rows(found))
+    table(f"{run} minus {against}", VERSUS_COLUMNS, versus_rows(versus))
+    print("\n".join([*([f"warning: {bases}"] if bases else []), *report.lines(found)]))
+    print(f"Plots and tables: {runs / run / 'report.md'}")
+
+
+@app.command(epilog="Example: annot release l40s-8b-lora-bf16-2f6c --to model --merged")
+def release(
+    run: Annotated[str, typer.Argument(help="Name of a finished run.")],
+    folder: Folder = Path(),
+    to: Annotated[
+        Path | None, typer.Option(help="Folder to make; default: exports/RUN or exports/RUN-merged in the project.")
+    ] = None,
+    merged: Annotated[bool, typer.Option("--merged", help="The whole model, the adapter merged in.")] = False,
+    dtype: Annotated[
+        str | None, typer.Option(help="With --merged: float32 (default), bfloat16 or float16 on disk.")
+    ] = None,
+    ungated: Annotated[bool, typer.Option("--ungated", help="Although `annot evaluate` did not pass it.")] = False,
+    json: Json = False,
+) -> None:
+    """Give away a finished run that passed its gate: the adapter, or a model checked against the trained one."""
+    from annotation.screen import print_json, progress
+    from train.release.export import export_run
+    from train.run_folder import check_name
+
+    if dtype and not merged:
+        raise SettingsError("--dtype is that of a merged model; add --merged, or leave it out.")
+    check_name(run)
+    home = folder.expanduser().resolve()
+    target = to or home / "exports" / f"{run}{'-merged' if merged else ''}"
+    with progress("exporting") as bar:
+        given = export_run(
+            home / "runs" / run, target, merged=merged, dtype=dtype or "float32", ungated=ungated, progress=bar
+        )
+    print_json(asdict(given)) if json else print(given.line())

@@ -1,0 +1,1 @@
+"""From files of judgements to tokens: reading, slates, the split, preflight, regions."""

@@ -1,0 +1,130 @@
+"""Slates → tokens, as TRL's DPOTrainer writes them: a test holds both together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from annotation.errors import TrainError
+from train.data.slates import RankedSlate
+from train.data.texts import Text, as_answer, as_question
+from train.data.tokens import EncodedSlate
+
+
+def encode_slate(slate: RankedSlate, tokenizer: Any, *, limit: int = 0) -> EncodedSlate:
+    """Write a slate in tokens.
+
+    Args:
+        slate: With all its answers, a rewrite included.
+        tokenizer: The base's.
+        limit: Longest sequence of prompt and one answer; answers are cut at their end. 0: none is cut.
+
+    Raises:
+        TrainError: The chat template refuses the messages.
+    """
+    encoded, _ = encode_texts(slate.prompt, slate.answers, tokenizer, place=slate.id)
+    if not limit or encoded.longest <= limit:
+        return encoded
+    room = limit - len(encoded.prompt)
+    if room < 1:
+        raise TrainError(f"{slate.id}: its prompt alone has {len(encoded.prompt)} tokens; raise data.max_length.")
+    return EncodedSlate(encoded.prompt, tuple(answer[:room] for answer in encoded.answers))
+
+
+def ends_well(answer: Sequence[int], ends: frozenset[int], tokenizer: Any) -> bool:
+    """Whether an answer ends with an end-of-text token; templates may put white space after it."""
+    for token in reversed(answer):
+        if token in ends:
+            return True
+        if tokenizer.decode([token]).strip():
+            return False
+    return False
+
+
+def as_conversations(slates: Sequence[RankedSlate], tokenizer: Any) -> tuple[RankedSlate, ...]:
+    """Slates whose plain texts are turns of user and assistant, where the base has a chat template.
+
+    An instruct model never reads bare text when it is used. Texts stay as they stand where the base has no template,
+    and where every prompt ends as the template ends one: somebody has written them for this base already.
+    """
+    plain = [slate.prompt for slate in slates if isinstance(slate.prompt, str)]
+    if not plain or not tokenizer.chat_template:
+        return tuple(slates)
+    ending = _generation_prompt(tokenizer)
+    if ending and all(prompt.rstrip().endswith(ending) for prompt in plain):
+        return tuple(slates)
+    return tuple(
+        replace(
+            slate,
+            prompt=as_question(slate.prompt),
+            answers=tuple(as_answer(text) if isinstance(text, str) else text for text in slate.answers),
+        )
+        if isinstance(slate.prompt, str)
+        else slate
+        for slate in slates
+    )
+
+
+def _generation_prompt(tokenizer: Any) -> str:
+    """Generation prompt of the chat template: what it writes between question and answer; "" where it refuses."""
+    import jinja2
+
+    try:
+        written: str = tokenizer.apply_chat_template(
+            list(as_question("¿?")), tokenize=False, add_generation_prompt=True
+        )
+    except jinja2.TemplateError:
+        return ""  # said with its reason when the first slate is written
+    return written.rpartition("¿?")[2].strip()
+
+
+def encode_texts(prompt: Text, answers: Sequence[Text], tokenizer: Any, *, place: str) -> tuple[EncodedSlate, int]:
+    """Write a prompt and its answers in tokens; an answer begins where all sequences leave the prompt.
+
+    Messages go through the chat template, the prompt with a generation prompt; plain text is taken as it stands, with
+    the end-of-sequence token after each answer.
+
+    Returns:
+        The tokens, and how many at the end of the prompt read differently once an answer follows: they count as part
+        of every answer then.
+
+    Raises:
+        TrainError: The chat template refuses the messages; it names the place.
+    """
+    import jinja2
+
+    try:
+        alone = token_ids(prompt, tokenizer, prompt=True)
+        followed = [token_ids(_joined(prompt, answer, tokenizer), tokenizer) for answer in answers]
+    except jinja2.TemplateError as error:
+        raise TrainError(
+            f"{place}: the base's chat template refuses the messages ({error}); choose another base, or name a "
+            "template with --set base.chat_template=FILE."
+        ) from None
+    shared = min(_common(alone, ids) for ids in followed)
+    return EncodedSlate(tuple(alone[:shared]), tuple(tuple(ids[shared:]) for ids in followed)), len(alone) - shared
+
+
+def token_ids(text: Text, tokenizer: Any, *, prompt: bool = False) -> list[int]:
+    """Plain text as it stands, or messages through the chat template; a prompt ends where the answer begins."""
+    if isinstance(text, str):
+        written: list[int] = tokenizer(text=text)["input_ids"]
+        return written
+    templated: list[int] = tokenizer.apply_chat_template(
+        list(text), tokenize=True, return_dict=True, add_generation_prompt=prompt
+    )["input_ids"]
+    return templated
+
+
+def _joined(prompt: Text, answer: Text, tokenizer: Any) -> Text:
+    if isinstance(prompt, str) and isinstance(answer, str):
+        return prompt + (answer if answer.endswith(tokenizer.eos_token) else answer + tokenizer.eos_token)
+    return (*prompt, *answer)
+
+
+def _common(ids: Sequence[int], others: Sequence[int]) -> int:
+    for place, (one, other) in enumerate(zip(ids, others, strict=False)):
+        if one != other:
+            return place
+    return min(len(ids), len(others))

@@ -1,0 +1,362 @@
+"""The preflight: every slate is looked at as tokens before a run; what is cut, dropped or malformed is counted."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from annotation.errors import TrainError
+from annotation.screen import Progress, silent
+from annotation.types import SEATS, Dropped
+from train.data.encoding import encode_texts, ends_well
+from train.data.length import LengthBias, length_bias
+from train.data.objective import Objective, is_informative, why_uninformative
+from train.data.read import Slates
+from train.data.slates import RankedSlate
+from train.data.texts import question_of, words_of
+from train.data.tokens import EncodedSlate
+from train.models.tokenizer import Vocabulary
+from train.settings import DataSettings
+
+TOO_LONG = "longer than max_length"
+PROMPT_TOO_LONG = "the prompt alone fills max_length"
+NO_QUESTION = "no question"
+NO_TEXT = "an answer without text"
+SAME = "the same answer twice"
+
+ENOUGH = 20
+"""Slates from which a bias of length is worth a warning."""
+
+DROPPED = {"slate": "dropped", "answer": "dropped_answers", "ranking": "dropped_rankings"}
+"""What may be dropped -> the attribute that lists it."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Counts of a preflight. A pair from a file is a slate of two.
+
+    Attributes:
+        source: Where the slates are from.
+        form: "messages, through the chat template" or "plain text, as it stands".
+        read: Slates of the source.
+        kept: Slates that can be trained on.
+        prompts: Different prompts among them.
+        countries: Slates per country among them ("" where none is named).
+        answers: Of the slates kept, rewrites included.
+        rankings: Of those slates, one per person.
+        comparisons: Pairs that enough of them agree on.
+        ties: Pairs of answers that a person put on one level.
+        tied_share: Of all pairs of answers that people compared.
+        dropped: Slates left out, with the reason.
+        dropped_answers: Single answers ("slate/C") taken off slates, and rewrites that are not used.
+        dropped_rankings: Rankings that are there twice and count once.
+        truncated: Answers that are cut at max_length (only with on_overflow = "truncate").
+        merges: Slates where the prompt's last tokens change once an answer follows.
+        duplicates: Slates of which an earlier one says the same word for word, kept: more people said so.
+        contradictions: Comparisons whose opposite is there too, kept: countries may disagree.
+        length: How far length goes with being chosen.
+        ends_missing: Answers that do not end with an end-of-sequence token.
+        longest: Tokens of the longest sequence that was read, prompt and answer.
+        max_length: The limit.
+        tokens: Of all slates kept, each answer with its prompt, after truncation.
+    """
+
+    source: str
+    form: str
+    read: int
+    kept: int
+    prompts: int
+    countries: dict[str, int]
+    answers: int
+    rankings: int
+    comparisons: int
+    ties: int
+    tied_share: float
+    dropped: tuple[Dropped, ...]
+    dropped_answers: tuple[Dropped, ...]
+    dropped_rankings: tuple[Dropped, ...]
+    truncated: int
+    merges: int
+    duplicates: int
+    contradictions: int
+    length: LengthBias
+    ends_missing: int
+    longest: int
+    max_length: int
+    tokens: int
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Label and value of every count, in the order in which a person wants to know."""
+        countries = ", ".join(f"{name or 'none named'} {count}" for name, count in sorted(self.countries.items()))
+        return [
+            ("slates read", f"{self.read} from {self.source} ({self.form})"),
+            ("slates dropped", _counted(self.dropped)),
+            ("answers dropped", _counted(self.dropped_answers)),
+            ("rankings dropped", _counted(self.dropped_rankings)),
+            ("slates kept", f"{self.kept} over {self.prompts} prompts, {self.answers} answers"),
+            ("countries", countries or "-"),
+            ("judgements", f"{self.rankings} rankings, {self.comparisons} pairs that are clear"),
+            ("ties", f"{self.ties} ({self.tied_share:.1%} of what people compared)"),
+            ("truncated", f"{self.truncated} answers (limit {self.max_length} tokens, longest {self.longest})"),
+            ("answers without EOS", f"{self.ends_missing} of {self.answers}"),
+            ("boundary merges", str(self.merges)),
+            ("duplicate slates", f"{self.duplicates} (kept)"),
+            ("contradicted pairs", f"{self.contradictions} (kept)"),
+            (
+                "length and choice",
+                f"the longer answer wins {self.length.longer:.1%}; Kendall's tau-b with rank "
+                f"{_signed(self.length.tau)}, r with being chosen {_signed(self.length.r)}",
+            ),
+            ("tokens", str(self.tokens)),
+        ]
+
+    def warnings(self) -> list[str]:
+        """Sentences that a person should read before trusting the run."""
+        found = []
+        if self.truncated:
+            found.append(
+                f"{self.truncated} answers are cut at {self.max_length} tokens and lose their end-of-sequence token: "
+                "the model may learn not to stop."
+            )
+        if abs(self.length.longer - 0.5) > 0.15 and self.kept >= ENOUGH:
+            longer = "longer" if self.length.longer > 0.5 else "shorter"
+            found.append(
+                f"the chosen answer is the {longer} one in {max(self.length.longer, 1 - self.length.longer):.0%} of "
+                "comparisons: the model may learn length instead of what people value."
+            )
+        if self.merges:
+            found.append(f"in {self.merges} slates the prompt's last tokens change once an answer follows.")
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """As in preflight.json: what was dropped is counted per reason."""
+        dropped = {name: dict(Counter(d.reason for d in getattr(self, name))) for name in DROPPED.values()}
+        return {**asdict(self), **dropped}
+
+    def dropped_rows(self) -> list[dict[str, str]]:
+        """As lines of dropped.jsonl."""
+        return [{"what": kind, **asdict(d)} for kind, name in DROPPED.items() for d in getattr(self, name)]
+
+
+def preflight(
+    source: Slates, vocabulary: Vocabulary, settings: DataSettings, objective: Objective, *, progress: Progress = silent
+) -> tuple[tuple[RankedSlate, ...], Preflight]:
+    """Look at every slate as tokens and keep what can be trained on.
+
+    An answer without text, one that repeats another, and with on_overflow = "drop" one that is too long is taken off
+    its slate: what people said of the others stays true (see RankedSlate.without). A slate on which the objective then
+    finds nothing to learn goes as a whole. Every one of them is in `dropped` or `dropped_answers`.
+
+    Args:
+        source: All slates, with the settings of the objective on them, and what was left out before, to be counted.
+        vocabulary: The base's.
+        settings: Limit, and what to do over it.
+        objective: What must be left to learn from.
+        progress: Told how far it is.
+
+    Returns:
+        The slates kept, in their order, and what was counted.
+
+    Raises:
+        TrainError: Nothing is left, an answer does not end, a token is none of the base's, one is over the limit and
+            settings say "error", or the base has no chat template and the slates need one.
+    """
+    _check_form(source, vocabulary)
+    sieve = _Sieve(vocabulary, settings, objective, list(source.excluded), list(source.unused))
+    for done, slate in enumerate(source.slates):
+        progress(done, len(source.slates), "slates looked at")
+        sieve.add(slate)
+    return tuple(sieve.kept), _counts(source, sieve)
+
+
+def _check_form(source: Slates, vocabulary: Vocabulary) -> None:
+    """Refuse a source without slates, in two forms, or in one that the base cannot be given."""
+    if not source.slates:
+        why = f" that teach anything: {_reasons(source.excluded)}" if source.excluded else ""
+        raise TrainError(
+            f"{source.source} holds no preferences{why}; there is nothing to train on, collect judgements first."
+        )
+    conversational = not isinstance(source.slates[0].prompt, str)
+    if any(isinstance(slate.prompt, str) == conversational for slate in source.slates):
+        raise TrainError(f"{source.source} mixes plain texts and messages; write all rows in one form.")
+    if conversational and not vocabulary.tokenizer.chat_template:
+        raise TrainError(
+            "the base has no chat template, so a conversation cannot be written for it; choose an instruct model, or "
+            "name a Jinja template with --set base.chat_template=FILE."
+        )
+
+
+@dataclass
+class _Sieve:
+    """Slates that are kept, with their tokens, and what is dropped."""
+
+    vocabulary: Vocabulary
+    settings: DataSettings
+    objective: Objective
+    dropped: list[Dropped]
+    dropped_answers: list[Dropped]
+    kept: list[RankedSlate] = field(default_factory=list)
+    rows: list[EncodedSlate] = field(default_factory=list)
+    truncated: int = 0
+    longest: int = 0
+    merges: int = 0
+
+    def add(self, slate: RankedSlate) -> None:
+        """Look at a slate, and keep what of it can be trained on."""
+        usable, gone, reason = _usable(slate, self.objective)
+        if reason:
+            self.dropped.append(Dropped(slate.id, reason))
+            return
+        self.dropped_answers += gone
+        row, merged = self._encode(usable)
+        self.longest = max(self.longest, row.longest)
+        limit = self.settings.max_length
+        if over := [seat for seat, ids in enumerate(row.answers) if len(row.prompt) + len(ids) > limit]:
+            shorter = self._within_limit(usable, row, over)
+            if shorter is None:
+                return
+            if shorter is not usable:
+                usable, (row, merged) = shorter, self._encode(shorter)
+        self.merges += merged > 0
+        self.kept.append(usable)
+        self.rows.append(row)
+
+    def _encode(self, slate: RankedSlate) -> tuple[EncodedSlate, int]:
+        row, merged = encode_texts(slate.prompt, slate.answers, self.vocabulary.tokenizer, place=slate.id)
+        last = max(max(ids, default=0) for ids in (row.prompt, *row.answers))
+        if last >= self.vocabulary.size:
+            raise TrainError(
+                f"{slate.id} has the token {last} and the base knows {self.vocabulary.size}: its tokenizer is that of "
+                "another model; fetch the base's files again."
+            )
+        return row, merged
+
+    def _within_limit(self, slate: RankedSlate, row: EncodedSlate, over: Sequence[int]) -> RankedSlate | None:
+        """The slate without the answers `over` the limit, or whole where they are cut; None where it is dropped."""
+        limit = self.settings.max_length
+        if self.settings.on_overflow == "error":
+            raise TrainError(
+                f"{slate.id} has {row.longest} tokens and data.max_length is {limit}; raise it, or set "
+                'data.on_overflow to "drop" or "truncate".'
+            )
+        if self.settings.on_overflow == "truncate":
+            if len(row.prompt) >= limit:
+                self.dropped.append(Dropped(slate.id, PROMPT_TOO_LONG, str(len(row.prompt))))
+                return None
+            self.truncated += len(over)
+            return slate
+        shorter = slate.without(over)
+        if not is_informative(shorter, self.objective):
+            self.dropped.append(Dropped(slate.id, TOO_LONG, str(row.longest)))
+            return None
+        lengths = {seat: len(row.prompt) + len(row.answers[seat]) for seat in over}
+        self.dropped_answers += [Dropped(_seat(slate, seat), TOO_LONG, str(tokens)) for seat, tokens in lengths.items()]
+        return shorter
+
+
+def _counts(source: Slates, sieve: _Sieve) -> Preflight:
+    """Count what was kept and dropped.
+
+    Raises:
+        TrainError: Nothing was kept, or an answer does not end.
+    """
+    kept, rows, limit = sieve.kept, sieve.rows, sieve.settings.max_length
+    if not kept:
+        reason = Counter(d.reason for d in sieve.dropped).most_common(1)[0][0]
+        raise TrainError(
+            f'all {len(source.slates)} slates of {source.source} are dropped, most of them as "{reason}": nothing is '
+            f"left to train on; {'raise data.max_length' if 'max_length' in reason else 'look at the source'}."
+        )
+    answers = [answer for row in rows for answer in row.answers]
+    tokenizer, ends = sieve.vocabulary.tokenizer, sieve.vocabulary.ends
+    if ends_missing := sum(not ends_well(answer, ends, tokenizer) for answer in answers):
+        raise TrainError(
+            f"{ends_missing} of {len(answers)} answers do not end with an end-of-sequence token after tokenisation: "
+            "the model would unlearn to stop; mend the base's chat template (--set base.chat_template=FILE)."
+        )
+    ties, compared = _ties(kept)
+    opposites = Counter(
+        (slate.prompt_key, repr(slate.answers[pair.better]), repr(slate.answers[pair.worse]))
+        for slate in kept
+        for pair in slate.comparisons
+    )
+    return Preflight(
+        source=source.source,
+        form="plain text, as it stands" if isinstance(kept[0].prompt, str) else "messages, through the chat template",
+        read=len(source.slates) + len(source.excluded),
+        kept=len(kept),
+        prompts=len({slate.prompt_key for slate in kept}),
+        countries=dict(Counter(slate.country for slate in kept)),
+        answers=len(answers),
+        rankings=sum(ranking.people for slate in kept for ranking in slate.rankings),
+        comparisons=sum(len(slate.comparisons) for slate in kept),
+        ties=ties,
+        tied_share=ties / compared if compared else 0.0,
+        dropped=tuple(sieve.dropped),
+        dropped_answers=tuple(sieve.dropped_answers),
+        dropped_rankings=source.repeated,
+        truncated=sieve.truncated,
+        merges=sieve.merges,
+        duplicates=sum(count - 1 for count in Counter(map(_content, kept)).values()),
+        contradictions=sum(count for (key, a, b), count in opposites.items() if (key, b, a) in opposites),
+        length=length_bias(kept, [[len(answer) for answer in row.answers] for row in rows]),
+        ends_missing=ends_missing,
+        longest=sieve.longest,
+        max_length=limit,
+        tokens=sum(min(len(row.prompt) + len(answer), limit) for row in rows for answer in row.answers),
+    )
+
+
+def _usable(slate: RankedSlate, objective: Objective) -> tuple[RankedSlate, list[Dropped], str]:
+    """Take off answers without text, and those that repeat another one.
+
+    Returns:
+        What is left, the answers taken off, and why nothing is left to learn, or "".
+    """
+    if not question_of(slate.prompt):
+        return slate, [], NO_QUESTION
+    texts = [words_of(answer) for answer in slate.answers]
+    why = {seat: NO_TEXT for seat, text in enumerate(texts) if not text}
+    why |= {seat: SAME for seat, text in enumerate(texts) if text and text in texts[:seat]}
+    left = slate.without(why) if why else slate
+    gone = [Dropped(_seat(slate, seat), reason) for seat, reason in why.items()]
+    if is_informative(left, objective):
+        return left, gone, ""
+    return left, gone, gone[0].reason if gone else why_uninformative(left)
+
+
+def _seat(slate: RankedSlate, answer: int) -> str:
+    return f"{slate.id}/{slate.seats[answer] if answer < len(slate.seats) else SEATS[answer]}"
+
+
+def _ties(slates: Iterable[RankedSlate]) -> tuple[int, int]:
+    """Pairs of answers that one person put on one level, and all pairs that one person compared."""
+    ties = compared = 0
+    for slate in slates:
+        for ranking in slate.rankings:
+            ties += ranking.people * sum(math.comb(len(tier), 2) for tier in ranking.tiers)
+            compared += ranking.people * math.comb(sum(len(tier) for tier in ranking.tiers), 2)
+    return ties, compared
+
+
+def _content(slate: RankedSlate) -> tuple[str, str, frozenset[tuple[frozenset[str], ...]]]:
+    orders = (
+        tuple(frozenset(repr(slate.answers[answer]) for answer in tier) for tier in ranking.tiers)
+        for ranking in slate.rankings
+    )
+    return slate.prompt_key, slate.country, frozenset(orders)
+
+
+def _reasons(dropped: Iterable[Dropped]) -> str:
+    return "; ".join(f"{reason} ({count})" for reason, count in Counter(d.reason for d in dropped).most_common())
+
+
+def _counted(dropped: Sequence[Dropped]) -> str:
+    return f"{len(dropped)}: {_reasons(dropped)}" if dropped else "0"
+
+
+def _signed(number: float | None) -> str:
+    return "-" if number is None else f"{number:+.2f}"

@@ -1,0 +1,1 @@
+"""How slates go through the model: packing, losses, log-probs, memory, processes."""

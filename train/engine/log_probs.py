@@ -1,0 +1,184 @@
+"""Log-probs of the answers of a pack, without ever holding scores for the whole vocabulary.
+
+On a GPU the head is TRL's (`trl.kernels.ChunkedLogProbFunction`): it projects hidden states in tiles of tokens x
+vocabulary, keeps two numbers per token, and computes the tiles again in the backward pass. A CPU does not have its
+kernels and would spend most of its time on the second computation: `FrozenHead` has the gradient from the first. Both
+are given the hidden states from which an answer's tokens are predicted, and no others.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import torch
+
+from annotation.errors import TrainError
+from train.engine.packing import Pack, attention_masks, attention_windows
+
+TILE = 2**19
+"""Scores that a CPU computes at once: 2 MB in float32, which its caches hold."""
+
+
+def score_answers(model: Any, vocabulary_chunk: int) -> None:
+    """Let `model(packed=...)` return the log-prob of each answer token of a pack; any other call is as before.
+
+    It is a call of the whole model so that what wraps it (PEFT, autocast, FSDP) is in place, as with TRL's fused head.
+
+    Args:
+        model: A causal language model, before PEFT wraps it.
+        vocabulary_chunk: Words of the vocabulary that TRL's head scores at once.
+
+    Raises:
+        TrainError: The model has no output head, or one whose scores are not those that we compute.
+    """
+    plain = model.forward
+    config = model.config.get_text_config()
+    attention_windows(config)
+    check_head(model, config)
+    scale, softcap = logit_scale(config), getattr(config, "final_logit_softcapping", None)
+
+    def forward(self: Any, *args: Any, packed: Pack | None = None, **kwargs: Any) -> Any:
+        if packed is None:
+            return plain(*args, **kwargs)
+        from trl.kernels import ChunkedLogProbFunction
+
+        hidden = self.base_model(
+            input_ids=packed.ids,
+            position_ids=packed.positions,
+            attention_mask=attention_masks(packed, config, activation_dtype(self, packed.ids.device.type)),
+            use_cache=False,
+        ).last_hidden_state
+        head = self.get_output_embeddings()
+        weight, bias = whole(head.weight), whole(getattr(head, "bias", None))
+        predicting = hidden.flatten(0, 1).index_select(0, packed.scored)
+        if weight.device.type == "cpu" and not weight.requires_grad:
+            return FrozenHead.apply(predicting, weight, bias, packed.targets, softcap, scale)  # type: ignore[no-untyped-call]
+        return ChunkedLogProbFunction.apply(
+            predicting,
+            weight,
+            bias,
+            packed.targets,
+            1.0,  # temperature
+            vocabulary_chunk,
+            softcap,
+            scale,
+            (),  # no entropy, no other statistics
+        )[0]
+
+    model.forward = types.MethodType(forward, model)
+
+
+class FrozenHead(torch.autograd.Function):
+    """Log-probs of tokens under a head that is not trained, tile by tile, each computed once.
+
+    The gradient of a token's log-prob is onehot - softmax, times the weights; what comes from above only scales it. So
+    it is made while the tile's scores are there, as in Liger's fused cross-entropy (Hsu et al. 2024, arXiv:2410.10989).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        softcap: float | None,
+        scale: float,
+    ) -> torch.Tensor:
+        """Score.
+
+        Args:
+            ctx: PyTorch's.
+            hidden: Shape (N, H).
+            weight: Of the head, shape (V, H); only `hidden` gets a gradient.
+            bias: Of the head, shape (V,), or None.
+            targets: The tokens, shape (N,).
+            softcap: Scores are squeezed to ± this by a tanh, as Gemma 2 does; None: they are not.
+            scale: Of the scores.
+
+        Returns:
+            Log-probs in float32, shape (N,).
+        """
+        found = torch.empty(len(targets), dtype=torch.float32)
+        gradient = torch.empty(hidden.shape, dtype=torch.float32) if ctx.needs_input_grad[0] else None
+        rows = max(1, TILE // len(weight))
+        for at in range(0, len(targets), rows):
+            part, wanted = hidden[at : at + rows], targets[at : at + rows, None]
+            scores = torch.nn.functional.linear(part, weight, bias).float() * scale
+            if softcap:
+                squeezed = torch.tanh(scores / softcap)
+                scores = softcap * squeezed
+            normaliser = scores.logsumexp(-1, keepdim=True)
+            found[at : at + rows] = (scores.gather(1, wanted) - normaliser)[:, 0]
+            if gradient is not None:
+                slope = (scores - normaliser).exp_().neg_()
+                slope.scatter_add_(1, wanted, torch.ones_like(slope[:, :1]))
+                if softcap:
+                    slope *= 1 - squeezed * squeezed
+                gradient[at : at + rows] = (slope * scale).to(weight.dtype) @ weight
+        ctx.number_type = hidden.dtype
+        ctx.save_for_backward(gradient)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, above: torch.Tensor) -> tuple[Any, ...]:
+        """Scale what the forward pass left, shape (N, H)."""
+        (gradient,) = ctx.saved_tensors
+        return (above[:, None] * gradient).to(ctx.number_type), None, None, None, None, None
+
+
+def answer_log_probs(model: Any, packed: Pack) -> torch.Tensor:
+    """Log-prob of each answer of a pack given its prompt, summed over its tokens, in float32, shape (A,)."""
+    per_token = model(packed=packed)
+    return torch.segment_reduce(per_token.float(), "sum", lengths=packed.lengths, unsafe=True)
+
+
+def logit_scale(config: Any) -> float:
+    """Factor of the base's scores: Cohere's logit_scale, the inverse of Granite's logits_scaling, or 1."""
+    if getattr(config, "logit_scale", None) is not None:
+        return float(config.logit_scale)
+    divisor = getattr(config, "logits_scaling", None)
+    return 1.0 if divisor is None else 1.0 / float(divisor)
+
+
+def check_head(model: Any, config: Any) -> None:
+    """Compare the base's own scores of a few tokens with those that its head and configuration give us.
+
+    Raises:
+        TrainError: There is no head, it gives no finite scores, or something that we know nothing of stands between it
+            and the scores.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        raise TrainError("the base has no output head, so no answer has a log-prob; choose a causal language model.")
+    ids = torch.arange(4, device=head.weight.device)[None]
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        ours = head(hidden).float() * logit_scale(config)
+        if softcap := getattr(config, "final_logit_softcapping", None):
+            ours = softcap * torch.tanh(ours / softcap)
+        theirs = model(input_ids=ids, use_cache=False).logits.float()
+    model.train(training)
+    if not bool(theirs.isfinite().all()):
+        raise TrainError("the base gives no finite scores; it is damaged, or needs base.dtype = float32.")
+    if not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(theirs.abs().max())):
+        raise TrainError(
+            f"the base ({model.config.model_type}) scores words in a way that the engine does not know; choose another "
+            'base, or set dpo.objective = "trl".'
+        )
+
+
+def activation_dtype(model: Any, device: str) -> torch.dtype:
+    """The number type in which attention is computed."""
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    dtype: torch.dtype = model.get_input_embeddings().weight.dtype
+    return dtype
+
+
+def whole(weight: Any) -> Any:
+    """A weight that FSDP2 may have sharded, gathered."""
+    return weight.full_tensor() if hasattr(weight, "full_tensor") else weight

@@ -1,0 +1,190 @@
+"""Memory of the device: whether it is enough, and how many tokens and how many checkpointed layers fit into it.
+
+Memory of one update, in bytes, for a pack of T tokens and c of L layers checkpointed:
+
+    T * (layer * (L - c + min(c, 1)) + kept * c + head) + tile
+
+- `layer`, what a layer keeps for its backward pass per token: b * (8 h + 2 k + 4 i) of activations in b bytes, and what
+  the adapter adds for each of its 6 h + i inputs: 4 bytes where they are turned to float32 (a bfloat16 base without
+  autocast), and one more copy and one byte of mask with dropout; h, k, i are the widths of hidden state, key/value and
+  MLP. One checkpointed layer at a time is computed again in full, hence min(c, 1).
+- `kept` = b * h, what a checkpointed layer keeps; `head` = 12 h, hidden states and their gradient in float32.
+- `tile` = 4096 * chunk * (b + 8), TRL's tile of scores and its float32 copies.
+
+The formula is an estimate and is meant to be a little high. What proves it wrong is an out-of-memory error, and then
+the budget is halved and the batch is done again.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from annotation.errors import TrainError
+from train.settings import DeviceSettings, Recipe
+
+SHARE = 0.85
+"""Of free memory that is planned for: allocators waste some."""
+
+CPU_SHARE = 0.25
+"""On a CPU, other programs need memory too."""
+
+ENOUGH = {"cuda": 4096, "cpu": 512}
+"""Tokens that keep a device busy: fewer are slower per token, more are not faster. Checkpointing a layer costs half a
+forward pass of it, so it is done only to reach this many."""
+
+MOST = {"cuda": 16384, "cpu": 512}
+"""More is no faster, and on a CPU slower: it falls out of the caches and needs fillers."""
+
+TILE = 4096
+GIB = 2**30
+FLOAT32 = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Schedule of an update: tokens of a pack, and layers that are checkpointed.
+
+    Attributes:
+        token_budget: Tokens of a pack.
+        checkpoint_layers: Layers whose activations are computed again in the backward pass, from the first.
+        layers: How many there are.
+        free: Bytes that were free, without what the optimiser will take.
+        needed: Bytes that the formula gives for the choice.
+    """
+
+    token_budget: int
+    checkpoint_layers: int
+    layers: int
+    free: int
+    needed: int
+
+    def line(self) -> str:
+        """For the log."""
+        return (
+            f"packs of up to {self.token_budget} tokens, {self.checkpoint_layers} of {self.layers} layers checkpointed"
+            f" (about {self.needed / GIB:.2f} of {self.free / GIB:.1f} GiB)"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """Sizes of a model for the formula; `copied` is 4 where adapter inputs are turned to float32, else 0."""
+
+    layers: int
+    hidden: int
+    key_value: int
+    mlp: int
+    bytes: int
+    copied: int
+    dropout: bool
+    chunk: int
+
+    def needed(self, tokens: int, checkpointed: int) -> int:
+        """Bytes for a pack, by the formula of this module."""
+        return tokens * self.per_token(checkpointed) + self.tile
+
+    def per_token(self, checkpointed: int) -> int:
+        """Bytes per token of a pack."""
+        activations = self.bytes * (8 * self.hidden + 2 * self.key_value + 4 * self.mlp)
+        dropped = (self.copied or self.bytes) + 1 if self.dropout else 0
+        adapter = (6 * self.hidden + self.mlp) * (self.copied + dropped)
+        full = self.layers - checkpointed + min(checkpointed, 1)
+        return (activations + adapter) * full + self.bytes * self.hidden * checkpointed + 12 * self.hidden
+
+    @property
+    def tile(self) -> int:
+        """Bytes of the head's tile."""
+        return TILE * self.chunk * (self.bytes + 8)
+
+
+def plan_memory(
+    model: Widths, free: int, *, longest: int, update: int, device: str, budget: int = 0, checkpointed: int = -1
+) -> Schedule:
+    """Choose the fewest checkpointed layers with which enough tokens fit, and then as many tokens as are of use.
+
+    Args:
+        model: Its sizes.
+        free: Bytes that are free for activations.
+        longest: Tokens of the longest slate: less will not do, whatever the formula says.
+        update: Tokens of the largest update: more are never there.
+        device: "cuda" or "cpu".
+        budget: Tokens as the settings fix them; 0 leaves them to the planner.
+        checkpointed: Layers as the settings fix them; -1 leaves them to the planner.
+    """
+    usable = int(free * (CPU_SHARE if device == "cpu" else SHARE)) - model.tile
+    enough = budget or max(longest, min(update, ENOUGH[device]))
+    if checkpointed < 0:
+        fits = (c for c in range(model.layers + 1) if enough * model.per_token(c) <= usable)
+        checkpointed = next(fits, model.layers)
+    checkpointed = min(checkpointed, model.layers)
+    tokens = budget or max(longest, min(usable // model.per_token(checkpointed), update, MOST[device]))
+    return Schedule(tokens, checkpointed, model.layers, free, model.needed(tokens, checkpointed))
+
+
+def widths_of(config: Any, recipe: Recipe) -> Widths:
+    """Read a model's sizes from its configuration."""
+    heads, autocast = config.num_attention_heads, recipe.optimiser.autocast == "bfloat16"
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    short = recipe.base.dtype == "bfloat16"
+    return Widths(
+        config.num_hidden_layers,
+        config.hidden_size,
+        (getattr(config, "num_key_value_heads", None) or heads) * width,
+        getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        2 if autocast or short else FLOAT32,
+        FLOAT32 if short and not autocast else 0,
+        recipe.lora.dropout > 0,
+        min(recipe.engine.logits_chunk, config.vocab_size),
+    )
+
+
+def check_device(device: DeviceSettings, preset: str) -> str:
+    """Check that the preset can run on this machine, and name the device.
+
+    Raises:
+        TrainError: There is no GPU, or too little of its memory is free.
+    """
+    import torch
+
+    if device.kind == "cpu":
+        threads = device.threads or os.cpu_count()
+        return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}"
+    if not torch.cuda.is_available():
+        raise TrainError(
+            f"the preset {preset} needs a CUDA GPU with {device.min_free_gib:.0f} GiB free, and this machine has none; "
+            "run it on one that has, or try the way with --preset cpu-smoke."
+        )
+    free, total = (number / GIB for number in torch.cuda.mem_get_info(0))
+    name = torch.cuda.get_device_name(0)
+    if free < device.min_free_gib:
+        raise TrainError(
+            f"the preset {preset} needs {device.min_free_gib:.0f} GiB of GPU memory and {name} has {free:.1f} of "
+            f"{total:.1f} GiB free; end what uses it, or choose a smaller preset."
+        )
+    return f"{name}, {free:.0f} of {total:.0f} GiB free"
+
+
+def free_memory(device: str) -> int:
+    """Bytes that are free on the device just now."""
+    if device == "cpu":
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+    import torch
+
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info()[0])
+
+
+def checkpoint_layers(model: Any, count: int) -> None:
+    """Compute the first `count` layers again in the backward pass instead of keeping what they computed."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    if not count:
+        return
+    model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
+    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    for place, layer in enumerate(layers):
+        layer.gradient_checkpointing = place < count

@@ -1,0 +1,216 @@
+"""Packs of slates: many answers in one forward pass, the prompt once, each answer as if it stood alone.
+
+A pack is a rectangle of tokens. In a row, slates stand one after another; in a slate, the prompt is followed by its
+answers. An answer's token attends to the prompt and to its own answer up to itself, and its position is what it would
+be if the answer alone followed the prompt. So its hidden states, and its log-prob, are those of the answer alone.
+
+`visible` says who attends to whom, once: as a dense mask on a CPU, as FlexAttention's block mask on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from annotation.errors import TrainError
+from train.data.tokens import EncodedSlate
+
+if TYPE_CHECKING:
+    import torch
+
+BLOCK = 128
+"""FlexAttention works in blocks of this many tokens: the length of a pack for it is a multiple."""
+
+NOWHERE = -1
+"""The slate of a token that only fills up a row."""
+
+Shape = Literal["row", "rows"]
+"""How a pack lies: everything in one row (a block mask skips what is not attended to), or in rows as long as the
+longest slate (a dense mask grows with the square of the row)."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A pack: what goes through the model at once. R rows of L tokens; N answer tokens of A answers.
+
+    Attributes:
+        members: Which slates, as indices into what was packed; their answers follow one another in this order.
+        ids: Tokens, shape (R, L).
+        positions: Place of each token in its answer alone, shape (R, L).
+        slates: Which slate a token is of, or NOWHERE, shape (R, L).
+        branches: 0 in a prompt, else the answer's number from 1 in its slate, shape (R, L).
+        scored: Where the hidden state is that an answer's token is predicted from, in the flattened R x L, shape (N,).
+        targets: That token, shape (N,).
+        lengths: Tokens of each answer, shape (A,).
+    """
+
+    members: tuple[int, ...]
+    ids: torch.Tensor
+    positions: torch.Tensor
+    slates: torch.Tensor
+    branches: torch.Tensor
+    scored: torch.Tensor
+    targets: torch.Tensor
+    lengths: torch.Tensor
+
+    @property
+    def size(self) -> int:
+        """Tokens that are computed, fillers included."""
+        return self.ids.numel()
+
+    def to(self, device: torch.device | str) -> Pack:
+        """The same on another device."""
+        moved = (self.ids, self.positions, self.slates, self.branches, self.scored, self.targets, self.lengths)
+        return Pack(self.members, *(tensor.to(device, non_blocking=True) for tensor in moved))
+
+
+def pack(slates: Sequence[EncodedSlate], budget: int, shape: Shape = "rows") -> list[Pack]:
+    """Lay slates into packs of at most `budget` tokens.
+
+    Long slates go first, each into the first row that has room (first-fit decreasing: Johnson 1973). The same slates
+    and budget give the same packs.
+
+    Args:
+        slates: In tokens; none is left out.
+        budget: Most tokens of a pack, fillers included. A slate that is longer has a pack to itself.
+        shape: One row, or rows as long as the longest slate of the pack.
+    """
+    order = sorted(range(len(slates)), key=lambda number: (-slates[number].tokens, number))
+    packs: list[list[list[int]]] = []  # packs of rows of slates
+    room: list[list[int]] = []  # tokens left in each row
+    widths: list[int] = []
+    for number in order:
+        need = slates[number].tokens
+        place = next(((p, r) for p, rows in enumerate(room) for r, left in enumerate(rows) if left >= need), None)
+        if place:
+            packs[place[0]][place[1]].append(number)
+            room[place[0]][place[1]] -= need
+            continue
+        if shape == "rows":
+            open_pack = next((p for p, width in enumerate(widths) if (len(packs[p]) + 1) * width <= budget), None)
+            if open_pack is not None:
+                packs[open_pack].append([number])
+                room[open_pack].append(widths[open_pack] - need)
+                continue
+        width = need if shape == "rows" else max(need, budget)
+        packs.append([[number]])
+        room.append([width - need])
+        widths.append(width)
+    return [lay_out(slates, rows, multiple=BLOCK if shape == "row" else 1) for rows in packs]
+
+
+def lay_out(slates: Sequence[EncodedSlate], rows: Sequence[Sequence[int]], *, multiple: int = 1) -> Pack:
+    """Write rows of slates as tensors; the length of a row is rounded up to a multiple."""
+    import torch
+
+    width = max(sum(slates[number].tokens for number in row) for row in rows)
+    width += -width % multiple
+    ids, positions, owners, branches = ([[fill] * width for _ in rows] for fill in (0, 0, NOWHERE, 0))
+    scored: list[int] = []
+    targets: list[int] = []
+    lengths: list[int] = []
+    for line, row in enumerate(rows):
+        at = 0
+        for number in row:
+            slate = slates[number]
+            shared = len(slate.prompt)
+            if not shared:
+                raise TrainError("a prompt has no token, so nothing predicts the first token of its answers.")
+            for branch, part in enumerate((slate.prompt, *slate.answers)):
+                begin, end = (0, shared) if branch == 0 else (shared, shared + len(part))
+                ids[line][at : at + len(part)] = part
+                positions[line][at : at + len(part)] = range(begin, end)
+                owners[line][at : at + len(part)] = [number] * len(part)
+                branches[line][at : at + len(part)] = [branch] * len(part)
+                if branch == 0:
+                    before = line * width + at + shared - 1  # The prompt's last token predicts every answer's first.
+                else:
+                    here = line * width + at
+                    scored += [before, *range(here, here + len(part) - 1)]
+                    targets += part
+                    lengths.append(len(part))
+                at += len(part)
+    tensors = (torch.tensor(rows_of, dtype=torch.long) for rows_of in (ids, positions, owners, branches))
+    flat = (torch.tensor(values, dtype=torch.long) for values in (scored, targets, lengths))
+    return Pack(tuple(number for row in rows for number in row), *tensors, *flat)
+
+
+def visible(packed: Pack, window: int | None = None) -> Callable[..., torch.Tensor]:
+    """Mask of who attends to whom, as FlexAttention's mask_mod: (row, head, query, key) → bool.
+
+    Args:
+        packed: The pack.
+        window: Of a sliding-window layer: a token sees the `window` positions up to its own, by its distance in the
+            answer alone and not in the pack.
+    """
+    slates, branches, positions = packed.slates, packed.branches, packed.positions
+
+    def sees(row: Any, _head: Any, query: Any, key: Any) -> Any:
+        shared = slates[row, query] == slates[row, key]
+        branch = branches[row, key]
+        own = (branch == 0) | (branch == branches[row, query])
+        near = shared & own & (query >= key)
+        return near if window is None else near & (positions[row, query] - positions[row, key] < window)
+
+    return sees
+
+
+def attention_masks(packed: Pack, config: Any, dtype: torch.dtype) -> Any:
+    """The pack's mask as the model takes it: one, or one per kind of layer.
+
+    Args:
+        packed: On the model's device.
+        config: Of the model.
+        dtype: Of its activations; dense masks are added to the scores.
+
+    Raises:
+        TrainError: The model has layers in which answers cannot be kept apart by a mask.
+    """
+    windows = attention_windows(config)
+    masks = {kind: _mask(packed, window, config, dtype) for kind, window in windows.items()}
+    return masks if getattr(config, "layer_types", None) and len(masks) > 1 else next(iter(masks.values()))
+
+
+def attention_windows(config: Any) -> dict[str, int | None]:
+    """The kinds of attention layers of a model → their sliding window, None where a layer sees everything.
+
+    Raises:
+        TrainError: There is a kind of layer in which answers cannot be kept apart by a mask.
+    """
+    window = getattr(config, "sliding_window", None)
+    kinds: list[str] = sorted(set(getattr(config, "layer_types", None) or ()))
+    if not kinds:
+        kinds = ["full_attention" if window is None else "sliding_attention"]
+    unknown = [kind for kind in kinds if kind not in ("full_attention", "sliding_attention")]
+    if unknown:
+        raise TrainError(
+            f"the base has {unknown[0]} layers, in which answers that share a prompt cannot be kept apart; "
+            'choose another base, or set dpo.objective = "trl".'
+        )
+    return {kind: window if kind == "sliding_attention" else None for kind in kinds}
+
+
+def _mask(packed: Pack, window: int | None, config: Any, dtype: torch.dtype) -> Any:
+    import torch
+
+    sees = visible(packed, window)
+    rows, width = packed.ids.shape
+    device = packed.ids.device
+    if config._attn_implementation == "flex_attention":
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        # Compiled, it does not write the square of the row out.
+        make = torch.compile(create_block_mask) if device.type == "cuda" else create_block_mask
+        return make(sees, rows, None, width, width, device=device)
+    places = torch.arange(width, device=device)
+    seen = sees(torch.arange(rows, device=device)[:, None, None], None, places[:, None], places[None, :])
+    # Added to the scores, so that no layer has to turn it into numbers again.
+    unseen = torch.finfo(dtype).min
+    return torch.where(seen, torch.zeros((), dtype=dtype, device=device), unseen)[:, None]
+
+
+def in_one_pass(slates: Sequence[EncodedSlate], shape: Shape = "rows") -> Iterator[Pack]:
+    """Each slate in a pack of its own: what is computed of it depends on nothing but itself."""
+    multiple = BLOCK if shape == "row" else 1
+    return (lay_out(slates, [[number]], multiple=multiple) for number in range(len(slates)))

@@ -1,0 +1,1 @@
+"""The evaluation of a finished run: measures, the gate, the report."""

@@ -1,0 +1,120 @@
+"""Two measured runs compared, slate by slate, on what both kept out of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from annotation.errors import TrainError
+from train.data.rows import read_rows
+from train.evaluate.ranking import SlateScore
+from train.evaluate.report import SLATES
+from train.evaluate.run import read_evaluation
+from train.run_folder import finished_run
+from train.statistics import Estimate, mean_over_prompts
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """One run minus another on the slates that both kept out of training, slate by slate.
+
+    Attributes:
+        group: "all" or for example "country MX".
+        slates: How many.
+        accuracy: Difference of the ranking accuracies.
+        tau: Difference of Kendall's tau-b.
+    """
+
+    group: str
+    slates: int
+    accuracy: Estimate
+    tau: Estimate
+
+
+def versus(ours: Sequence[SlateScore], theirs: Sequence[SlateScore], *, seed: int = 0) -> tuple[Versus, ...]:
+    """Compare two runs slate by slate (a paired bootstrap over prompts); the same slates in the same order."""
+    names: dict[str, list[int]] = {"all": list(range(len(ours)))}
+    for by in ("country", "language"):
+        for index, score in enumerate(ours):
+            if name := getattr(score, by):
+                names.setdefault(f"{by} {name}", []).append(index)
+    found = []
+    for group, chosen in names.items():
+        prompts = [ours[i].prompt for i in chosen]
+        votes, people = (np.array([getattr(ours[i], what) for i in chosen], float) for what in ("votes", "people"))
+        right, tau = (
+            np.array([getattr(ours[i], what) - getattr(theirs[i], what) for i in chosen]) for what in ("right", "tau")
+        )
+        found.append(
+            Versus(
+                group,
+                len(chosen),
+                mean_over_prompts(right / votes, prompts, votes, seed=seed),
+                mean_over_prompts(tau, prompts, people, seed=seed),
+            )
+        )
+    return (found[0], *sorted(found[1:], key=lambda one: (one.group.split()[0], one.accuracy.value)))
+
+
+VERSUS_COLUMNS = ("group", "slates", "ranking accuracy", "tau-b")
+
+
+def versus_rows(found: Sequence[Versus]) -> list[tuple[str, ...]]:
+    """A line per group: by how much one run ranks better than another."""
+    return [
+        (
+            one.group,
+            str(one.slates),
+            one.accuracy.points,
+            f"{one.tau.value:+.3f} {one.tau.interval('+.3f')}",
+        )
+        for one in found
+    ]
+
+
+def check_measured(run: Path) -> None:
+    """Make sure that a run can be compared with.
+
+    Raises:
+        TrainError: It is no run, it is not finished, or it was not measured.
+    """
+    finished_run(run)
+    if read_evaluation(run) is None:
+        raise TrainError(f"{run.name} was not measured yet; run `annot evaluate {run.name}` first.")
+
+
+def warn_of_bases(folder: Path, other: Path) -> str:
+    """A sentence where two finished runs stand on different bases, else ""."""
+    one, two = (finished_run(run)[0] for run in (folder, other))
+    # A base that was made on the spot is made of the run's own texts and seed.
+    decides = ("base_version", *(("digest", "seed") if one["base_is_tiny_and_random"] else ()))
+    if all(one[fact] == two[fact] for fact in decides):
+        return ""
+    return (
+        f"{folder.name} and {other.name} stand on different bases ({one['base_note']}, version {one['base_version']}; "
+        f"{two['base_note']}, version {two['base_version']}): the difference is that of bases and adapters together."
+    )
+
+
+def compare(folder: Path, other: Path, *, seed: int = 0) -> tuple[Versus, ...]:
+    """How much better a run ranks the held-out slates that another run has too; both are measured.
+
+    Raises:
+        TrainError: One of them was not measured, or no slate was held out of both.
+    """
+    for run in (folder, other):
+        check_measured(run)
+    ours, theirs = (
+        {row["id"]: SlateScore(**{**row, "rewards": tuple(row["rewards"])}) for row in read_rows(run / SLATES)}
+        for run in (folder, other)
+    )
+    shared = [name for name in ours if name in theirs and ours[name].votes == theirs[name].votes > 0]
+    if not shared:
+        raise TrainError(
+            f"{folder.name} and {other.name} kept no slate in common out of training; train them on the same data with "
+            "the same data.held_out and run.seed."
+        )
+    return versus([ours[name] for name in shared], [theirs[name] for name in shared], seed=seed)

@@ -1,0 +1,113 @@
+"""The gate: a run is released where its worst group passes, and what was not measured is not released.
+
+A group passes when the low end of the 95 % interval of its held-out ranking accuracy is above `gate_accuracy` (0.5: a
+coin). Why the low end and not the estimate itself: an adapter that may do no better than a coin for a region must not
+be sent there, so the burden of proof is on the adapter, and a lucky small sample proves nothing. Why no correction for
+many groups: the claim is that *every* group is above the line, and rejecting each group's "not above" at the same level
+is a test of that level for all of them together (the intersection–union test: R. L. Berger 1982, "Multiparameter
+hypothesis testing and acceptance sampling", Technometrics 24). Groups with fewer than `gate_prompts` held-out prompts
+are shown and marked, and neither fail a run nor pass it: a bootstrap over a handful of prompts is too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from annotation.errors import TrainError
+from train.run_folder import read_facts
+
+Verdict = Literal["passed", "failed", "undecided", "not measured"]
+
+EVALUATION = "evaluation.json"
+"""Written whole, as the last file of an evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Verdict on the release of a run.
+
+    Attributes:
+        verdict: "passed"; "failed"; "undecided" where no group is large enough to tell; "not measured".
+        reason: One sentence.
+        worst: The group that decided, for example "country MX"; "" where none did.
+    """
+
+    verdict: Verdict
+    reason: str
+    worst: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether the run may be released without a person saying so."""
+        return self.verdict == "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """Ranking accuracy of a group, as far as the gate looks at it.
+
+    Attributes:
+        name: For example "country MX".
+        low: Low end of the interval of its ranking accuracy.
+        prompts: Held-out prompts behind it.
+    """
+
+    name: str
+    low: float
+    prompts: int
+
+
+def judge(groups: Iterable[GroupResult], *, least_accuracy: float, least_prompts: int) -> Gate:
+    """Let the worst group that is large enough decide; there is one group at least."""
+    groups = list(groups)
+    large = sorted((g for g in groups if g.prompts >= least_prompts), key=lambda group: (group.low, group.name))
+    if not large:
+        most = max(groups, key=lambda group: (group.prompts, group.name))
+        return Gate(
+            "undecided",
+            f"evaluation.gate_prompts asks for {least_prompts} held-out prompts in a group that is judged, and the "
+            f"largest, {most.name}, has {most.prompts}",
+        )
+    failed = [group for group in large if not group.low > least_accuracy]
+    worst = large[0]
+    facts = f"the 95 % interval of its ranking accuracy begins at {worst.low:.1%}"
+    if failed:
+        others = f", and {len(failed) - 1} more with it" if len(failed) > 1 else ""
+        return Gate("failed", f"{worst.name} fails{others}: {facts}, not above {least_accuracy:.0%}", worst.name)
+    return Gate("passed", f"the worst group is {worst.name}: {facts}, above {least_accuracy:.0%}", worst.name)
+
+
+def gate_of(run: Path) -> Gate:
+    """Verdict of the evaluation in a run's folder.
+
+    Raises:
+        TrainError: Its file is damaged.
+    """
+    path = run / EVALUATION
+    if not path.exists():
+        return Gate("not measured", "nothing says what it is worth")
+    facts = read_facts(path, dict.fromkeys(("gate", "gate_reason", "gate_worst"), str), remeasure(run))
+    if facts["gate"] not in get_args(Verdict):
+        raise TrainError(f'{path} is damaged: its gate is "{facts["gate"][:40]}"; {remeasure(run)}.')
+    return Gate(facts["gate"], facts["gate_reason"], facts["gate_worst"])
+
+
+def remeasure(run: Path) -> str:
+    """Remedy for a damaged evaluation, as the end of a sentence."""
+    return f"remove that file and run `annot evaluate {run.name}` again"
+
+
+def remedy(gate: Gate, run: str) -> str:
+    """Remedy for a run that is not to be released, as part of a sentence; "" for one that passed."""
+    return {
+        "passed": "",
+        "failed": "look at its report.md, and train anew with more judgements of that group",
+        "undecided": (
+            "collect more prompts, raise data.held_out in the next run, or, where a group has two at least, ask for "
+            f"fewer with `annot evaluate {run} --set evaluation.gate_prompts=N`"
+        ),
+        "not measured": f"run `annot evaluate {run}` first",
+    }[gate.verdict]

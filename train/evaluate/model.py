@@ -1,0 +1,97 @@
+"""The model of a finished run, base and adapter, and what is computed with it: batch by batch, kept on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from annotation.files import write_whole
+from annotation.screen import Progress
+from train.evaluate.scores import AnswerScore, EncodedAnswer, compare_with_base
+from train.models.base import Base, load_model
+from train.models.generation import Sample, sample_answers
+from train.models.tokenizer import Vocabulary
+from train.settings import Recipe
+
+WORKINGS = ".evaluation"
+"""Folder in the run's where finished batches lie until evaluation.json is written."""
+
+
+class AdaptedModel:
+    """The base with a run's adapter on it; loaded when it is first needed, since a batch that is kept needs none."""
+
+    def __init__(self, run: Path, recipe: Recipe, base: Base, vocabulary: Vocabulary) -> None:
+        """Nothing is loaded yet."""
+        self.run, self.recipe, self.base, self.vocabulary = run, recipe, base, vocabulary
+
+    @cached_property
+    def model(self) -> Any:
+        """The PEFT model, its adapter read from disk."""
+        from peft import PeftModel
+
+        plain = load_model(self.base, self.recipe.base, self.recipe.device)
+        return PeftModel.from_pretrained(plain, str(self.run / "adapter"))
+
+    def score(self, answers: Sequence[EncodedAnswer]) -> list[AnswerScore]:
+        """Score one batch of answers without and with the adapter."""
+        return compare_with_base(self.model, answers, pad=self.vocabulary.pad)
+
+    def sample(self, prompts: Sequence[Sequence[int]], *, seed: int, adapted: bool) -> list[Sample]:
+        """Answer one batch of prompts with the adapter or without."""
+        with contextlib.nullcontext() if adapted else self.model.disable_adapter():
+            return sample_answers(
+                self.model,
+                prompts,
+                ends=self.vocabulary.ends,
+                pad=self.vocabulary.pad,
+                limit=self.recipe.evaluation.max_new_tokens,
+                seed=seed,
+            )
+
+
+class Batches:
+    """Results of batches, kept in files of a run's folder: a process that was killed is gone on with."""
+
+    def __init__(self, run: Path, progress: Progress, total: int) -> None:
+        """Count all batches of a measurement on one bar."""
+        self.folder, self.progress, self.total, self.done = run / WORKINGS, progress, total, 0
+
+    def __call__(self, name: str, key: str, count: int, work: Callable[[int], Any]) -> list[Any]:
+        """Results of `count` batches: those that lie in the file already, and the others, each added as it is done.
+
+        A line is a batch. A line that a crash left half written is cut off; a file that belongs to another measurement
+        is begun anew. Numbers come back from the file as they went in, so it makes no difference who computed them.
+        """
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / f"{name}.jsonl"
+        whole = path.read_bytes() if path.exists() else b""
+        whole = whole[: whole.rfind(b"\n") + 1]
+        lines = whole.decode().splitlines()
+        if not lines or lines[0] != key:
+            lines, whole = [key], f"{key}\n".encode()
+        write_whole(path, whole)
+        found = [json.loads(line) for line in lines[1:]]
+        self._tick(len(found))
+        with path.open("ab") as file:
+            for number in range(len(found), count):
+                line = json.dumps(work(number))
+                file.write(line.encode() + b"\n")
+                file.flush()
+                found.append(json.loads(line))
+                self._tick(1)
+        return found
+
+    def _tick(self, count: int) -> None:
+        for _ in range(count):
+            self.done += 1
+            self.progress(self.done, self.total, "batches measured")
+
+
+def hash_of(content: Any) -> str:
+    """Hash of all that decides a measurement."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Base models: loading them, tiny ones for tests, and what they write."""

@@ -1,0 +1,203 @@
+"""The base model that is adapted: where it is, which version, and its frozen weights."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import TrainError
+from train.models.hub import fetch
+from train.models.tiny_model import NOTICE, make_tiny_base
+from train.settings import BaseModelSettings, DeviceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A model on this machine.
+
+    Attributes:
+        name: As it was asked for.
+        folder: Where its files are.
+        version: Commit on the Hub, or for a folder a hash of its configuration and the sizes of its weights.
+        tiny: It is random and was made on the spot.
+    """
+
+    name: str
+    folder: Path
+    version: str
+    tiny: bool = False
+
+    @property
+    def shown(self) -> str:
+        """Its name for people; a made-up model is called one."""
+        return NOTICE if self.tiny else self.name
+
+
+def find_base(
+    settings: BaseModelSettings, home: Path, texts: Callable[[], Sequence[str]], *, seed: int, weights: bool = True
+) -> Base:
+    """Find the base on this machine, fetch it from the Hub, or make a tiny one where none is named.
+
+    Args:
+        settings: Which.
+        home: Folder in which a tiny one is made.
+        texts: What a tiny one's tokenizer is learnt from.
+        seed: Of a tiny one's weights.
+        weights: Fetch its weights too; a plan needs only the tokenizer.
+
+    Raises:
+        TrainError: The name is no folder and no model on the Hub, or the Hub refuses.
+        TrainLater: The Hub cannot be reached and no earlier download is here.
+    """
+    base = _named_base(settings, home, texts, seed=seed, weights=weights)
+    read_config(base.folder / "config.json")
+    return base
+
+
+def _named_base(
+    settings: BaseModelSettings, home: Path, texts: Callable[[], Sequence[str]], *, seed: int, weights: bool
+) -> Base:
+    if not settings.name:
+        folder = make_tiny_base(home / "base", texts(), seed=seed)
+        return Base("", folder, _fingerprint(folder), tiny=True)
+    folder = Path(settings.name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").exists():
+            raise TrainError(f"--base {settings.name} is no model folder: config.json is missing.")
+        return Base(settings.name, folder.resolve(), _fingerprint(folder))
+    if folder.is_absolute() or settings.name.count("/") > 1 or settings.name.startswith((".", "~")):
+        raise TrainError(f"--base {settings.name}: there is no such folder; name a model folder or a Hub id.")
+    folder = fetch(settings.name, settings.revision, weights=weights)
+    return Base(settings.name, folder, folder.name)
+
+
+def base_of_run(run: Path, settings: BaseModelSettings, facts: Mapping[str, Any]) -> Base:
+    """The base that a run was trained on, and no other version of it.
+
+    Args:
+        run: The run's folder.
+        settings: [base] of its recipe.
+        facts: Its run.json.
+
+    Raises:
+        TrainError: The base is another one now.
+        TrainLater: It is on the Hub and cannot be reached.
+    """
+    if facts["base_is_tiny_and_random"]:
+        return Base("", run / "base", facts["base_version"], tiny=True)
+    if not Path(settings.name).expanduser().is_dir():
+        settings = settings.model_copy(update={"revision": facts["base_version"]})
+    base = find_base(settings, run, lambda: (), seed=0)
+    if base.version != facts["base_version"]:
+        raise TrainError(
+            f"{base.name} is no longer the model that {run.name} was trained on ({base.version} instead of "
+            f"{facts['base_version']}); put that one back."
+        )
+    return base
+
+
+def _fingerprint(folder: Path) -> str:
+    weights = sorted((path.name, path.stat().st_size) for path in folder.glob("*.safetensors"))
+    config = (folder / "config.json").read_bytes()
+    return hashlib.sha256(json.dumps(weights).encode() + config).hexdigest()[:16]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """One of the JSON files of a model.
+
+    Raises:
+        TrainError: It holds something else.
+    """
+    with contextlib.suppress(ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    raise TrainError(f"{path} is no JSON object; it is damaged, fetch the base's files again.")
+
+
+def quantisation_config(settings: BaseModelSettings) -> Any:
+    """Settings of transformers for 4-bit weights (Dettmers et al. 2023, QLoRA) or 8-bit ones (Dettmers et al. 2022,
+    LLM.int8()); None without quantisation.
+    """
+    if settings.quantisation == "none":
+        return None
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if settings.quantisation == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, settings.dtype),
+    )
+
+
+def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) -> Any:
+    """Load the frozen weights in the dtype that the settings say, onto one device.
+
+    Raises:
+        TrainError: The folder holds no causal language model that transformers can load, or not all of its weights.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with loading(base, "model"):
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            base.folder,
+            dtype=getattr(torch, settings.dtype),
+            attn_implementation=settings.attention,
+            quantization_config=quantisation_config(settings),
+            device_map={"": f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device.kind == "cuda" else "cpu"},
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    if wrong := wrong_weights(model, loaded):
+        raise TrainError(
+            f"{base.name}: {len(wrong)} weights are not those that its config.json describes (for example {wrong[0]}): "
+            "files are missing, or are of two models; fetch all of them again."
+        )
+    model.config.use_cache = False
+    for module in model.modules():
+        # On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights at the first forward pass in evaluation mode, and
+        # its kernel for the packed form has no gradient: every later training step would silently learn less.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def wrong_weights(model: Any, loaded: Mapping[str, Any]) -> list[str]:
+    """Names of weights that a model lacks, has in another shape, or has more of than its configuration says.
+
+    transformers only warns: it fills what it does not find with random numbers, and leaves out further layers. Other
+    weights that it does not use are common and harmless.
+
+    Args:
+        model: As it was loaded.
+        loaded: What from_pretrained says about loading it.
+    """
+    kinds = {re.sub(r"\d+", "N", name) for name in model.state_dict()}
+    more = {name for name in loaded["unexpected_keys"] if re.sub(r"\d+", "N", name) in kinds}
+    return sorted({*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"]), *more})
+
+
+@contextlib.contextmanager
+def loading(base: Base, what: str) -> Iterator[None]:
+    """Put into one sentence what of a base cannot be loaded: on damaged files its libraries raise anything."""
+    try:
+        yield
+    except Exception as error:
+        kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+        reason = kind + " ".join(str(error).split())[:200]
+        raise TrainError(
+            f"{base.name}: the {what} cannot be loaded ({reason}); fetch the base's files again, or name another base."
+        ) from error

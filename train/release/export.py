@@ -1,0 +1,297 @@
+"""The release of a finished run: its adapter, or a model with the adapter merged in, checked before it is whole.
+
+Merging is arithmetic on the weights in float32. A 4-bit base is dequantised first: those are the weights that the
+adapter was trained on, and merging into anything else is lossy. Whether the merged model is the trained one is measured
+on held-out texts with what lies on disk; a folder that fails does not stay.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import SettingsError, TrainError
+from annotation.files import write_whole
+from annotation.screen import Progress, silent
+from train.data.encoding import encode_texts
+from train.data.pairs import read_pairs
+from train.evaluate.gate import gate_of, remedy
+from train.evaluate.run import recipe_of
+from train.models.base import Base, base_of_run, load_model
+from train.models.tiny_model import NOTICE
+from train.models.tokenizer import load_tokenizer
+from train.run_folder import finished_run
+
+MOST_KL = 1e-5
+"""Nats per token that a merged model may be away from the trained one, both computed in float32."""
+
+CHECK_TOKENS = 512
+"""Positions on which both are compared; at each the whole vocabulary counts."""
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A released adapter or model.
+
+    Attributes:
+        folder: Where it was written.
+        kind: "adapter" or "merged".
+        run: Name of the run.
+        snapshot: Id of what it was trained on; None for a file.
+        base: Name of the base.
+        base_version: Its commit on the Hub, or its fingerprint.
+        base_quantisation: Of the base in training; a merged model has it undone.
+        dtype: Of the weights on disk.
+        kl: Mean KL divergence of the merged model from the trained one in nats per token; None for an adapter.
+        kl_most: The largest at any position.
+        tokens: Positions compared.
+        adapter_sha256: Of the adapter's weights.
+    """
+
+    folder: Path
+    kind: str
+    run: str
+    snapshot: str | None
+    base: str
+    base_version: str
+    base_quantisation: str
+    dtype: str
+    kl: float | None
+    kl_most: float | None
+    tokens: int
+    adapter_sha256: str
+
+    def line(self) -> str:
+        """One line for a person."""
+        what = (
+            f"the adapter of {self.run} for {self.base or NOTICE}"
+            if self.kind == "adapter"
+            else (
+                f"{self.run} merged into {self.base or NOTICE}, {self.dtype}, "
+                f"{self.kl:.1e} nats per token away from the trained model on {self.tokens} tokens"
+            )
+        )
+        return f"{self.folder}: {what}."
+
+
+def export_run(
+    run: Path, to: Path, *, merged: bool, dtype: str = "float32", ungated: bool, progress: Progress = silent
+) -> Exported:
+    """Give a run away, if it was measured and its worst group passed.
+
+    Args:
+        run: Folder of a finished run.
+        to: Folder to make; it must not be there, or be empty.
+        merged: The whole model instead of the adapter.
+        dtype: Of a merged model's weights on disk.
+        ungated: Give it away whatever its gate says.
+        progress: Told the stage of merging.
+
+    Raises:
+        TrainError: As `export_adapter` and `export_merged`, or its gate is not passed.
+        TrainLater: The base is on the Hub and cannot be reached.
+    """
+    from train.libraries import quiet_libraries
+
+    finished_run(run)
+    if not ungated:
+        gate = gate_of(run)
+        if not gate.open:
+            raise TrainError(
+                f"{run.name} is not given away, because its gate is {gate.verdict}: {gate.reason}; "
+                f"{remedy(gate, run.name)}, or take it upon yourself with --ungated."
+            )
+    with quiet_libraries(None):
+        return export_merged(run, to, dtype=dtype, progress=progress) if merged else export_adapter(run, to)
+
+
+def export_adapter(run: Path, to: Path) -> Exported:
+    """Copy a finished run's adapter with its tokenizer and what it is.
+
+    Args:
+        run: Folder of a finished run.
+        to: Folder to make; it must not be there, or be empty.
+
+    Raises:
+        TrainError: The run is not finished, its adapter is damaged, or the target is taken.
+    """
+    facts, digest = finished_run(run)
+    with _made_whole(to) as beside:
+        shutil.copytree(run / "adapter", beside, dirs_exist_ok=True)
+        done = _adapter_of(to, facts, digest)
+        _write_facts(beside, done, gate_of(run).verdict)
+    return done
+
+
+def export_merged(run: Path, to: Path, *, dtype: str = "float32", progress: Progress = silent) -> Exported:
+    """Merge a finished run's adapter into its base, and keep the model only if it is the trained one.
+
+    Needs memory for the base in float32, 4 bytes a parameter, on the run's device or else on the CPU.
+
+    Args:
+        run: Folder of a finished run.
+        to: Folder to make; it must not be there, or be empty.
+        dtype: Of the weights on disk. Whoever serves the model may round it further; what is checked here is not.
+        progress: Told which of the four stages it is at.
+
+    Raises:
+        SettingsError: There is no such dtype.
+        TrainError: The run is not finished, the base is another one now, the target is taken, or the merged model is
+            more than MOST_KL away from the trained one.
+        TrainLater: The base is on the Hub and cannot be reached.
+    """
+    import torch
+    from peft import PeftModel
+
+    if dtype not in DTYPES:
+        raise SettingsError(f'--dtype "{dtype}" is not known; choose {", ".join(DTYPES)}.')
+    facts, digest = finished_run(run)
+    recipe = recipe_of(facts)
+    base = base_of_run(run, recipe.base, facts)
+    device = recipe.device
+    if device.kind == "cuda" and not torch.cuda.is_available():
+        device = device.model_copy(update={"kind": "cpu"})
+    tokenizer = load_tokenizer(base, recipe.base)
+    texts = _texts_to_check(run, tokenizer, recipe.data.max_length)
+
+    def trained(*, dequantised: bool) -> Any:
+        model = _in_float32(load_model(base, recipe.base, device))
+        if dequantised and recipe.base.quantisation != "none":
+            model = model.dequantize(dtype=torch.float32)
+        return PeftModel.from_pretrained(model, str(run / "adapter"))
+
+    with _made_whole(to) as beside:
+        progress(0, 4, "the trained model is asked")
+        expected = _logits(trained(dequantised=False), texts)
+        _free_memory()
+        progress(1, 4, "merging")
+        model = trained(dequantised=True).merge_and_unload(safe_merge=True)
+        model.config.use_cache = True  # switched off for training
+        progress(2, 4, "writing")
+        model.to(getattr(torch, dtype)).save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
+        del model
+        _free_memory()
+        progress(3, 4, "the merged model is asked")
+        plain = recipe.base.model_copy(update={"quantisation": "none", "dtype": dtype})
+        merged = _in_float32(load_model(Base(to.name, beside, ""), plain, device))
+        distance = _distance(run.name, dtype, expected, _logits(merged, texts))
+        done = replace(_adapter_of(to, facts, digest), kind="merged", dtype=dtype, **distance)
+        _write_facts(beside, done, gate_of(run).verdict)
+        progress(4, 4, "done")
+    return done
+
+
+def _distance(run: str, dtype: str, expected: Sequence[Any], found: Sequence[Any]) -> dict[str, Any]:
+    """Distance of the merged model from the trained one: `kl`, `kl_most` and `tokens` of Exported.
+
+    Raises:
+        TrainError: It is more than MOST_KL.
+    """
+    kl = _kl(expected, found)
+    mean = float(kl.mean())
+    if not mean <= MOST_KL:
+        remedy = "write it with --dtype float32, or " if dtype != "float32" else ""
+        raise TrainError(
+            f"{run} merged in {dtype} is {mean:.1e} nats per token away from the trained model, more than "
+            f"{MOST_KL:.0e}, so nothing is written: {remedy}use the adapter as it is."
+        )
+    return {"kl": mean, "kl_most": float(kl.max()), "tokens": len(kl)}
+
+
+def _texts_to_check(run: Path, tokenizer: Any, limit: int) -> list[list[int]]:
+    """Held-out prompts with their better answers, in tokens: CHECK_TOKENS of them."""
+    texts, count = [], 0
+    for pair in read_pairs(run / "held_out.jsonl"):
+        row, _ = encode_texts(pair.prompt, (pair.chosen, pair.rejected), tokenizer, place=pair.id)
+        ids = [*row.prompt, *row.answers[0]][: min(limit, CHECK_TOKENS - count)]
+        if ids:
+            texts.append(ids)
+            count += len(ids)
+        if count >= CHECK_TOKENS:
+            break
+    return texts
+
+
+def _in_float32(model: Any) -> Any:
+    """The same weights, computed with in float32; 4-bit ones stay as they are, and dequantise to float32."""
+    import torch
+
+    for module in model.modules():
+        if hasattr(module, "compute_dtype"):
+            module.compute_dtype, module.compute_type_is_set = torch.float32, True
+            module.weight.quant_state.dtype = torch.float32
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.is_floating_point():
+            tensor.data = tensor.data.float()
+    return model
+
+
+def _logits(model: Any, texts: Sequence[Sequence[int]]) -> list[Any]:
+    """A tensor of shape (tokens, vocabulary) per text, float32, on the CPU."""
+    import torch
+
+    model.eval()
+    place = next(model.parameters()).device
+    with torch.inference_mode():
+        return [
+            model(input_ids=torch.tensor([list(ids)], device=place), use_cache=False).logits[0].float().cpu()
+            for ids in texts
+        ]
+
+
+def _kl(expected: Sequence[Any], found: Sequence[Any]) -> Any:
+    """KL(trained || merged) at every position, in nats, float64, shape (tokens,)."""
+    import torch
+
+    parts = []
+    for trained, merged in zip(expected, found, strict=True):
+        p, q = (logits.double().log_softmax(dim=-1) for logits in (trained, merged))
+        parts.append((p.exp() * (p - q)).sum(dim=-1))
+    return torch.cat(parts)
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextmanager
+def _made_whole(to: Path) -> Iterator[Path]:
+    """A folder beside the target that takes its place when the block ends well, and is gone when it does not."""
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise TrainError(f"{to} is there already: nothing is overwritten; name another folder with --to.")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    beside = to.with_name(f".{to.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    beside.mkdir()
+    try:
+        yield beside
+        if to.exists():
+            to.rmdir()
+        beside.rename(to)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _adapter_of(to: Path, facts: dict[str, Any], digest: str) -> Exported:
+    """A run's adapter, released as it is."""
+    run, snapshot, base, version = (facts[name] for name in ("run", "snapshot", "base", "base_version"))
+    quantisation = facts["recipe"]["base"]["quantisation"]
+    return Exported(to, "adapter", run, snapshot, base, version, quantisation, "float32", None, None, 0, digest)
+
+
+def _write_facts(beside: Path, done: Exported, gate: str) -> None:
+    facts = {**{key: value for key, value in asdict(done).items() if key != "folder"}, "gate": gate}
+    write_whole(beside / "export.json", json.dumps(facts, ensure_ascii=False, indent=2).encode())

@@ -58,7 +58,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ItemOutcome:
     """What the answers to one item come to.
 
     Attributes:
@@ -80,7 +80,7 @@ class Task(Protocol[T]):
         many: Its plural.
         label: Name of the metadata in which a record holds its item's id.
         scale: Of the values in `units`.
-        counted: Names in `Outcome.made`, in the order in which they are shown.
+        counted: Names in `ItemOutcome.made`, in the order in which they are shown.
         trains: Met quotas start a run.
         frozen: Files of `tables` that a snapshot keeps, in the order in which its id is computed.
     """
@@ -135,7 +135,7 @@ class Task(Protocol[T]):
     def score(self, item: Item, value: T) -> float:
         """How near an answer is to `item.expected`, from 0 to 1."""
 
-    def outcome(self, item: Item, answers: Sequence[Answer[T]], settings: Settings) -> Outcome:
+    def outcome(self, item: Item, answers: Sequence[Answer[T]], settings: Settings) -> ItemOutcome:
         """What all answers to one item come to."""
 
     def tables(

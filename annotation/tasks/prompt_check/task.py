@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.config import PromptCheckSettings, Settings
-from annotation.tasks.base import Kind, Outcome, Rows, Scale, Texts, Unfit
+from annotation.tasks.base import ItemOutcome, Kind, Rows, Scale, Texts, Unfit
 from annotation.tasks.form import Field, Form, Question, Shape
 from annotation.tasks.page import as_typed, as_written, properties, read_guidelines, record_of, vector_of
 from annotation.tasks.prompt_check.texts import TEXTS
@@ -125,12 +125,12 @@ class PromptCheck:
         """See Task; `expected` is {"accepted": true or false}."""
         return float(value.accepts is bool((item.expected or {})["accepted"]))
 
-    def outcome(self, item: Item, answers: Sequence[Answer[Verdict]], settings: Settings) -> Outcome:
+    def outcome(self, item: Item, answers: Sequence[Answer[Verdict]], settings: Settings) -> ItemOutcome:
         """See Task: what became of the prompt; nothing before the first answer."""
         if not answers:
-            return Outcome()
+            return ItemOutcome()
         reasons = Counter(answer.value.kind for answer in answers if not answer.value.accepts)
-        return Outcome({status_of(answers, settings.task.prompt_check): 1}, reasons)
+        return ItemOutcome({status_of(answers, settings.task.prompt_check): 1}, reasons)
 
     def tables(
         self,

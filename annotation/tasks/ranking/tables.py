@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from annotation.config import RankingSettings
-from annotation.tasks.base import Kind, Outcome, Rows, Texts
+from annotation.tasks.base import ItemOutcome, Kind, Rows, Texts
 from annotation.tasks.ranking.preferences import Preferences, build_preferences
 from annotation.tasks.ranking.slates import slate_of
 from annotation.text.privacy import mask
@@ -43,10 +43,10 @@ RANKINGS: Mapping[str, Kind] = {
 SET_ASIDE: Mapping[str, Kind] = {"id": "text", "reason": "text", "because_of": "text"}
 
 
-def count_outcome(slate: Slate, answers: Sequence[Answer[Judgement]], settings: RankingSettings) -> Outcome:
+def count_outcome(slate: Slate, answers: Sequence[Answer[Judgement]], settings: RankingSettings) -> ItemOutcome:
     """Preferences that one slate gives, and pairs of it that became none."""
     found = _preferences([slate], answers, settings, str)
-    return Outcome({"preferences": len(found.kept)}, Counter(dropped.reason for dropped in found.aside))
+    return ItemOutcome({"preferences": len(found.kept)}, Counter(dropped.reason for dropped in found.aside))
 
 
 def ranking_tables(

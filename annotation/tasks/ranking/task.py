@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from annotation.config import RankingSettings, Settings
-from annotation.tasks.base import Outcome, Rows, Scale, Texts, Unfit
+from annotation.tasks.base import ItemOutcome, Rows, Scale, Texts, Unfit
 from annotation.tasks.form import Field, Form, Question, Shape
 from annotation.tasks.page import as_typed, as_written, properties, read_guidelines, record_of, vector_of
 from annotation.tasks.ranking.slates import slate_of
@@ -109,7 +109,7 @@ class Ranking:
         )
         return right / len(pairs)
 
-    def outcome(self, item: Item, answers: Sequence[Answer[Judgement]], settings: Settings) -> Outcome:
+    def outcome(self, item: Item, answers: Sequence[Answer[Judgement]], settings: Settings) -> ItemOutcome:
         """See Task: preferences, and pairs that became none."""
         return count_outcome(slate_of(item), answers, settings.task.ranking)
 

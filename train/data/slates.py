@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from annotation.tasks.ranking.preferences import PairVotes, count_pair
+from annotation.tasks.ranking.preferences import PairVotes, count_pair, places_of
 from annotation.types import content_id
 from train.data.pairs import Pair
 from train.data.texts import Text, from_json, question_of, to_json
@@ -243,8 +243,6 @@ def slate_of_pair(pair: Pair) -> RankedSlate:
 def count_votes(rankings: Sequence[Ranking]) -> tuple[Comparison, ...]:
     """Compare every two answers by the people who ranked both; pairs without a majority are no comparison."""
     answers = sorted({answer for ranking in rankings for tier in ranking.tiers for answer in tier})
-    counted = (
-        count_pair(one, other, ((ranking.tiers, ranking.people) for ranking in rankings))
-        for one, other in combinations(answers, 2)
-    )
+    places = [(places_of(ranking.tiers), ranking.people) for ranking in rankings]
+    counted = (count_pair(one, other, places) for one, other in combinations(answers, 2))
     return tuple(Comparison.of_votes(votes) for votes in counted if votes.votes_for > votes.votes_against)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Generic, Protocol, TypeVar
@@ -60,18 +60,22 @@ class PairVotes(Generic[Seat]):
     ties: int
 
 
-def count_pair(one: Seat, other: Seat, rankings: Iterable[tuple[Sequence[Sequence[Seat]], int]]) -> PairVotes[Seat]:
+def places_of(tiers: Sequence[Sequence[Seat]]) -> dict[Seat, int]:
+    """Place of every answer that was ranked, 0 is best; answers of one tier share theirs."""
+    return {answer: depth for depth, tier in enumerate(tiers) for answer in tier}
+
+
+def count_pair(one: Seat, other: Seat, rankings: Iterable[tuple[Mapping[Seat, int], int]]) -> PairVotes[Seat]:
     """Count votes on two answers; who did not rank both does not vote on them.
 
     Args:
         one: The first answer.
         other: The second one.
-        rankings: Tiers of answers, best first, and how many people ranked so.
+        rankings: From `places_of`, and how many people ranked so.
     """
     votes: Counter[int] = Counter()
-    for tiers, people in rankings:
-        place = {answer: depth for depth, tier in enumerate(tiers) for answer in tier if answer in (one, other)}
-        if len(place) == 2:
+    for place, people in rankings:
+        if one in place and other in place:
             votes[(place[one] < place[other]) - (place[one] > place[other])] += people
     if votes[1] >= votes[-1]:
         return PairVotes(one, other, votes[1], votes[-1], votes[0])
@@ -124,7 +128,7 @@ def build_preferences(
         if dropped:
             aside.append(dropped)
             continue
-        voting = [answer for answer in people if not answer.value.none_acceptable]
+        voting = [(a.annotator, places_of(a.value.tiers)) for a in people if not a.value.none_acceptable]
         for one, other in combinations(sorted(seats[slate_id].seats), 2):
             pair = _compare(seats[slate_id], country, one, other, voting, pseudonym)
             if dropped := _why_unclear(pair, min_margin, min_votes):
@@ -139,11 +143,11 @@ def _compare(
     country: str,
     one: str,
     other: str,
-    voting: Sequence[Answer[Judgement]],
+    voting: Sequence[tuple[str, Mapping[str, int]]],
     pseudonym: Callable[[str], str],
 ) -> Preference:
-    votes = count_pair(one, other, ((answer.value.tiers, 1) for answer in voting))
-    both = (a.annotator for a in voting if a.value.rank(one) is not None and a.value.rank(other) is not None)
+    votes = count_pair(one, other, ((place, 1) for _, place in voting))
+    both = (annotator for annotator, place in voting if one in place and other in place)
     return Preference(
         slate.id,
         slate.prompt_id,

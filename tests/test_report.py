@@ -23,6 +23,9 @@ def test_before_the_first_judgement_the_plot_says_so_and_shows_no_year(tmp_path:
     assert "<!-- 1970" not in before
     assert "no judgement yet" not in after
     assert "<!-- judgements -->" in after
+    # All in one hour: the axis is about that hour, not about years around a single point.
+    assert "<!-- 01:00 -->" in after
+    assert "<!-- 2027 -->" not in after
 
 
 def test_status_says_that_a_team_is_too_small_for_its_quota(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from annotation.files import write_whole
@@ -34,13 +34,13 @@ def draw(found: Report, path: Path) -> None:
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.invert_yaxis()
     left.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, -0.22))
-    # An hour's judgements are drawn at its end; what was given in this hour, now.
-    hours = sorted(found.hours.items())
-    present = datetime.now(UTC)
-    moments = [min(datetime.fromisoformat(f"{hour}:00+00:00") + timedelta(hours=1), present) for hour, _ in hours]
+    # What there is at the start and at the end of every hour in which somebody judged; this hour ends now.
+    hours = [(datetime.fromisoformat(f"{hour}:00+00:00"), count) for hour, count in sorted(found.hours.items())]
+    moments = [at for start, _ in hours for at in (start, min(start + timedelta(hours=1), datetime.now(UTC)))]
+    totals = [0, *accumulate(count for _, count in hours)]
     right.set(title="Judgements over time (UTC)")
     if moments:
-        right.step(moments, list(accumulate(count for _, count in hours)), where="post", color="#0072B2")
+        right.plot(moments, [total for pair in pairwise(totals) for total in pair], color="#0072B2")
         right.set(ylabel="judgements", ylim=(0, None))
         locator = AutoDateLocator()  # type: ignore[no-untyped-call]
         right.xaxis.set_major_locator(locator)

@@ -16,7 +16,8 @@ COMMANDS = (
     "annotation.commands.collect",
     "annotation.commands.host",
     "sync.commands.host",
-    "sync.commands.judge",
+    "sync.commands.team",
+    "sync.commands.judgements",
     "train.commands",
 )
 """Modules that put their commands into `app`, in the order of `annot --help`. By name: nothing here imports upward."""
@@ -46,6 +47,8 @@ def main() -> None:
     # Libraries that call home at import are told not to, before any of them is imported.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # httpx's own command line, which nobody calls here: with it come click and pygments, a fifth of a second.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     # Being told to end is like Ctrl-C: what was started is stopped, and nothing is half written.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

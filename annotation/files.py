@@ -57,12 +57,12 @@ def lock_file(path: Path, say: Callable[[str], None], waiting: str) -> Iterator[
         lock.release()
 
 
-def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: int = 0o644) -> None:
-    """Write a file beside its place and rename it: it is there whole, or not at all.
+@contextlib.contextmanager
+def whole_file(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
+    """A file beside its place, renamed at the end of the block: it is there whole, or not at all.
 
     Args:
         path: Where it goes; its folder is made.
-        content: The bytes, or a function that writes the file at the path it is given.
         mode: Permissions, set before anything is written.
 
     Raises:
@@ -72,12 +72,11 @@ def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: in
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     beside = Path(name)
     try:
-        os.fchmod(handle, mode)
-        with os.fdopen(handle, "wb") as file:
-            if isinstance(content, bytes):
-                file.write(content)
-        if not isinstance(content, bytes):
-            content(beside)
+        try:
+            os.fchmod(handle, mode)
+        finally:
+            os.close(handle)
+        yield beside
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
@@ -87,6 +86,12 @@ def write_whole(path: Path, content: bytes | Callable[[Path], None], *, mode: in
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes | Callable[[Path], object], *, mode: int = 0o644) -> None:
+    """Write a `whole_file` with these bytes, or with a function that writes the file at the path it is given."""
+    with whole_file(path, mode=mode) as beside:
+        beside.write_bytes(content) if isinstance(content, bytes) else content(beside)
 
 
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], schema: Any = None) -> None:

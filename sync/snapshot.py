@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
-from annotation.files import write_parquet, write_whole
+from annotation.files import whole_file, write_whole
 from annotation.ledger import now
 from annotation.project import Project
+from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers
 from annotation.tasks.base import Kind, Rows, Texts
 from annotation.types import Snapshot
 from sync.quotas import QuotaState
 
+AT_ONCE = 2000
+"""Items whose answers are decoded at once: memory does not grow with the project."""
 
-def read_tables(project: Project, names: Sequence[str]) -> dict[str, dict[str, Rows]]:
-    """Task -> file name -> rows, of those tasks that have an item."""
-    ledger = project.ledger
-    items = {item.id: item for name in names for item in ledger.items(name)}
-    found = read_answers(newest_responses(ledger), items).kept
-    tables = {}
-    for name in names:
-        own = {item.id: item for item in items.values() if item.task == name}
-        if own or TASKS[name].trains:
-            answers = [answer for answer in found if answer.item_id in own]
-            texts = Texts.of(ledger, TASKS[name], [own[item_id] for item_id in {a.item_id for a in answers}])
-            tables[name] = TASKS[name].tables(own, answers, texts, project.settings, project.pseudonym)
-    return tables
+
+def read_tables(project: Project, name: str, *, progress: Progress = silent) -> Iterator[dict[str, Rows]]:
+    """A task's tables (file name -> rows), part by part in the order of the items' ids.
+
+    A task without items has none, or empty ones where it starts runs.
+    """
+    ledger, task = project.ledger, TASKS[name]
+    ids = [row["id"] for row in ledger.rows("select id from items where task = ? order by id", name)]
+    if not ids and not task.trains:
+        return
+    for start in range(0, max(len(ids), 1), AT_ONCE):
+        progress(start, len(ids), task.many)
+        items = {item.id: item for item in ledger.items(ids=ids[start : start + AT_ONCE])}
+        answers = read_answers(newest_responses(ledger, items), items).kept
+        texts = Texts.of(ledger, task, [items[item_id] for item_id in {answer.item_id for answer in answers}])
+        yield task.tables(items, answers, texts, project.settings, project.pseudonym)
 
 
 def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
@@ -39,22 +48,33 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
 
     None when there is nothing to train on: the first table that a task freezes has no row.
     """
-    tables = read_tables(project, [name for name, task in TASKS.items() if task.trains])
-    frozen = {file: tables[name][file] for name in tables for file in TASKS[name].frozen}
-    rows = {file: list(table.rows) for file, table in frozen.items()}
-    if not any(rows[TASKS[name].frozen[0]] for name in tables):
+    beside = project.snapshot_folder(".unfinished")
+    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    training = {name: task.frozen for name, task in TASKS.items() if task.trains}
+    with ExitStack() as files:
+        contents = {file: _Content(files.enter_context(TemporaryFile())) for of in training.values() for file in of}
+        written = _Tables(beside, files)
+        for name, frozen in training.items():
+            for tables in read_tables(project, name):
+                for file in frozen:
+                    written.add(file, tables[file])
+                    contents[file].add(tables[file].rows)
+        snapshot_id = _digest(contents.values())
+    counts = written.counts
+    if not any(counts[of[0]] for of in training.values()):
+        shutil.rmtree(beside)
         return None
-    content = json.dumps(list(rows.values()), sort_keys=True, ensure_ascii=False).encode()
-    snapshot_id = hashlib.sha256(content).hexdigest()[:16]
     folder = project.snapshot_folder(snapshot_id)
     marker = folder / "snapshot.json"
-    if not marker.exists():
-        for file, table in frozen.items():
-            write_parquet(folder / file, rows[file], _schema(table.columns))
+    if marker.exists():
+        shutil.rmtree(beside)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
         facts = {
             "id": snapshot_id,
             "made_at": now(),
-            **{Path(file).stem: len(rows[file]) for file in reversed(rows)},
+            **{Path(file).stem: counts[file] for file in reversed(counts)},
             "quotas": [
                 {**asdict(state.quota), "completed": state.completed, "people": state.people} for state in quotas
             ],
@@ -65,6 +85,32 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
     return Snapshot(snapshot_id, facts["rankings"], facts["preferences"], facts["made_at"])
 
 
+class _Content:
+    """The rows of a table as JSON, kept on the disk until those before it are known."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.rows = file, 0
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self.file.write(b", " if self.rows else b"")
+            self.file.write(json.dumps(row, sort_keys=True, ensure_ascii=False).encode())
+            self.rows += 1
+
+
+def _digest(contents: Iterable[_Content]) -> str:
+    """Of `json.dumps` of a list of the tables, each a list of rows."""
+    digest, joint = hashlib.sha256(), b"[["
+    for content in contents:
+        digest.update(joint)
+        joint = b"], ["
+        content.file.seek(0)
+        while block := content.file.read(2**20):
+            digest.update(block)
+    digest.update(b"]]")
+    return digest.hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class Exported:
     """Files written by `annot export`, and how many rows each holds."""
@@ -73,19 +119,46 @@ class Exported:
     files: tuple[Path, ...]
 
 
-def export(project: Project, folder: Path) -> Exported:
+def export(project: Project, folder: Path, *, progress: Progress = silent) -> Exported:
     """Write what the ledger says now for people and for other trainers: the tables of every task that has items."""
-    counts, files = {}, []
-    for tables in read_tables(project, list(TASKS)).values():
-        for name, table in tables.items():
-            rows, path = list(table.rows), folder / name
-            if path.suffix == ".jsonl":
-                write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
-            else:
-                write_parquet(path, rows, _schema(table.columns))
-            counts[name] = len(rows)
-            files.append(path)
-    return Exported(counts, tuple(files))
+    with ExitStack() as files:
+        written = _Tables(folder, files)
+        for name in TASKS:
+            for tables in read_tables(project, name, progress=progress):
+                for file, table in tables.items():
+                    written.add(file, table)
+    return Exported(written.counts, tuple(folder / file for file in written.counts))
+
+
+class _Tables:
+    """Files of tables, written part by part beside one another: whole at the end of the stack, or absent."""
+
+    def __init__(self, folder: Path, files: ExitStack) -> None:
+        self.folder, self.files = folder, files
+        self.counts: dict[str, int] = {}
+        self._writers: dict[str, Callable[[Sequence[Mapping[str, Any]]], None]] = {}
+
+    def add(self, name: str, table: Rows) -> None:
+        if name not in self._writers:
+            self._writers[name] = self.files.enter_context(_writer(self.folder / name, table.columns))
+        self._writers[name](table.rows)
+        self.counts[name] = self.counts.get(name, 0) + len(table.rows)
+
+
+@contextmanager
+def _writer(path: Path, columns: Mapping[str, Kind]) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
+    """What appends rows to a file, parquet or JSON lines by its name."""
+    with whole_file(path) as beside:
+        if path.suffix == ".jsonl":
+            with beside.open("w", encoding="utf-8") as file:
+                yield lambda rows: file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            schema = _schema(columns)
+            with pq.ParquetWriter(beside, schema) as writer:
+                yield lambda rows: writer.write_table(pa.Table.from_pylist(list(rows), schema))
 
 
 def _schema(columns: Mapping[str, Kind]) -> Any:

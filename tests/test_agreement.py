@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from annotation.errors import NotEnoughOverlap
 from annotation.tasks.base import Scale
 from annotation.tasks.ranking.task import middle_ranks
-from sync.quality import agreement
-from sync.quality.agreement import Agreement, alpha, measure_agreement, pattern
+from sync.quality import alpha as coefficients
+from sync.quality.agreement import Agreement, measure_agreement, pattern
+from sync.quality.alpha import alpha
 
 Value = float | str
 Unit = Sequence[Value]
@@ -203,6 +204,6 @@ def test_random_rankings_agree_at_about_zero_and_the_interval_covers_it(monkeypa
     assert found.high is not None
     assert found.low < found.alpha < found.high
     assert found.high - found.low < 0.25
-    monkeypatch.setattr(agreement, "AT_ONCE", 1000)
+    monkeypatch.setattr(coefficients, "AT_ONCE", 1000)
     in_parts = measured(votes, "ordinal", resamples=200)
     assert (in_parts.low, in_parts.high) == pytest.approx((found.low, found.high))

@@ -4,8 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from projects import annot, fill, judge, make_project
 
+from sync.quality.agreement import Agreement
 from sync.reporting.plots import draw
 from sync.reporting.status import report
 
@@ -26,6 +28,25 @@ def test_before_the_first_judgement_the_plot_says_so_and_shows_no_year(tmp_path:
     # All in one hour: the axis is about that hour, not about years around a single point.
     assert "<!-- 01:00 -->" in after
     assert "<!-- 2027 -->" not in after
+
+
+def test_agreement_is_measured_again_only_where_judgements_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path, SETTINGS)
+    slates = fill(project, 4)
+    first = report(project).agreement
+    with monkeypatch.context() as nothing_is_measured:
+        nothing_is_measured.delattr("sync.reporting.status.measure_agreement")
+        assert report(project).agreement == first
+    for damage in ("", "{", "[]", '{"of": 1}'):
+        (tmp_path / ".cache" / "agreement.json").write_text(damage, encoding="utf-8")
+        assert report(project).agreement == first
+    judge(project, slates[:2], ("mx_3",))
+    after = report(project).agreement
+    assert isinstance(after["ranking"]["MX"], Agreement)
+    assert after["ranking"]["MX"].annotators == 3
+    assert after != first
 
 
 def test_status_says_that_a_team_is_too_small_for_its_quota(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Rows:
         columns: Name -> kind of each column of a parquet file; empty for JSON lines.
     """
 
-    rows: Iterable[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
     columns: Mapping[str, Kind] = field(default_factory=dict)
 
 
@@ -146,4 +146,7 @@ class Task(Protocol[T]):
         settings: Settings,
         pseudonym: Callable[[str], str],
     ) -> dict[str, Rows]:
-        """File name (.parquet or .jsonl) -> rows, for export and snapshots. No user name, model or voice in them."""
+        """File name (.parquet or .jsonl) -> rows, for export and snapshots. No user name, model or voice in them.
+
+        Called with some of the items at a time, in the order of their ids: rows are in that order too.
+        """

@@ -13,15 +13,13 @@ from sync.reporting.status import Report
 
 def draw(found: Report, path: Path) -> None:
     """Draw the quotas and the judgements over time as a PNG, whole or not at all."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot as plt
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     height = max(3.2, 0.42 * len(found.quotas) + 1.6)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, height), dpi=120, layout="constrained")
+    figure = Figure(figsize=(11, height), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
     places = range(len(found.quotas))
     colours = ["#009E73" if s.met else "#0072B2" for s in found.quotas]
     left.barh(places, [s.completed for s in found.quotas], color=colours, height=0.6)
@@ -51,7 +49,4 @@ def draw(found: Report, path: Path) -> None:
         right.text(0.5, 0.5, "no judgement yet", ha="center", va="center", transform=right.transAxes)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    try:
-        write_whole(path, lambda beside: figure.savefig(beside))
-    finally:
-        plt.close(figure)
+    write_whole(path, lambda beside: figure.savefig(beside))

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from annotation.errors import NotEnoughOverlap
+from annotation.files import write_whole
 from annotation.ledger import Ledger
-from annotation.project import Project
+from annotation.project import CACHE, Project
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses
 from sync.quality.agreement import Agreement, measure_agreement
 from sync.quotas import QuotaState, count_quotas, short_teams
-from sync.tally import ALL, Counts, count
+from sync.tally import ALL, LAYOUT, Counts, count
 from sync.trigger import Launch, launches
 
 
@@ -131,7 +135,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
     return Report(
         quotas,
         _people(project.ledger, counts),
-        _agreement(counts, project.settings.project.seed),
+        _agreement(project, counts),
         answers,
         made,
         excluded,
@@ -196,7 +200,8 @@ def _last_day(ledger: Ledger) -> Counter[str]:
     return Counter(annotator for annotator, _ in submitted)
 
 
-def _agreement(counts: Counts, seed: int) -> dict[str, dict[str, Agreement | str]]:
+def _agreement(project: Project, counts: Counts) -> dict[str, dict[str, Agreement | str]]:
+    """By task and group; remembered beside the counts, since numpy and the bootstrap take longer than all else."""
     patterns: dict[tuple[str, str], Counter[str]] = {}
     shared = Counter[tuple[str, str]]()
     teams: dict[str, set[str]] = {name: set() for name, task in TASKS.items() if task.trains}
@@ -208,17 +213,29 @@ def _agreement(counts: Counts, seed: int) -> dict[str, dict[str, Agreement | str
                 shared[task, group] += 1
             case ("team", str(task), str(country)):
                 teams.setdefault(task, set()).add(country)
-    found: dict[str, dict[str, Agreement | str]] = {}
-    for task, countries in teams.items():
-        for group in [*([ALL] if len(countries) != 1 else []), *sorted(countries)]:
-            try:
-                agreement: Agreement | str = measure_agreement(
-                    patterns.get((task, group), Counter()),
-                    TASKS[task].scale,
-                    annotators=shared[task, group],
-                    seed=seed,
-                )
-            except NotEnoughOverlap as reason:
-                agreement = f"not enough overlap: {reason}"
-            found.setdefault(task, {})[group] = agreement
+    groups = {task: [*([ALL] if len(of) != 1 else []), *sorted(of)] for task, of in teams.items()}
+    stands_on = [groups, sorted((*of, sorted(given.items()), shared[of]) for of, given in patterns.items())]
+    path, seed = project.folder / CACHE / "agreement.json", project.settings.project.seed
+    known = sha256(json.dumps([LAYOUT, seed, stands_on]).encode()).hexdigest()
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["of"] == known:
+            return {
+                task: {group: one if isinstance(one, str) else Agreement(**one) for group, one in of.items()}
+                for task, of in kept["found"].items()
+            }
+    found = {
+        task: {one: _measured(patterns.get((task, one), Counter()), shared[task, one], task, seed) for one in of}
+        for task, of in groups.items()
+    }
+    text = json.dumps({"of": known, "found": found}, default=asdict, ensure_ascii=False)
+    with suppress(OSError):  # a full or read-only disk remembers nothing
+        write_whole(path, text.encode())
     return found
+
+
+def _measured(patterns: Counter[str], annotators: int, task: str, seed: int) -> Agreement | str:
+    try:
+        return measure_agreement(patterns, TASKS[task].scale, annotators=annotators, seed=seed)
+    except NotEnoughOverlap as reason:
+        return f"not enough overlap: {reason}"

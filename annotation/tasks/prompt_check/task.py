@@ -145,7 +145,7 @@ class PromptCheck:
         for answer in answers:
             of_item[answer.item_id].append(answer)
         checks, checked = [], []
-        for item_id, own in sorted(of_item.items(), key=lambda pair: items[pair[0]].position):
+        for item_id, own in sorted(of_item.items()):
             prompt = texts.prompts[items[item_id].prompt_id]
             about = {
                 "prompt_id": prompt.id,

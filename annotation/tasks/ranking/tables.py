@@ -62,7 +62,7 @@ def ranking_tables(
     pairs = preference_rows(found.kept, texts.prompts, texts.candidates)
     return {
         "preferences.parquet": Rows(pairs, PREFERENCES),
-        "preferences.jsonl": Rows(map(conversational, pairs)),
+        "preferences.jsonl": Rows([conversational(pair) for pair in pairs]),
         "rankings.parquet": Rows(ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym), RANKINGS),
         "set_aside.parquet": Rows([asdict(dropped) for dropped in found.aside], SET_ASIDE),
     }

@@ -1,8 +1,7 @@
-"""Who ranks, and what they said: `annot team`, `push`, `sync`, `status` and `export`."""
+"""Who ranks, and what they are asked: `annot team`, `push` and `prompts review`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +15,6 @@ from annotation.errors import SettingsError
 if TYPE_CHECKING:
     from annotation.project import Project
     from sync.push import Pushed
-
-# -- team and push ------------------------------------------------------------------------------------------
 
 
 @team_app.command("add", epilog="Example: annot team add roster.csv")
@@ -173,128 +170,3 @@ def prompts_review(
     add_checks(project.ledger)
     pushed = push_tasks(project, [NAME], limit=limit, dry_run=dry_run)
     print_json(pushed.as_json()) if json else show_pushed(pushed, dry_run=dry_run)
-
-
-# -- sync, status and export --------------------------------------------------------------------------------
-
-
-@app.command(epilog="Example: annot sync --watch")
-def sync(
-    folder: Folder = Path(),
-    watch: Annotated[bool, typer.Option("--watch", help="Keep going until Ctrl-C.")] = False,
-    every: Annotated[
-        float, typer.Option(min=1, help="With --watch, on a server without a change feed: seconds between two looks.")
-    ] = 30,
-    full: Annotated[
-        bool, typer.Option("--full", help="Read everything, whatever the server's change feed tells; daily anyway.")
-    ] = False,
-    relaunch: Annotated[bool, typer.Option("--relaunch", help="Start a failed or lost run again.")] = False,
-    json: Json = False,
-) -> None:
-    """Bring the judgements home, show how far the quotas are, and start the run when all are met."""
-    from annotation.screen import print_json, progress
-    from sync.argilla.client import connect
-    from sync.cycle import Synced, follow, sync_once
-    from sync.moving.unfinished import unfinished
-    from sync.reporting.terminal import show
-
-    project = open_project(folder)
-    if begun := unfinished(project):
-        print(f"annot: {begun}", file=sys.stderr)
-    api = connect(project)
-    first = True
-
-    def tell(synced: Synced) -> None:
-        nonlocal first
-        if json:
-            print_json(synced.as_json())
-        else:
-            print(synced.sentence())
-            show(synced.report, brief=not first)
-        first = False
-
-    if not watch:
-        with progress("pulling") as bar:
-            synced = sync_once(project, api, whole=full, relaunch=relaunch, progress=bar)
-        tell(synced)
-        return
-    if relaunch:
-        sync_once(project, api, relaunch=True)
-    print("annot: watching; Ctrl-C ends it and loses nothing.", file=sys.stderr)
-    follow(project, api, every_s=every, whole=full, tell=tell)
-
-
-@app.command(epilog="Example: annot status --json")
-def status(folder: Folder = Path(), json: Json = False) -> None:
-    """Say how the project stands and what comes next. Reads only what is on this machine."""
-    from annotation.backups.rolling import standing
-    from annotation.hosting import embedded
-    from annotation.screen import print_json, progress, table
-    from sync.moving.unfinished import unfinished
-    from sync.reporting.next_step import next_step, stock
-    from sync.reporting.status import report
-    from sync.reporting.terminal import show
-
-    project = open_project(folder)
-    url = project.settings.argilla.url
-    begun = unfinished(project)
-    server = embedded.state(project.argilla_home)
-    counts = stock(project)
-    with progress("counting") as bar:
-        found = report(project, progress=bar)
-    following = next_step(project, found.quotas, found.runs, argilla_runs=server.running)
-    if json:
-        print_json(
-            {
-                **counts,
-                # Of a server elsewhere only the address is known here.
-                "server": {"url": url, "embedded": False} if url else {**asdict(server), "embedded": True},
-                **found.as_json(),
-                "move": begun,
-                "backup": standing(project),
-                "next": following,
-            }
-        )
-        return
-    table("", [name.replace("usd", "spent ($)") for name in counts], [tuple(counts.values())])
-    here = f"running at {server.url}. {server.detail}" if server.running else server.detail
-    print(f"Argilla: {url or here.removeprefix('Argilla ')}")
-    for trouble in filter(None, (begun, standing(project))):
-        print(trouble)
-    show(found)
-    print(f"Next: {following}")
-
-
-@app.command(epilog="Example: annot export --to exports")
-def export(
-    context: typer.Context,
-    folder: Folder = Path(),
-    to: Annotated[Path | None, typer.Option(help="Folder to write into; default: exports in the project.")] = None,
-    run: Annotated[str, typer.Option(help="Give away this finished run: the same as `annot release`.")] = "",
-    merged: Annotated[bool, typer.Option("--merged", hidden=True)] = False,
-    dtype: Annotated[str | None, typer.Option(hidden=True)] = None,
-    ungated: Annotated[bool, typer.Option("--ungated", hidden=True)] = False,
-    json: Json = False,
-) -> None:
-    """Write what people said, under pseudonyms: rankings, preferences also in TRL's form, and every other task's."""
-    from annotation.screen import print_json
-    from sync.snapshot import export as write
-
-    if run:
-        print("annot: `annot release` gives a run away; `annot export --run` does the same.", file=sys.stderr)
-        assert context.parent is not None
-        release = context.parent.command.commands["release"]  # type: ignore[attr-defined]
-        given = {"run": run, "folder": folder, "to": to, "merged": merged, "dtype": dtype, "ungated": ungated}
-        context.invoke(release, **given, json=json)
-        return
-    if merged or ungated or dtype:
-        raise SettingsError("--merged, --dtype and --ungated speak of a run; name it with --run.")
-    project = open_project(folder)
-    done = write(project, to or project.folder / "exports")
-    if not any(done.rows.values()):
-        print("annot: there is no judgement yet, so the files hold no rows; `annot sync` brings them.", file=sys.stderr)
-    if json:
-        print_json(asdict(done))
-        return
-    for file in done.files:
-        print(f"{done.rows[file.name]:>9,} rows in {file}")

@@ -201,11 +201,9 @@ def test_from_the_command_to_accepted_prompts(world: World, project: Project, tm
     done = export(project, tmp_path / "exports")
     assert done.rows["prompt_checks.parquet"] == 8
     checked = pq.read_table(tmp_path / "exports" / "checked_prompts.parquet").to_pylist()
-    assert [(row["status"], row["accepts"], row["rejects"]) for row in checked] == [
-        (ACCEPTED, 3, 0),
-        (REJECTED, 2, 1),
-        (UNDECIDED, 2, 0),
-    ]
+    counted = {(row["status"], row["accepts"], row["rejects"]) for row in checked}
+    assert counted == {(ACCEPTED, 3, 0), (REJECTED, 2, 1), (UNDECIDED, 2, 0)}
+    assert len(checked) == 3
     exported = (tmp_path / "exports" / "prompt_checks.parquet").read_bytes()
     assert "1234" not in str(pq.read_table(tmp_path / "exports" / "prompt_checks.parquet").to_pylist())
     assert not any(name.encode() in exported for name in names)

@@ -19,13 +19,23 @@ import os
 import socket
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 PORT_IN_USE = 98  # exit status; `annotation.hosting.embedded` knows it
 EVERY = ("0.0.0.0", "::")
+
+UNUSED = {
+    "argilla_server.search_engine.elasticsearch": "ElasticSearchEngine",
+    "argilla_server.search_engine.opensearch": "OpenSearchEngine",
+}
+"""Modules of Argilla's that are not loaded, and what others import from them: ours is the engine that is asked."""
+
+APP = {"argilla_server._app": "app"}
+"""The web server's app, which the other roles do not need."""
 
 log = logging.getLogger("annot")
 
@@ -74,7 +84,7 @@ def serve(home: Path) -> int:
 
 def work(_home: Path) -> int:
     """Do the jobs until SIGTERM."""
-    with frugal_import():
+    with frugal_import(APP):
         from annotation.server import jobs
     jobs.work()
     return 0
@@ -82,7 +92,7 @@ def work(_home: Path) -> int:
 
 def reindex(_home: Path) -> int:
     """Make the tables beside Argilla's again."""
-    with frugal_import():
+    with frugal_import(APP):
         from annotation.server import schema
     schema.reindex()
     return 0
@@ -111,12 +121,18 @@ def limit_arenas() -> None:
 
 
 @contextmanager
-def frugal_import() -> Iterator[None]:
-    """Imports of Argilla without its exchange with the Hub and without garbage collection.
+def frugal_import(also: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Imports of Argilla without what is not used, and without garbage collection.
 
     Importing makes a million objects that stay: looking for garbage among them costs a second.
+
+    Args:
+        also: more modules that are not loaded, as in UNUSED.
     """
     lazy_hub_import()
+    for name, what in {**UNUSED, **also}.items():
+        sys.modules[name] = types.ModuleType(name)
+        setattr(sys.modules[name], what, None)
     gc.disable()
     try:
         yield

@@ -6,6 +6,7 @@
     .venv/bin/python benchmarks/embedded_argilla.py start      seconds until `annot up` is done
     .venv/bin/python benchmarks/embedded_argilla.py memory     resident memory of all processes, and what holds it
     .venv/bin/python benchmarks/embedded_argilla.py growth     `load` at 10k, 100k and 500k records, as a plot
+    .venv/bin/python benchmarks/embedded_argilla.py load --postgres    on SQLite, and then on a PostgreSQL of its own
 
 Each prints a table and writes JSON into --out (and `growth` a plot). Prepared databases are kept in --keep, where it is
 given, for the next run. All measures are taken over HTTP; only the rows of a prepared database are written into it
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
 import json
 import os
 import shutil
@@ -33,7 +35,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -49,6 +51,9 @@ from annotation.hosting.environment import ensure_environment
 from annotation.tasks.page import VECTOR
 from annotation.tasks.ranking import task
 from sync.argilla.client import ArgillaClient
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+from postgres import Postgres, running
 
 DIMENSIONS = 384
 SEATS = 4
@@ -146,17 +151,18 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def server(home: Path, *, as_released: bool = False) -> Iterator[Server]:
+def server(home: Path, *, as_released: bool = False, database: str = "") -> Iterator[Server]:
     """Start an embedded Argilla and stop it in the end.
 
     Args:
         home: its folder.
         as_released: with Argilla's own code throughout, and our search engine.
+        database: address of a PostgreSQL; empty for SQLite.
     """
     os.environ.pop("ANNOT_AS_RELEASED", None)
     if as_released:
         os.environ["ANNOT_AS_RELEASED"] = "1"
-    state = embedded.start(home, port=free_port())
+    state = embedded.start(home, port=free_port(), database=database)
     try:
         yield Server(home, state.url, embedded.owner(home).api_key)
     finally:
@@ -238,7 +244,7 @@ class Prepared:
     """API keys of the annotators; the last is the one who measures."""
 
 
-def prepare(folder: Path, records: int) -> Prepared:
+def prepare(folder: Path, records: int, postgres: Postgres | None = None) -> Prepared:
     """A database with records, vectors and responses: made once in a folder, found there again later.
 
     The first half is complete: three of the annotators have answered. A third of the rest has one answer. A
@@ -250,7 +256,8 @@ def prepare(folder: Path, records: int) -> Prepared:
         return Prepared(home, told["dataset"], told["keys"])
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with server(home) as at:
+    database = postgres.database() if postgres else ""
+    with server(home, database=database) as at:
         dataset = make_dataset(at, "load")
         with at.client() as http:
             workspace = ok(http.get("/me/workspaces"))["items"][0]["id"]
@@ -262,7 +269,8 @@ def prepare(folder: Path, records: int) -> Prepared:
             questions = ok(http.get(f"/datasets/{dataset}/questions"))["items"]
             settings = ok(http.get(f"/datasets/{dataset}/vectors-settings"))["items"][0]["id"]
             question = next(q["id"] for q in questions if q["name"] == "acceptable")
-    write_rows(home, dataset, settings, question, [person["id"] for person in people], records)
+    made = rows(dataset, settings, question, [person["id"] for person in people], records)
+    copy_rows(postgres, database, made) if postgres else write_rows(home, made)
     with server(home) as at, at.client() as http:  # makes the side tables that the rows lack; a search fills them
         vector = {"name": VECTOR, "value": [1.0] * DIMENSIONS}
         for query in ({"text": {"q": "word"}}, {"vector": vector}):
@@ -272,8 +280,12 @@ def prepare(folder: Path, records: int) -> Prepared:
     return Prepared(home, dataset, keys)
 
 
-def write_rows(home: Path, dataset: str, settings: str, question: str, people: Sequence[str], records: int) -> None:
-    """Write records, vectors, suggestions and responses as Argilla would, a thousand times as fast."""
+Rows = dict[str, list[tuple[Any, ...]]]
+"""Table -> rows, with the columns of COLUMNS."""
+
+
+def rows(dataset: str, settings: str, question: str, people: Sequence[str], records: int) -> Iterator[Rows]:
+    """Records, vectors, suggestions and responses as Argilla would write them, some thousands at a time."""
     texts, random = Texts(2), np.random.default_rng(2)
     began = datetime(2026, 1, 1)
     start = began.isoformat(" ", "microseconds")
@@ -281,6 +293,35 @@ def write_rows(home: Path, dataset: str, settings: str, question: str, people: S
     def hexed(id_: str) -> str:
         return uuid.UUID(id_).hex
 
+    for first in range(0, records, 5_000):
+        count = min(5_000, records - first)
+        unit = unit_vectors(count, random)
+        made: Rows = {table: [] for table in ("records", "vectors", "suggestions", "responses")}
+        for number in range(first, first + count):
+            item = record(number, texts, None)
+            id_ = uuid.UUID(bytes=random.bytes(16), version=4).hex
+            at = began + timedelta(milliseconds=number // CALL * 1000 + number % CALL)
+            when = at.isoformat(" ", "microseconds")
+            answered = OVERLAP if number < records // 2 else int(number % 3 == 0)
+            status = "completed" if answered == OVERLAP else "pending"
+            fields, metadata = json.dumps(item["fields"]), json.dumps(item["metadata"])
+            made["records"].append((id_, fields, metadata, item["external_id"], hexed(dataset), status, when, when))
+            vector = json.dumps([float(value) for value in unit[number - first]])
+            made["vectors"].append((uuid.uuid4().hex, vector, id_, hexed(settings), when, when))
+            if number % 3 == 1:
+                agent = ("small-model", "large-model")[number % 2]
+                value = json.dumps(("some", "none")[number % 7 == 0])
+                suggested = (uuid.uuid4().hex, value, "0.5", agent, "model", id_, hexed(question), when, when)
+                made["suggestions"].append(suggested)
+            for person in people[:answered]:
+                answer = json.dumps(judgement(number))
+                made["responses"].append((uuid.uuid4().hex, answer, "submitted", id_, hexed(person), when, when))
+        yield made
+    yield {"datasets_users": [(hexed(dataset), hexed(person), start, start) for person in people[:OVERLAP]]}
+
+
+def write_rows(home: Path, made: Iterable[Rows]) -> None:
+    """Write rows into SQLite, a thousand times as fast as over HTTP."""
     with contextlib.closing(sqlite3.connect(home / "argilla.db")) as database:
         # What annot keeps beside Argilla's tables is made anew by the next start. Tables of full text go first, and
         # take the tables below them along.
@@ -289,40 +330,23 @@ def write_rows(home: Path, dataset: str, settings: str, question: str, people: S
             for (name,) in database.execute(names, (kind, like)).fetchall():
                 database.execute(f'DROP {kind} IF EXISTS "{name}"')
         database.execute("PRAGMA synchronous = OFF")
-        for first in range(0, records, 5_000):
-            count = min(5_000, records - first)
-            rows = unit_vectors(count, random)
-            made: dict[str, list[tuple[Any, ...]]] = {"records": [], "vectors": [], "suggestions": [], "responses": []}
-            for number in range(first, first + count):
-                item = record(number, texts, None)
-                id_ = uuid.UUID(bytes=random.bytes(16), version=4).hex
-                when = (began + timedelta(milliseconds=number // CALL * 1000 + number % CALL)).isoformat(
-                    " ", "microseconds"
-                )
-                answered = OVERLAP if number < records // 2 else int(number % 3 == 0)
-                status = "completed" if answered == OVERLAP else "pending"
-                fields, metadata = json.dumps(item["fields"]), json.dumps(item["metadata"])
-                made["records"].append((id_, fields, metadata, item["external_id"], hexed(dataset), status, when, when))
-                vector = json.dumps([float(value) for value in rows[number - first]])
-                made["vectors"].append((uuid.uuid4().hex, vector, id_, hexed(settings), when, when))
-                if number % 3 == 1:
-                    agent = ("small-model", "large-model")[number % 2]
-                    value = json.dumps(("some", "none")[number % 7 == 0])
-                    made["suggestions"].append(
-                        (uuid.uuid4().hex, value, "0.5", agent, "model", id_, hexed(question), when, when)
-                    )
-                for person in people[:answered]:
-                    answer = json.dumps(judgement(number))
-                    made["responses"].append((uuid.uuid4().hex, answer, "submitted", id_, hexed(person), when, when))
-            for table, columns in COLUMNS.items():
-                marks = ", ".join("?" * len(columns))
-                database.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", made[table])
+        for part in made:
+            for table, found in part.items():
+                columns, marks = ", ".join(COLUMNS[table]), ", ".join("?" * len(COLUMNS[table]))
+                database.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", found)
             database.commit()
-        database.executemany(
-            "INSERT INTO datasets_users (dataset_id, user_id, inserted_at, updated_at) VALUES (?, ?, ?, ?)",
-            [(hexed(dataset), hexed(person), start, start) for person in people[:OVERLAP]],
-        )
-        database.commit()
+
+
+def copy_rows(postgres: Postgres, database: str, made: Iterable[Rows]) -> None:
+    """Write rows into PostgreSQL; annot's triggers note them as they note everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        for part in made:
+            for table, found in part.items():
+                with (Path(folder) / "rows.csv").open("w", newline="") as file:
+                    csv.writer(file).writerows(found)
+                copied = f"\\copy {table} ({', '.join(COLUMNS[table])}) FROM '{file.name}' WITH (FORMAT csv)"
+                postgres.execute(copied, database)
+    postgres.execute("ANALYZE", database)
 
 
 _TIMES = ("inserted_at", "updated_at")
@@ -331,6 +355,7 @@ COLUMNS = {
     "vectors": ("id", "value", "record_id", "vector_settings_id", *_TIMES),
     "suggestions": ("id", "value", "score", "agent", "type", "record_id", "question_id", *_TIMES),
     "responses": ("id", '"values"', "status", "record_id", "user_id", *_TIMES),
+    "datasets_users": ("dataset_id", "user_id", *_TIMES),
 }
 
 
@@ -515,9 +540,23 @@ def percentiles(times: Sequence[float]) -> Json:
 # --- load ---------------------------------------------------------------------------------------------
 
 
-def measure_load(folder: Path, records: int, requests: int) -> Json:
+def measure_databases(folder: Path, records: int, requests: int) -> Json:
+    """`load` on SQLite, and on a PostgreSQL that keeps what it was told as safely."""
+    found = {"sqlite": measure_load(folder / "sqlite", records, requests)}
+    safe = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "256MB"}
+    # Not in a folder that only its owner may enter: PostgreSQL never runs as root.
+    with (
+        tempfile.TemporaryDirectory(prefix="annot-postgres-") as place,
+        running(Path(place) / "data", free_port(), **safe) as postgres,
+    ):
+        print("\nOn PostgreSQL:", end="")
+        found["postgresql"] = measure_load(folder / "postgresql", records, requests, postgres)
+    return found
+
+
+def measure_load(folder: Path, records: int, requests: int, postgres: Postgres | None = None) -> Json:
     """Latencies at a bounded pace and at full speed."""
-    prepared = prepare(folder, records)
+    prepared = prepare(folder, records, postgres)
     texts = Texts(2)
     result: Json = {"records": records, "requests": requests}
     with server(prepared.home) as at:
@@ -724,6 +763,7 @@ def main() -> None:
     parser.add_argument("told", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 500_000])
+    parser.add_argument("--postgres", action="store_true", help="`load` on a PostgreSQL too")
     parser.add_argument("--requests", type=int, default=200, help="of each kind")
     parser.add_argument("--calls", type=int, default=16, help=f"calls of {CALL} records in `logging`")
     parser.add_argument("--keep", type=Path, help="folder for prepared databases")
@@ -740,7 +780,7 @@ def main() -> None:
             "logging": lambda: measure_logging(Path(scratch) / "logging", asked.calls),
             "start": lambda: measure_start(folder, asked.records),
             "memory": lambda: measure_memory(one, asked.records),
-            "load": lambda: measure_load(one, asked.records, asked.requests),
+            "load": lambda: (measure_databases if asked.postgres else measure_load)(one, asked.records, asked.requests),
             "growth": lambda: measure_growth(folder, asked.sizes, asked.requests),
         }
         for what in [name for name in ways if name != "load"] if asked.what == "all" else [asked.what]:

@@ -57,7 +57,7 @@ class Postgres:
 
 
 @contextmanager
-def running(folder: Path, port: int) -> Iterator[Postgres]:
+def running(folder: Path, port: int, **settings: str) -> Iterator[Postgres]:
     """Run a server on a port of the loopback interface, with its files in a folder that does not exist yet."""
     folder.mkdir()
     made = PostgresServer(folder)  # never started by its own means: it would listen on a socket file only
@@ -73,7 +73,11 @@ def running(folder: Path, port: int) -> Iterator[Postgres]:
         user=made.system_user,
     )
     (folder / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
-    options = [part for name, value in {**SETTINGS, "port": str(port)}.items() for part in ("-c", f"{name}={value}")]
+    options = [
+        part
+        for name, value in {**SETTINGS, **settings, "port": str(port)}.items()
+        for part in ("-c", f"{name}={value}")
+    ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(made.bin_path / "postgres"), "-D", str(folder), *options],

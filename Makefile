@@ -1,6 +1,6 @@
 # make quickstart   set everything up and run the main job (ARGS=--simulate: no people needed)
 # make test         set everything up, lint, and run every test
-# make test-long    longer campaigns of kill -9 than the suite's: training, selecting, moving, Argilla's processes
+# make test-long    longer campaigns of kill -9 than the suite's, of every command that writes and of Argilla's processes
 # make lint | fix   ruff and mypy --strict | what ruff can mend by itself
 
 SHELL := /bin/sh
@@ -50,8 +50,7 @@ test: lint
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: .venv/dev.stamp
-	@ANNOT_TRAIN_KILLS=20 ANNOT_MOVE_KILLS=10 ANNOT_SELECT_KILLS=24 $(BIN)/python -m pytest --timeout 1800 \
-	  tests/test_train_processes.py tests/test_move.py tests/test_select_kill.py
+	@ANNOT_LONG=1 $(BIN)/python -m pytest --timeout 1800 -k kill $$(grep -l "from campaigns import" tests/*.py)
 	@$(BIN)/python -m tests.kill_argilla --rounds 50
 
 constraints: | $(BIN)/uv

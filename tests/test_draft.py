@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaigns import kills
 from cohere_server import KEY, Answer, Behaviour, CohereStandIn, say, standing_in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -729,6 +730,7 @@ def contents(project: Project) -> dict[tuple[str, int], tuple[str, str, str]]:
 def test_a_run_killed_at_any_moment_goes_on_and_never_pays_for_a_candidate_twice(tmp_path: Path) -> None:
     dice = random.Random(20)
     plot: dict[str, float] = {}
+    rounds = kills(8, 22)
 
     def kill(child: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -756,7 +758,7 @@ def test_a_run_killed_at_any_moment_goes_on_and_never_pays_for_a_candidate_twice
             assert children.wait() == 0
             expected = contents(undisturbed)
             assert len(expected) == 15
-            for number in range(22):
+            for number in range(rounds):
                 project = make(str(number))
                 server.forget()
                 child = children.start(project.folder)
@@ -782,7 +784,7 @@ def test_a_run_killed_at_any_moment_goes_on_and_never_pays_for_a_candidate_twice
                 assert len(got.keys() - expected.keys()) <= len(lost)
         finally:
             children.close()
-    assert killed >= 20
+    assert killed >= rounds - 2
 
 
 def test_ctrl_c_waits_for_the_calls_under_way_and_the_next_run_goes_on(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A project moves to another Argilla: every answer arrives once, whatever is killed, and sync goes on there.
 
-ANNOT_MOVE_KILLS and ANNOT_MOVE_SLATES make the campaign longer than it is in the suite.
+ANNOT_MOVE_SLATES makes its project larger.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaigns import kills
 from conftest import free_port
 from fake_argilla import RealWorld, person, ranking_of, some_project
 from projects import frozen
@@ -45,7 +46,7 @@ from sync.push import push
 from sync.reporting.status import Work, report
 from sync.team import add_team, remove_member
 
-KILLS = int(os.environ.get("ANNOT_MOVE_KILLS", "1"))
+KILLS = kills(1, 10)
 SLATES = int(os.environ.get("ANNOT_MOVE_SLATES", "24"))
 ANSWERED = min(SLATES // 2, 200)
 

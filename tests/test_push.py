@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from campaigns import kills
 from fake_argilla import FakeArgilla, FakeWorld, RealWorld, World, killed_at, person, some_project
 from projects import ranking_record
 
@@ -322,8 +323,8 @@ def test_killed_at_any_moment_no_slate_is_sent_twice_and_none_is_missing(
 
     url, key = argilla_server[0], real_world.api._key
     chance = random.Random(0)
-    kills, rounds = 0, 0
-    while kills < 24 and rounds < 12:
+    killed, rounds, enough = 0, 0, kills(8, 24)
+    while killed < enough and rounds < 12:
         rounds += 1
         project = some_project(tmp_path / f"p{rounds}", slates=48, name=dataset_name())
         with_team(real_world, project, "MX", "BR")
@@ -337,7 +338,7 @@ def test_killed_at_any_moment_no_slate_is_sent_twice_and_none_is_missing(
         alive = 0
         while alive < 8 and killed_at(chance.uniform(0.01, 0.5), work):
             alive += 1
-        kills += alive
+        killed += alive
         project = Project.open(project.folder)
         pushed = send(real_world, project)
         assert held(real_world.api, project).keys() == {"mx", "br"}
@@ -348,7 +349,7 @@ def test_killed_at_any_moment_no_slate_is_sent_twice_and_none_is_missing(
         for workspace, dataset in datasets(real_world.api, project).items():
             assert set(project.ledger.pushed("embedded", dataset.id)) == set(wanted(project)[workspace])
         assert send(real_world, project).sent == {}
-    assert kills >= 20
+    assert killed >= enough
 
 
 def test_long_answers_are_sent_in_calls_that_a_server_takes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,10 +63,11 @@ def test_the_first_hour_works_as_it_is_written(tmp_path: Path) -> None:
                 said += done.stdout
                 folder = Path((tmp_path / "where").read_text().strip())
                 if number == 1:
-                    # No model hub here, and another Argilla may run on the usual port.
+                    # No model hub here, another Argilla may run on the usual port, and a trial key waits a minute.
                     path = folder / "annot.toml"
                     settings = re.sub(r"# encoder = .*", ENCODER, path.read_text(encoding="utf-8"))
                     settings = settings.replace("# port = 6900", f"port = {free_port()}")
+                    settings = settings.replace('# key = "trial"', 'key = "production"')
                     path.write_text(settings, encoding="utf-8")
                 if number == 5:
                     rank_as_the_team(Project.open(folder))

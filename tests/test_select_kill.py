@@ -1,12 +1,8 @@
-"""kill -9 at random moments of `annot select`: the next run comes to the state of an undisturbed one.
-
-ANNOT_SELECT_KILLS makes the campaign longer than it is in the suite.
-"""
+"""kill -9 at random moments of `annot select`: the next run comes to the state of an undisturbed one."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import shutil
 import sqlite3
@@ -15,9 +11,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from campaigns import kills
 from select_project import make_project, select_in
 
-KILLS = int(os.environ.get("ANNOT_SELECT_KILLS", "4"))
+KILLS = kills(4, 24)
 
 
 def start(folder: Path) -> BaseProcess:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaigns import kills
 from fake_argilla import killed_at, seconds_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -311,14 +312,14 @@ def test_killed_while_it_counts_nothing_is_counted_twice_or_forgotten(
             story.respond(number, chance.choice(PEOPLE), chance.choices((1, 2, 3), k=3))
 
     disturb()
-    lasts, kills, attempts = seconds_of(work), 0, 0
-    while kills < 25 and attempts < 150:
+    lasts, killed, attempts, wanted = seconds_of(work), 0, 0, kills(8, 25)
+    while killed < wanted and attempts < 150:
         attempts += 1
         disturb()
-        kills += killed_at(chance.uniform(0, lasts), work)
+        killed += killed_at(chance.uniform(0, lasts), work)
         if attempts % 4 == 0:
             assert story.count() == story.fresh()
-    assert kills >= 15
+    assert killed >= wanted // 2
     assert story.count() == story.fresh()
 
 

@@ -1,7 +1,4 @@
-"""Processes of a run: several train one adapter, the same one, written once; killed at any moment, a run goes on.
-
-ANNOT_TRAIN_KILLS makes the campaign of kills longer than it is in the suite.
-"""
+"""Processes of a run: several train one adapter, the same one, written once; killed at any moment, a run goes on."""
 
 import json
 import os
@@ -14,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from campaigns import kills
 from conftest import free_port
 from finished_runs import evaluate_until, finished_run, ranked_slates
 from train_snapshots import QUICK, preference_rows, started, train_as, train_until, training_process, write_snapshot
@@ -34,7 +32,7 @@ OVERRIDES = (
     "evaluation.prompts=0",
 )
 
-KILLS, KILLS_A_RUN = int(os.environ.get("ANNOT_TRAIN_KILLS", "6")), 3
+KILLS, KILLS_A_RUN = kills(4, 20), 2
 # Eight epochs of three steps, the last of each with half a batch: nothing divides evenly.
 KILLED = (*QUICK, "optimiser.max_steps=24", "optimiser.epochs=8", "optimiser.batch=5", "optimiser.accumulate=2")
 

@@ -1,4 +1,4 @@
-"""Everything that a person can put right, as one family.
+"""Errors that a person can put right, as one family.
 
     AnnotError
     ├── SettingsError      annot.toml or a flag says something impossible

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, locks that the system gives back, and what a full disk does, in words."""
+"""Atomic writes, locks that the system gives back, and sentences about full disks."""
 
 from __future__ import annotations
 

@@ -232,6 +232,6 @@ def init_project(
 
 def _holder(path: Path) -> str:
     with contextlib.suppress(OSError, ValueError, KeyError):
-        told = json.loads(path.read_text())
-        return f"`annot {' '.join(told['command'])}` (process {told['pid']}, since {told['since'][:19]})"
+        facts = json.loads(path.read_text())
+        return f"`annot {' '.join(facts['command'])}` (process {facts['pid']}, since {facts['since'][:19]})"
     return "another annot command"

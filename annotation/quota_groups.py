@@ -1,4 +1,4 @@
-"""Which groups owe how many items, and which group an item or a prompt belongs to."""
+"""Quota groups: how many items each owes, and to which an item or a prompt belongs."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def plan_quotas(settings: Settings, members: Iterable[Grouped], task: str = "ran
         members: The task's items, or the prompts that become some.
         task: Its name.
     """
-    asked: TaskSettings = getattr(settings.task, task)
+    owed: TaskSettings = getattr(settings.task, task)
     members = list(members)
     # A country that has no prompts yet owes all the same: otherwise its absence would look like a met quota.
     absent = set(settings.project.countries) - {member.country for member in members}
-    groups: dict[tuple[str, str, str], int] = {(country, "", ""): asked.target for country in absent}
+    groups: dict[tuple[str, str, str], int] = {(country, "", ""): owed.target for country in absent}
     for member in members:
-        topic = member.topic if asked.by == "country+topic" else ""
-        groups.setdefault((member.country, topic, ""), asked.target)
-    for group in asked.group:
+        topic = member.topic if owed.by == "country+topic" else ""
+        groups.setdefault((member.country, topic, ""), owed.target)
+    for group in owed.group:
         groups[(group.country, group.topic, group.language)] = group.target
     return tuple(
-        Quota(task, *key, target=target, overlap=asked.overlap) for key, target in sorted(groups.items()) if target
+        Quota(task, *key, target=target, overlap=owed.overlap) for key, target in sorted(groups.items()) if target
     )
 
 

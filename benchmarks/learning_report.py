@@ -1,4 +1,4 @@
-"""What benchmarks/learning.py found, for people: intervals over seeds, tables in Markdown, a plot."""
+"""Report of benchmarks/learning.py for people: intervals over seeds, tables in Markdown, a plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data with a known answer: a small language, a model that has learnt the wrong half of it, and people who know better.
+"""Planted data with a known answer: a small language, a model that learnt half of it wrong, and people who know better.
 
 Countries call the same things by different words. A small model is pretrained on answers that mostly use the words of
 Spain and of Portugal. People in Mexico and Brazil rank answers by how many of their own words are in them, each with

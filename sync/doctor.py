@@ -1,4 +1,4 @@
-"""What stands in the way: this machine, the project's folder, its Argilla, and what training needs.
+"""Diagnosis of what stands in the way: this machine, the project's folder, its Argilla, and what training needs.
 
 Looks and changes nothing. Works without a network and outside a project: what cannot be looked at is left out or said.
 """
@@ -143,8 +143,8 @@ def _environment() -> Iterator[Finding]:
     except ServerError as error:
         yield Finding("Argilla's environment", "fail", f"Redis is missing from {place}", str(error))
         return
-    asked = "import importlib.metadata as m; print(m.version('argilla-server'))"
-    done = subprocess.run([str(python), "-c", asked], capture_output=True, text=True, check=False)
+    command = "import importlib.metadata as m; print(m.version('argilla-server'))"
+    done = subprocess.run([str(python), "-c", command], capture_output=True, text=True, check=False)
     if done.returncode:
         remedy = f"delete {place}; `annot up` builds it again"
         yield Finding("Argilla's environment", "fail", f"{place} is damaged", remedy)
@@ -407,9 +407,9 @@ def _cards() -> list[str]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    asked = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    command = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []

@@ -150,12 +150,12 @@ class Reader:
         server = self._api.server
         while True:
             feed, last, whole_at = self._ledger.feed(server)
-            told = self._api.changes(last) if feed else None
-            if told is None or told.reset or told.feed != feed:
+            news = self._api.changes(last) if feed else None
+            if news is None or news.reset or news.feed != feed:
                 return False
-            self.read((change.dataset_id, change.item_id) for change in told.changes if change.item_id)
-            self._ledger.set_feed(server, feed, told.last, whole_at)
-            if not told.more:
+            self.read((change.dataset_id, change.item_id) for change in news.changes if change.item_id)
+            self._ledger.set_feed(server, feed, news.last, whole_at)
+            if not news.more:
                 return True
 
     def read_all(self, *, followed: bool = False, progress: Progress = silent) -> None:
@@ -184,10 +184,10 @@ class Reader:
     def _named_since(self, last: int) -> set[str | None]:
         """The items that the change feed names after a place in it."""
         named = set[str | None]()
-        while (told := self._api.changes(last)) is not None:
-            named |= {change.item_id for change in told.changes}
-            last = told.last
-            if not told.more:
+        while (news := self._api.changes(last)) is not None:
+            named |= {change.item_id for change in news.changes}
+            last = news.last
+            if not news.more:
                 break
         return named
 
@@ -235,12 +235,12 @@ class Reader:
         before = {response.response_id: response for response in known}
         found = [response for record in own for response in _responses(record, self._usernames, country)]
         # Where Argilla did not say which responses there are, none was taken back.
-        told = {record["id"] for record in own if "responses" in record}
+        read = {record["id"] for record in own if "responses" in record}
         there = {response.response_id for response in found}
-        deleted = _deleted(before, there, told, set(self._usernames))
+        deleted = _deleted(before, there, read, set(self._usernames))
         if deleted:  # Perhaps somebody was deleted since we asked, and what they had answered with them.
             self._ask_who_is_there()
-            deleted = _deleted(before, there, told, set(self._usernames))
+            deleted = _deleted(before, there, read, set(self._usernames))
         fresh = [response for response in found if before.get(response.response_id) != response]
         self._ledger.add_responses(self._api.server, [*fresh, *deleted])
         news.update(response.item_id for response in [*fresh, *deleted])
@@ -248,7 +248,7 @@ class Reader:
         so_far = self.pulled
         self.pulled = replace(
             so_far,
-            records=so_far.records + len(told),
+            records=so_far.records + len(read),
             foreign=so_far.foreign + len(records) - len(own),
             new=so_far.new + new,
             edited=so_far.edited + len(fresh) - new,
@@ -267,7 +267,7 @@ def _responses(record: Mapping[str, Any], usernames: Mapping[str, str], country:
             annotator=usernames.get(raw["user_id"], raw["user_id"]),
             country=country,
             status=raw["status"],
-            updated_at=told_at(raw["updated_at"]),
+            updated_at=utc_time(raw["updated_at"]),
             raw=json.dumps(raw, ensure_ascii=False, sort_keys=True),
         )
 
@@ -285,7 +285,7 @@ def _deleted(before: Mapping[str, Response], found: set[str], records: set[str],
     return gone
 
 
-def told_at(moment: str) -> str:
+def utc_time(moment: str) -> str:
     """A time of Argilla's, which tells UTC without saying so, as ISO 8601 with microseconds: sortable as text."""
-    told = datetime.fromisoformat(moment)
-    return (told if told.tzinfo else told.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="microseconds")
+    parsed = datetime.fromisoformat(moment)
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC).isoformat(timespec="microseconds")

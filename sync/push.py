@@ -8,7 +8,7 @@ people are working on, so there is none here.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ def push(
     settings: Settings,
     *,
     tasks: Iterable[str] = TASKS,
-    vectors: Mapping[str, Sequence[float]] | None = None,
+    vectors: Mapping[str, Collection[float]] | None = None,
     limit: int | None = None,
     dry_run: bool = False,
     batch: int = BATCH,
@@ -124,9 +124,11 @@ def push(
     Raises:
         ArgillaError: Argilla is not there, or holds another dataset of that name.
     """
+    tasks = list(tasks)
     items = {name: found for name in tasks if (found := ledger.items(name))}
     if not items:
-        raise ArgillaError("There are no slates to push; run `annot select` first.")
+        first = TASKS[tasks[0]]
+        raise ArgillaError(f"There are no {first.many} to push; run `{first.made_by}` first.")
     vectors = vectors or {}
     dimensions = len(next(iter(vectors.values()))) if vectors else None
     plan = _plan(api, ledger, settings, items, dimensions, limit, keep=not dry_run)
@@ -306,8 +308,8 @@ def _hidden(texts: Iterable[str]) -> list[str]:
     answers, counts = count_hidden(texts)
     if not answers:
         return []
-    told = ", ".join(f"{name} {count} times" for name, count in list(counts.items())[:5])
-    return [f"{answers} answers have hidden characters ({told}); the page shows each as ⟨U+…⟩ and exports keep them"]
+    shown = ", ".join(f"{name} {count} times" for name, count in list(counts.items())[:5])
+    return [f"{answers} answers have hidden characters ({shown}); the page shows each as ⟨U+…⟩ and exports keep them"]
 
 
 def _in_calls(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -305,11 +305,11 @@ def _print_logins(project: Project, url: str) -> None:
 
     passwords = project.secrets()["passwords"]
     owed = [group for group in project.settings.task.ranking.group if group.target]
-    asked, team = {group.country for group in owed}, roster(simulate=False)
+    owing, team = {group.country for group in owed}, roster(simulate=False)
     table(
         "Log-ins of the demo team",
         ("country", "username", "password"),
-        [(p.country, p.username, passwords[p.username]) for p in team if p.country in asked],
+        [(p.country, p.username, passwords[p.username]) for p in team if p.country in owing],
     )
     print(f"Open  {url}  and log in. The other countries: annot team list --passwords --project {project.folder}")
     for group in owed:

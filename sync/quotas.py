@@ -1,4 +1,4 @@
-"""How much judgement is enough, counted from stored judgements and from nothing else."""
+"""Progress of the quotas, counted from stored judgements and from nothing else."""
 
 from __future__ import annotations
 
@@ -95,10 +95,10 @@ def short_teams(states: Sequence[QuotaState], people: Iterable[Person]) -> tuple
     """A sentence for every country whose team is too small to complete an item; nothing before there is a team."""
     teams = Counter(person.country for person in people if person.active and person.role == "annotator")
     # Who left may have judged before: a quota that is met needs nobody.
-    asked = {(s.quota.country, s.quota.task): s.quota.overlap for s in states if teams and not s.met}
+    wanted = {(s.quota.country, s.quota.task): s.quota.overlap for s in states if teams and not s.met}
     return tuple(
         f"{overlap} people per {TASKS[task].one} are asked for (task.{task}.overlap), and {country} has only "
         f"{teams[country]}: add people with `annot team add`, or lower task.{task}.overlap in annot.toml."
-        for (country, task), overlap in sorted(asked.items())
+        for (country, task), overlap in sorted(wanted.items())
         if teams[country] < overlap
     )

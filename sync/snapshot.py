@@ -1,4 +1,4 @@
-"""What the ledger says at one moment, as files: snapshots that runs are trained on, and exports for people."""
+"""Snapshots that runs are trained on, and exports for people: the ledger at one moment, as files."""
 
 from __future__ import annotations
 

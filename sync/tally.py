@@ -1,4 +1,4 @@
-"""What the ledger's responses add up to, counted anew for those items alone that somebody answered since.
+"""Tally of the ledger's responses, counted anew for those items alone that somebody answered since.
 
 All counts are sums over items, so a changed item is taken out as it was and put in as it is. They are kept beside the
 ledger in `.cache/tally.sqlite`, which can be deleted at any time.

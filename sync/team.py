@@ -1,4 +1,4 @@
-"""Who ranks: a roster becomes accounts, one workspace per country, and memberships.
+"""The team: a roster becomes accounts, one workspace per country, and memberships.
 
 A roster can be read again at any time: what is there stays, what changed is changed, and nobody is ever deleted,
 because Argilla deletes a person's answers with the person.
@@ -275,8 +275,8 @@ def _cell(value: object) -> str:
 
 def _column(cell: str) -> str:
     """The name of COLUMNS that a heading means, or "" for a column that is not ours."""
-    told = _plain(cell).replace(" ", "_")
-    return next((name for name, synonyms in COLUMNS.items() if told in synonyms), "")
+    plain = _plain(cell).replace(" ", "_")
+    return next((name for name, synonyms in COLUMNS.items() if plain in synonyms), "")
 
 
 def _plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""When every quota is met: one snapshot, one run. Two syncs at once or a crash in between change nothing."""
+"""Trigger of runs: when every quota is met, one snapshot and one run; two syncs at once or a crash change nothing."""
 
 from __future__ import annotations
 

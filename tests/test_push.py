@@ -352,6 +352,14 @@ def test_killed_at_any_moment_no_slate_is_sent_twice_and_none_is_missing(
     assert killed >= enough
 
 
+@pytest.mark.parametrize(("task", "command"), [("ranking", "annot select"), ("prompt_check", "annot prompts review")])
+def test_with_nothing_to_push_the_command_that_makes_it_is_named(project: Project, task: str, command: str) -> None:
+    with project.ledger.transaction() as db:
+        db.execute("delete from items")
+    with pytest.raises(ArgillaError, match=f"run `{command}` first"):
+        push(FakeWorld().api, project.ledger, project.settings, tasks=[task])
+
+
 def test_long_answers_are_sent_in_calls_that_a_server_takes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     world = FakeWorld()
     with_team(world, project, "MX", "BR")

@@ -62,13 +62,13 @@ class Backup:
 
     def sentence(self) -> str:
         """For a person."""
-        told = ", ".join(
+        counted = ", ".join(
             f"{self.counts[key]} {key.partition('.')[2]}"
             for key in ("ledger.prompts", "ledger.slates", "argilla.users", "argilla.records", "argilla.responses")
             if key in self.counts
         )
-        told = told or "no work of people yet"
-        return f"{self.path}: {readable_size(self.bytes)}, {self.made_at[:16].replace('T', ' ')} UTC, {told}."
+        counted = counted or "no work of people yet"
+        return f"{self.path}: {readable_size(self.bytes)}, {self.made_at[:16].replace('T', ' ')} UTC, {counted}."
 
     @property
     def lacks_records(self) -> bool:

@@ -97,8 +97,8 @@ def archives(project: Project) -> list[Backup]:
     found = []
     with contextlib.suppress(OSError, ValueError, TypeError):
         elsewhere = Backup(**json.loads((project.folder / _ELSEWHERE).read_bytes()))
-        told = (elsewhere.path, elsewhere.made_at, elsewhere.bytes, elsewhere.counts)
-        if all(isinstance(value, kind) for value, kind in zip(told, (str, str, int, dict), strict=True)):
+        facts = (elsewhere.path, elsewhere.made_at, elsewhere.bytes, elsewhere.counts)
+        if all(isinstance(value, kind) for value, kind in zip(facts, (str, str, int, dict), strict=True)):
             found.append(elsewhere)
     for folder in _own_folders(project):
         for path in folder.glob("*.zip"):

@@ -85,9 +85,9 @@ def standing(project: Project) -> str:
     made = [path.stat().st_mtime for path in folder.glob("*.zip")]
     since = max(made, default=0.0)
     try:
-        told = json.loads((folder / "problem.json").read_text())
-        if datetime.fromisoformat(told["at"]).timestamp() > since:
-            return f"The rolling backup failed at {told['at'][:16].replace('T', ' ')} UTC: {told['problem']}"
+        problem = json.loads((folder / "problem.json").read_text())
+        if datetime.fromisoformat(problem["at"]).timestamp() > since:
+            return f"The rolling backup failed at {problem['at'][:16].replace('T', ' ')} UTC: {problem['problem']}"
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return ""

@@ -1,4 +1,4 @@
-"""From nothing to slates: `annot init`, `prompts`, `draft` and `select`."""
+"""Commands from nothing to slates: `annot init`, `prompts`, `draft` and `select`."""
 
 from __future__ import annotations
 

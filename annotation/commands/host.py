@@ -1,4 +1,4 @@
-"""The embedded Argilla and its copies: `annot down`, `logs`, `server reindex`, `backup` and `restore`."""
+"""Commands of the embedded Argilla and its copies: `annot down`, `logs`, `server reindex`, `backup` and `restore`."""
 
 from __future__ import annotations
 
@@ -166,8 +166,8 @@ def backup(
     if url:
         print(f"The server at {url} is not in it: have that backed up where it runs.")
     if made.left_out:
-        told = ", ".join(f"{name} ({readable_size(size)})" for name, size in made.left_out.items())
-        print(f"Left out, to be copied by hand or computed again: {told}.")
+        files = ", ".join(f"{name} ({readable_size(size)})" for name, size in made.left_out.items())
+        print(f"Left out, to be copied by hand or computed again: {files}.")
     print("It holds passwords and keys: keep it safe, on another disk. `annot restore` brings it back.")
 
 

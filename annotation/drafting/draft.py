@@ -1,7 +1,7 @@
 """`annot draft`: candidates are drafted until every prompt has enough, within the budget; nothing is paid twice.
 
-What was sent and never settled (a kill, a power
-cut) counts as spent in full and is not sent again: a spare slot stands in for it.
+What was sent and never settled (a kill, a power cut) counts as spent in full and is not sent again: a spare slot stands
+in for it.
 """
 
 from __future__ import annotations

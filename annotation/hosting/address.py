@@ -1,4 +1,4 @@
-"""Where an embedded Argilla listens: ports and addresses of this machine."""
+"""Ports and addresses of this machine, on which an embedded Argilla listens."""
 
 from __future__ import annotations
 

@@ -47,13 +47,13 @@ from annotation.hosting.home import (
     Secrets,
     close_to_others,
     empty,
+    given_owner,
     last_start,
     lock,
     prepare_home,
     read_secrets,
     remember_secrets,
     remember_start,
-    told_owner,
 )
 from annotation.hosting.logs import last_words, open_log
 from annotation.hosting.processes import (
@@ -137,7 +137,7 @@ def start(
         ServerError: the port is taken, the address or the database cannot be used, the environment cannot be built,
             Argilla was made by a newer annot, or a process ended at once.
     """
-    asked = Database.parse(database) if database else None
+    named = Database.parse(database) if database else None
     address = listening_address(host)
     if home.parent.is_dir() and files.is_read_only(home.parent):
         raise ServerError(files.trouble(home.parent))
@@ -149,8 +149,8 @@ def start(
                 raise ServerError(
                     f"Argilla runs already, {reach(current.host)}: run `annot down`, then the same command again."
                 )
-            if asked:
-                choose_database(home, read_secrets(home), asked)  # refuses another one
+            if named:
+                choose_database(home, read_secrets(home), named)  # refuses another one
             return current
         if trouble := files.trouble(home):
             raise ServerError(trouble)
@@ -160,7 +160,7 @@ def start(
         require_version(home)
         for each in dict.fromkeys((HOST, address)):
             require_free(each, port)
-        kept = _require_usable(home, asked, say)
+        kept = _require_usable(home, named, say)
         shown = Database.parse(kept.database).shown if kept.database else ""
         before = last_start(home)
         begun = LastStart(port, pinned_version(), address, shown, answered=before is not None and before.answered)
@@ -274,10 +274,10 @@ def reindex(home: Path, report: Progress) -> int:
 # --- a start ------------------------------------------------------------------------------------------
 
 
-def _require_usable(home: Path, asked: Database | None, say: Callable[[str], None]) -> Secrets:
+def _require_usable(home: Path, named: Database | None, say: Callable[[str], None]) -> Secrets:
     """The secrets with the database to work on, which was looked at, and kept."""
     found = read_secrets(home)
-    kept = told_owner(choose_database(home, found, asked))
+    kept = given_owner(choose_database(home, found, named))
     if kept.database:
         known = found is not None and found.database != ""  # kept once it was looked at, as below
         require_database(home, ensure_environment(say), Database.parse(kept.database), known=known)
@@ -313,9 +313,9 @@ def _start(launch: Launch) -> ServerState:
 def _why_it_ended(home: Path, role: str, port: int, status: int) -> str:
     if role == "server" and status == _PORT_IN_USE:
         return port_sentence(port)
-    said = last_words(home, role)
-    if "Can't locate revision" in said:
+    last_line = last_words(home, role)
+    if "Can't locate revision" in last_line:
         return f"The database in {home} was made by a newer Argilla than {pinned_version()}; upgrade annot."
-    if "malformed" in said or "not a database" in said:
-        return f"{home / SQLITE} is damaged ({said.rpartition(') ')[2].rstrip('.')}): {BRING_BACK}."
-    return f"Argilla's {role} ended as soon as it was started (status {status}): {said} See `annot logs`."
+    if "malformed" in last_line or "not a database" in last_line:
+        return f"{home / SQLITE} is damaged ({last_line.rpartition(') ')[2].rstrip('.')}): {BRING_BACK}."
+    return f"Argilla's {role} ended as soon as it was started (status {status}): {last_line} See `annot logs`."

@@ -104,17 +104,17 @@ def _uv(arguments: list[str], say: Callable[[str], None]) -> None:
     if "UV_FIND_LINKS" not in environment and (links := environment.get("PIP_FIND_LINKS")):
         environment["UV_FIND_LINKS"] = ",".join(links.split())
     environment.pop("VIRTUAL_ENV", None)
-    said: list[str] = []
+    output: list[str] = []
     with subprocess.Popen(
         [binary, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.strip() and not line.startswith((" + ", " - ")):
-                said.append(line.strip())
+                output.append(line.strip())
                 say(f"  {line.strip()}")
     if process.returncode:
-        reason = next((line for line in said if "error" in line.lower()), said[-1] if said else "no reason given")
+        reason = next((line for line in output if "error" in line.lower()), output[-1] if output else "no reason given")
         raise ServerError(
             f"Argilla's environment could not be built: {reason} "
             "Check the network and the disk, then run `annot up` again."

@@ -1,4 +1,4 @@
-"""What the embedded Argilla keeps in a project's `.argilla`, mode 0700: its secrets, its last start, its logs."""
+"""Files of the embedded Argilla in a project's `.argilla`, mode 0700: its secrets, its last start, its logs."""
 
 from __future__ import annotations
 
@@ -117,18 +117,18 @@ def new_secrets() -> Secrets:
     )
 
 
-def told_owner(kept: Secrets) -> Secrets:
+def given_owner(kept: Secrets) -> Secrets:
     """The secrets with the owner's password and API key from the environment: a container may have no shell to ask."""
-    told = {
+    given = {
         name: value
         for name, variable in (("password", "ANNOT_OWNER_PASSWORD"), ("api_key", "ANNOT_OWNER_API_KEY"))
         if (value := os.environ.get(variable, ""))
     }
-    for name, value in told.items():
+    for name, value in given.items():
         # Argilla's own limits: nobody could log in with another.
         if not 8 <= len(value) <= 100 or not value.isascii() or not value.isprintable():
             raise ServerError(f"ANNOT_OWNER_{name.upper()} must be 8 to 100 letters, digits and signs; choose another.")
-    return replace(kept, **told)
+    return replace(kept, **given)
 
 
 def empty(folder: Path) -> None:

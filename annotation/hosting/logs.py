@@ -1,4 +1,4 @@
-"""What the embedded Argilla's processes say: one log each."""
+"""Logs of the embedded Argilla's processes, one each: shown and followed."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def _last_lines(path: Path, lines: int) -> list[str]:
 
 def last_words(home: Path, role: str) -> str:
     """The last line that says something, as a sentence."""
-    said = [line.strip() for line in _last_lines(_log_path(home, role), 20) if line.strip()]
-    while said and "Application startup failed" in said[-1]:  # uvicorn says that after the reason
-        said.pop()
-    last = said[-1] if said else "it said nothing"
+    lines = [line.strip() for line in _last_lines(_log_path(home, role), 20) if line.strip()]
+    while lines and "Application startup failed" in lines[-1]:  # uvicorn says that after the reason
+        lines.pop()
+    last = lines[-1] if lines else "it said nothing"
     return last if last.endswith(".") else f"{last}."

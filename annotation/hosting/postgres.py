@@ -107,16 +107,16 @@ def held(python: Path, database: Database) -> Iterator[Facts]:
         asking.stderr.close()
 
 
-def _refusal(database: Database, said: str) -> str:
+def _refusal(database: Database, output: str) -> str:
     """One sentence for what PostgreSQL says when it does not let us in."""
     where = f"PostgreSQL at {database.shown}"
-    lines = [line.strip().rstrip(".") for line in said.splitlines() if line.strip()]
+    lines = [line.strip().rstrip(".") for line in output.splitlines() if line.strip()]
     reason = lines[-1].partition("FATAL: ")[2].strip() or lines[-1] if lines else "no reason given"
-    if "does not exist" in said and "database" in said:
+    if "does not exist" in output and "database" in output:
         return f"{where}: there is no such database; make it with `createdb {database.name}` and run the same again."
-    if any(word in said for word in ("authentication failed", "no password supplied", "does not exist")):
+    if any(word in output for word in ("authentication failed", "no password supplied", "does not exist")):
         return f"{where} does not let {database.user} in ({reason}); check the user, the password and pg_hba.conf."
-    if any(word in said for word in ("refused", "timeout", "translate host name", "No such file", "unreachable")):
+    if any(word in output for word in ("refused", "timeout", "translate host name", "No such file", "unreachable")):
         return f"{where} does not answer ({reason}); start it, or check its address."
     return f"{where} cannot be used ({reason}); mend that and run the same again."
 
@@ -158,8 +158,8 @@ def _program(name: str, major: int) -> str:
         program = shutil.which(name, path=folder)
         if program is None:
             continue
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-        if version := re.search(r"\) (\d+)", said):
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+        if version := re.search(r"\) (\d+)", output):
             found.append(int(version[1]))
             if found[-1] >= major:
                 return program

@@ -228,14 +228,14 @@ def stop_all(home: Path) -> bool:
     """Stop every process; False when there were none."""
     import psutil
 
-    running, told = all_processes(home), leaders(home)
+    running, signalled = all_processes(home), leaders(home)
     # Without Redis nobody can note that a job is done: there is nothing to wait for.
-    patience = _STOP_SECONDS if "redis" in told else 1.0
+    patience = _STOP_SECONDS if "redis" in signalled else 1.0
     # Redis last: until then the others may still hand it jobs.
     for roles in (("server", "worker"), ("redis",)):
         processes = [process for role, process in running if role in roles]
         # The forks are told by the one they were forked from; told twice, they would drop their job.
-        for role, process in told.items():
+        for role, process in signalled.items():
             with contextlib.suppress(psutil.NoSuchProcess):
                 if role in roles:
                     process.terminate()

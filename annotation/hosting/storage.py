@@ -1,4 +1,4 @@
-"""What an embedded Argilla works on: its own SQLite file or a PostgreSQL, never begun anew in silence."""
+"""Storage of an embedded Argilla: its own SQLite file or a PostgreSQL, never begun anew in silence."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def choose_database(home: Path, kept: Secrets | None, asked: Database | None) -> Secrets:
+def choose_database(home: Path, kept: Secrets | None, named: Database | None) -> Secrets:
     """The secrets with the database to work on.
 
     Raises:
@@ -54,7 +54,7 @@ def choose_database(home: Path, kept: Secrets | None, asked: Database | None) ->
     kept = kept or new_secrets()
     address = kept.database or (last.database if last else "")
     used = Database.parse(address) if address else None
-    if asked is None:
+    if named is None:
         if used and not kept.database:
             raise ServerError(
                 f"{home / 'secrets.json'} is lost, and with it how to enter {used.shown}: "
@@ -63,18 +63,18 @@ def choose_database(home: Path, kept: Secrets | None, asked: Database | None) ->
         return kept
     if used is None and (home / SQLITE).exists():
         raise ServerError(
-            f"This project's people work in {home / SQLITE}, so it cannot go on with {asked.shown}: "
+            f"This project's people work in {home / SQLITE}, so it cannot go on with {named.shown}: "
             "`annot backup` keeps what there is, `annot move` takes it to another server."
         )
-    if used and used.place != asked.place:
+    if used and used.place != named.place:
         raise ServerError(
-            f"This project's people work in {used.shown}, so it cannot go on with {asked.shown}, which --database, "
+            f"This project's people work in {used.shown}, so it cannot go on with {named.shown}, which --database, "
             "ANNOT_DATABASE_URL or argilla.database names: `annot backup` and `annot restore` bring it there, "
             "`annot move` takes it to another server."
         )
-    if not asked.password and used:
-        asked = replace(asked, password=used.password)
-    return replace(kept, database=asked.address)
+    if not named.password and used:
+        named = replace(named, password=used.password)
+    return replace(kept, database=named.address)
 
 
 def require_sqlite(home: Path) -> None:

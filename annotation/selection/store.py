@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotation.config import SelectSettings
-from annotation.files import read_parquet, write_whole
+from annotation.files import write_whole
 from annotation.project import Project
 from annotation.selection.diversity import Floats
 from annotation.selection.outcome import CandidateOutcome, PromptOutcome, Selection
@@ -77,10 +77,17 @@ def read_selection(project: Project, mark: str) -> Selection | None:
     return Selection(slates=(), candidates=candidates, prompts=prompts, **facts)
 
 
-def prompt_vectors(project: Project) -> dict[str, list[float]]:
+def prompt_vectors(project: Project) -> dict[str, Floats]:
     """Slate id to the embedding of its prompt, as the last `select` stored them; empty before the first."""
-    rows = read_parquet(selection_folder(project) / "prompts.parquet")
-    return {row["slate_id"]: row["vector"] for row in rows if row["slate_id"]}
+    path = selection_folder(project) / "prompts.parquet"
+    if not path.exists():
+        return {}
+    import pyarrow.parquet as pq
+
+    stored = pq.read_table(path, columns=["slate_id", "vector"])
+    # Not as lists: a Python number takes eight times the room.
+    vectors = stored["vector"].combine_chunks().flatten().to_numpy().reshape(len(stored), -1)
+    return {slate: vector for slate, vector in zip(stored["slate_id"].to_pylist(), vectors, strict=True) if slate}
 
 
 def mark_of(

@@ -197,7 +197,7 @@ class ChangeFeed:
         self._closed = False
         try:
             kept = json.loads(file.read_text())
-            self._id, self._told = str(kept["id"]), int(kept["told"])
+            self._id, self._sent = str(kept["id"]), int(kept["told"])
         except (OSError, ValueError, KeyError, TypeError):
             self._begin_anew()  # the first start here, or something happened to the file
 
@@ -259,27 +259,27 @@ class ChangeFeed:
 
     async def _look(self) -> End:
         """The end as it is committed now."""
-        told = self._told  # others may be told more meanwhile
+        sent = self._sent  # others may be sent more meanwhile
         async with AsyncSessionLocal() as session:
             half, number = await _read_end(session)
-        if number < told:
+        if number < sent:
             self._begin_anew()
         return End(f"{half}-{self._id}", number)
 
     def _begin_anew(self) -> None:
-        self._id, self._told = secrets.token_hex(8), 0
+        self._id, self._sent = secrets.token_hex(8), 0
         self._write()
 
-    def _remember(self, told: int) -> None:
-        if told > self._told:
-            self._told = told
+    def _remember(self, sent: int) -> None:
+        if sent > self._sent:
+            self._sent = sent
             self._write()
 
     def _write(self) -> None:
         """Keep both, without waiting for the disk; without the file, everything is read once more."""
         beside = self._file.with_suffix(".new")
         with contextlib.suppress(OSError):  # a full disk takes no answers either: nothing is told that is new
-            beside.write_text(json.dumps({"id": self._id, "told": self._told}))
+            beside.write_text(json.dumps({"id": self._id, "told": self._sent}))
             beside.replace(self._file)
 
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL says of a database, as one line of JSON; that moment is held until standard input ends.
+"""Facts about a PostgreSQL database as one line of JSON; their moment is held until standard input ends.
 
 Run by `annotation.hosting.postgres`, with libpq's variables in the environment. The moment's name lets
 `pg_dump` copy exactly what was counted, while people go on writing.
@@ -19,11 +19,11 @@ def main() -> int:
     try:
         connection = psycopg2.connect("")
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        said = describe(connection.cursor())
+        facts = describe(connection.cursor())
     except psycopg2.Error as problem:
         print(json.dumps({"problem": str(problem)}))
         return 0
-    print(json.dumps(said), flush=True)
+    print(json.dumps(facts), flush=True)
     sys.stdin.read()
     connection.close()
     return 0

@@ -182,8 +182,8 @@ async def _is_member_once(user: User, workspace_id: UUID) -> bool:
     if session is None:
         return await _is_member(user, workspace_id)
     known: dict[tuple[UUID, UUID], tuple[float, bool]] = session.info.setdefault("annot_member", {})
-    asked, answer = known.get((user.id, workspace_id), (0.0, False))
-    if time.monotonic() - asked > REMEMBERED_S or not asked:
+    at, answer = known.get((user.id, workspace_id), (0.0, False))
+    if time.monotonic() - at > REMEMBERED_S or not at:
         answer = await _is_member(user, workspace_id)
         known[user.id, workspace_id] = (time.monotonic(), answer)
     return answer

@@ -1,4 +1,4 @@
-"""What people said, read from the ledger: the newest version of every response, and what it means for its task."""
+"""Answers, read from the ledger: the newest version of every response, and what it means for its task."""
 
 from __future__ import annotations
 

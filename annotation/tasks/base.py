@@ -1,9 +1,9 @@
-"""What a kind of judgement has to say of itself: everything else of the pipeline is the same for all of them."""
+"""Protocol of a task: what one kind of judgement defines; the rest of the pipeline is the same for all."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -78,6 +78,7 @@ class Task(Protocol[T]):
         title: What people do, for tables.
         one: What is put before people, for sentences.
         many: Its plural.
+        made_by: The command that makes items.
         label: Name of the metadata in which a record holds its item's id.
         scale: Of the values in `units`.
         counted: Names in `ItemOutcome.made`, in the order in which they are shown.
@@ -89,6 +90,7 @@ class Task(Protocol[T]):
     title: str
     one: str
     many: str
+    made_by: str
     label: str
     scale: Scale
     counted: tuple[str, ...]
@@ -116,7 +118,7 @@ class Task(Protocol[T]):
     def candidates(self, item: Item) -> Iterable[str]:
         """Ids of the candidates whose texts the item needs."""
 
-    def record(self, item: Item, texts: Texts, vector: Sequence[float] | None) -> dict[str, Any]:
+    def record(self, item: Item, texts: Texts, vector: Collection[float] | None) -> dict[str, Any]:
         """An item as Argilla's REST takes it."""
 
     def read(self, item: Item, values: Mapping[str, Any]) -> T:

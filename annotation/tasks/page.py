@@ -1,9 +1,9 @@
-"""What the pages of all tasks share: languages, guidelines, metadata, and texts shown as they were typed."""
+"""Page elements that all tasks share: languages, guidelines, metadata, and texts shown as they were typed."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -84,7 +84,7 @@ def vector_of(language: str, dimensions: int | None) -> Vector | None:
     return Vector(VECTOR, TEXTS[language]["similar"], dimensions) if dimensions else None
 
 
-def record_of(item: Item, name: str, fields: Mapping[str, Any], vector: Sequence[float] | None) -> dict[str, Any]:
+def record_of(item: Item, name: str, fields: Mapping[str, Any], vector: Collection[float] | None) -> dict[str, Any]:
     """A record as Argilla's REST takes it, with the metadata of `properties`."""
     made: dict[str, Any] = {
         "external_id": item.id,

@@ -31,8 +31,8 @@ class AnnotatorClient:
     def datasets(self) -> dict[str, str]:
         """Name -> id of the datasets that this person sees."""
         with self._answers("the list of datasets"):
-            told = json_of(self._http.get("/me/datasets"))
-        return {item["name"]: item["id"] for item in told["items"]}
+            payload = json_of(self._http.get("/me/datasets"))
+        return {item["name"]: item["id"] for item in payload["items"]}
 
     def queue(self, dataset_id: str, limit: int = 50) -> list[dict[str, Any]]:
         """Records that wait for this person, in the order in which the page shows them."""
@@ -41,23 +41,23 @@ class AnnotatorClient:
             {"type": "terms", "scope": {"entity": "record", "property": "status"}, "values": ["pending"]},
         ]
         with self._answers("the queue"):
-            told = json_of(
+            payload = json_of(
                 self._http.post(
                     f"/me/datasets/{dataset_id}/records/search",
                     params={"limit": limit, "offset": 0},
                     json={"query": {}, "filters": {"and": waiting}},
                 )
             )
-        return [item["record"] for item in told["items"]]
+        return [item["record"] for item in payload["items"]]
 
     def answer(self, record_id: str, values: Mapping[str, Any], status: str = "submitted") -> dict[str, Any]:
         """Answer a record, or change the answer; status is "submitted", "draft" or "discarded"."""
         item = {"record_id": record_id, "values": dict(values) or None, "status": status}
         with self._answers("an answer"):
-            told = json_of(self._http.post("/me/responses/bulk", json={"items": [item]}))["items"][0]
-        if told.get("error"):
-            raise ArgillaError(f"Argilla at {self.url} refused an answer: {first_line(told['error']['detail'])}.")
-        given: dict[str, Any] = told["item"]
+            payload = json_of(self._http.post("/me/responses/bulk", json={"items": [item]}))["items"][0]
+        if payload.get("error"):
+            raise ArgillaError(f"Argilla at {self.url} refused an answer: {first_line(payload['error']['detail'])}.")
+        given: dict[str, Any] = payload["item"]
         return given
 
     def withdraw(self, response_id: str) -> None:

@@ -96,13 +96,13 @@ class ArgillaClient:
 
     def add_account(self, username: str, first_name: str, role: str, password: str) -> Account:
         """See ArgillaApi."""
-        told = {"username": username, "first_name": first_name, "role": role, "password": password}
-        return _account(self._send("POST", "/users", f'the new user "{username}"', told))
+        payload = {"username": username, "first_name": first_name, "role": role, "password": password}
+        return _account(self._send("POST", "/users", f'the new user "{username}"', payload))
 
     def change_account(self, account_id: str, first_name: str, role: str) -> None:
         """See ArgillaApi."""
-        told = {"first_name": first_name, "role": role}
-        self._send("PATCH", f"/users/{account_id}", "the change of a user", told)
+        payload = {"first_name": first_name, "role": role}
+        self._send("PATCH", f"/users/{account_id}", "the change of a user", payload)
 
     def workspaces(self) -> dict[str, str]:
         """See ArgillaApi."""
@@ -114,8 +114,8 @@ class ArgillaClient:
 
     def members(self, workspace_id: str) -> set[str]:
         """See ArgillaApi."""
-        told = self._get(f"/workspaces/{workspace_id}/users", "the members of a workspace")
-        return {item["id"] for item in told["items"]}
+        payload = self._get(f"/workspaces/{workspace_id}/users", "the members of a workspace")
+        return {item["id"] for item in payload["items"]}
 
     def add_member(self, workspace_id: str, account_id: str) -> None:
         """See ArgillaApi."""
@@ -150,8 +150,8 @@ class ArgillaClient:
 
     def vectors(self, dataset_id: str) -> dict[str, int]:
         """See ArgillaApi."""
-        told = self._get(f"/datasets/{dataset_id}/vectors-settings", "the vectors of a dataset")
-        return {item["name"]: item["dimensions"] for item in told["items"]}
+        payload = self._get(f"/datasets/{dataset_id}/vectors-settings", "the vectors of a dataset")
+        return {item["name"]: item["dimensions"] for item in payload["items"]}
 
     def add_dataset(self, name: str, workspace_id: str, form: Form) -> Dataset:
         """See ArgillaApi."""
@@ -177,44 +177,44 @@ class ArgillaClient:
 
     def add_vector(self, dataset_id: str, vector: Vector) -> None:
         """See ArgillaApi."""
-        told = {"name": vector.name, "title": vector.title, "dimensions": vector.dimensions}
-        self._send("POST", f"/datasets/{dataset_id}/vectors-settings", "the vectors of a dataset", told)
+        payload = {"name": vector.name, "title": vector.title, "dimensions": vector.dimensions}
+        self._send("POST", f"/datasets/{dataset_id}/vectors-settings", "the vectors of a dataset", payload)
 
     def set_overlap(self, dataset_id: str, overlap: int) -> None:
         """See ArgillaApi."""
-        told = {"distribution": {"strategy": "overlap", "min_submitted": overlap}}
-        self._send("PATCH", f"/datasets/{dataset_id}", "the overlap of a dataset", told)
+        payload = {"distribution": {"strategy": "overlap", "min_submitted": overlap}}
+        self._send("PATCH", f"/datasets/{dataset_id}", "the overlap of a dataset", payload)
 
     # -- records ------------------------------------------------------------------------------------------
 
     def add_records(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """See ArgillaApi."""
-        told = self._send(
+        payload = self._send(
             "POST", f"/datasets/{dataset_id}/records/bulk", "new records", {"items": [dict(r) for r in records]}
         )
-        return {item["external_id"]: item["id"] for item in told["items"]}
+        return {item["external_id"]: item["id"] for item in payload["items"]}
 
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         """See ArgillaApi."""
         parameters: dict[str, str | int] = {"offset": offset, "limit": limit}
         if responses:
             parameters["include"] = "responses"
-        told = self._get(f"/datasets/{dataset_id}/records", "the records of a dataset", parameters)
-        return Page(tuple(told["items"]), told["total"])
+        payload = self._get(f"/datasets/{dataset_id}/records", "the records of a dataset", parameters)
+        return Page(tuple(payload["items"]), payload["total"])
 
     def records_of(self, dataset_id: str, label: str, items: Sequence[str]) -> list[dict[str, Any]]:
         """See ArgillaApi. Not `GET /records/{id}`: version 2.8 fails there where a record has vectors."""
         scope = {"entity": "metadata", "metadata_property": label}
         chosen = {"filters": {"and": [{"type": "terms", "scope": scope, "values": list(items)}]}}
         with self._answers("the records that were answered"):
-            told = json_of(
+            payload = json_of(
                 self._http.post(
                     f"/datasets/{dataset_id}/records/search",
                     params={"include": "responses", "limit": len(items)},
                     json=chosen,
                 )
             )
-        return [item["record"] for item in told["items"]]
+        return [item["record"] for item in payload["items"]]
 
     def changes(self, after: int | None, *, wait_s: float = 0.0) -> Changes | None:
         """See ArgillaApi. Only the embedded server keeps a feed."""
@@ -223,11 +223,13 @@ class ArgillaClient:
             answer = self._http.get("/annot/changes", params=params)
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return None
-            told = json_of(answer)
+            payload = json_of(answer)
         changes = tuple(
-            Change(change["record_id"], change["dataset_id"], change["external_id"]) for change in told["changes"]
+            Change(change["record_id"], change["dataset_id"], change["external_id"]) for change in payload["changes"]
         )
-        return Changes(told["feed"], told["last"], changes, told["more"], told["reset"] and after is not None)
+        return Changes(
+            payload["feed"], payload["last"], changes, payload["more"], payload["reset"] and after is not None
+        )
 
     # -- the wire -----------------------------------------------------------------------------------------
 

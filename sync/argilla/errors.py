@@ -1,4 +1,4 @@
-"""What httpx and Argilla say went wrong, as one sentence for a person."""
+"""Errors of httpx and Argilla, translated into one sentence for a person."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def json_of(answer: httpx.Response) -> dict[str, Any]:
     answer.raise_for_status()
     if not answer.content:
         return {}
-    told: dict[str, Any] = answer.json()
-    return told
+    payload: dict[str, Any] = answer.json()
+    return payload
 
 
 def detail_of(answer: httpx.Response) -> str:
@@ -67,8 +67,8 @@ def detail_of(answer: httpx.Response) -> str:
         return "no reason given"
     if isinstance(detail, dict):
         errors = detail.get("params", {}).get("errors", ())
-        said = [f"{'.'.join(str(part) for part in e.get('loc', ()))} {e.get('msg', '')}" for e in errors]
-        return first_line("; ".join(said) or str(detail.get("code", "no reason given")))
+        reasons = [f"{'.'.join(str(part) for part in e.get('loc', ()))} {e.get('msg', '')}" for e in errors]
+        return first_line("; ".join(reasons) or str(detail.get("code", "no reason given")))
     return first_line(str(detail))
 
 

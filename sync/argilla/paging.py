@@ -1,4 +1,4 @@
-"""Every record of a dataset, each once, although Argilla pages by offset."""
+"""Pages of a dataset's records: each record once, although Argilla pages by offset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What annot needs of an Argilla, as a protocol, and the nouns that its answers are made of."""
+"""Protocol of Argilla as annot uses it, and the nouns that its answers are made of."""
 
 from __future__ import annotations
 

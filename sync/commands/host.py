@@ -1,4 +1,4 @@
-"""Where people work: `annot up`, `doctor`, `move`, and the whole way in one command, `quickstart`."""
+"""Commands of the place where people work: `annot up`, `doctor`, `move`, and `quickstart`, the whole way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people said, brought home, counted and written: `annot sync`, `status` and `export`."""
+"""Commands of judgements, brought home, counted and written: `annot sync`, `status` and `export`."""
 
 from __future__ import annotations
 

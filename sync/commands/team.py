@@ -1,4 +1,4 @@
-"""Who ranks, and what they are asked: `annot team`, `push` and `prompts review`."""
+"""Commands of the team and its work: `annot team`, `push` and `prompts review`."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from annotation.screen import Progress, silent
 from sync.argilla.client import ArgillaClient
 from sync.argilla.paging import walk
 from sync.argilla.protocol import Dataset, Page
-from sync.pull import told_at
+from sync.pull import utc_time
 
 BATCH = 200
 """Records per call: with 384 numbers each they are a megabyte or two. Argilla takes 500."""
@@ -90,13 +90,13 @@ class Whole:
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         """See ArgillaApi."""
         include = "responses,suggestions,vectors" if responses else "responses"
-        told = self.api.ask(
+        payload = self.api.ask(
             "GET",
             f"/datasets/{dataset_id}/records",
             "the records of a dataset",
             params={"offset": offset, "limit": limit, "include": include},
         )
-        return Page(tuple(told["items"]), told["total"])
+        return Page(tuple(payload["items"]), payload["total"])
 
 
 def count_answers(api: ArgillaClient, dataset_id: str) -> tuple[int, int, set[str]]:
@@ -111,11 +111,11 @@ def count_answers(api: ArgillaClient, dataset_id: str) -> tuple[int, int, set[st
 
 def read_settings(api: ArgillaClient, dataset_id: str) -> dict[str, Any]:
     """Everything about a dataset that is not a record, without the ids that differ between servers."""
-    told = api.ask("GET", f"/datasets/{dataset_id}", "a dataset")
+    payload = api.ask("GET", f"/datasets/{dataset_id}", "a dataset")
     found: dict[str, Any] = {
-        name: told[name] for name in ("name", "guidelines", "allow_extra_metadata", "distribution")
+        name: payload[name] for name in ("name", "guidelines", "allow_extra_metadata", "distribution")
     }
-    found["metadata"] = {name: value for name, value in (told.get("metadata") or {}).items() if name != MARK}
+    found["metadata"] = {name: value for name, value in (payload.get("metadata") or {}).items() if name != MARK}
     for part, (path, keys) in SETTINGS.items():
         items = api.ask("GET", path.format(dataset_id), f"the {part} of a dataset")["items"]
         found[part] = [{key: item[key] for key in keys} for item in items]
@@ -124,8 +124,8 @@ def read_settings(api: ArgillaClient, dataset_id: str) -> dict[str, Any]:
 
 def refuse_other(target: ArgillaClient, standing: Dataset, dataset: Dataset) -> None:
     """Raise ArgillaError when the dataset that stands on the target is no copy of this one."""
-    told = target.ask("GET", f"/datasets/{standing.id}", "a dataset")
-    if (told.get("metadata") or {}).get(MARK) != dataset.id:
+    payload = target.ask("GET", f"/datasets/{standing.id}", "a dataset")
+    if (payload.get("metadata") or {}).get(MARK) != dataset.id:
         raise ArgillaError(
             f'{target.url} has another dataset "{standing.name}" in the workspace {standing.workspace}; rename or '
             "delete it there, then run the same command again."
@@ -200,8 +200,8 @@ def copy_records(
     def write() -> None:
         what = "records of a moved dataset"
         if fresh:
-            told = target.ask("POST", f"/datasets/{copy_id}/records/bulk", what, body={"items": fresh})
-            places.update((item["external_id"], item["id"]) for item in told["items"])
+            payload = target.ask("POST", f"/datasets/{copy_id}/records/bulk", what, body={"items": fresh})
+            places.update((item["external_id"], item["id"]) for item in payload["items"])
         if differing:
             target.ask("PUT", f"/datasets/{copy_id}/records/bulk", what, body={"items": differing})
         fresh.clear()
@@ -229,7 +229,7 @@ def copy_records(
                 target.ask("DELETE", f"/responses/{found.answers[user][0]}", "to take back a response")
                 changed += 1
             moved += [
-                MovedResponse(found.answers[user][0], told_at(found.answers[user][1]), name, told_at(moment))
+                MovedResponse(found.answers[user][0], utc_time(found.answers[user][1]), name, utc_time(moment))
                 for user, (name, moment, _) in given.items()
                 if user in found.answers
             ]
@@ -269,8 +269,8 @@ def _content(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, A
 
 def _sendable(content: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
     suggestions = [
-        {"question_id": ids[name], **{key: value for key, value in told.items() if value is not None}}
-        for name, told in content["suggestions"].items()
+        {"question_id": ids[name], **{key: value for key, value in payload.items() if value is not None}}
+        for name, payload in content["suggestions"].items()
     ]
     return {**content, "metadata": content["metadata"] or None, "suggestions": suggestions}
 
@@ -291,8 +291,8 @@ def _digest(content: Mapping[str, Any]) -> bytes:
 
     Vectors are compared as 32-bit floats: a server may keep no more of them.
     """
-    told = {name: part for name, part in content.items() if name != "vectors"}
-    digest = hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16)
+    payload = {name: part for name, part in content.items() if name != "vectors"}
+    digest = hashlib.blake2b(json.dumps(payload, sort_keys=True).encode(), digest_size=16)
     for name, vector in sorted(content["vectors"].items()):
         digest.update(name.encode() + struct.pack(f"<{len(vector)}f", *vector))
     return digest.digest()

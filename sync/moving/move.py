@@ -111,7 +111,7 @@ class _Accounts:
                 # In the project before the account is made: cut off in between, the person can still log in.
                 self.project.keep_secrets({"passwords": {name: secrets.token_urlsafe(9)}})
                 passwords = self.project.secrets()["passwords"]
-            told = {
+            payload = {
                 "id": user_id,
                 "username": name,
                 "first_name": person["first_name"],
@@ -120,7 +120,7 @@ class _Accounts:
                 "role": "admin" if person["role"] == "owner" else person["role"],
                 "password": passwords[name],
             }
-            there = self.target.ask("POST", "/users", f'the new user "{name}"', body=told)
+            there = self.target.ask("POST", "/users", f'the new user "{name}"', body=payload)
             self.of_target[name] = there
             self.made.append(name)
         elif there["id"] != user_id:

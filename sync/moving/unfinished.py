@@ -1,4 +1,4 @@
-"""Whether a move of the project was begun and not finished: what every other command says first."""
+"""Unfinished moves, which every other command names first."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def unfinished(project: Project) -> str:
     url = begun(project)
     if not url:
         return ""
-    said = f"A move to {url} is not finished: run the same `annot move --to {url}` again, unless it is at work now."
+    sentence = f"A move to {url} is not finished: run the same `annot move --to {url}` again, unless it is at work now."
     home, settings = project.argilla_home, project.settings.argilla
     there = embedded.state(home)
     if not settings.url and there.running and there.url != f"http://{HOST}:{settings.port}":
-        said += " Until then Argilla is closed to people; `annot down`, then `annot up` let them in again."
-    return said
+        sentence += " Until then Argilla is closed to people; `annot down`, then `annot up` let them in again."
+    return sentence
 
 
 def begun(project: Project) -> str:

@@ -1,4 +1,4 @@
-"""How far annotators agree: Krippendorff's alpha, with what it stands on and a bootstrap interval."""
+"""Agreement of annotators: Krippendorff's alpha, with what it stands on and a bootstrap interval."""
 
 from __future__ import annotations
 

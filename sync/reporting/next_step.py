@@ -1,4 +1,4 @@
-"""The command that takes a project further."""
+"""Next step: the command that takes a project further."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report as a picture: progress.png."""
+"""Plot of the report: progress.png."""
 
 from __future__ import annotations
 

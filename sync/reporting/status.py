@@ -1,4 +1,4 @@
-"""How the project stands, from the ledger alone: quotas, people, agreement, what the answers come to, runs."""
+"""State of the project, from the ledger alone: quotas, people, agreement, what the answers come to, runs."""
 
 from __future__ import annotations
 

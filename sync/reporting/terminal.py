@@ -1,4 +1,4 @@
-"""The report as tables on the terminal."""
+"""Tables of the report on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A slate in tokens: the prompt once, and each answer from where it leaves the prompt."""
+"""Encoded slates: the prompt's tokens once, and each answer's from where it leaves the prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What base and adapted model write to the same held-out prompts: length, endings, repetition, divergence."""
+"""Writing of base and adapted model on the same held-out prompts: length, endings, repetition, divergence."""
 
 from __future__ import annotations
 

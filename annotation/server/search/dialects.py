@@ -1,4 +1,4 @@
-"""What differs from one database to another, but for the text index; SQLAlchemy writes the rest alike."""
+"""SQL dialects of SQLite and PostgreSQL, where SQLAlchemy has no common words; the text index aside."""
 
 from __future__ import annotations
 

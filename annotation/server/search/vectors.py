@@ -195,10 +195,10 @@ class VectorFile:
         self._ids.flush()
         # Until the database knows the new stamp, it knows the one before.
         self.stamps = (*self.stamps[-1:], stamp)
-        told = {"dimensions": self._dimensions, "count": self.count, "stamps": self.stamps}
+        state = {"dimensions": self._dimensions, "count": self.count, "stamps": self.stamps}
         beside = self._paths["json"].with_suffix(".new")
         with beside.open("w") as file:
-            json.dump(told, file)
+            json.dump(state, file)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._paths["json"])

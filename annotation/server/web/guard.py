@@ -1,4 +1,4 @@
-"""What stands between the network and Argilla: who may ask, how often, and what a page may load.
+"""Guard between the network and Argilla: who may ask, how often, and what a page may load.
 
 Argilla trusts whoever reaches it: any number of log-ins, any `Host`, bodies of any size, and a page that fetches fonts
 from a third party and shows texts as HTML. Here its app is wrapped; the wheel on disk is not touched.
@@ -92,15 +92,15 @@ class Guard:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         path: str = scope["path"]
-        told = self._tell(path, send)
+        secured = self._secure(path, send)
         if refusal := self._refuse(headers):
-            await refusal(scope, receive, told)
+            await refusal(scope, receive, secured)
         elif (file := self._files.get(path)) and scope["method"] in ("GET", "HEAD"):
-            await file.answer(headers)(scope, receive, told)
+            await file.answer(headers)(scope, receive, secured)
         elif path.rstrip("/") in API_PAGES:
-            await RedirectResponse("/api/v1/openapi.json")(scope, receive, told)
+            await RedirectResponse("/api/v1/openapi.json")(scope, receive, secured)
         else:
-            await self._hand_on(scope, headers, receive, told)
+            await self._hand_on(scope, headers, receive, secured)
 
     async def _hand_on(self, scope: Scope, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
         path: str = scope["path"]
@@ -143,10 +143,10 @@ class Guard:
             return False
         return True  # a page can only be rebound from a name
 
-    def _tell(self, path: str, send: Send) -> Send:
+    def _secure(self, path: str, send: Send) -> Send:
         """Add to an answer what the browser may do with it."""
 
-        async def told(message: Message) -> None:
+        async def secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = [*message.get("headers", ()), *self._headers]
                 names = {name for name, _ in headers}
@@ -157,7 +157,7 @@ class Guard:
                 message = {**message, "headers": headers}
             await send(message)
 
-        return told
+        return secured
 
     async def _log_in(self, scope: Scope, sent: _Body, send: Send) -> None:
         body = await sent.read()
@@ -184,7 +184,7 @@ class Guard:
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on what may answer with a page; a page is mended on its way."""
         unpacked = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
-        asked = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in unpacked]}
+        unpacked_scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in unpacked]}
         start: Message = {}
         body = bytearray()
 
@@ -213,7 +213,7 @@ class Guard:
             await send({**start, "headers": headers})
             await send({"type": "http.response.body", "body": sent})
 
-        await self._app(asked, receive, mend)
+        await self._app(unpacked_scope, receive, mend)
 
 
 def _refusal(status: int, sentence: str) -> Response:
@@ -360,7 +360,7 @@ def _say_plainly_when_the_disk_fails(api: FastAPI) -> None:
 
     async def tell(_request: Request, error: Exception) -> Response:
         assert isinstance(error, OperationalError)
-        sentence = next((told for sign, told in sentences.items() if sign in str(error)), "")
+        sentence = next((plain for sign, plain in sentences.items() if sign in str(error)), "")
         if not sentence:
             raise error
         log.error("%s (%s)", sentence, error.orig)

@@ -1,4 +1,4 @@
-"""Argilla's page as it is served here: nothing from elsewhere, and texts that are shown and not obeyed.
+"""Argilla's page made safe: it loads nothing from elsewhere, and texts are shown and never run.
 
 The files of the wheel stay as they are; what differs is kept in memory. `page.js` does the rest in the browser, with
 DOMPurify, of which the package nicegui brings a copy.
@@ -81,12 +81,12 @@ class File:
         return cls(kind, body, gzip.compress(body), f'"{hashlib.sha256(body).hexdigest()[:16]}"')
 
     def answer(self, headers: Mapping[str, str]) -> Response:
-        told = {"content-type": self.kind, "etag": self.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+        sent = {"content-type": self.kind, "etag": self.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
         if headers.get("if-none-match") == self.tag:
-            return Response(status_code=304, headers=told)
+            return Response(status_code=304, headers=sent)
         if "gzip" in headers.get("accept-encoding", ""):
-            return Response(self.packed, headers={**told, "content-encoding": "gzip"})
-        return Response(self.body, headers=told)
+            return Response(self.packed, headers={**sent, "content-encoding": "gzip"})
+        return Response(self.body, headers=sent)
 
 
 def own_files(static: Path) -> dict[str, File]:

@@ -1,4 +1,4 @@
-"""How often somebody may fail to log in."""
+"""Throttle of failed log-ins: how long the next attempt has to wait."""
 
 from __future__ import annotations
 

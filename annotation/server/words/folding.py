@@ -1,4 +1,4 @@
-"""What counts as the same word.
+"""Folded words: which spellings count as the same word.
 
 Case and accents do not count, `ç` is a `c` (Portuguese is typed without its marks on many keyboards),
 except that `ñ` stays a letter of its own, as Spanish dictionaries and the Unicode collation for Spanish

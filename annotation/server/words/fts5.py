@@ -95,9 +95,9 @@ class Fts5Table:
         rows = []
         for entry in entries:
             before = f"{entry.dataset}:"
-            said = [" ".join([before + word for word in field]) or None for field in entry.fields[:MAX_FIELDS]]
-            empty = [None] * (MAX_FIELDS - len(said))
-            rows.append((entry.number, before, *said, *empty))
+            written = [" ".join([before + word for word in field]) or None for field in entry.fields[:MAX_FIELDS]]
+            empty = [None] * (MAX_FIELDS - len(written))
+            rows.append((entry.number, before, *written, *empty))
         # Not through SQLAlchemy's insert(): what it does with every value takes as long as what SQLite does.
         columns = ", ".join(["rowid", "dataset", *_COLUMNS])
         marks = ", ".join("?" * (MAX_FIELDS + 2))
@@ -115,8 +115,8 @@ class Fts5Table:
 
     def matching(self, query: Query, place: Place, near: Callable[[Word], Sequence[str]]) -> Select[Any]:
         """The numbers of the documents that match, through FTS5's own language."""
-        said = query.write(_Fts5Language(place, near))
-        matches = text("annot_text MATCH :annot_query").bindparams(annot_query=said)
+        written = query.write(_Fts5Language(place, near))
+        matches = text("annot_text MATCH :annot_query").bindparams(annot_query=written)
         return select(_text.c.rowid.label("number")).select_from(_text).where(matches)
 
     async def relevance(
@@ -146,11 +146,11 @@ class _Fts5Language:
 
     def _words(self, step: Word | Phrase) -> str:
         if isinstance(step, Phrase):
-            said = [f"{self._dataset}:{word}" for word in step.words]
+            written = [f"{self._dataset}:{word}" for word in step.words]
             if not step.slop:
-                return f'"{" ".join(said)}"'
+                return f'"{" ".join(written)}"'
             # FTS5 counts the words between the first and the last.
-            quoted = " ".join([f'"{word}"' for word in said])
+            quoted = " ".join([f'"{word}"' for word in written])
             return f"NEAR({quoted}, {step.window - 2})"
         if step.distance:
             # Without a dataset's number before it, a word is in no document.

@@ -1,4 +1,4 @@
-"""The index of the records' words: what is in it, and keeping it true.
+"""Text index of the records, kept up to date from notes of what has changed.
 
 Triggers on `records` and `fields` note every change in `annot_stale` (`text_tables.py`), within the transaction that
 makes it and whoever makes it. A note goes in the transaction that brings the index up to date. So the index and the
@@ -206,7 +206,7 @@ class TextIndex:
             numbers = await self._dataset_numbers(session, names)
             last = await session.scalar(select(func.max(documents.c.number))) or 0
             new = [last + place for place in range(1, len(records) + 1)]
-            entries, said = await asyncio.to_thread(
+            entries, spellings = await asyncio.to_thread(
                 _read,
                 [
                     (
@@ -228,7 +228,7 @@ class TextIndex:
                 for entry, (record_id, dataset_id, _) in zip(entries, records, strict=True)
             ]
             await session.execute(insert(documents), rows)
-            for dataset, spelt in said.items():
+            for dataset, spelt in spellings.items():
                 await self._table.learn(session, dataset, spelt)
         await self._forget_datasets(session, set(noted.values()) - {dataset_id for _, dataset_id, _ in records})
 
@@ -320,10 +320,10 @@ def _read(documents: Sequence[tuple[int, int, Sequence[Any]]]) -> tuple[list[Ent
         Entry(number, dataset, [folding.words(_text(value)) for value in values])
         for number, dataset, values in documents
     ]
-    said: dict[int, set[str]] = defaultdict(set)
+    spellings: dict[int, set[str]] = defaultdict(set)
     for entry in entries:
-        said[entry.dataset].update(*entry.fields)
-    return entries, {dataset: json.dumps(sorted(spelt)) for dataset, spelt in said.items()}
+        spellings[entry.dataset].update(*entry.fields)
+    return entries, {dataset: json.dumps(sorted(spelt)) for dataset, spelt in spellings.items()}
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The little language of Argilla's search box.
+"""Query language of Argilla's search box.
 
 The language is Elasticsearch's `simple_query_string` with AND as the default operator, because that is
 what Argilla's page and SDK promise:
@@ -144,30 +144,32 @@ class Query:
         """
         if not self.program:
             raise ValueError("an empty query matches nothing")
-        stack: list[tuple[_Said[T], bool]] = []  # what is said, and whether its opposite is meant
+        stack: list[tuple[_Clause[T], bool]] = []  # a clause, and whether its opposite is meant
         for step in self.program:
             if step == "not":
-                said, negated = stack.pop()
-                stack.append((said, not negated))
+                clause, negated = stack.pop()
+                stack.append((clause, not negated))
             elif step == "and" or step == "or":
                 (right, no_right), (left, no_left) = stack.pop(), stack.pop()
                 if step == "or":  # De Morgan: the opposite of both opposites
                     no_left, no_right = not no_left, not no_right
                 if no_left and no_right:
-                    said = _Said(some=[*left.alternatives(language), *right.alternatives(language)])
+                    clause = _Clause(some=[*left.alternatives(language), *right.alternatives(language)])
                 elif no_left:
-                    said = right.and_not(left, language)
+                    clause = right.and_not(left, language)
                 elif no_right:
-                    said = left.and_not(right, language)
+                    clause = left.and_not(right, language)
                 else:
-                    said = _Said(every=[*left.parts(language), *right.parts(language)], none=[*left.none, *right.none])
-                stack.append((said, (step == "or") != (no_left and no_right)))
+                    clause = _Clause(
+                        every=[*left.parts(language), *right.parts(language)], none=[*left.none, *right.none]
+                    )
+                stack.append((clause, (step == "or") != (no_left and no_right)))
             elif isinstance(step, Everything):
-                stack.append((_Said(some=[language.everything()]), False))
+                stack.append((_Clause(some=[language.everything()]), False))
             else:
-                stack.append((_Said(some=[language.leaf(step)]), False))
-        said, negated = stack.pop()
-        whole = said.close(language)
+                stack.append((_Clause(some=[language.leaf(step)]), False))
+        clause, negated = stack.pop()
+        whole = clause.close(language)
         return language.without(language.everything(), whole) if negated else whole
 
 
@@ -191,7 +193,7 @@ class Language(Protocol[T]):
 
 
 @dataclass
-class _Said(Generic[T]):
+class _Clause(Generic[T]):
     """Either some of several, or every one of several and none of others."""
 
     some: Sequence[T] = ()
@@ -205,8 +207,8 @@ class _Said(Generic[T]):
         """What must be there; `none` must not be besides."""
         return self.every or [language.some(self.some) if len(self.some) > 1 else self.some[0]]
 
-    def and_not(self, other: _Said[T], language: Language[T]) -> _Said[T]:
-        return _Said(every=self.parts(language), none=[*self.none, *other.alternatives(language)])
+    def and_not(self, other: _Clause[T], language: Language[T]) -> _Clause[T]:
+        return _Clause(every=self.parts(language), none=[*self.none, *other.alternatives(language)])
 
     def close(self, language: Language[T]) -> T:
         parts = _once(self.parts(language))

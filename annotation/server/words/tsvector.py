@@ -124,11 +124,11 @@ class TsvectorTable:
         rows = []
         for entry in entries:
             written, whole = _tsvector(entry)
-            rows.append({"number": entry.number, "said": written})
+            rows.append({"number": entry.number, "tsquery": written})
             if not whole:
                 oversize.add(entry.number)
-        said = cast(cast(bindparam("said"), Text), TSVECTOR)
-        await session.execute(insert(_text).values(number=bindparam("number"), words=said), rows)
+        tsquery = cast(cast(bindparam("tsquery"), Text), TSVECTOR)
+        await session.execute(insert(_text).values(number=bindparam("number"), words=tsquery), rows)
         return oversize
 
     async def learn(self, session: AsyncSession, dataset: int, spelt: str) -> None:
@@ -185,8 +185,8 @@ def _condition(query: Query, place: Place, near: Callable[[Word], Sequence[str]]
     return _holds(query.write(_Tsquery(place, near)))
 
 
-def _holds(said: str) -> ColumnElement[bool]:
-    return _text.c.words.op("@@", is_comparison=True)(cast(said, TSQUERY))
+def _holds(tsquery: str) -> ColumnElement[bool]:
+    return _text.c.words.op("@@", is_comparison=True)(cast(tsquery, TSQUERY))
 
 
 class _Tsquery:
@@ -198,17 +198,19 @@ class _Tsquery:
 
     def leaf(self, step: Word | Phrase) -> str:
         """In any of the fields; words that are near each other: all of them in one."""
-        said = []
+        tsquery = []
         for field in self._place.fields:
             if isinstance(step, Phrase):
                 joint = " & " if step.slop else " <-> "
-                said.append(f"({joint.join(map(_quoted, self.lexemes(field, step.words)))})")
+                tsquery.append(f"({joint.join(map(_quoted, self.lexemes(field, step.words)))})")
             elif step.distance:
-                said += map(_quoted, self.lexemes(field, self._near(step)))
+                tsquery += map(_quoted, self.lexemes(field, self._near(step)))
             else:
-                said += [_quoted(lexeme) + (":*" if step.prefix else "") for lexeme in self.lexemes(field, [step.word])]
+                tsquery += [
+                    _quoted(lexeme) + (":*" if step.prefix else "") for lexeme in self.lexemes(field, [step.word])
+                ]
         # Without a dataset's number before it, a word is in no document.
-        return f"({' | '.join(said) or 'nothing'})"
+        return f"({' | '.join(tsquery) or 'nothing'})"
 
     def lexemes(self, field: int, words: Sequence[str]) -> list[str]:
         """Words of a field, as they are stored."""

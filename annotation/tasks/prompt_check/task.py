@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,7 @@ class PromptCheck:
     title = "check prompts"
     one = "prompt"
     many = "prompts to check"
+    made_by = "annot prompts review"
     label = "check"
     scale: Scale = "nominal"
     counted: tuple[str, ...] = (ACCEPTED, REJECTED, UNDECIDED)
@@ -97,7 +98,7 @@ class PromptCheck:
         """See Task: a prompt is checked without answers."""
         return ()
 
-    def record(self, item: Item, texts: Texts, vector: Sequence[float] | None) -> dict[str, Any]:
+    def record(self, item: Item, texts: Texts, vector: Collection[float] | None) -> dict[str, Any]:
         """See Task."""
         prompt = texts.prompts[item.prompt_id]
         fields = {"prompt": as_typed(prompt.text)}

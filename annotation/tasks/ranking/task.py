@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from annotation.config import RankingSettings, Settings
@@ -28,6 +28,7 @@ class Ranking:
     title = "rank for cultural fit"
     one = "slate"
     many = "slates"
+    made_by = "annot select"
     label = SLATE
     scale: Scale = "ordinal"
     counted: tuple[str, ...] = ("preferences",)
@@ -58,7 +59,7 @@ class Ranking:
         seats: list[str] = item.content["seats"]
         return seats
 
-    def record(self, item: Item, texts: Texts, vector: Sequence[float] | None) -> dict[str, Any]:
+    def record(self, item: Item, texts: Texts, vector: Collection[float] | None) -> dict[str, Any]:
         """See Task. Nothing in it tells which model or persona wrote an answer."""
         prompt = texts.prompts[item.prompt_id]
         fields = {"prompt": as_typed(prompt.text)}

@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 from annotation.files import whole_file, write_whole
 from annotation.ledger import now
-from annotation.project import Project
+from annotation.project import CACHE, Project
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers
@@ -48,11 +49,13 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
 
     None when there is nothing to train on: the first table that a task freezes has no row.
     """
-    beside = project.snapshot_folder(".unfinished")
+    beside = project.folder / CACHE / "snapshot"
     shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    beside.mkdir(parents=True)
     training = {name: task.frozen for name, task in TASKS.items() if task.trains}
     with ExitStack() as files:
-        contents = {file: _Content(files.enter_context(TemporaryFile())) for of in training.values() for file in of}
+        room = partial(TemporaryFile, dir=beside)
+        contents = {file: _Content(files.enter_context(room())) for of in training.values() for file in of}
         written = _Tables(beside, files)
         for name, frozen in training.items():
             for tables in read_tables(project, name):
@@ -70,6 +73,7 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
         shutil.rmtree(beside)
     else:
         shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(exist_ok=True)
         beside.rename(folder)
         facts = {
             "id": snapshot_id,

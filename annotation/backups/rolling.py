@@ -84,10 +84,8 @@ def standing(project: Project) -> str:
         return ""
     made = [path.stat().st_mtime for path in folder.glob("*.zip")]
     since = max(made, default=0.0)
-    try:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         problem = json.loads((folder / "problem.json").read_text())
         if datetime.fromisoformat(problem["at"]).timestamp() > since:
             return f"The rolling backup failed at {problem['at'][:16].replace('T', ' ')} UTC: {problem['problem']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
     return ""

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -54,8 +53,9 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
     beside.mkdir(parents=True)
     training = {name: task.frozen for name, task in TASKS.items() if task.trains}
     with ExitStack() as files:
-        room = partial(TemporaryFile, dir=beside)
-        contents = {file: _Content(files.enter_context(room())) for of in training.values() for file in of}
+        contents = {
+            file: _Content(files.enter_context(TemporaryFile(dir=beside))) for of in training.values() for file in of
+        }
         written = _Tables(beside, files)
         for name, frozen in training.items():
             for tables in read_tables(project, name):

@@ -283,27 +283,15 @@ class Ledger:
 
     def prompts(self, ids: Iterable[str] | None = None) -> list[Prompt]:
         """All prompts, or those named, in the order in which they came."""
-        return [
-            Prompt(
-                r["id"],
-                r["text"],
-                r["country"],
-                r["language"],
-                r["topic"],
-                r["system"],
-                r["source"],
-                r["licence"],
-                r["author"],
-            )
-            for r in self._named("prompts", ids)
-        ]
+        columns = "id, text, country, language, topic, system, source, licence, author"
+        return [Prompt(*row) for row in self._named("prompts", columns, ids)]
 
-    def _named(self, table: str, ids: Iterable[str] | None) -> list[sqlite3.Row]:
+    def _named(self, table: str, columns: str, ids: Iterable[str] | None) -> list[sqlite3.Row]:
         """Rows of a table by id, or all; one value for any number of ids, since SQLite limits how many there may be."""
         if ids is None:
-            return self.rows(f"select * from {table} order by rowid")
-        wanted = json.dumps(list(ids))
-        return self.rows(f"select * from {table} where id in (select value from json_each(?)) order by rowid", wanted)
+            return self.rows(f"select {columns} from {table} order by rowid")
+        wanted = "where id in (select value from json_each(?))"
+        return self.rows(f"select {columns} from {table} {wanted} order by rowid", json.dumps(list(ids)))
 
     def add_candidates(self, candidates: Iterable[Candidate]) -> int:
         """Keep candidates; those that are there already change nothing. Returns how many were new."""
@@ -312,16 +300,7 @@ class Ledger:
             db.executemany(
                 "insert or ignore into candidates values (?,?,?,?,?,?,?,?)",
                 (
-                    (
-                        c.id,
-                        c.prompt_id,
-                        c.text,
-                        c.model,
-                        c.voice,
-                        json.dumps(dict(c.settings)),
-                        c.cost_usd,
-                        now(),
-                    )
+                    (c.id, c.prompt_id, c.text, c.model, c.voice, json.dumps(dict(c.settings)), c.cost_usd, now())
                     for c in candidates
                 ),
             )
@@ -329,25 +308,13 @@ class Ledger:
 
     def candidates(self, prompt_id: str | None = None) -> list[Candidate]:
         """All candidates, or those of one prompt, in the order in which they came."""
-        query, values = "select * from candidates order by rowid", tuple[str, ...]()
-        if prompt_id is not None:
-            query, values = "select * from candidates where prompt_id = ? order by rowid", (prompt_id,)
-        return [
-            Candidate(
-                r["id"],
-                r["prompt_id"],
-                r["text"],
-                r["model"],
-                r["voice"],
-                json.loads(r["settings"]),
-                r["cost_usd"],
-            )
-            for r in self.rows(query, *values)
-        ]
+        which, values = ("", ()) if prompt_id is None else ("where prompt_id = ?", (prompt_id,))
+        query = f"select id, prompt_id, text, model, voice, settings, cost_usd from candidates {which} order by rowid"
+        return [Candidate(**{**dict(r), "settings": json.loads(r["settings"])}) for r in self.rows(query, *values)]
 
     def candidate_texts(self, ids: Iterable[str] | None = None) -> dict[str, str]:
         """Candidate id -> text, of all candidates or of those named."""
-        return {r["id"]: r["text"] for r in self._named("candidates", ids)}
+        return {row["id"]: row["text"] for row in self._named("candidates", "id, text", ids)}
 
     def add_dropped(self, step: str, dropped: Iterable[Dropped]) -> None:
         """Remember what a step left out and why."""
@@ -458,26 +425,22 @@ class Ledger:
 
     def items(self, task: str | None = None, ids: Iterable[str] | None = None) -> list[Item]:
         """Items of one task, or all; or those named. By task, in the order of annotation."""
-        query, values = "select * from items", list[str]()
+        which, values = "", list[str]()
         if task is not None:
-            query, values = f"{query} where task = ?", [task]
+            which, values = "where task = ?", [task]
         elif ids is not None:
-            query, values = f"{query} where id in (select value from json_each(?))", [json.dumps(list(ids))]
+            which, values = "where id in (select value from json_each(?))", [json.dumps(list(ids))]
+        columns = "id, task, position, country, language, topic, content, prompt_id, purpose, expected, parent"
         return [
             Item(
-                r["id"],
-                r["task"],
-                r["position"],
-                r["country"],
-                r["language"],
-                r["topic"],
-                json.loads(r["content"]),
-                r["prompt_id"] or "",
-                r["purpose"],
-                None if r["expected"] is None else json.loads(r["expected"]),
-                r["parent"],
+                **{
+                    **dict(r),
+                    "content": json.loads(r["content"]),
+                    "prompt_id": r["prompt_id"] or "",
+                    "expected": r["expected"] and json.loads(r["expected"]),
+                }
             )
-            for r in self.rows(f"{query} order by task, position", *values)
+            for r in self.rows(f"select {columns} from items {which} order by task, position", *values)
         ]
 
     def add_people(self, people: Iterable[Person]) -> int:
@@ -496,18 +459,11 @@ class Ledger:
 
     def people(self) -> list[Person]:
         """Everyone ever on the roster, as last known, by user name."""
+        newest = "select max(seq) from people group by username"
+        columns = "username, name, role, country, languages, active"
         return [
-            Person(
-                r["username"],
-                r["name"],
-                r["role"],
-                r["country"],
-                tuple(json.loads(r["languages"])),
-                bool(r["active"]),
-            )
-            for r in self.rows(
-                "select * from people where seq in (select max(seq) from people group by username) order by username"
-            )
+            Person(**{**dict(row), "languages": tuple(json.loads(row["languages"])), "active": bool(row["active"])})
+            for row in self.rows(f"select {columns} from people where seq in ({newest}) order by username")
         ]
 
     def add_pushes(self, server: str, dataset: str, records: Mapping[str, str]) -> None:
@@ -548,17 +504,7 @@ class Ledger:
                    (server, response_id, item_id, annotator, country, status, updated_at, raw, pulled_at)
                    values (?,?,?,?,?,?,?,?,?)""",
                 (
-                    (
-                        server,
-                        r.response_id,
-                        r.item_id,
-                        r.annotator,
-                        r.country,
-                        r.status,
-                        r.updated_at,
-                        r.raw,
-                        now(),
-                    )
+                    (server, r.response_id, r.item_id, r.annotator, r.country, r.status, r.updated_at, r.raw, now())
                     for r in fresh
                 ),
             )
@@ -615,17 +561,11 @@ class Ledger:
     def moved(self, responses: Iterable[str]) -> dict[str, MovedResponse]:
         """Copied responses among these, and copies of these, by their id on the server that they were copied to."""
         wanted = json.dumps(list(responses))
-        return {
-            r["response_id"]: MovedResponse(
-                r["response_id"], r["updated_at"], r["from_response_id"], r["from_updated_at"]
-            )
-            for r in self.rows(
-                """select * from moved_responses where response_id in (select value from json_each(?))
-                   union select * from moved_responses where from_response_id in (select value from json_each(?))""",
-                wanted,
-                wanted,
-            )
-        }
+        query = "select response_id, updated_at, from_response_id, from_updated_at from moved_responses where {} in {}"
+        either = " union ".join(
+            query.format(column, "(select value from json_each(?))") for column in ("response_id", "from_response_id")
+        )
+        return {row["response_id"]: MovedResponse(*row) for row in self.rows(either, wanted, wanted)}
 
     def add_move(self, server: str, from_server: str) -> None:
         """Remember that everything was copied to a server, and compared."""

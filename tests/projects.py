@@ -1,6 +1,7 @@
 """Projects with judgements in them, for tests that begin after the people's work."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,11 @@ def annot(project: Project, *words: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def without_progress(stderr: str) -> list[str]:
+    """Lines that a command wrote, but for those that say how far it is: a slow machine has those too."""
+    return [line for line in stderr.splitlines() if not re.match(r"annot: [a-z ]+: \d+( of \d+)?( |$)", line)]
 
 
 def push_project(folder: Path, url: str, country: str, texts: Sequence[str], *, slates: int = 2) -> Project:

@@ -279,7 +279,10 @@ def read_settings(path: Path) -> Settings:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         refuse_half_restored(path.parent)
-        raise SettingsError(f"{path.name} is missing from {path.parent}; run `annot init` there.") from None
+        raise SettingsError(
+            f"{path.name} is missing from {path.parent}; name the project's folder with --project, or make one with "
+            "`annot init FOLDER`."
+        ) from None
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be read ({error.strerror}); --project takes the folder that holds annot.toml."
@@ -448,7 +451,7 @@ by = "country"           # or "country+topic"
 preset = {preset}
 # base = ""                # a model folder or Hub id; empty: the preset's
 # by = "shared"            # "country": an adapter per country too; "prompt": one that is told the country
-# launcher = "local"       # or a command line, for example "sbatch dpo.sh {{project}} {{run}}"
+# launcher = "local"       # or a command line, for example "/path/to/docker/trainer/slurm.sh --account=team"
 """
 
 

@@ -248,6 +248,15 @@ class Ledger:
             raise
         self._db.execute("commit")
 
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Take back at the end of the block what was written in it: what a dry run needs to look at."""
+        self._db.execute("begin immediate")
+        try:
+            yield
+        finally:
+            self._db.execute("rollback")
+
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """Read with SQL."""
         return self._db.execute(query, values).fetchall()
@@ -280,6 +289,13 @@ class Ledger:
                 ),
             )
             return db.total_changes - before
+
+    def credit(self, prompts: Iterable[str], author: str) -> None:
+        """Name the author of prompts that have none yet, given by id."""
+        with self.transaction() as db:
+            db.executemany(
+                "update prompts set author = ? where id = ? and author = ''", ((author, id_) for id_ in prompts)
+            )
 
     def prompts(self, ids: Iterable[str] | None = None) -> list[Prompt]:
         """All prompts, or those named, in the order in which they came."""

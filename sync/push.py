@@ -154,7 +154,7 @@ def push(
                 ledger.add_pushes(api.server, dataset.id, api.add_records(dataset.id, few))
             done += len(part)
     sent = Counter(plan.teams[place].workspace for place, _ in plan.chosen)
-    notes += short_teams(count_quotas(settings, count(ledger, settings)), ledger.people())
+    notes += short_teams(count_quotas(settings, count(ledger, settings)), ledger)
     return Pushed(dict(sent), plan.standing, plan.later, plan.dropped, tuple(notes))
 
 

@@ -314,4 +314,4 @@ def _print_logins(project: Project, url: str) -> None:
     print(f"Open  {url}  and log in. The other countries: annot team list --passwords --project {project.folder}")
     for group in owed:
         print(f"Rank {group.target} slates as demo_{group.country.lower()}_1 and a training run starts by itself.")
-    print("This command stays and syncs; Ctrl-C stops it and Argilla, and `make quickstart` goes on where it was.")
+    print("This command stays and syncs; Ctrl-C stops it and Argilla, and the same command goes on where it was.")

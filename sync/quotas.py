@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from annotation.config import Settings
+from annotation.ledger import Ledger
 from annotation.quota_groups import belongs, plan_quotas
 from annotation.tasks import TASKS
-from annotation.types import Item, Person, Quota
+from annotation.types import Item, Quota
 from sync.tally import Counts
 
 
@@ -91,14 +92,20 @@ def all_met(states: Sequence[QuotaState]) -> bool:
     return bool(owed) and all(state.met for state in owed)
 
 
-def short_teams(states: Sequence[QuotaState], people: Iterable[Person]) -> tuple[str, ...]:
+def short_teams(states: Sequence[QuotaState], ledger: Ledger) -> tuple[str, ...]:
     """A sentence for every country whose team is too small to complete an item; nothing before there is a team."""
-    teams = Counter(person.country for person in people if person.active and person.role == "annotator")
+    team = {p.username: p.country for p in ledger.people() if p.active and p.role == "annotator"}
+    sizes = Counter(team.values())
+    authors = ledger.rows(
+        "select distinct task, json_extract(content, '$.author') as author from items where content like '%\"author\"%'"
+    )
+    own = {(team[row["author"]], row["task"]) for row in authors if row["author"] in team}
     # Who left may have judged before: a quota that is met needs nobody.
-    wanted = {(s.quota.country, s.quota.task): s.quota.overlap for s in states if teams and not s.met}
+    wanted = {(s.quota.country, s.quota.task): s.quota.overlap for s in states if team and not s.met}
     return tuple(
-        f"{overlap} people per {TASKS[task].one} are asked for (task.{task}.overlap), and {country} has only "
-        f"{teams[country]}: add people with `annot team add`, or lower task.{task}.overlap in annot.toml."
+        f"{overlap} people per {TASKS[task].one} are asked for (task.{task}.overlap)"
+        f"{', nobody about their own,' if (country, task) in own else ','} and {country} has only "
+        f"{sizes[country]}: add people with `annot team add`, or lower task.{task}.overlap in annot.toml."
         for (country, task), overlap in sorted(wanted.items())
-        if teams[country] < overlap
+        if sizes[country] < overlap + ((country, task) in own)
     )

@@ -23,7 +23,7 @@ from annotation.tasks.answers import newest_responses, read_answers
 from annotation.types import Answer, Item
 from sync.quality.agreement import pattern
 
-LAYOUT = 1
+LAYOUT = 2
 """Another number, and everything is counted anew: raise it when what is counted changes."""
 
 AT_ONCE = 2000
@@ -40,7 +40,7 @@ Counts = Counter[Key]
     unfit, REASON    submitted responses that are no answer
     status, STATUS    responses
     work, ANNOTATOR, COUNTRY, STATUS    items that a person submitted, saved as a draft or discarded
-    day, ANNOTATOR, DAY; hour, HOUR    submitted items by time, UTC
+    day, ANNOTATOR, DAY; time, TEN MINUTES    submitted items by time, UTC
     units, TASK, GROUP, PATTERN    items by the values that people of a country, or of all, gave
     shared, TASK, GROUP, ANNOTATOR    items that a person answered and somebody else too
 """
@@ -200,4 +200,4 @@ def _count_work(responses: Sequence[Response], counts: Counts) -> None:
     for (annotator, country), moment in last.items():
         counts["work", annotator, country, "submitted"] += 1
         counts["day", annotator, moment[:10]] += 1
-        counts["hour", moment[:13]] += 1
+        counts["time", moment[:15]] += 1

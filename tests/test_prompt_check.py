@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from fake_argilla import World, person
+from fake_argilla import FakeWorld, World, person
 from hypothesis import given
 from hypothesis import strategies as st
 from projects import annot, make_project
@@ -31,6 +31,7 @@ from annotation.tasks.page import LANGUAGES, read_guidelines
 from annotation.tasks.prompt_check.task import ACCEPT, ACCEPTED, NAME, REJECT, REJECTED, UNDECIDED, Verdict, status_of
 from annotation.tasks.prompt_check.texts import TEXTS
 from annotation.types import Answer, Item, Prompt
+from sync.commands.team import prompts_review
 from sync.cycle import sync_once
 from sync.push import push
 from sync.snapshot import export
@@ -283,6 +284,32 @@ def test_the_author_of_a_file_of_prompts_is_on_the_team(project: Project, tmp_pa
     assert [prompt.author for prompt in project.ledger.prompts()] == ["ana"]
     add_checks(project.ledger)
     assert [dict(i.content) for i in project.ledger.items(NAME)] == [{"author": "ana"}]
+
+
+def test_an_author_who_was_forgotten_is_named_by_reading_the_file_again(project: Project, tmp_path: Path) -> None:
+    file = tmp_path / "prompts.csv"
+    file.write_text("prompt\n¿Qué se come en la fiesta del pueblo?\n", encoding="utf-8")
+    project.ledger.add_people([person("ana"), person("eva")])
+    add_prompts(project, str(file))
+    assert add_prompts(project, str(file), author="ana", dry_run=True).credited == 1
+    added = add_prompts(project, str(file), author="ana")
+    assert "already there: 1; now with their author: 1" in added.sentence()
+    assert not add_prompts(project, str(file), author="eva").changed
+    assert [prompt.author for prompt in project.ledger.prompts()] == ["ana"]
+
+
+def test_a_dry_run_of_the_review_asks_nobody_and_keeps_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = FakeWorld()
+    project.ledger.add_prompts(prompts())
+    add_team(project, world.api, [person("ana")])
+    monkeypatch.setattr("sync.argilla.client.connect", lambda _project: world.api)
+    monkeypatch.setattr("sync.commands.team.open_project", lambda _folder: project)
+    prompts_review(project.folder, dry_run=True)
+    assert "would have sent 3 to mx" in capsys.readouterr().out
+    assert project.ledger.items() == []
+    assert world.api.datasets() == []
 
 
 def test_checking_without_prompts_is_a_sentence(project: Project) -> None:

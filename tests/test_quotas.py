@@ -1,6 +1,7 @@
 """Quotas are counted from stored judgements."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from projects import ranking_values
 
 from annotation.config import Settings, check_settings
 from annotation.ledger import Ledger, Response
+from annotation.prompts.review import add_checks
 from annotation.quota_groups import plan_quotas
 from annotation.tasks.ranking.slates import add_slates
 from annotation.types import Judgement, Person, Prompt, Slate
@@ -113,9 +115,25 @@ def test_a_team_that_can_complete_no_slate_is_told_with_the_remedy(ledger: Ledge
     people = [Person(f"mx_{n}", "", "annotator", "MX", ("es",)) for n in range(3)]
     people += [Person("lead", "", "admin", "BR", ("pt",)), Person("br_1", "", "annotator", "BR", ("pt",), active=False)]
     before = states(ledger, settings)
-    assert short_teams(before, []) == ()
-    (brazil,) = short_teams(before, people)
+    assert short_teams(before, ledger) == ()
+    ledger.add_people(people)
+    (brazil,) = short_teams(before, ledger)
     assert brazil.startswith("3 people per slate are asked for (task.ranking.overlap), and BR has only 0: add people")
-    assert len(short_teams(before, people[1:])) == 2
     vote(ledger, "s2", "p1", "p2", "p3")
-    assert short_teams(states(ledger, settings), people) == ()
+    assert short_teams(states(ledger, settings), ledger) == ()
+    ledger.add_people([replace(people[0], active=False)])
+    (mexico,) = short_teams(states(ledger, settings), ledger)
+    assert "MX has only 2" in mexico
+
+
+def test_who_wrote_a_prompt_does_not_count_among_those_who_can_check_it(ledger: Ledger) -> None:
+    ledger.add_people([Person(f"mx_{n}", "", "annotator", "MX", ("es",)) for n in range(3)])
+    ledger.add_prompts([replace(FOOD, id="hers", author="mx_1")])
+    add_checks(ledger)
+    short = short_teams(states(ledger, settings_of(target=0)), ledger)
+    (mexico,) = [sentence for sentence in short if "MX" in sentence]
+    assert mexico.startswith(
+        "3 people per prompt are asked for (task.prompt_check.overlap), nobody about their own, and MX"
+    )
+    ledger.add_people([Person("mx_4", "", "annotator", "MX", ("es",))])
+    assert not [sentence for sentence in short_teams(states(ledger, settings_of(target=0)), ledger) if "MX" in sentence]

@@ -25,8 +25,9 @@ def test_before_the_first_judgement_the_plot_says_so_and_shows_no_year(tmp_path:
     assert "<!-- 1970" not in before
     assert "no judgement yet" not in after
     assert "<!-- judgements -->" in after
-    # All in one hour: the axis is about that hour, not about years around a single point.
-    assert "<!-- 01:00 -->" in after
+    # All at once: the axis is about those minutes, not about years around a single point.
+    assert "<!-- 00:10 -->" in after
+    assert "<!-- 01:00 -->" not in after
     assert "<!-- 2027 -->" not in after
 
 
@@ -67,3 +68,15 @@ def test_an_export_without_a_judgement_says_so(tmp_path: Path) -> None:
     after = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     assert "there is no judgement yet" in before
     assert "no judgement" not in after
+
+
+def test_an_export_of_a_run_is_its_release(tmp_path: Path) -> None:
+    project = make_project(tmp_path, SETTINGS)
+    command = [sys.executable, "-m", "annotation.cli"]
+    given, exported = (
+        subprocess.run([*command, *words, "-p", str(project.folder)], capture_output=True, text=True, check=False)
+        for words in (("release", "none"), ("export", "--run", "none"))
+    )
+    assert (given.returncode, exported.returncode) == (2, 2)
+    assert exported.stderr.splitlines()[1:] == given.stderr.splitlines()
+    assert "none is no run" in given.stderr

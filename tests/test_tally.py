@@ -176,8 +176,8 @@ def assert_plain(story: Story, counts: Counts) -> None:
     assert {key[2]: n for key, n in counts.items() if key[:2] == ("excluded", "ranking")} == aside
     statuses = Counter(response.status for response in newest_responses(story.ledger))
     assert {key[1]: n for key, n in counts.items() if key[0] == "status"} == statuses
-    hours = Counter((a.submitted_at[:13],) for task in ("ranking", "prompt_check") for a in answers(story.ledger, task))
-    assert hours.keys() <= {key[1:] for key in counts if key[0] == "hour"}
+    hours = Counter((a.submitted_at[:15],) for task in ("ranking", "prompt_check") for a in answers(story.ledger, task))
+    assert hours.keys() <= {key[1:] for key in counts if key[0] == "time"}
     items = {item.id: item for item in story.ledger.items("ranking")}
     for state in count_quotas(story.settings, counts):
         if state.quota.task == "ranking":

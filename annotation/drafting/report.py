@@ -70,6 +70,8 @@ def take_from_file(project: Project, source: Path, *, json: bool = False) -> Non
         print_json({**asdict(added), "dropped": [asdict(dropped) for dropped in added.dropped]})
         return
     table("left out", ("reason", "answers", "for example"), count_reasons(added.dropped))
+    if any(dropped.reason == "unknown prompt" for dropped in added.dropped):
+        print("Answers to unknown prompts come in once `annot prompts add` has brought in the prompts.")
     if added.new or added.dropped:
         masked = f", {added.masked} e-mail addresses, phone numbers or user names masked" if added.masked else ""
         print(f"{added.new} candidates are new, {added.known} were there already{masked}.")

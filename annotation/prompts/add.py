@@ -42,6 +42,7 @@ class PromptsAdded:
         rows: Rows it holds.
         kept: Prompts that are new, in the order of the source.
         already_there: Rows whose prompt the project had.
+        credited: Prompts that the project had without their author.
         dropped: Rows and answers left out; id is "file:row", for an answer "file:row chosen".
         news: How many of the dropped the project had not dropped before.
         candidates: Answers that are new.
@@ -54,6 +55,7 @@ class PromptsAdded:
     rows: int
     kept: tuple[Prompt, ...]
     already_there: int
+    credited: int
     dropped: tuple[Dropped, ...]
     news: int
     candidates: int
@@ -64,7 +66,7 @@ class PromptsAdded:
     @property
     def changed(self) -> bool:
         """Whether the project did not know all of it."""
-        return bool(self.kept or self.candidates or self.news)
+        return bool(self.kept or self.candidates or self.news or self.credited)
 
     def reasons(self) -> list[tuple[str, int, str]]:
         """Reason, count and one example of the dropped; the most frequent first."""
@@ -84,6 +86,7 @@ class PromptsAdded:
             f"{_count(len(self.kept), 'new prompt')}{answers}{' would come' if self.dry_run else ''} from "
             f"{_count(self.rows, 'row')} of {self.source}",
             *([f"already there: {self.already_there}"] if self.already_there else []),
+            *([f"now with their author: {self.credited}"] if self.credited else []),
             *([f"left out: {len(self.dropped)}"] if self.dropped else []),
         ]
         masked = ", ".join(f"{kind} {count}" for kind, count in self.masked.items())
@@ -96,6 +99,7 @@ class PromptsAdded:
             "rows": self.rows,
             "kept": len(self.kept),
             "already_there": self.already_there,
+            "credited": self.credited,
             "candidates": self.candidates,
             "dropped": {reason: {"count": count, "example": shown} for reason, count, shown in self.reasons()},
             "masked": dict(self.masked),
@@ -147,6 +151,8 @@ def add_prompts(
         dropped_before = {(drop.id, drop.reason) for drop in ledger.dropped("prompts")} if ledger else set()
 
         compared = compare(prompts, known, settings.prompts.near_duplicate, progress)
+        nobodys = {prompt.id for prompt in known if author and not prompt.author}
+        credited = nobodys & {prompt.id for _, prompt in prompts}
         prompt_ids = {prompt.id for prompt in (*known, *compared.kept)}
         answers = read_answers(read.kept, prompt_ids, mask(clean(table.name))[0])
         candidates: dict[str, tuple[Candidate, Mapping[str, int]]] = {}
@@ -158,6 +164,7 @@ def add_prompts(
         if ledger and not dry_run:
             with ledger.transaction():
                 ledger.add_prompts(compared.kept)
+                ledger.credit(credited, author)
                 ledger.add_candidates(candidate for candidate, _ in candidates.values())
                 ledger.add_dropped("prompts", news)
 
@@ -172,6 +179,7 @@ def add_prompts(
         rows=len(table.rows),
         kept=compared.kept,
         already_there=compared.already_there,
+        credited=len(credited),
         dropped=dropped,
         news=len(news),
         candidates=len(candidates),

@@ -92,7 +92,7 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
         )
         return
     table("", [name.replace("usd", "spent ($)") for name in counts], [tuple(counts.values())])
-    here = f"running at {server.url}. {server.detail}" if server.running else server.detail
+    here = f"running at {server.url}. {server.detail}".rstrip() if server.running else server.detail
     print(f"Argilla: {url or here.removeprefix('Argilla ')}")
     for trouble in filter(None, (begun, standing(project))):
         print(trouble)
@@ -102,7 +102,6 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
 
 @app.command(epilog="Example: annot export --to exports")
 def export(
-    context: typer.Context,
     folder: Folder = Path(),
     to: Annotated[Path | None, typer.Option(help="Folder to write into; default: exports in the project.")] = None,
     run: Annotated[str, typer.Option(help="Give away this finished run: the same as `annot release`.")] = "",
@@ -117,10 +116,9 @@ def export(
 
     if run:
         print("annot: `annot release` gives a run away; `annot export --run` does the same.", file=sys.stderr)
-        assert context.parent is not None
-        release = context.parent.command.commands["release"]  # type: ignore[attr-defined]
-        given = {"run": run, "folder": folder, "to": to, "merged": merged, "dtype": dtype, "ungated": ungated}
-        context.invoke(release, **given, json=json)
+        # By name: sync and train never import each other.
+        release = next(c.callback for c in app.registered_commands if c.callback and c.callback.__name__ == "release")
+        release(run=run, folder=folder, to=to, merged=merged, dtype=dtype, ungated=ungated, json=json)
         return
     if merged or ungated or dtype:
         raise SettingsError("--merged, --dtype and --ungated speak of a run; name it with --run.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -167,6 +168,7 @@ def prompts_review(
     project = open_project(folder)
     if not project.ledger.prompts():
         raise SettingsError(f"{project.folder} has no prompts to check; run `annot prompts add FILE` first.")
-    add_checks(project.ledger)
-    pushed = push_tasks(project, [NAME], limit=limit, dry_run=dry_run)
+    with project.ledger.undone() if dry_run else nullcontext():
+        add_checks(project.ledger)
+        pushed = push_tasks(project, [NAME], limit=limit, dry_run=dry_run)
     print_json(pushed.as_json()) if json else show_pushed(pushed, dry_run=dry_run)

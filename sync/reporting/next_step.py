@@ -42,19 +42,19 @@ def next_step(
         return "annot draft --dry-run, then annot draft (or annot draft --from FILE)"
     if not have["slates"]:
         return "annot select"
+    if last and last.state == "finished" and not (project.run_folder(last.run) / "evaluation.json").exists():
+        return f"annot evaluate {last.run}"
     if not runs:
         return "annot up"
     if not people:
         return "annot team add roster.csv"
     if have["pushed"] < sum(have[task.many] for task in TASKS.values() if task.many in have):
         return "annot push"
-    if last and last.state == "finished" and not (project.run_folder(last.run) / "evaluation.json").exists():
-        return f"annot evaluate {last.run}"
     if short:
         missing = ", ".join(f"{s.group} has {s.items} of {s.quota.target}" for s in short)
         many = TASKS[short[0].quota.task].many
         return f"annot sync --watch; too few {many} for the quotas ({missing}): add prompts, or lower the targets"
-    if too_few := short_teams(quotas, people):
+    if too_few := short_teams(quotas, project.ledger):
         return f"annot team add roster.csv with more people, or fewer of them for each item: {too_few[0]}"
     if last and all_met(quotas):
         return _after_run(last)

@@ -32,10 +32,10 @@ def draw(found: Report, path: Path) -> None:
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.invert_yaxis()
     left.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, -0.22))
-    # What there is at the start and at the end of every hour in which somebody judged; this hour ends now.
-    hours = [(datetime.fromisoformat(f"{hour}:00+00:00"), count) for hour, count in sorted(found.hours.items())]
-    moments = [at for start, _ in hours for at in (start, min(start + timedelta(hours=1), datetime.now(UTC)))]
-    totals = [0, *accumulate(count for _, count in hours)]
+    # What there is at the start and at the end of every ten minutes in which somebody judged; the last end now.
+    times = [(datetime.fromisoformat(f"{time}0:00+00:00"), count) for time, count in sorted(found.times.items())]
+    moments = [at for start, _ in times for at in (start, min(start + timedelta(minutes=10), datetime.now(UTC)))]
+    totals = [0, *accumulate(count for _, count in times)]
     right.set(title="Judgements over time (UTC)")
     if moments:
         right.plot(moments, [total for pair in pairwise(totals) for total in pair], color="#0072B2")

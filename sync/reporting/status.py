@@ -62,7 +62,7 @@ class Report:
         excluded: Reason -> how many were set aside for it.
         statuses: Status -> how many responses there are.
         unfit: Reason -> how many submitted responses are no answer.
-        hours: Hour (ISO 8601, UTC) -> items submitted in it.
+        times: Ten minutes (ISO 8601, UTC, without the last digit) -> items submitted in them.
         runs: Those that met quotas own.
         short_teams: A sentence per country whose team is too small for its quota.
     """
@@ -75,7 +75,7 @@ class Report:
     excluded: Mapping[str, int]
     statuses: Mapping[str, int]
     unfit: Mapping[str, int]
-    hours: Mapping[str, int]
+    times: Mapping[str, int]
     runs: tuple[Launch, ...]
     short_teams: tuple[str, ...] = ()
 
@@ -117,7 +117,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
     counts = count(project.ledger, project.settings, progress=progress)
     quotas = count_quotas(project.settings, counts)
     answers, made = Counter[str](), {n: Counter(dict.fromkeys(t.counted, 0)) for n, t in TASKS.items() if t.trains}
-    excluded, statuses, unfit, hours = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    excluded, statuses, unfit, times = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for key, number in counts.items():
         match key:
             case ("item", str(task), _, _, _, int(answered)):
@@ -130,8 +130,8 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
                 statuses[status] += number
             case ("unfit", str(reason)):
                 unfit[reason] += number
-            case ("hour", str(hour)):
-                hours[hour] += number
+            case ("time", str(time)):
+                times[time] += number
     return Report(
         quotas,
         _people(project.ledger, counts),
@@ -141,9 +141,9 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         excluded,
         statuses,
         unfit,
-        hours,
+        times,
         tuple(launches(project)),
-        short_teams(quotas, project.ledger.people()),
+        short_teams(quotas, project.ledger),
     )
 
 

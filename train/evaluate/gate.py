@@ -77,7 +77,9 @@ def judge(groups: Iterable[GroupResult], *, least_accuracy: float, least_prompts
     if failed:
         others = f", and {len(failed) - 1} more with it" if len(failed) > 1 else ""
         return Gate("failed", f"{worst.name} fails{others}: {facts}, not above {least_accuracy:.0%}", worst.name)
-    return Gate("passed", f"the worst group is {worst.name}: {facts}, above {least_accuracy:.0%}", worst.name)
+    small = len(groups) - len(large)
+    others = f"; {small} more {'is' if small == 1 else 'are'} too small to be judged" if small else ""
+    return Gate("passed", f"the worst group is {worst.name}: {facts}, above {least_accuracy:.0%}{others}", worst.name)
 
 
 def gate_of(run: Path) -> Gate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,8 +130,7 @@ class PromptCheck:
         """See Task: what became of the prompt; nothing before the first answer."""
         if not answers:
             return ItemOutcome()
-        reasons = Counter(answer.value.kind for answer in answers if not answer.value.accepts)
-        return ItemOutcome({status_of(answers, settings.task.prompt_check): 1}, reasons)
+        return ItemOutcome({status_of(answers, settings.task.prompt_check): 1})
 
     def tables(
         self,

@@ -31,6 +31,7 @@ REFUSED = {
     errno.EACCES,
     errno.EDQUOT,
     errno.EEXIST,
+    errno.EFBIG,
     errno.EISDIR,
     errno.ELOOP,
     errno.ENAMETOOLONG,

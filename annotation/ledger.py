@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -244,18 +244,23 @@ class Ledger:
         try:
             yield self._db
         except BaseException:
-            self._db.execute("rollback")
+            with suppress(sqlite3.OperationalError):  # on a full disk SQLite has taken it back already
+                self._db.execute("rollback")
             raise
         self._db.execute("commit")
 
     @contextmanager
-    def undone(self) -> Iterator[None]:
+    def undone(self, begin: str = "begin immediate") -> Iterator[None]:
         """Take back at the end of the block what was written in it: what a dry run needs to look at."""
-        self._db.execute("begin immediate")
+        self._db.execute(begin)
         try:
             yield
         finally:
             self._db.execute("rollback")
+
+    def moment(self) -> AbstractContextManager[None]:
+        """Read in the block as of one moment, whatever others write meanwhile."""
+        return self.undone("begin")
 
     def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
         """Read with SQL."""
@@ -511,7 +516,7 @@ class Ledger:
             fresh = []
             for r in responses:
                 known = newest.get(r.response_id)
-                # A reader that was overtaken by another must not put its older version on top.
+                # An older version never replaces a newer one: a server may have been put back to an older moment.
                 if known is None or (known != r and r.updated_at >= known.updated_at):
                     newest[r.response_id] = r
                     fresh.append(r)

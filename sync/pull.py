@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from annotation.errors import ArgillaError
 from annotation.ledger import Ledger, Response, now
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
@@ -40,6 +42,7 @@ class Pulled:
         deleted: Responses that were taken back by their authors.
         missing: Records that were pushed and are not on the server any more; known where everything was read.
         untold: Responses that a whole reading found and the feed had not told.
+        older: Responses of which the server tells an older version than is kept: what is kept counts.
         whole: Everything was read.
     """
 
@@ -50,6 +53,7 @@ class Pulled:
     deleted: int = 0
     missing: int = 0
     untold: int = 0
+    older: int = 0
     whole: bool = False
 
     @property
@@ -68,6 +72,7 @@ class Pulled:
             deleted=self.deleted + later.deleted,
             missing=standing.missing,
             untold=self.untold + later.untold,
+            older=standing.older,
             whole=standing.whole,
         )
 
@@ -89,7 +94,13 @@ class Pulled:
         gone = "item is" if self.missing == 1 else "items are"
         missing = f"; {self.missing} pushed {gone} not on the server any more" if self.missing else ""
         untold = f"; {self.untold} of them were missing in the server's change feed" if self.untold else ""
-        return f"{news}; responses: {standing}{nothing}{foreign}{missing}{untold}"
+        older = (
+            f"; {self.older} are older on the server than here, so its clock or its database went back: what is here "
+            "counts"
+            if self.older
+            else ""
+        )
+        return f"{news}; responses: {standing}{nothing}{foreign}{missing}{untold}{older}"
 
 
 def pull(api: ArgillaApi, ledger: Ledger, *, whole: bool = False, progress: Progress = silent) -> Pulled:
@@ -140,9 +151,14 @@ class Reader:
 
     def bring_home(self, *, whole: bool = False, progress: Progress = silent) -> None:
         """See `pull`."""
-        followed = self.follow()
+        followed = False
+        try:
+            followed = self.follow()
+        except ArgillaError:
+            if not whole:  # everything is read without a feed too
+                raise
         _, _, whole_at = self._ledger.feed(self._api.server)
-        if not followed or whole or datetime.fromisoformat(whole_at) < datetime.now(UTC) - WHOLE_EVERY:
+        if not followed or whole or abs(datetime.now(UTC) - datetime.fromisoformat(whole_at)) > WHOLE_EVERY:
             self.read_all(followed=followed, progress=progress)
 
     def follow(self) -> bool:
@@ -155,7 +171,7 @@ class Reader:
                 return False
             self.read((change.dataset_id, change.item_id) for change in news.changes if change.item_id)
             self._ledger.set_feed(server, feed, news.last, whole_at)
-            if not news.more:
+            if not news.more or news.last <= last:
                 return True
 
     def read_all(self, *, followed: bool = False, progress: Progress = silent) -> None:
@@ -166,7 +182,9 @@ class Reader:
             progress: Told how many records are read.
         """
         server, (_, read_to, _) = self._api.server, self._ledger.feed(self._api.server)
-        start = self._api.changes(None)
+        start = None
+        with suppress(ArgillaError):  # where Argilla itself is away, the next call says so
+            start = self._api.changes(None)
         self._look_around()
         news, there = Counter[str](), 0
         for dataset_id in self._workspaces:
@@ -241,7 +259,8 @@ class Reader:
         if deleted:  # Perhaps somebody was deleted since we asked, and what they had answered with them.
             self._ask_who_is_there()
             deleted = _deleted(before, there, read, set(self._usernames))
-        fresh = [response for response in found if before.get(response.response_id) != response]
+        differing = [response for response in found if before.get(response.response_id) != response]
+        fresh = [r for r in differing if (b := before.get(r.response_id)) is None or r.updated_at >= b.updated_at]
         self._ledger.add_responses(self._api.server, [*fresh, *deleted])
         news.update(response.item_id for response in [*fresh, *deleted])
         new = sum(response.response_id not in before for response in fresh)
@@ -253,6 +272,7 @@ class Reader:
             new=so_far.new + new,
             edited=so_far.edited + len(fresh) - new,
             deleted=so_far.deleted + len(deleted),
+            older=so_far.older + len(differing) - len(fresh),
         )
         return len(own)
 

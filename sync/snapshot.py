@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from typing import IO, Any
 
 from annotation.files import whole_file, write_whole
 from annotation.ledger import now
-from annotation.project import CACHE, Project
+from annotation.project import Project
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers
@@ -24,6 +25,10 @@ from sync.quotas import QuotaState
 
 AT_ONCE = 2000
 """Items whose answers are decoded at once: memory does not grow with the project."""
+
+
+STALE_S = 86_400.0
+"""Nothing was written into a file for so long: whoever wrote it is gone."""
 
 
 def read_tables(project: Project, name: str, *, progress: Progress = silent) -> Iterator[dict[str, Rows]]:
@@ -48,11 +53,11 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
 
     None when there is nothing to train on: the first table that a task freezes has no row.
     """
-    beside = project.folder / CACHE / "snapshot"
+    beside = project.snapshot_folder(".unfinished")
     shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
     beside.mkdir(parents=True)
     training = {name: task.frozen for name, task in TASKS.items() if task.trains}
-    with ExitStack() as files:
+    with project.ledger.moment(), ExitStack() as files:
         contents = {
             file: _Content(files.enter_context(TemporaryFile(dir=beside))) for of in training.values() for file in of
         }
@@ -73,7 +78,6 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
         shutil.rmtree(beside)
     else:
         shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(exist_ok=True)
         beside.rename(folder)
         facts = {
             "id": snapshot_id,
@@ -125,7 +129,7 @@ class Exported:
 
 def export(project: Project, folder: Path, *, progress: Progress = silent) -> Exported:
     """Write what the ledger says now for people and for other trainers: the tables of every task that has items."""
-    with ExitStack() as files:
+    with project.ledger.moment(), ExitStack() as files:
         written = _Tables(folder, files)
         for name in TASKS:
             for tables in read_tables(project, name, progress=progress):
@@ -152,6 +156,9 @@ class _Tables:
 @contextmanager
 def _writer(path: Path, columns: Mapping[str, Kind]) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
     """What appends rows to a file, parquet or JSON lines by its name."""
+    for left in path.parent.glob(f".{path.name}.*"):  # of an export that was killed
+        if time.time() - left.stat().st_mtime > STALE_S:
+            left.unlink(missing_ok=True)
     with whole_file(path) as beside:
         if path.suffix == ".jsonl":
             with beside.open("w", encoding="utf-8") as file:

@@ -6,6 +6,7 @@ ledger in `.cache/tally.sqlite`, which can be deleted at any time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections import Counter, defaultdict
@@ -63,7 +64,7 @@ def count(ledger: Ledger, settings: Settings, *, progress: Progress = silent) ->
         if not (path.parent / ".gitignore").exists():
             (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
         return _count(path, ledger, settings, progress)
-    except (OSError, sqlite3.DatabaseError, ValueError) as error:
+    except (OSError, sqlite3.DatabaseError, AttributeError, LookupError, TypeError, ValueError) as error:
         # It is only a cache: a damaged one is made anew next time, and a full or read-only disk keeps none.
         if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
             with suppress(OSError):
@@ -85,7 +86,7 @@ def _bring_up_to_date(db: sqlite3.Connection, ledger: Ledger, settings: Settings
     key = json.dumps([LAYOUT, settings.task.model_dump(mode="json")])
     row = db.execute("select counts, upto from total").fetchone()
     kept: dict[str, Any] = json.loads(row[1]) if row else {}
-    if kept.get("key") != key or not _stands(ledger, kept):
+    if kept.get("key") != key or kept["digest"] != _digest(row[0]) or not _stands(ledger, kept):
         db.execute("delete from items")
         row, kept = None, {table: [0, ""] for table in _WRITTEN_AT}
     total: Counts = _read(row[0]) if row else Counter()
@@ -98,8 +99,13 @@ def _bring_up_to_date(db: sqlite3.Connection, ledger: Ledger, settings: Settings
             progress(start, len(waiting), "counting")
         _count_again(db, ledger, settings, waiting[start : start + AT_ONCE], total)
     db.execute("delete from total")
-    db.execute("insert into total values (?, ?)", (_written(total), json.dumps(upto)))
+    counts = _written(total)
+    db.execute("insert into total values (?, ?)", (counts, json.dumps({**upto, "digest": _digest(counts)})))
     return total
+
+
+def _digest(counts: str) -> str:
+    return hashlib.sha256(counts.encode()).hexdigest()
 
 
 _WRITTEN_AT = {"responses": "pulled_at", "items": "made_at", "moved_responses": "at"}

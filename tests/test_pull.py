@@ -6,7 +6,6 @@ import itertools
 import json
 import random
 import shutil
-import time
 from collections import Counter
 from datetime import datetime
 from functools import partial
@@ -332,6 +331,22 @@ def test_an_older_reader_does_not_undo_a_newer_one(tmp_path: Path) -> None:
     assert ledger.responses() == [new]
 
 
+def test_a_server_whose_clock_went_back_is_named_and_replaces_nothing(
+    memory: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, record = memory.annotator_client(memory.people[0]), memory.records()[0]
+    client.answer(record, ranking_of("1234"))
+    memory.pull()
+    kept = memory.ledger.responses()
+    monkeypatch.setattr(memory.world.api, "now", lambda: "2020-01-01T00:00:00.000000")
+    client.answer(record, ranking_of("4321"))
+    for whole in (False, True):
+        pulled = memory.pull(whole=whole)
+        assert (pulled.edited, pulled.untold, pulled.older) == (0, 0, 1)
+        assert "1 are older on the server than here" in pulled.sentence({}, 0)
+    assert memory.ledger.responses() == kept
+
+
 Moves = st.lists(
     st.tuples(
         st.sampled_from(["submitted", "submitted", "draft", "discarded", "withdraw", "pull"]),
@@ -600,7 +615,7 @@ def test_a_feed_that_misses_doubles_or_reorders_changes_nothing_in_the_end(
 # -- how much, and what a cut leaves --------------------------------------------------------------------
 
 
-def test_ten_thousand_responses_are_pulled_in_seconds(tmp_path: Path) -> None:
+def test_ten_thousand_responses_come_home_once(tmp_path: Path) -> None:
     world = FakeWorld()
     stage = Stage(world, tmp_path / "p", slates=2000, people=1)
     dataset = stage.dataset()
@@ -617,13 +632,9 @@ def test_ten_thousand_responses_are_pulled_in_seconds(tmp_path: Path) -> None:
                     "values": ranking_of("1223"),
                 }
             )
-    began = time.perf_counter()
     assert stage.pull().new == 10_000
-    first = time.perf_counter() - began
-    began = time.perf_counter()
     assert not stage.pull(whole=True).changed
     assert len(answers(stage.ledger, "ranking")) == 10_000
-    assert first + time.perf_counter() - began < 20  # about 2 s on an idle machine
 
 
 def said_after(api: ArgillaApi, last: int) -> set[str | None]:

@@ -40,7 +40,7 @@ def test_agreement_is_measured_again_only_where_judgements_changed(
     with monkeypatch.context() as nothing_is_measured:
         nothing_is_measured.delattr("sync.reporting.status.measure_agreement")
         assert report(project).agreement == first
-    for damage in ("", "{", "[]", '{"of": 1}'):
+    for damage in ("", "{", "[]", "null", '{"of": 1}'):
         (tmp_path / ".cache" / "agreement.json").write_text(damage, encoding="utf-8")
         assert report(project).agreement == first
     judge(project, slates[:2], ("mx_3",))

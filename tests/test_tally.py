@@ -252,6 +252,8 @@ def test_a_file_that_is_gone_or_damaged_is_made_anew(story: Story) -> None:
         lambda: path.write_bytes(whole[: len(whole) // 2]),
         lambda: edit(path, "update total set counts = '[['"),
         lambda: edit(path, "update total set upto = 'gone'"),
+        *(partial(edit, path, f"update total set counts = '{counts}'") for counts in ("null", "[1]", "{}", "[]")),
+        *(partial(edit, path, f"update total set upto = '{upto}'") for upto in ("null", "[]", "{}")),
         lambda: edit(path, "update total set counts = cast(x'ff' as text)"),
         lambda: edit(path, "drop table total; create table total (other text)"),
         *(partial(without_page, start) for start in range(0, len(whole), 4096)),

@@ -253,8 +253,10 @@ def _plain_files(project: Project) -> dict[str, Path]:
     found = {name: project.folder / name for name in names if (project.folder / name).is_file()}
     for folder in FOLDERS:
         for path in sorted((project.folder / folder).rglob("*")):
-            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
-                found[path.relative_to(project.folder).as_posix()] = path
+            name = path.relative_to(project.folder)
+            # What begins with a dot is being written, or was when somebody was killed.
+            if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in name.parts):
+                found[name.as_posix()] = path
     return found
 
 

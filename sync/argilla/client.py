@@ -224,6 +224,8 @@ class ArgillaClient:
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return None
             payload = json_of(answer)
+        if not isinstance(payload["last"], int) or payload["last"] < 0:
+            raise ArgillaError(f"The change feed of {self.url} makes no sense; `annot sync --full` reads without it.")
         changes = tuple(
             Change(change["record_id"], change["dataset_id"], change["external_id"]) for change in payload["changes"]
         )

@@ -104,7 +104,7 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
 def export(
     folder: Folder = Path(),
     to: Annotated[Path | None, typer.Option(help="Folder to write into; default: exports in the project.")] = None,
-    run: Annotated[str, typer.Option(help="Give away this finished run: the same as `annot release`.")] = "",
+    run: Annotated[str | None, typer.Option(help="Give away this finished run: the same as `annot release`.")] = None,
     merged: Annotated[bool, typer.Option("--merged", hidden=True)] = False,
     dtype: Annotated[str | None, typer.Option(hidden=True)] = None,
     ungated: Annotated[bool, typer.Option("--ungated", hidden=True)] = False,
@@ -114,7 +114,7 @@ def export(
     from annotation.screen import print_json, progress
     from sync.snapshot import export as write
 
-    if run:
+    if run is not None:
         print("annot: `annot release` gives a run away; `annot export --run` does the same.", file=sys.stderr)
         # By name: sync and train never import each other.
         release = next(c.callback for c in app.registered_commands if c.callback and c.callback.__name__ == "release")

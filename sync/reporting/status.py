@@ -217,7 +217,7 @@ def _agreement(project: Project, counts: Counts) -> dict[str, dict[str, Agreemen
     stands_on = [groups, sorted((*of, sorted(given.items()), shared[of]) for of, given in patterns.items())]
     path, seed = project.folder / CACHE / "agreement.json", project.settings.project.seed
     known = sha256(json.dumps([LAYOUT, seed, stands_on]).encode()).hexdigest()
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, AttributeError, KeyError, TypeError, ValueError):
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["of"] == known:
             return {

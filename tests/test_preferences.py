@@ -24,7 +24,7 @@ def test_one_ranking_gives_a_pair_for_every_two_tiers() -> None:
     found = build(vote("p1", "a", "bc", "d"))
     pairs = {(p.chosen, p.rejected) for p in found.kept}
     assert pairs == {("a", "b"), ("a", "c"), ("a", "d"), ("b", "d"), ("c", "d")}
-    assert [(d.id, d.reason) for d in found.aside] == [("s:b/c, MX", "tie")]
+    assert [(d.id, d.reason) for d in found.excluded] == [("s:b/c, MX", "tie")]
     assert all(p.annotators == ("P1",) for p in found.kept)
 
 
@@ -40,7 +40,7 @@ def test_votes_stay_attached_to_a_pair() -> None:
 def test_equal_votes_are_a_tie_and_become_no_pair() -> None:
     found = build(vote("p1", "a", "bcd"), vote("p2", "bcd", "a"))
     assert found.kept == ()
-    assert {d.reason for d in found.aside} == {"tie"}
+    assert {d.reason for d in found.excluded} == {"tie"}
 
 
 def test_who_finds_none_acceptable_does_not_vote() -> None:
@@ -51,7 +51,7 @@ def test_who_finds_none_acceptable_does_not_vote() -> None:
 def test_a_slate_that_half_find_unacceptable_is_set_aside() -> None:
     found = build(vote("p1", "a", "bcd"), vote("p2", "a", "bcd", none=True))
     assert found.kept == ()
-    assert [(d.id, d.reason, d.because_of) for d in found.aside] == [("s, MX", "none is acceptable", "1 of 2")]
+    assert [(d.id, d.reason, d.because_of) for d in found.excluded] == [("s, MX", "none is acceptable", "1 of 2")]
 
 
 def test_countries_are_counted_apart_and_both_answers_stay() -> None:
@@ -62,8 +62,8 @@ def test_countries_are_counted_apart_and_both_answers_stay() -> None:
 def test_margin_and_votes_below_the_threshold_are_set_aside() -> None:
     votes = (vote("p1", "a", "b", "cd"), vote("p2", "a", "b", "cd"), vote("p3", "b", "a", "cd"))
     found = build(*votes, min_margin=0.34)
-    assert ("s:a/b, MX", "below margin") in {(d.id, d.reason) for d in found.aside}
-    assert {d.reason for d in build(*votes, min_votes=4).aside} == {"too few votes", "tie"}
+    assert ("s:a/b, MX", "below margin") in {(d.id, d.reason) for d in found.excluded}
+    assert {d.reason for d in build(*votes, min_votes=4).excluded} == {"too few votes", "tie"}
 
 
 rankings = st.permutations("abcd").flatmap(
@@ -86,10 +86,10 @@ def test_every_pair_is_kept_once_or_set_aside_once(sheets: list[tuple[tuple[tupl
     kept = [(p.country, frozenset((p.chosen, p.rejected))) for p in found.kept]
     assert len(kept) == len(set(kept)), "a pair goes both ways"
     for country in {v.country for v in votes}:
-        if any(d.id == f"s, {country}" for d in found.aside):
+        if any(d.id == f"s, {country}" for d in found.excluded):
             assert not any(place == country for place, _ in kept)
             continue
-        aside = [d for d in found.aside if d.id.endswith(f", {country}")]
+        aside = [d for d in found.excluded if d.id.endswith(f", {country}")]
         assert sum(place == country for place, _ in kept) + len(aside) == len(list(combinations("abcd", 2)))
     for pair in found.kept:
         ours = [v for v in votes if v.country == pair.country and not v.value.none_acceptable]

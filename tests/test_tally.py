@@ -172,12 +172,17 @@ def assert_plain(story: Story, counts: Counts) -> None:
     asked = story.settings.task.ranking
     found = build_preferences(slates, ranked, pseudonym=str, min_margin=asked.min_margin, min_votes=asked.min_votes)
     assert counts["made", "ranking", "preferences"] == len(found.kept)
-    aside = Counter(dropped.reason for dropped in found.aside)
-    assert {key[2]: n for key, n in counts.items() if key[:2] == ("excluded", "ranking")} == aside
+    excluded = Counter(dropped.reason for dropped in found.excluded)
+    assert {key[2]: n for key, n in counts.items() if key[:2] == ("excluded", "ranking")} == excluded
     statuses = Counter(response.status for response in newest_responses(story.ledger))
     assert {key[1]: n for key, n in counts.items() if key[0] == "status"} == statuses
-    hours = Counter((a.submitted_at[:15],) for task in ("ranking", "prompt_check") for a in answers(story.ledger, task))
-    assert hours.keys() <= {key[1:] for key in counts if key[0] == "time"}
+    last: dict[tuple[str, str, str], str] = {}
+    for response in newest_responses(story.ledger):
+        if response.status == "submitted":
+            who = (response.annotator, response.country, response.item_id)
+            last[who] = max(response.updated_at, last.get(who, ""))
+    times = Counter(moment[:15] for moment in last.values())
+    assert {key[1]: n for key, n in counts.items() if key[0] == "time"} == times
     items = {item.id: item for item in story.ledger.items("ranking")}
     for state in count_quotas(story.settings, counts):
         if state.quota.task == "ranking":

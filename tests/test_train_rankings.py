@@ -135,7 +135,7 @@ def test_what_is_counted_here_is_what_the_snapshot_counted(
         )
     # "None is acceptable" sets aside the same countries as for preferences, and no slate is lost without a reason.
     excluded = {row.id.rpartition(":")[2]: row.reason for row in read.excluded}
-    none = {row.id.rpartition(", ")[2] for row in counted.aside if row.reason == "none is acceptable"}
+    none = {row.id.rpartition(", ")[2] for row in counted.excluded if row.reason == "none is acceptable"}
     assert {country for country, reason in excluded.items() if reason == "none is acceptable"} == none
     assert {slate.country for slate in read.slates} | set(excluded) == {judgement.country for judgement in judged}
     assert not {slate.country for slate in read.slates} & set(excluded)

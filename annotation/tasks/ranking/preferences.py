@@ -88,14 +88,14 @@ class Preferences:
 
     Attributes:
         kept: Clear preferences; no pair goes both ways within a country.
-        aside: Pairs ("slate:X/Y, country") and slates that were set aside: "tie", "below margin", "too few votes",
+        excluded: Pairs ("slate:X/Y, country") and slates that were set aside: "tie", "below margin", "too few votes",
             "none is acceptable".
         min_margin: The threshold behind the decision.
         min_votes: The threshold behind the decision.
     """
 
     kept: tuple[Preference, ...]
-    aside: tuple[Dropped, ...]
+    excluded: tuple[Dropped, ...]
     min_margin: float
     min_votes: int
 
@@ -121,21 +121,21 @@ def build_preferences(
     for answer in answers:
         by_country[answer.item_id, answer.country].append(answer)
     kept: list[Preference] = []
-    aside: list[Dropped] = []
+    excluded: list[Dropped] = []
     seats = {slate.id: slate for slate in slates}
     for (slate_id, country), people in sorted(by_country.items()):
         _, dropped = voters(f"{slate_id}, {country}", [answer.value for answer in people])
         if dropped:
-            aside.append(dropped)
+            excluded.append(dropped)
             continue
         voting = [(a.annotator, places_of(a.value.tiers)) for a in people if not a.value.none_acceptable]
         for one, other in combinations(sorted(seats[slate_id].seats), 2):
             pair = _compare(seats[slate_id], country, one, other, voting, pseudonym)
             if dropped := _why_unclear(pair, min_margin, min_votes):
-                aside.append(dropped)
+                excluded.append(dropped)
             else:
                 kept.append(pair)
-    return Preferences(tuple(kept), tuple(aside), min_margin, min_votes)
+    return Preferences(tuple(kept), tuple(excluded), min_margin, min_votes)
 
 
 def _compare(

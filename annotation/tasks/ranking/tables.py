@@ -46,7 +46,7 @@ SET_ASIDE: Mapping[str, Kind] = {"id": "text", "reason": "text", "because_of": "
 def count_outcome(slate: Slate, answers: Sequence[Answer[Judgement]], settings: RankingSettings) -> ItemOutcome:
     """Preferences that one slate gives, and pairs of it that became none."""
     found = _preferences([slate], answers, settings, str)
-    return ItemOutcome({"preferences": len(found.kept)}, Counter(dropped.reason for dropped in found.aside))
+    return ItemOutcome({"preferences": len(found.kept)}, Counter(dropped.reason for dropped in found.excluded))
 
 
 def ranking_tables(
@@ -64,7 +64,7 @@ def ranking_tables(
         "preferences.parquet": Rows(pairs, PREFERENCES),
         "preferences.jsonl": Rows([conversational(pair) for pair in pairs]),
         "rankings.parquet": Rows(ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym), RANKINGS),
-        "set_aside.parquet": Rows([asdict(dropped) for dropped in found.aside], SET_ASIDE),
+        "set_aside.parquet": Rows([asdict(dropped) for dropped in found.excluded], SET_ASIDE),
     }
 
 

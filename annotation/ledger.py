@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from typing import Any
 
 from annotation import files
 from annotation.errors import BudgetExhausted, ProjectError
+from annotation.migrations import MIGRATIONS
 from annotation.types import Candidate, Dropped, Item, Person, Prompt
 
 BUSY_S = 60.0
@@ -22,112 +23,6 @@ BUSY_S = 60.0
 def now() -> str:
     """The present, ISO 8601 in UTC with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def _first_tables(db: sqlite3.Connection) -> None:
-    for statement in (
-        """create table prompts (id text primary key, text text not null, system text not null,
-             country text not null, language text not null, topic text not null, source text not null,
-             licence text not null, added_at text not null)""",
-        """create table candidates (id text primary key, prompt_id text not null references prompts(id),
-             text text not null, model text not null, voice text not null, settings text not null,
-             cost_usd real not null, added_at text not null)""",
-        "create index candidates_of_prompt on candidates(prompt_id)",
-        """create table dropped (step text not null, id text not null, reason text not null,
-             because_of text not null, at text not null, primary key (step, id, reason))""",
-        # One row per request that may cost money, written before it is sent.
-        """create table calls (slot_id text not null, attempt integer not null, prompt_id text not null,
-             slot integer not null, model text not null, voice text not null, settings text not null,
-             reserved_usd real not null, at text not null, primary key (slot_id, attempt))""",
-        # What became of it. A call without an outcome was cut off: it counts as spent.
-        """create table outcomes (slot_id text not null, attempt integer not null, outcome text not null,
-             usd real not null, input_tokens integer not null, output_tokens integer not null,
-             candidate_id text, detail text not null, raw text not null, at text not null,
-             primary key (slot_id, attempt))""",
-        # Spent plus reserved, kept by the database itself, so that a reservation costs no scan of all calls.
-        "create table spending (committed_usd real not null)",
-        "insert into spending values (0)",
-        """create trigger reserved after insert on calls begin
-             update spending set committed_usd = committed_usd + new.reserved_usd; end""",
-        """create trigger settled after insert on outcomes begin
-             update spending set committed_usd = committed_usd + new.usd
-               - (select reserved_usd from calls where slot_id = new.slot_id and attempt = new.attempt); end""",
-        """create table slates (id text primary key, prompt_id text not null unique references prompts(id),
-             seats text not null, position integer not null unique, made_at text not null)""",
-        """create table people (seq integer primary key autoincrement, username text not null,
-             name text not null, role text not null, country text not null, languages text not null,
-             active integer not null, at text not null)""",
-        """create table pushes (server text not null, dataset text not null, slate_id text not null,
-             record_id text not null, at text not null, primary key (server, dataset, slate_id))""",
-        # Every version of every response that was seen, as the server told it.
-        """create table responses (seq integer primary key autoincrement, server text not null,
-             response_id text not null, slate_id text not null, annotator text not null,
-             country text not null, status text not null, updated_at text not null,
-             raw text not null, pulled_at text not null)""",
-        "create index newest_response on responses(server, response_id, seq)",
-        # At most one snapshot and one run for the same quotas: the primary key is the promise.
-        """create table launches (quotas text primary key, snapshot_id text not null, run text not null unique,
-             at text not null)""",
-        """create table launch_events (seq integer primary key autoincrement, run text not null,
-             event text not null, detail text not null, at text not null)""",
-    ):
-        db.execute(statement)
-
-
-def _moves(db: sqlite3.Connection) -> None:
-    """What `annot move` did: which response on a new server is which one on the old."""
-    db.execute(
-        """create table moved_responses (server text not null, response_id text not null,
-             updated_at text not null, from_response_id text not null, from_updated_at text not null,
-             at text not null, primary key (server, response_id))"""
-    )
-    db.execute("create table moves (server text primary key, from_server text not null, at text not null)")
-
-
-def _answered_slates(db: sqlite3.Connection) -> None:
-    """`annot sync --watch` asks for the responses of the slates that somebody answered just now."""
-    db.execute("create index responses_of_slate on responses(server, slate_id)")
-    db.execute("create index slate_of_record on pushes(server, record_id)")
-
-
-def _items_of_tasks(db: sqlite3.Connection) -> None:
-    """Slates become items of a task, so that a prompt may stand in several; responses are read by what changed."""
-    for statement in (
-        """create table items (id text primary key, task text not null, prompt_id text references prompts(id),
-             country text not null, language text not null, topic text not null, content text not null,
-             position integer not null, purpose text not null, expected text, parent text not null,
-             made_at text not null, unique (task, position))""",
-        # In each task once: what a prompt was asked with never changes.
-        "create unique index item_of_prompt on items(task, prompt_id) where purpose = 'work' and prompt_id is not null",
-        """insert into items select s.id, 'ranking', s.prompt_id, p.country, p.language, p.topic,
-             json_object('seats', json(s.seats)), s.position, 'work', null, '', s.made_at
-             from slates s join prompts p on p.id = s.prompt_id order by s.position""",
-        "drop table slates",
-        "alter table pushes rename column slate_id to item_id",
-        "alter table responses rename column slate_id to item_id",
-        "drop index responses_of_slate",
-        "create index responses_of_item on responses(item_id)",
-        "drop index slate_of_record",
-        "create index item_of_record on pushes(server, record_id)",
-        "create index newest_of_annotator on responses(annotator, updated_at)",
-        "create index responses_by_time on responses(updated_at)",
-        "create index copies_of_response on moved_responses(from_response_id)",
-        "create index copy_by_name on moved_responses(response_id)",
-        "alter table prompts add column author text not null default ''",
-        # How far the change feed of a server was read, and when everything was.
-        """create table feeds (server text primary key, feed text not null, last integer not null,
-             whole_at text not null)""",
-    ):
-        db.execute(statement)
-
-
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
-    _first_tables,
-    _moves,
-    _answered_slates,
-    _items_of_tasks,
-)
-"""Applied once each, in this order, and recorded; never edited once released."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ from typing import Any
 
 from embedded_argilla import COUNTRIES, PACE_S, TOPICS, Person, Texts, client, free_port, judgement, prepare
 
-from annotation.ledger import MIGRATIONS, now
+from annotation.ledger import now
+from annotation.migrations import MIGRATIONS
 
 HERE = Path(__file__).parent.parent
 SETTINGS = """[project]

@@ -32,7 +32,7 @@ from annotation.hosting.address import HOST, require_free
 from annotation.hosting.environment import pinned_version, standing_environment
 from annotation.hosting.processes import redis_binary
 from annotation.hosting.storage import require_sound
-from annotation.ledger import MIGRATIONS
+from annotation.migrations import MIGRATIONS
 from annotation.project import MOVING, Project
 from annotation.tasks import TASKS
 from sync.argilla.client import ArgillaClient, connect

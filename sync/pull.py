@@ -153,7 +153,7 @@ class Reader:
         """See `pull`."""
         followed = False
         try:
-            followed = self.follow()
+            followed = self.follow(progress)
         except ArgillaError:
             if not whole:  # everything is read without a feed too
                 raise
@@ -161,7 +161,7 @@ class Reader:
         if not followed or whole or abs(datetime.now(UTC) - datetime.fromisoformat(whole_at)) > WHOLE_EVERY:
             self.read_all(followed=followed, progress=progress)
 
-    def follow(self) -> bool:
+    def follow(self, progress: Progress = silent) -> bool:
         """Read what the change feed tells since it was read last; False where there is none, or another than before."""
         server = self._api.server
         while True:
@@ -169,7 +169,7 @@ class Reader:
             news = self._api.changes(last) if feed else None
             if news is None or news.reset or news.feed != feed:
                 return False
-            self.read((change.dataset_id, change.item_id) for change in news.changes if change.item_id)
+            self.read(((c.dataset_id, c.item_id) for c in news.changes if c.item_id), progress=progress)
             self._ledger.set_feed(server, feed, news.last, whole_at)
             if not news.more or news.last <= last:
                 return True
@@ -209,7 +209,7 @@ class Reader:
                 break
         return named
 
-    def read(self, named: Iterable[tuple[str, str]]) -> None:
+    def read(self, named: Iterable[tuple[str, str]], *, progress: Progress = silent) -> None:
         """The responses to some items, each named with its dataset. What is not ours, or is gone, tells nothing."""
         named = set(named)
         label_of = {item.id: TASKS[item.task].label for item in self._ledger.items(ids={item for _, item in named})}
@@ -223,6 +223,7 @@ class Reader:
             if dataset_id not in self._workspaces:
                 continue
             for start in range(0, len(own), ITEMS_AT_ONCE):
+                progress(self.pulled.records)
                 records = self._api.records_of(dataset_id, label, own[start : start + ITEMS_AT_ONCE])
                 authors = {raw["user_id"] for record in records for raw in record["responses"]}
                 if not authors <= self._usernames.keys():

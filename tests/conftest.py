@@ -18,6 +18,9 @@ from annotation.hosting import embedded
 # Where the suite was started in the background, children would inherit that Ctrl-C is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Nobody guesses the passwords of the tests' people: their hashes may be cheap.
+os.environ["ANNOT_PASSWORD_ROUNDS"] = "4"
+
 # No example fails because the machine is busy.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")

@@ -35,7 +35,7 @@ from annotation.config import check_settings
 from annotation.database_address import Database
 from annotation.errors import ProjectError, ServerError, SettingsError
 from annotation.hosting import embedded
-from annotation.ledger import MIGRATIONS
+from annotation.migrations import MIGRATIONS
 from annotation.project import Project
 from annotation.tasks.ranking.slates import read_slates
 from sync.reporting.status import report

@@ -35,6 +35,7 @@ from annotation.hosting.address import exposure, listening_address, outside_addr
 from annotation.hosting.environment import ensure_environment
 from annotation.hosting.processes import has_ended
 from annotation.hosting.storage import require_sound
+from annotation.migrations import MIGRATIONS
 from annotation.project import Project
 from annotation.tasks.ranking.slates import read_slates
 
@@ -579,7 +580,7 @@ def test_a_project_of_the_previous_version_opens_on_another_address(
     fill(project, 2)
     project.ledger.close()
     with monkeypatch.context() as before:
-        before.setattr(ledger, "MIGRATIONS", ledger.MIGRATIONS[:1])
+        before.setattr(ledger, "MIGRATIONS", MIGRATIONS[:1])
         with_the_first_tables_only(project.folder / "ledger.sqlite")
     with rest(home) as client:
         kept = stored(client, dataset)
@@ -595,7 +596,7 @@ def test_a_project_of_the_previous_version_opens_on_another_address(
         assert len(read_slates(project.ledger)) == 2
         assert len(project.ledger.responses()) == 4
         (done,) = project.ledger.rows("select max(number) from migrations")
-        assert done[0] == len(ledger.MIGRATIONS)
+        assert done[0] == len(MIGRATIONS)
         state = embedded.state(project.argilla_home)
         assert state.host == "0.0.0.0"
         with rest(project.argilla_home) as client:

@@ -22,6 +22,7 @@ ORDER = {
             "text",
             "database_address",
             "config",
+            "migrations",
             "ledger",
             "project",
             "quota_groups",

@@ -21,7 +21,8 @@ from projects import without_progress
 from annotation.config import Settings, check_settings, read_settings
 from annotation.errors import AnnotError, ProjectError, SettingsError
 from annotation.files import read_parquet, write_parquet, write_whole
-from annotation.ledger import MIGRATIONS, Ledger
+from annotation.ledger import Ledger
+from annotation.migrations import MIGRATIONS
 from annotation.project import Project, init_project
 from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.types import Candidate, Person, Prompt, Slate, content_id

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,18 +30,24 @@ def command(folder: Path, port: int) -> list[str]:
     return [sys.executable, "-m", "annotation.cli", *words]
 
 
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A demo that was killed while the simulated annotators ranked, and its port."""
+    folder, port = tmp_path_factory.mktemp("cut-off") / "demo", free_port()
+    process = subprocess.Popen(command(folder, port), stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "sent 6 to ar" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(1)  # some simulated annotators have ranked, others have not
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return folder, port
+
+
 @pytest.mark.server
 @pytest.mark.timeout(900)
-def test_from_bundled_prompts_to_a_trained_adapter_although_it_is_killed_on_the_way(tmp_path: Path) -> None:
-    folder, port = tmp_path / "demo", free_port()
-    cut_off = subprocess.Popen(command(folder, port), stderr=subprocess.PIPE, text=True)
-    assert cut_off.stderr is not None
-    while "sent 6 to ar" not in cut_off.stderr.readline():
-        assert cut_off.poll() is None
-    time.sleep(2)  # Some simulated annotators have ranked, others have not.
-    cut_off.send_signal(signal.SIGKILL)
-    cut_off.wait()
-
+def test_from_bundled_prompts_to_a_trained_adapter_although_it_is_killed_on_the_way(cut_off: tuple[Path, int]) -> None:
+    folder, port = cut_off
     done = subprocess.run(command(folder, port), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
@@ -97,7 +104,10 @@ def test_with_a_key_a_person_is_asked_whether_cohere_drafts(tmp_path: Path, repl
 
 @pytest.mark.server
 @pytest.mark.timeout(600)
-def test_when_a_person_has_ranked_enough_the_terminal_tells_of_the_run_until_it_is_finished(tmp_path: Path) -> None:
+def test_when_a_person_has_ranked_enough_the_terminal_tells_of_the_run_until_it_is_finished(
+    tmp_path: Path, cut_off: tuple[Path, int]
+) -> None:
+    shutil.copytree(cut_off[0] / "embeddings", tmp_path / "demo" / "embeddings")  # the same texts, encoded there
     words = ["quickstart", str(tmp_path / "demo"), "--country", "pe", "--port", str(free_port())]
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "annotation.cli", *words],

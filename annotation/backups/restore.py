@@ -33,7 +33,7 @@ from annotation.hosting import embedded
 from annotation.hosting.environment import ensure_environment, pinned_version
 from annotation.hosting.postgres import examine, load
 from annotation.hosting.storage import numbers
-from annotation.ledger import MIGRATIONS
+from annotation.migrations import MIGRATIONS
 from annotation.screen import Progress, silent
 
 _OURS = {RESTORING, *(name.partition("/")[0] for name in SINGLE), *FOLDERS}

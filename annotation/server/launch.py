@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import importlib
 import logging
 import os
+import shutil
 import socket
 import sys
 import types
@@ -50,6 +52,8 @@ def main(arguments: list[str]) -> int:
     """Run one role until it is told to stop."""
     role, home = arguments[0], Path(arguments[1])
     limit_arenas()
+    if rounds := os.environ.get("ANNOT_PASSWORD_ROUNDS"):
+        cheapen_passwords(int(rounds))
     # Before argilla_server, which else sets up handlers of its own that fold lines at 80 columns.
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("annot", "uvicorn"):
@@ -120,23 +124,44 @@ def limit_arenas() -> None:
             ctypes.CDLL(None).mallopt(arena_max, 2)
 
 
+def cheapen_passwords(rounds: int) -> None:
+    """Hash the passwords of new accounts in 2 ** rounds rounds, and not in bcrypt's 4,096.
+
+    Those take a quarter of a second: too long for tests that make hundreds of people, whose passwords nobody guesses.
+    """
+    import bcrypt
+
+    bcrypt.gensalt = functools.partial(bcrypt.gensalt, rounds)
+
+
 @contextmanager
 def frugal_import(also: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
-    """Imports of Argilla without what is not used, and without garbage collection.
+    """Imports of Argilla without what is not used, and without garbage collection: a start in half the time.
 
     Importing makes a million objects that stay: looking for garbage among them costs a second.
 
     Args:
         also: more modules that are not loaded, as in UNUSED.
     """
+    import bcrypt
+
     lazy_hub_import()
     for name, what in {**UNUSED, **also}.items():
         sys.modules[name] = types.ModuleType(name)
         setattr(sys.modules[name], what, None)
+    hashpw, copytree = bcrypt.hashpw, shutil.copytree
+    # Argilla makes a hash that passwords of nobody are compared with, to take as long: no one needs to know of what.
+    bcrypt.hashpw = lambda *_: b"$2b$12$" + b"." * 53
+    # It copies its page, to write an address into it, and twice as many compressed files that are never served.
+    packed = shutil.ignore_patterns("*.br", "*.gz")
+    shutil.copytree = lambda source, target, links=False, ignore=packed, *rest: copytree(
+        source, target, links, ignore, *rest
+    )
     gc.disable()
     try:
         yield
     finally:
+        bcrypt.hashpw, shutil.copytree = hashpw, copytree
         gc.enable()
         gc.freeze()
 

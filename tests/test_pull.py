@@ -455,13 +455,15 @@ def test_who_is_deleted_while_everything_is_read_has_taken_nothing_back(
     assert len(answers(memory.ledger, "ranking")) == 1
 
 
-def test_a_long_feed_is_read_to_its_end(memory: Stage) -> None:
+def test_a_long_feed_is_read_to_its_end_and_says_how_far_it_is(memory: Stage) -> None:
     memory.pull()
     memory.argilla.most_changes = 1
     client = memory.annotator_client(memory.people[0])
     for record in memory.records():
         client.answer(record, ranking_of("1234"))
-    assert memory.pull() == Pulled(records=3, new=3)
+    read: list[int] = []
+    pulled = pull(memory.argilla, memory.ledger, progress=lambda done, *_: read.append(done))
+    assert (pulled, read) == (Pulled(records=3, new=3), [0, 1, 2])
     assert not memory.pull(whole=True).changed
 
 

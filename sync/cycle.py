@@ -6,8 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
-from threading import Thread
 from typing import Any
 
 from annotation.errors import ArgillaError
@@ -60,15 +58,8 @@ def sync_once(
     project: Project, api: ArgillaApi, *, whole: bool = False, relaunch: bool = False, progress: Progress = silent
 ) -> Synced:
     """Pull, count, and start the run when every quota is met. A second sync waits for the first."""
-    loading = Thread(target=import_module, args=("sync.reporting.plots",))  # a second, in which Argilla is waited for
-
-    def reading(done: int, total: int | None = None, note: str = "") -> None:
-        if loading.ident is None:
-            loading.start()
-        progress(done, total, note)
-
     with project.lock("sync"):
-        brought = pull(api, project.ledger, whole=whole, progress=reading)
+        brought = pull(api, project.ledger, whole=whole, progress=progress)
     return _settle(project, brought, relaunch=relaunch, progress=progress)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from campaigns import cases
 from conftest import free_port
 from feed_client import Mirror, Reader, Sql, answers
 from hypothesis import example, given, settings
@@ -453,8 +454,8 @@ print("done")
 # --- people at work, and a server that dies ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_reader_misses_nothing_although_the_server_dies(
+@pytest.mark.parametrize("kind", cases("sqlite", "postgresql"))
+def test_a_reader_misses_nothing_although_the_server_is_killed(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
     """Four people work, others write past the API in transactions that end in any order; a copy is kept of all."""

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from campaigns import cases
 from conftest import free_port
 from postgres import Postgres
 from projects import annot, fill, make_project
@@ -337,7 +338,7 @@ def kill(*processes: psutil.Process) -> None:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("role", ["server", "worker", "redis"])
+@pytest.mark.parametrize("role", cases("server", "worker", "redis"))
 def test_nothing_accepted_is_lost_when_a_process_is_killed(home: Path, dataset: Any, role: str) -> None:
     before = embedded.state(home)
     port = int(before.url.rpartition(":")[2])

@@ -6,11 +6,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: F401  that it is loaded before it draws
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from annotation.files import write_whole
 from annotation.tasks import TASKS
 from sync.reporting.status import Report
@@ -18,6 +13,10 @@ from sync.reporting.status import Report
 
 def draw(found: Report, path: Path) -> None:
     """Draw the quotas and the judgements over time as a PNG, whole or not at all."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     height = max(3.2, 0.42 * len(found.quotas) + 1.6)
     figure = Figure(figsize=(11, height), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)

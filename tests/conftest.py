@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import postgres as private_postgres
 import pytest
@@ -26,19 +27,20 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 SLOWEST_FIRST = (
-    "test_quickstart",
-    "test_readme",
-    "test_embedded",
     "test_train_run",
-    "test_backup",
-    "test_train_processes",
-    "test_select",
-    "test_draft",
-    "test_trigger",
-    "test_move",
-    "test_select_kill",
+    "test_quickstart",
+    "test_changes",
+    "test_embedded",
+    "test_browser",
     "test_search_engine",
+    "test_backup",
+    "test_readme",
+    "test_draft",
+    "test_text_search",
     "test_pull",
+    "test_move",
+    "test_trigger",
+    "test_select",
 )
 """Modules that take long, so that all workers end at about the same time."""
 
@@ -47,6 +49,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slowest modules first."""
     place = {name: number for number, name in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
+@pytest.hookimpl(optionalhook=True)  # a run without xdist has no scheduler
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let a worker have a file at a time, and one worker all of training: its libraries take ten seconds to load."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "training" if "test_train" in file else file
+
+    return Scheduling(config, log)
 
 
 def free_port() -> int:

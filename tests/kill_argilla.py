@@ -124,6 +124,7 @@ class Writer(threading.Thread):
         while not self.over.is_set():
             try:
                 self.work()
+                self.over.wait(0.03)  # the server is at work, and not at its limit
             except httpx.TransportError:
                 time.sleep(0.05)
 

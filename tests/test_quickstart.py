@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def command(folder: Path, port: int) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def cut_off(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+def cut_off(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
     """A demo that was killed while the simulated annotators ranked, and its port."""
     folder, port = tmp_path_factory.mktemp("cut-off") / "demo", free_port()
     process = subprocess.Popen(command(folder, port), stderr=subprocess.PIPE, text=True)
@@ -41,7 +42,8 @@ def cut_off(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     time.sleep(1)  # some simulated annotators have ranked, others have not
     process.send_signal(signal.SIGKILL)
     process.wait()
-    return folder, port
+    yield folder, port
+    embedded.stop(folder / ".argilla")
 
 
 @pytest.mark.server

@@ -136,7 +136,7 @@ def cheapen_passwords(rounds: int) -> None:
 
 @contextmanager
 def frugal_import(also: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
-    """Imports of Argilla without what is not used, and without garbage collection: a start in half the time.
+    """Imports of Argilla without what is not used, and without garbage collection.
 
     Importing makes a million objects that stay: looking for garbage among them costs a second.
 
@@ -150,9 +150,10 @@ def frugal_import(also: Mapping[str, str] = MappingProxyType({})) -> Iterator[No
         sys.modules[name] = types.ModuleType(name)
         setattr(sys.modules[name], what, None)
     hashpw, copytree = bcrypt.hashpw, shutil.copytree
-    # Argilla makes a hash that passwords of nobody are compared with, to take as long: no one needs to know of what.
+    # Where no account has the name, Argilla compares the password with a hash that it makes here. This one takes as
+    # long to compare, and no time to make.
     bcrypt.hashpw = lambda *_: b"$2b$12$" + b"." * 53
-    # It copies its page, to write an address into it, and twice as many compressed files that are never served.
+    # It copies its page, to write an address into it, and with it compressed files, which it never serves.
     packed = shutil.ignore_patterns("*.br", "*.gz")
     shutil.copytree = lambda source, target, links=False, ignore=packed, *rest: copytree(
         source, target, links, ignore, *rest

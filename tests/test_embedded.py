@@ -32,7 +32,7 @@ from annotation.backups.make import rolling_folder
 from annotation.backups.rolling import standing
 from annotation.errors import ServerError
 from annotation.hosting import embedded, logs
-from annotation.hosting.address import exposure, listening_address, outside_addresses
+from annotation.hosting.address import exposure, listening_address, listens, outside_addresses
 from annotation.hosting.environment import ensure_environment
 from annotation.hosting.processes import has_ended
 from annotation.hosting.storage import require_sound
@@ -99,6 +99,40 @@ def test_a_port_in_use_is_named_with_another_that_is_free(tmp_path: Path) -> Non
             ServerError, match=rf"^Port {port} is in use by .*{os.getpid()}.*set argilla\.port = \d+ in annot\.toml\.$"
         ):
             embedded.start(tmp_path / ".argilla", port=port)
+
+
+@pytest.mark.server
+def test_of_two_projects_that_start_on_one_port_one_is_refused_and_neither_key_goes_astray(tmp_path: Path) -> None:
+    homes, port = [tmp_path / name / ".argilla" for name in ("one", "other")], free_port()
+    for home in homes:
+        home.parent.mkdir()
+    try:
+        starts = [
+            subprocess.Popen(
+                [sys.executable, "-c", START, str(home), str(port)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for home in homes
+        ]
+        said = [start.communicate()[1] for start in starts]
+        assert sorted(start.returncode for start in starts) == [0, 1]
+        assert f"Port {port} is in use by the Argilla of another project" in "".join(said)
+        assert sorted(embedded.state(home).running for home in homes) == [False, True]
+    finally:
+        for home in homes:
+            embedded.stop(home)
+
+
+def test_only_the_process_that_listens_answers_for_a_project() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        assert not listens(os.getpid(), port), "bound is not yet listening"
+        listener.listen()
+        assert listens(os.getpid(), port)
+        assert not listens(os.getppid(), port)
 
 
 @pytest.mark.server

@@ -114,6 +114,16 @@ def ask_version(port: int) -> str | None:
         connection.close()
 
 
+def listens(pid: int, port: int) -> bool:
+    """Whether a process is the one that answers on a port of this machine."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        found = psutil.Process(pid).net_connections("tcp")
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in found)
+    return False
+
+
 def port_sentence(port: int) -> str:
     """Who listens on a port, and what to do."""
     import psutil

@@ -36,6 +36,7 @@ from annotation.hosting.address import (
     ask_version,
     free_port,
     listening_address,
+    listens,
     port_sentence,
     reach,
     require_free,
@@ -188,7 +189,9 @@ def state(home: Path) -> ServerState:
     if not last:
         return ServerState(False, "", "", processes, "Argilla was never started here; run `annot up`.")
     missing = [role for role in ROLES if role not in processes]
-    answered = ask_version(last.port) if "server" in processes else None
+    # Who answers there gets the owner's key: nobody but our own process.
+    ours = "server" in processes and listens(processes["server"], last.port)
+    answered = ask_version(last.port) if ours else None
     if not processes:
         detail = "Argilla is not running; run `annot up`."
     elif missing:
@@ -301,7 +304,7 @@ def _start(launch: Launch) -> ServerState:
             if process.poll() is not None:
                 stop_all(home)
                 raise ServerError(_why_it_ended(home, role, begun.port, process.returncode))
-        if version := ask_version(begun.port):
+        if listens(launched["server"].pid, begun.port) and (version := ask_version(begun.port)):
             remember_start(home, replace(begun, version=version, answered=True))
             return state(home)
         time.sleep(0.05)

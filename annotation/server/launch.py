@@ -72,8 +72,7 @@ def main(arguments: list[str]) -> int:
 
 def serve(home: Path) -> int:
     """Answer HTTP on 127.0.0.1, and where ANNOT_HOST says besides, until SIGTERM."""
-    # Bound before the seconds of importing: two servers never race for a port, and nobody is answered
-    # before uvicorn listens.
+    # Before the seconds of importing: two servers never race for a port. Who connects meanwhile waits.
     host, port = os.environ.get("ANNOT_HOST", "127.0.0.1"), int(os.environ["ANNOT_PORT"])
     try:
         # 0.0.0.0 and :: include the loopback address.
@@ -110,6 +109,7 @@ def bind(host: str, port: int) -> socket.socket:
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
     listener.bind((host, port))
+    listener.listen()  # two sockets may be bound to one port as long as neither listens
     return listener
 
 

@@ -21,8 +21,8 @@ from annotation.hosting.environment import ensure_environment
 SERVER = Path(embedded.__file__).parent.parent / "server"
 
 
-def run_in_server(code: str, home: Path) -> str:
-    """What a script prints that runs in the environment of the embedded server."""
+def run_in_server(code: str, home: Path, *, app: bool = False) -> str:
+    """What a script prints that runs in the environment of the embedded server, with the web app or without."""
     settings = {
         "ARGILLA_HOME_PATH": str(home),
         "ARGILLA_DATABASE_URL": "sqlite+aiosqlite:///argilla.db",
@@ -31,7 +31,7 @@ def run_in_server(code: str, home: Path) -> str:
         "TMPDIR": str(home),
         "PYTHONPATH": str(SERVER),
     }
-    beginning = "import launch\nlaunch.frugal_import(launch.APP).__enter__()\n"
+    beginning = f"import launch\nlaunch.frugal_import({{}} if {app} else launch.APP).__enter__()\n"
     python = ensure_environment(print)
     told = subprocess.run(
         [str(python), "-c", beginning + code], cwd=home, env=settings, capture_output=True, text=True, check=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_faster import run_in_server
 
 from annotation.hosting.embedded import Owner
 from annotation.server.web.throttle import Throttle, network
@@ -228,15 +230,56 @@ def test_a_body_has_a_size_that_fits_its_sender(http: httpx.Client, argilla_serv
     assert http.post("/api/v1/token", data={"username": "a" * 20_000, "password": "b"}).status_code == 413
     assert http.post("/api/v1/me/responses/bulk", content=b"x" * 100_000).status_code == 413
     assert http.post("/api/v1/me/responses/bulk", content=(b"x" * 50_000 for _ in range(4))).status_code == 413
+    for sent in ({"X-Argilla-Api-Key": "made up"}, {"Authorization": "Bearer made.up.token"}):
+        for content in (b"x" * 5_000_000, (b"x" * 50_000 for _ in range(4))):
+            refused = http.post("/api/v1/me/responses/bulk", content=content, headers=sent)
+            assert refused.status_code == 401, "whose it is is asked before it is read"
     large = http.post("/api/v1/me/responses/bulk", content=b'"' + b"x" * 5_000_000 + b'"', headers=owner)
     assert large.status_code == 422
-    # A length that is announced is judged before a byte of it is read.
+    # A length that is announced is judged, and who announces it is asked for, before a byte of it is read.
     place = urlsplit(argilla_server[0])
-    with socket.create_connection((place.hostname or "", place.port or 0), timeout=30) as connection:
-        lines = [
-            "POST /api/v1/me/responses/bulk HTTP/1.1",
-            "Host: localhost",
-            f"X-Argilla-Api-Key: {owner['X-Argilla-Api-Key']}",
-        ]
-        connection.sendall("\r\n".join([*lines, f"Content-Length: {10**12}", "", ""]).encode())
-        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+    for key, length, status in ((owner["X-Argilla-Api-Key"], 10**12, 413), ("made up", 63_000_000, 401)):
+        with socket.create_connection((place.hostname or "", place.port or 0), timeout=30) as connection:
+            lines = [
+                "POST /api/v1/me/responses/bulk HTTP/1.1",
+                "Host: localhost",
+                f"X-Argilla-Api-Key: {key}",
+                f"Content-Length: {length}",
+            ]
+            connection.sendall("\r\n".join([*lines, "", ""]).encode())
+            assert connection.recv(100).startswith(f"HTTP/1.1 {status}".encode())
+
+
+HALF_REQUESTS = r"""
+import asyncio, socket, threading, time
+import uvicorn
+from annotation.server import serving
+
+serving.SILENCE_S = 0.5
+
+async def app(scope, receive, send):
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+listener = socket.create_server(("127.0.0.1", 0))
+server = uvicorn.Server(uvicorn.Config(app, http=serving.Protocol, lifespan="off", log_config=None))
+threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True).start()
+for sent, closed in (
+    ("", True),
+    ("GET / HTTP/1.1\r\nHo", True),
+    ("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf", True),
+    ("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", False),  # whole, and answered when there is something
+):
+    with socket.create_connection(listener.getsockname()) as connection:
+        connection.sendall(sent.encode())
+        connection.settimeout(2)
+        try:
+            print(sent[:4], closed is (connection.recv(9) == b""))
+        except TimeoutError:
+            print(sent[:4], not closed)
+"""
+
+
+def test_half_a_request_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    told = run_in_server(HALF_REQUESTS, tmp_path, app=True)
+    assert told.split() == ["True", "GET", "True", "POST", "True", "GET", "True"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -11,12 +12,16 @@ from pathlib import Path
 import uvicorn
 from argilla_server import app
 from argilla_server.api.routes import api_v1
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from annotation.server import changes, faster, schema
 from annotation.server.search import engine  # registers itself as the one that ARGILLA_SEARCH_ENGINE names
 from annotation.server.web import guard
 
 log = logging.getLogger("annot")
+
+SILENCE_S = 30.0
+"""After so long without a byte, whoever has sent half a request is gone."""
 
 
 def serve(home: Path, listeners: Sequence[socket.socket]) -> bool:
@@ -32,6 +37,33 @@ def serve(home: Path, listeners: Sequence[socket.socket]) -> bool:
     return server.started
 
 
+class Protocol(HttpToolsProtocol):
+    """HTTP in which half a request is not waited for without end: each would keep a connection of the few there are."""
+
+    _silence: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        self._wait()
+        super().data_received(data)
+
+    def on_message_complete(self) -> None:
+        self._wait(more=False)
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait(more=False)
+        super().connection_lost(exc)
+
+    def _wait(self, *, more: bool = True) -> None:
+        if self._silence:
+            self._silence.cancel()
+        self._silence = self.loop.call_later(SILENCE_S, self.transport.close) if more else None
+
+
 class Server(uvicorn.Server):
     """Uvicorn, with what is to be done when it begins and ends."""
 
@@ -41,6 +73,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             ws="none",
+            http=Protocol,
             server_header=False,
             timeout_graceful_shutdown=5,
         )

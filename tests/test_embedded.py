@@ -24,6 +24,7 @@ from campaigns import cases
 from conftest import free_port
 from postgres import Postgres
 from projects import annot, fill, make_project
+from test_faster import run_in_server
 
 from annotation import ledger
 from annotation.backups.archive import opened
@@ -123,6 +124,25 @@ def test_of_two_projects_that_start_on_one_port_one_is_refused_and_neither_key_g
     finally:
         for home in homes:
             embedded.stop(home)
+
+
+@pytest.mark.server
+def test_a_folder_that_is_renamed_while_argilla_runs_keeps_its_one_server(tmp_path: Path) -> None:
+    before, after = tmp_path / "before" / ".argilla", tmp_path / "after" / ".argilla"
+    before.parent.mkdir()
+    started = embedded.start(before, port=free_port())
+    try:
+        before.parent.rename(after.parent)
+        assert embedded.state(after) == started
+        assert embedded.start(after, port=free_port()) == started, "no second server on the same database"
+        assert dict(embedded.state(before).processes) == {}
+        # As a container would see it, to which the first server's processes are invisible.
+        code = f"import sys; from pathlib import Path; import launch; print(launch.hold(Path({str(after)!r})))"
+        assert run_in_server(code, tmp_path) == "False\n"
+    finally:
+        assert embedded.stop(after)
+    assert not [pid for pid in started.processes.values() if psutil.pid_exists(pid)]
+    assert run_in_server(code, tmp_path) == "True\n"
 
 
 def test_only_the_process_that_listens_answers_for_a_project() -> None:

@@ -8,10 +8,13 @@ import ipaddress
 import json
 import shlex
 import socket
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from annotation.errors import ServerError
+
+if TYPE_CHECKING:
+    import psutil
 
 HOST = "127.0.0.1"
 """The loopback address: nobody but this machine reaches it."""
@@ -134,18 +137,30 @@ def port_sentence(port: int) -> str:
             if connection.laddr and connection.laddr.port == port and connection.pid and connection.status == "LISTEN":
                 process = psutil.Process(connection.pid)
                 user = f" by {process.name()} (process {connection.pid})"
-                if home := served_home(process.cmdline()):
-                    user = f" by the Argilla of another project, {home.parent} (process {connection.pid})"
-                    remedy = f"stop it with `annot down --project {shlex.quote(str(home.parent))}`"
+                if found := role_and_home(process):
+                    project = found[1].parent
+                    user = f" by the Argilla of another project, {project} (process {connection.pid})"
+                    remedy = f"stop it with `annot down --project {shlex.quote(str(project))}`"
     if not user and (version := ask_version(port)):  # somebody else's process, which only they may look at
         user, remedy = f" by another Argilla ({version})", "stop that one"
     return f"Port {port} is in use{user}: {remedy}, or set argilla.port = {free_port()} in annot.toml."
 
 
-def served_home(command: Sequence[str]) -> Path | None:
-    """Which project's `.argilla` a process serves, by its command line; None for any other process."""
-    serves = len(command) == 4 and command[1].endswith("launch.py") and command[2] == "serve"
-    return Path(command[3]) if serves else None
+def role_and_home(process: psutil.Process) -> tuple[str, Path] | None:
+    """The role of one of our processes, and the `.argilla` that it serves; None for any other process.
+
+    Its command line tells the role. The folder is where it works, which a folder that was renamed meanwhile still is.
+    """
+    command = process.cmdline()
+    if len(command) == 2 and command[0].endswith("redis-server") and command[1].endswith("redis.conf"):
+        role = "redis"
+    elif len(command) == 4 and command[1].endswith("launch.py"):
+        role = {"serve": "server", "work": "worker"}.get(command[2], "")
+    else:
+        return None
+    folder = Path(process.cwd())
+    home = folder.parent if role == "redis" and folder.name == "redis" else folder
+    return (role, home) if role else None
 
 
 def free_port() -> int:

@@ -1,7 +1,7 @@
 """The processes of an embedded Argilla: the web server, the worker of its background jobs, and Redis.
 
-They outlive the command that started them, and are recognised by their command lines, which name the project's
-folder. A file of process ids could be stale, or name a process that has nothing to do with us; this cannot.
+They outlive the command that started them, and are recognised by their command lines and the folder that they work in.
+A file of process ids could be stale, or name a process that has nothing to do with us; this cannot.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from annotation.database_address import Database
 from annotation.errors import ServerError
 from annotation.files import write_whole
-from annotation.hosting.address import HOST, outside_addresses
+from annotation.hosting.address import HOST, outside_addresses, role_and_home
 from annotation.hosting.environment import SERVER_FOLDER
 from annotation.hosting.home import ROLES, LastStart, Secrets
 from annotation.hosting.logs import open_log
@@ -85,7 +85,7 @@ def _spawn(home: Path, role: str, command: list[str], environment: dict[str, str
 
 
 def _command(launch: Launch, role: str) -> list[str]:
-    """A process's command line, by which `_recognise` knows it later."""
+    """A process's command line, by which `role_and_home` knows it later."""
     if role == "redis":
         return [str(redis_binary(launch.python)), str(_redis_conf(launch.home))]
     return launch_command(launch, {"server": "serve", "worker": "work"}[role])
@@ -183,9 +183,9 @@ def all_processes(home: Path) -> list[tuple[str, psutil.Process]]:
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            role = _recognise(home, process.cmdline())
-            if role is not None and process.status() != psutil.STATUS_ZOMBIE:
-                found.append((role, process))
+            told = role_and_home(process)
+            if told and told[1] == home and process.status() != psutil.STATUS_ZOMBIE:
+                found.append((told[0], process))
     return found
 
 
@@ -200,15 +200,6 @@ def leaders(home: Path) -> dict[str, psutil.Process]:
             if os.getsid(process.pid) == process.pid:
                 found[role] = process
     return found
-
-
-def _recognise(home: Path, command: list[str]) -> str | None:
-    """The role of a process of this project, by its command line."""
-    if len(command) == 2 and command[0].endswith("redis-server") and command[1] == str(_redis_conf(home)):
-        return "redis"
-    if len(command) == 4 and command[1].endswith("launch.py") and command[3] == str(home):
-        return {"serve": "server", "work": "worker"}.get(command[2])
-    return None
 
 
 def has_ended(process: psutil.Process) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import gc
 import importlib
@@ -25,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 PORT_IN_USE = 98  # exit status; `annotation.hosting.embedded` knows it
 EVERY = ("0.0.0.0", "::")
@@ -40,6 +41,8 @@ APP = {"argilla_server._app": "app"}
 """The web server's app, which the other roles do not need."""
 
 log = logging.getLogger("annot")
+
+_held: IO[str] | None = None  # open as long as the process lives
 
 # Started by its path, in an environment where annot is not installed: of the folders around, only ours is to be seen.
 if "annotation" not in sys.modules:
@@ -80,9 +83,25 @@ def serve(home: Path) -> int:
     except OSError as problem:
         log.error("Port %d of %s cannot be used: %s", port, host, problem.strerror)
         return PORT_IN_USE
+    if not hold(home):
+        log.error(
+            "Another Argilla, in another container perhaps, is at work on the database in %s; stop that one.", home
+        )
+        return 1
     with frugal_import():
         from annotation.server import serving
     return 0 if serving.serve(home, listeners) else 1
+
+
+def hold(home: Path) -> bool:
+    """Keep a project's database for this process until it ends, however it ends; False where another has it."""
+    global _held
+    _held = (home / "server.lock").open("w")
+    try:
+        fcntl.flock(_held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def work(_home: Path) -> int:

@@ -24,19 +24,16 @@ from annotation.files import write_whole
 from annotation.ledger import Ledger, now
 
 IGNORED = ".gitignore"
-_PRIVATE = """# Passwords, keys and what people said: none of it belongs into git.
-secrets.toml
-ledger.sqlite*
-.argilla/
-.locks/
-.last-backup.json
-.moving
-.restoring/
-backups/
-snapshots/
-exports/
-runs/
+_SHARED = """# Passwords, keys and what people said: none of it belongs into git. Only what is named here is kept there.
+*
+!.gitignore
+!annot.toml
+!guidelines/
+!guidelines/**
 """
+_BEFORE = "# Passwords, keys and what people said: none of it belongs into git."
+"""How the file began when it named what is private, and forgot some of it."""
+
 CACHE = ".cache"
 """Folder in a project of what can be computed again at any time."""
 
@@ -65,7 +62,9 @@ class Project:
             SettingsError: There is no annot.toml, or it is wrong.
         """
         folder = folder.expanduser().resolve()
-        return cls(folder, read_settings(folder / "annot.toml"))
+        settings = read_settings(folder / "annot.toml")
+        _keep_private(folder)
+        return cls(folder, settings)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -211,7 +210,7 @@ def init_project(
     languages: Sequence[str],
     **choices: Any,
 ) -> Project:
-    """Make a project folder: annot.toml with comments, and a .gitignore that keeps what is private out of git.
+    """Make a project folder, which nobody else may enter: annot.toml with comments, and a .gitignore.
 
     Args:
         folder: Made when missing.
@@ -226,8 +225,21 @@ def init_project(
     folder = folder.expanduser().resolve()
     settings = write_template(folder / "annot.toml", name=name, countries=countries, languages=languages, **choices)
     if not (folder / IGNORED).exists():
-        write_whole(folder / IGNORED, _PRIVATE.encode())
+        write_whole(folder / IGNORED, _SHARED.encode())
+    _keep_private(folder)
     return Project(folder, settings)
+
+
+def _keep_private(folder: Path) -> None:
+    """Let nobody else on this machine, and no commit, have what people said, who they are and their keys."""
+    with contextlib.suppress(OSError):  # a read-only disk, or somebody else's folder: what cannot be done is not
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & 0o077 and not mode & stat.S_ISVTX:  # not /tmp
+            folder.chmod(mode & 0o700)
+        if (ignored := folder / IGNORED).exists():
+            lines = ignored.read_text(encoding="utf-8", errors="replace").splitlines()
+            if lines[:1] == [_BEFORE] and not any(line.startswith("!") for line in lines):
+                write_whole(ignored, _SHARED.encode())
 
 
 def _holder(path: Path) -> str:

@@ -56,6 +56,44 @@ def test_the_commented_template_says_what_the_defaults_are(project: Project) -> 
             assert key in text, f"{section}.{key} is not in the template"
 
 
+PRIVATE = (
+    "roster.csv",
+    "questions.xlsx",
+    "backup.zip",
+    "ledger.sqlite",
+    "exports/rankings.jsonl",
+    ".argilla/argilla.db",
+)
+
+
+@pytest.mark.parametrize(
+    "before", [None, "# Passwords, keys and what people said: none of it belongs into git.\nexports/\n"]
+)
+def test_what_people_said_is_for_nobody_else_on_the_machine_and_in_no_commit(
+    project: Project, before: str | None
+) -> None:
+    folder = project.folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for name in (*PRIVATE, "guidelines/MX.md"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+    if before is not None:  # a project of an earlier version
+        folder.chmod(0o755)
+        (folder / ".gitignore").write_text(before)
+        Project.open(folder)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+    kept = subprocess.run(["git", "ls-files"], cwd=folder, capture_output=True, text=True, check=True).stdout.split()
+    assert kept == [".gitignore", "annot.toml", "guidelines/MX.md"]
+
+
+def test_a_list_of_ones_own_of_what_git_ignores_stays(project: Project) -> None:
+    (project.folder / ".gitignore").write_text("mine\n")
+    Project.open(project.folder)
+    assert (project.folder / ".gitignore").read_text() == "mine\n"
+
+
 def test_init_refuses_to_overwrite_a_project(project: Project) -> None:
     before = (project.folder / "annot.toml").read_bytes()
     with pytest.raises(SettingsError, match="exists already"):

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 from campaigns import kills
-from cohere_server import KEY, Answer, Behaviour, CohereStandIn, say, standing_in
+from cohere_server import KEY, Answer, Behaviour, CohereStandIn, invent, say, standing_in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -131,6 +131,30 @@ def test_every_prompt_gets_its_answers_and_the_ledger_knows_what_they_cost(
     assert sum(candidate.cost_usd for candidate in project.ledger.candidates()) == pytest.approx(done.usd)
     [row] = {row["raw"] for row in project.ledger.rows("select raw from outcomes limit 1")}
     assert json.loads(row)["usage"]["billed_units"]["output_tokens"] > 0
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_addresses_and_numbers_in_what_cohere_says_are_kept_nowhere(
+    tmp_path: Path, stand_in: CohereStandIn, whole: bool
+) -> None:
+    project = make_project(tmp_path, prompts=2)
+    private = ("chef.ana@example.mx", "55 5123 4567", "+52 55 5123 4567")
+    said = f"Escríbele a {private[0]} o llama al {private[1]} o al {private[2]}: ella sabe de moles. "
+
+    def tell(body: dict[str, Any], _seen: int) -> Answer:
+        answer = say(body, said + invent(body))
+        return Answer(answer if whole else json.dumps(answer).encode()[:-2])
+
+    stand_in.behaviour = tell
+    with contextlib.suppress(DraftError):
+        draft(project)
+    texts = [candidate.text for candidate in project.ledger.candidates()]
+    assert bool(texts) == whole
+    assert all("Escríbele a [email] o llama al [phone] o al [phone]: ella" in text for text in texts)
+    assert project.ledger.rows("select 1 from outcomes where raw like '%[email]%'")
+    project.ledger.close()
+    held = b"".join(path.read_bytes() for path in tmp_path.rglob("ledger.sqlite*"))
+    assert [words for words in private if words.encode() in held] == []
 
 
 def test_candidates_of_a_prompt_differ_by_model_voice_and_sampling(tmp_path: Path, stand_in: CohereStandIn) -> None:

@@ -20,6 +20,7 @@ from annotation.errors import BudgetExhausted, DraftError
 from annotation.ledger import Call, Outcome
 from annotation.project import Project
 from annotation.screen import Progress
+from annotation.text.privacy import mask, mask_json
 from annotation.types import Candidate
 
 FAILURES = ("rate limited", "server error", "rejected", "unreachable", "timeout", "broken", "lost")
@@ -218,26 +219,28 @@ class Workers:
         """Send a reserved call and settle it. Nothing but a second Ctrl-C cuts this off."""
         reply = await self._service.answer(slot)
         candidate = None
+        raw = mask_json(reply.raw, work.prompt.country)
         waits.append(None)
         if isinstance(reply, Reply):
             price = self._prices[slot.model]
             usd = call.reserved_usd
             if reply.input_tokens is not None and reply.output_tokens is not None:
                 usd = price.usd(reply.input_tokens, reply.output_tokens)
-            kind = verdict(reply.text, reply.finish, work.prompt, earlier, self._languages)
+            text, _ = mask(reply.text, work.prompt.country)
+            kind = verdict(text, reply.finish, work.prompt, earlier, self._languages)
             if kind == "answer":
                 candidate = Candidate.make(
                     slot.prompt_id,
-                    reply.text,
+                    text,
                     model=slot.model,
                     voice=slot.persona.description,
                     settings=slot.settings,
                     cost_usd=usd,
                 )
-            outcome = Outcome(kind, usd, reply.input_tokens or 0, reply.output_tokens or 0, reply.finish, reply.raw)
+            outcome = Outcome(kind, usd, reply.input_tokens or 0, reply.output_tokens or 0, reply.finish, raw=raw)
         else:
             free = reply.outcome in FREE
-            outcome = Outcome(reply.outcome, 0.0 if free else call.reserved_usd, detail=reply.detail, raw=reply.raw)
+            outcome = Outcome(reply.outcome, 0.0 if free else call.reserved_usd, detail=reply.detail, raw=raw)
         self._ledger.settle(call, outcome, candidate)
         if isinstance(reply, Fault):
             waits[0] = self._handle_fault(slot, reply)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 EMAIL, PHONE, USER = "[email]", "[phone]", "[user]"
 """What stands in their place: the same in every language."""
@@ -101,6 +103,21 @@ def mask(text: str, region: str | None = None, accounts: Iterable[str] = ()) -> 
         found[PHONE] += times
         text = put(_CALLED, PHONE, text, keep=True)
     return text, +found
+
+
+def mask_json(raw: str, region: str | None = None) -> str:
+    """JSON with its texts masked, and its ids as they were; what is no JSON is masked as it stands."""
+
+    def masked(values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: mask(value, region)[0] if isinstance(value, str) and key != "id" else value
+            for key, value in values.items()
+        }
+
+    try:
+        return json.dumps(json.loads(raw, object_hook=masked), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return mask(raw, region)[0]
 
 
 def looks_like_account(name: str) -> bool:

@@ -54,6 +54,8 @@ SPELLINGS = {
 OURS = {
     # Names of countries. Imported as it is and replaceable, which is what the LGPL asks of those who use a library.
     "pycountry": "LGPL-2.1-only",
+    # Check digits of identity and bank numbers. Likewise.
+    "python-stdnum": "GNU Lesser General Public License v2 or later (LGPLv2+)",
 }
 """What was thought about: package -> its licence. A name that is not here, or another licence, fails."""
 

@@ -1,4 +1,4 @@
-"""Personal data: e-mail addresses, phone numbers and user names are masked before a text enters the project."""
+"""Personal data: addresses, numbers of phones, people and banks, and user names are masked before a text is kept."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from annotation.text.identity import BANK, ID, SIX_DIGITS, numbers
+
 EMAIL, PHONE, USER = "[email]", "[phone]", "[user]"
 """What stands in their place: the same in every language."""
 
-KINDS = {EMAIL: "e-mail addresses", PHONE: "phone numbers", USER: "user names"}
+KINDS = {
+    EMAIL: "e-mail addresses",
+    PHONE: "phone numbers",
+    USER: "user names",
+    ID: "identity numbers",
+    BANK: "bank and card numbers",
+}
 
 # Possessive quantifiers and the look-behind keep it linear on a line without an end. A domain label of one letter is
 # taken only with a common ending: "tod@s.Gracias" is inclusive Spanish and no address.
@@ -36,9 +44,11 @@ _HANDLE = re.compile(rf"(?<![\w@＠.])[@＠](?!\d+{_UNITS}\b)(?=\d*[^\W\d])\w[\w
 # The part of an address of a social network that names an account.
 _ACCOUNT = re.compile(
     r"((?:\b(?:instagram|twitter|tiktok|facebook|fb|threads|github)\.com|\bx\.com|\bt\.me|\blinkedin\.com/in"
-    r"|\breddit\.com/u(?:ser)?|(?<![\w/.])/u)/)@?(?!p/|reel/|groups/|hashtag/|search|watch|explore)\w[\w.-]*\w",
+    r"|\breddit\.com/u(?:ser)?|(?<![\w/.])/u)/)@?(?!p/|reel/|groups/|hashtag/|search|watch|explore|profile\.php)"
+    r"\w[\w.-]*\w",
     re.IGNORECASE,
 )
+_PROFILE = re.compile(r"(\b(?:facebook|fb)\.com/profile\.php\?id=)\d+", re.IGNORECASE)
 _CHAT = re.compile(r"\b((?:wa\.me/|api\.whatsapp\.com/send\?phone=|tel:)\+?)\d{7,15}\b", re.IGNORECASE)
 
 # Numbers that libphonenumber calls invalid and people dial all the same: with a plus (the "+52 1" of old Mexican
@@ -54,7 +64,7 @@ _OLD_MEXICAN = re.compile(r"(?<![\w.])0(?:1|44|45)[\s-]?\(?(?:\d[\s().-]{0,2}){9
 
 _SEVEN_DIGITS = re.compile(r"(?:\d[^\w\n]{0,4}){6}\d")
 _YEARS = re.compile(r"(?:1\d|20)\d\d(?:\D{1,3}(?:1\d|20)\d\d)+")
-_ROUND = re.compile(r"\d{1,3}(?:[. ]\d{3})*[. ]000")
+_ROUND = re.compile(r"\d{1,3}(?:[. ]\d{3})*[. ]000|\d00(?:[., -]{1,2}\d00)+")
 _MONEY_BEFORE = re.compile(r"(?:[$€£¥₡₲]|\b(?:US|R|S/|Bs|Q|L|C)\.?\$?|\b(?:USD|EUR|MXN|BRL|ARS|COP|CLP|PEN))\s?$")
 _COUNT_AFTER = re.compile(
     r"\s?(?:%|°|(?:de\s)?(?:habitantes|personas|pessoas|pesos|d[oó]lares|euros|reais|soles|bol[ií]vares|quetzales|colones|lempiras"
@@ -89,12 +99,20 @@ def mask(text: str, region: str | None = None, accounts: Iterable[str] = ()) -> 
         text = put(_ADDRESS, EMAIL, text)
     if "/" in text or "tel:" in text:
         text = put(_ACCOUNT, USER, text, keep=True)
+        text = put(_PROFILE, USER, text, keep=True)
         text = put(_CHAT, PHONE, text, keep=True)
     if "@" in text or "＠" in text:
         text = put(_HANDLE, USER, text)
     for account in accounts:
         if account in text:
             text = put(re.compile(rf"(?<!\w){re.escape(account)}(?!\w)"), USER, text)
+    if SIX_DIGITS.search(text):
+        pieces, end = [], 0
+        for start, after, token in numbers(text):
+            pieces += [text[end:start], token]
+            end = after
+            found[token] += 1
+        text = "".join([*pieces, text[end:]])
     if _SEVEN_DIGITS.search(text):
         text = put(_PLUS, PHONE, text)
         if region == "MX":

@@ -117,7 +117,7 @@ def test_where_nothing_varies_there_is_no_alpha(units: list[list[float]], scale:
 
 def test_perfect_agreement_is_one() -> None:
     votes = [ranked(s, a, "A", "BC", "D") for s in "xyz" for a in ("p1", "p2", "p3")]
-    assert measured(votes, "ordinal") == Agreement(1.0, 1.0, 1.0, items=3, annotators=3)
+    assert measured(votes, "ordinal") == Agreement(1.0, None, None, items=3, annotators=3)
 
 
 def test_two_people_with_opposite_rankings_get_what_the_formula_gives_by_hand() -> None:
@@ -179,7 +179,16 @@ def test_units_are_told_apart_by_their_item_and_people_count_where_they_overlap(
     assert (found.items, found.annotators) == (len(shared), len({who for item, who, _ in judged if item in shared}))
 
 
-def test_the_interval_is_over_whole_items() -> None:
+def test_where_all_agree_and_where_few_judged_there_is_no_interval_to_trust() -> None:
+    same = [(f"i{n}", who, {"a": "sí" if n % 2 else "no"}) for n in range(14) for who in ("p1", "p2")]
+    assert measured(same, "nominal") == Agreement(1.0, None, None, items=14, annotators=2)
+    other = [("other", "p1", {"a": "sí"}), ("other", "p2", {"a": "no"})]
+    assert measured([*same[:6], *other], "nominal").low is None
+    assert measured([*same[:8], *other], "nominal").low is not None
+
+
+def test_the_interval_is_over_whole_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.quality.agreement.FEWEST_ITEMS", 2)
     # Of two items only three draws are possible: each of them twice, and both.
     first = {"p1": {"a": "sí", "b": "no", "c": "no"}, "p2": {"a": "sí", "b": "no", "c": "sí"}}
     second = {"p1": {"a": "no", "b": "sí"}, "p2": {"a": "no", "b": "sí"}}

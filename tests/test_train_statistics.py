@@ -77,6 +77,26 @@ def test_the_interval_knows_that_values_of_one_prompt_go_together() -> None:
     assert (together.high - together.low) / (alone.high - alone.low) == pytest.approx(8**0.5, rel=0.15)
 
 
+def test_equal_values_have_an_interval_with_a_width() -> None:
+    fourteen = [str(i) for i in range(14)]
+    found = mean_over_prompts(np.ones(14), fourteen, within=(0, 1))
+    # Wilson's for 14 of 14: 14 / (14 + 1.96²).
+    assert (found.value, found.low, found.high) == pytest.approx((1.0, 14 / (14 + 1.959964**2), 1.0))
+    assert str(found) == "100.0% [78.5%, 100.0%]"
+    # Four votes a prompt that go together say no more than one each, and one prompt of great weight says less.
+    assert mean_over_prompts(np.ones(56), fourteen * 4, within=(0, 1)).low == pytest.approx(found.low)
+    heavy = np.array([13.0] + [1.0] * 13)
+    assert mean_over_prompts(np.ones(14), fourteen, heavy, within=(0, 1)).low < 0.5
+    none = mean_over_prompts(np.zeros(14), fourteen, within=(-1, 1))
+    assert -none.low == pytest.approx(none.high) == pytest.approx(0.464, abs=1e-3)
+    assert mean_over_prompts(np.ones(14), fourteen).interval(".2f") == "[1.00, 1.00]"
+
+
+def test_a_handful_of_prompts_shows_no_interval() -> None:
+    assert mean_over_prompts(np.array([0.0, 1, 0, 1]), list("abcd"), within=(0, 1)).interval(".2f") == "[–]"
+    assert mean_over_prompts(np.array([0.0, 1, 0, 1, 1]), list("abcde"), within=(0, 1)).interval(".2f") != "[–]"
+
+
 def test_an_interval_is_the_same_however_much_fits_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     values, names = np.linspace(0, 1, 30), [str(i % 7) for i in range(30)]
     whole = mean_over_prompts(values, names)

@@ -19,6 +19,12 @@ Floats = npt.NDArray[np.float64]
 RESAMPLES = 2000
 """Bootstrap samples behind every interval."""
 
+FEWEST_PROMPTS = 5
+"""Groups of fewer prompts show no interval: a bootstrap over a handful is far too narrow."""
+
+Z = 1.959964
+"""97.5 % quantile of the normal distribution."""
+
 DRAWN_AT_ONCE = 4_000_000
 """Most cluster numbers in memory at a time."""
 
@@ -51,22 +57,32 @@ class Estimate:
         return f"{100 * self.value:+.1f} points {self.interval('+.1f', 100)}"
 
     def interval(self, form: str, scale: float = 1.0) -> str:
-        """The interval in brackets, its ends as `form` writes a number; [–] where one prompt says nothing of others."""
-        if self.prompts < 2:
+        """The interval in brackets, its ends as `form` writes a number; [–] where too few prompts are behind it."""
+        if self.prompts < FEWEST_PROMPTS:
             return "[–]"
         return f"[{scale * self.low:{form}}, {scale * self.high:{form}}]"
 
 
 def mean_over_prompts(
-    values: Floats, prompts: Sequence[str], weights: Floats | None = None, *, seed: int = 0
+    values: Floats,
+    prompts: Sequence[str],
+    weights: Floats | None = None,
+    *,
+    seed: int = 0,
+    within: tuple[float, float] | None = None,
 ) -> Estimate:
     """Weighted mean with a 95 % interval; the sizes of the prompts are drawn along with their values.
+
+    A bootstrap of equal values has no width. Where the values have bounds, a Wilson interval takes its place (E. B.
+    Wilson 1927, "Probable inference", JASA 22), of as many values as there are prompts of equal weight (L. Kish 1965,
+    "Survey sampling"): 14 right of 14 is 78 % to 100 %.
 
     Args:
         values: One per observation, shape (observations,).
         prompts: What each belongs to, same length.
         weights: Not negative, same length; all 1 when None.
         seed: Of the resampling.
+        within: Smallest and largest value that there can be; None where there is none.
 
     Raises:
         NotEnoughOverlap: There is no observation, or all weigh nothing.
@@ -85,8 +101,20 @@ def mean_over_prompts(
         total = sizes[drawn].sum(axis=1)
         # A draw of prompts that all weigh nothing says nothing; it is left out.
         means.append((sums[drawn].sum(axis=1)[total > 0]) / total[total > 0])
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return Estimate(float(sums.sum() / sizes.sum()), float(low), float(high), len(values), len(names))
+    low, high = (float(end) for end in np.quantile(np.concatenate(means), [0.025, 0.975]))
+    mean = float(sums.sum() / sizes.sum())
+    if within and high - low < 1e-12:
+        low, high = _wilson(mean, sizes.sum() ** 2 / (sizes**2).sum(), *within)
+    return Estimate(mean, low, high, len(values), len(names))
+
+
+def _wilson(mean: float, count: float, least: float, most: float) -> tuple[float, float]:
+    """The Wilson interval of a mean of `count` values between two bounds."""
+    share = (mean - least) / (most - least)
+    middle, scale = share + Z**2 / (2 * count), 1 + Z**2 / count
+    half = Z * np.sqrt(max(0.0, share * (1 - share)) / count + Z**2 / (4 * count**2))
+    low, high = ((middle - half) / scale, (middle + half) / scale)
+    return float(least + max(0.0, low) * (most - least)), float(least + min(1.0, high) * (most - least))
 
 
 def places(tiers: Iterable[Iterable[int]], size: int) -> Floats:

@@ -12,6 +12,9 @@ from annotation.tasks.base import Scale
 
 RESAMPLES = 500
 
+FEWEST_ITEMS = 5
+"""A bootstrap over fewer items is far too narrow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -19,8 +22,9 @@ class Agreement:
 
     Attributes:
         alpha: 1 is perfect agreement, 0 what chance would give, below 0 systematic disagreement.
-        low: 2.5th percentile of the bootstrap over items; None with a single item.
-        high: 97.5th percentile; None with a single item.
+        low: 2.5th percentile of the bootstrap over items; None where it would say more than is known: with fewer than
+            FEWEST_ITEMS items, or where every resample agrees perfectly.
+        high: 97.5th percentile; None where `low` is.
         items: What was judged by two people or more: of rankings, slates.
         annotators: People who judged one of them.
     """
@@ -93,8 +97,9 @@ def measure_agreement(
 
     low = high = None
     items = int(weights.sum())
-    if items > 1:
+    if items >= FEWEST_ITEMS:
         drawn = coincidences.resampled(weights, resamples, np.random.default_rng(seed))
-        low, high = (float(x) for x in np.nanpercentile(drawn, [2.5, 97.5]))
+        ends = [float(x) for x in np.nanpercentile(drawn, [2.5, 97.5])]
+        low, high = ends if ends[1] - ends[0] > 1e-12 else (None, None)
     overall = float(coincidences.alphas(weights[None, :])[0])
     return Agreement(overall, low, high, items=items, annotators=annotators)

@@ -18,7 +18,7 @@ from annotation.project import CACHE, Project
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses
-from sync.quality.agreement import Agreement, measure_agreement
+from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
 from sync.quotas import QuotaState, count_quotas, short_teams
 from sync.tally import ALL, LAYOUT, Counts, count
 from sync.trigger import Launch, launches
@@ -216,7 +216,7 @@ def _agreement(project: Project, counts: Counts) -> dict[str, dict[str, Agreemen
     groups = {task: [*([ALL] if len(of) != 1 else []), *sorted(of)] for task, of in teams.items()}
     stands_on = [groups, sorted((*of, sorted(given.items()), shared[of]) for of, given in patterns.items())]
     path, seed = project.folder / CACHE / "agreement.json", project.settings.project.seed
-    known = sha256(json.dumps([LAYOUT, seed, stands_on]).encode()).hexdigest()
+    known = sha256(json.dumps([LAYOUT, FEWEST_ITEMS, seed, stands_on]).encode()).hexdigest()
     with suppress(OSError, AttributeError, KeyError, TypeError, ValueError):
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["of"] == known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from annotation.screen import table
 from annotation.tasks import TASKS
-from sync.quality.agreement import Agreement
+from sync.quality.agreement import FEWEST_ITEMS, Agreement
 from sync.quotas import QuotaState
 from sync.reporting.status import Report
 
@@ -59,15 +59,15 @@ def _show_people(found: Report) -> None:
             [
                 (group, None, a, None, None)
                 if isinstance(a, str)
-                else (group, f"{a.alpha:.2f}", _interval(a, task.one), a.items, a.annotators)
+                else (group, f"{a.alpha:.2f}", _interval(a), a.items, a.annotators)
                 for group, a in groups.items()
             ],
         )
 
 
-def _interval(agreement: Agreement, one: str) -> str:
+def _interval(agreement: Agreement) -> str:
     if agreement.low is None or agreement.high is None:
-        return f"one {one}"
+        return "too few" if agreement.items < FEWEST_ITEMS else "nobody disagrees"
     return f"{agreement.low:.2f} to {agreement.high:.2f}"
 
 

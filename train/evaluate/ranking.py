@@ -157,7 +157,7 @@ def _group(by: str, name: str, scores: Sequence[SlateScore], seed: int) -> Group
     votes = np.array([score.votes for score in scores])
 
     def accuracy(rights: Iterable[float]) -> Estimate:
-        return mean_over_prompts(np.array(list(rights)) / votes, prompts, votes, seed=seed)
+        return mean_over_prompts(np.array(list(rights)) / votes, prompts, votes, seed=seed, within=(0, 1))
 
     return Group(
         by,
@@ -171,6 +171,7 @@ def _group(by: str, name: str, scores: Sequence[SlateScore], seed: int) -> Group
             prompts,
             np.array([score.people for score in scores], dtype=float),
             seed=seed,
+            within=(-1, 1),
         ),
         accuracy(score.right_before for score in scores),
         accuracy(score.right_after for score in scores),

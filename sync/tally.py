@@ -24,7 +24,7 @@ from annotation.tasks.answers import newest_responses, read_answers
 from annotation.types import Answer, Item
 from sync.quality.agreement import pattern
 
-LAYOUT = 2
+LAYOUT = 3
 """Another number, and everything is counted anew: raise it when what is counted changes."""
 
 AT_ONCE = 2000

@@ -12,6 +12,7 @@ import math
 import shutil
 import sqlite3
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
@@ -93,6 +94,10 @@ def old_project(folder: Path, moment: str, *, tables: int = 3) -> Project:
 # -- what is compared -------------------------------------------------------------------------------------
 
 
+AS_BEFORE = {"tied": "tie", "contested": "tie"}
+"""Reasons that had one name in the version before."""
+
+
 def status_of(project: Project) -> Any:
     """`annot status --json` without what depends on the machine."""
     return _without_machine(json.loads(annot(project, "status", "--json")))
@@ -100,7 +105,11 @@ def status_of(project: Project) -> Any:
 
 def _without_machine(told: Any) -> Any:
     if isinstance(told, dict):
-        return {key: _without_machine(value) for key, value in told.items() if key not in MACHINE}
+        renamed = Counter[str]()
+        for key in AS_BEFORE.keys() & told.keys():
+            renamed[AS_BEFORE[key]] += told[key]
+        kept = {key: value for key, value in told.items() if key not in {*MACHINE, *AS_BEFORE}}
+        return {key: _without_machine(value) for key, value in {**kept, **renamed}.items()}
     return [_without_machine(item) for item in told] if isinstance(told, list) else told
 
 
@@ -115,7 +124,8 @@ def described(file: Path) -> Any:
     if file.suffix != ".parquet":
         return hashlib.sha256(file.read_bytes()).hexdigest()
     table = pq.read_table(file)
-    return {"columns": table.column_names, "rows": [digest(list(row.values())) for row in table.to_pylist()]}
+    rows = [{key: AS_BEFORE.get(str(value), value) for key, value in row.items()} for row in table.to_pylist()]
+    return {"columns": table.column_names, "rows": [digest(list(row.values())) for row in rows]}
 
 
 def digest(told: Any) -> str:

@@ -24,7 +24,7 @@ def test_one_ranking_gives_a_pair_for_every_two_tiers() -> None:
     found = build(vote("p1", "a", "bc", "d"))
     pairs = {(p.chosen, p.rejected) for p in found.kept}
     assert pairs == {("a", "b"), ("a", "c"), ("a", "d"), ("b", "d"), ("c", "d")}
-    assert [(d.id, d.reason) for d in found.excluded] == [("s:b/c, MX", "tie")]
+    assert [(d.id, d.reason) for d in found.excluded] == [("s:b/c, MX", "tied")]
     assert all(p.annotators == ("P1",) for p in found.kept)
 
 
@@ -37,10 +37,12 @@ def test_votes_stay_attached_to_a_pair() -> None:
     assert pair.annotators == ("P1", "P2", "P3")
 
 
-def test_equal_votes_are_a_tie_and_become_no_pair() -> None:
+def test_equal_votes_are_contested_and_no_votes_are_tied_and_neither_becomes_a_pair() -> None:
     found = build(vote("p1", "a", "bcd"), vote("p2", "bcd", "a"))
     assert found.kept == ()
-    assert {d.reason for d in found.excluded} == {"tie"}
+    reasons = {d.id: (d.reason, d.because_of) for d in found.excluded}
+    assert reasons["s:a/b, MX"] == ("contested", "1 : 1, 0 tied")
+    assert reasons["s:b/c, MX"] == ("tied", "0 : 0, 2 tied")
 
 
 def test_who_finds_none_acceptable_does_not_vote() -> None:
@@ -63,7 +65,7 @@ def test_margin_and_votes_below_the_threshold_are_set_aside() -> None:
     votes = (vote("p1", "a", "b", "cd"), vote("p2", "a", "b", "cd"), vote("p3", "b", "a", "cd"))
     found = build(*votes, min_margin=0.34)
     assert ("s:a/b, MX", "below margin") in {(d.id, d.reason) for d in found.excluded}
-    assert {d.reason for d in build(*votes, min_votes=4).excluded} == {"too few votes", "tie"}
+    assert {d.reason for d in build(*votes, min_votes=4).excluded} == {"too few votes", "tied"}
 
 
 rankings = st.permutations("abcd").flatmap(

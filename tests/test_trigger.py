@@ -304,7 +304,7 @@ def test_an_export_is_trls_conversational_form_and_says_what_was_set_aside(tmp_p
     assert lines[0]["prompt"][0]["role"] == "user"
     assert [m["role"] for key in ("chosen", "rejected") for m in lines[0][key]] == ["assistant", "assistant"]
     assert "mx_1" not in (tmp_path / "out" / "preferences.jsonl").read_text()
-    assert {row["reason"] for row in read_parquet(tmp_path / "out" / "set_aside.parquet")} == {"tie"}
+    assert {row["reason"] for row in read_parquet(tmp_path / "out" / "set_aside.parquet")} == {"tied"}
 
 
 def test_what_identifies_somebody_in_a_rewrite_stays_home(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ class Preferences:
 
     Attributes:
         kept: Clear preferences; no pair goes both ways within a country.
-        excluded: Pairs ("slate:X/Y, country") and slates that were set aside: "tie", "below margin", "too few votes",
+        excluded: Pairs ("slate:X/Y, country") and slates that were set aside: "tied" (nobody prefers one of
+            the two), "contested" (as many prefer one as the other), "not compared", "below margin", "too few votes",
             "none is acceptable".
         min_margin: The threshold behind the decision.
         min_votes: The threshold behind the decision.
@@ -165,7 +166,7 @@ def _why_unclear(pair: Preference, min_margin: float, min_votes: int) -> Dropped
     """Why a pair becomes no preference; None for a clear one."""
     place = f"{pair.slate_id}:{pair.chosen}/{pair.rejected}, {pair.country}"
     if pair.votes_for == pair.votes_against:
-        reason = "tie" if pair.annotators else "not compared"
+        reason = "contested" if pair.votes_for else "tied" if pair.annotators else "not compared"
         return Dropped(place, reason, f"{pair.votes_for} : {pair.votes_against}, {pair.ties} tied")
     if dropped := too_few_votes(place, len(pair.annotators), min_votes):
         return dropped

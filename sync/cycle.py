@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from annotation.errors import ArgillaError
+from annotation.config import read_settings
+from annotation.errors import ArgillaError, SettingsError
 from annotation.project import Project
 from annotation.screen import Progress, silent
 from sync.argilla.protocol import ArgillaApi
@@ -81,7 +82,8 @@ def follow(
 ) -> None:
     """Sync for ever: as soon as somebody answered where the server keeps a change feed, every so often elsewhere.
 
-    While Argilla is away this says so and goes on; other errors end it.
+    While Argilla is away this says so and goes on; other errors end it. The settings are read at every count: what
+    changed in annot.toml is said, and while it makes no sense nothing is counted and no run starts.
 
     Args:
         project: The project.
@@ -93,6 +95,7 @@ def follow(
             differently.
     """
     standing: str | None = None
+    complaint = ""
     uncounted, count_at = Pulled(), 0.0
     while True:
         reads = time.monotonic()
@@ -106,6 +109,7 @@ def follow(
             whole, began = False, time.monotonic()
             pause = max(every_s, SHARE * (began - reads))
             if began >= count_at:
+                project = _as_set_now(project)
                 synced, uncounted = _settle(project, uncounted), Pulled()
                 count_at = time.monotonic() + SHARE * (time.monotonic() - began)
                 # That a run which has started is still running is no news.
@@ -116,6 +120,41 @@ def follow(
             patience = max(0.0, count_at - time.monotonic()) if uncounted.changed else WAIT_S
             if not wait_for_change(api, project.ledger, min(patience, WAIT_S)):
                 time.sleep(pause)
+            complaint = ""
+        except SettingsError as error:
+            if complaint != str(error):
+                print(f"annot: {error} Until then nothing is counted and no run starts.", file=sys.stderr)
+            complaint = str(error)
+            time.sleep(every_s)
         except ArgillaError as error:
             print(f"annot: {error} Trying again in {every_s:.0f} s.", file=sys.stderr)
             time.sleep(every_s)
+
+
+def _as_set_now(project: Project) -> Project:
+    """The project with its settings as they are by now; what changed is said.
+
+    Raises:
+        SettingsError: They make no sense, or name another Argilla.
+    """
+    path, before = project.folder / "annot.toml", project.settings
+    now = read_settings(path)
+    if now == before:
+        return project
+    if now.argilla != before.argilla:
+        raise SettingsError(f"{path} says another Argilla than this watch works with; end it and start it again.")
+    changes = [
+        f"{key} = {value}" for key, value in _flat(now.model_dump()) if (key, value) not in _flat(before.model_dump())
+    ]
+    print(f"annot: annot.toml changed: {', '.join(changes) or 'less is set'}.", file=sys.stderr)
+    changed = replace(project, settings=now)
+    vars(changed)["ledger"] = project.ledger  # its connection to the database stays
+    return changed
+
+
+def _flat(settings: Mapping[str, Any], of: str = "") -> list[tuple[str, Any]]:
+    return [
+        pair
+        for key, value in settings.items()
+        for pair in (_flat(value, f"{of}{key}.") if isinstance(value, Mapping) else [(f"{of}{key}", value)])
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -373,6 +374,30 @@ def test_what_came_before_argilla_went_away_is_told(memory: Stage, monkeypatch: 
     memory.argilla.between_pages = go_away
     with pytest.raises(Over):
         follow(memory.project, memory.argilla, every_s=0.01, tell=tell)
+
+
+def test_the_settings_are_those_that_are_written_down_now(memory: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    path = memory.project.folder / "annot.toml"
+    before = path.read_text(encoding="utf-8")
+    after = re.sub(r"^(?:# )?target = 50 ", "target = 3 ", before, count=1, flags=re.MULTILINE)
+    assert after != before
+    seen: list[int] = []
+
+    def change(synced: Synced) -> None:
+        seen.append(synced.report.quotas[0].quota.target)
+        if len(seen) == 1:
+            path.write_text(after.replace("target = 3", "target = many"), encoding="utf-8")
+        elif len(seen) == 2:
+            raise Over
+        memory.answer(len(seen))
+        threading.Timer(0.5, lambda: path.write_text(after, encoding="utf-8")).start()
+
+    with pytest.raises(Over):
+        follow(memory.project, memory.argilla, every_s=0.05, tell=change)
+    assert seen == [50, 3]
+    told = capsys.readouterr().err
+    assert told.count("Until then nothing is counted") == 1
+    assert "annot.toml changed: task.ranking.target = 3." in told
 
 
 def test_a_bug_in_the_counting_ends_the_watch(memory: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

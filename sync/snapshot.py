@@ -18,7 +18,7 @@ from annotation.ledger import now
 from annotation.project import Project
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
-from annotation.tasks.answers import newest_responses, read_answers
+from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.base import Kind, Rows, Texts
 from annotation.types import Snapshot
 from sync.quotas import QuotaState
@@ -40,10 +40,11 @@ def read_tables(project: Project, name: str, *, progress: Progress = silent) -> 
     ids = [row["id"] for row in ledger.rows("select id from items where task = ? order by id", name)]
     if not ids and not task.trains:
         return
+    team = roster(ledger)
     for start in range(0, max(len(ids), 1), AT_ONCE):
         progress(start, len(ids), task.many)
         items = {item.id: item for item in ledger.items(ids=ids[start : start + AT_ONCE])}
-        answers = read_answers(newest_responses(ledger, items), items).kept
+        answers = read_answers(newest_responses(ledger, items), items, team).kept
         texts = Texts.of(ledger, task, [items[item_id] for item_id in {answer.item_id for answer in answers}])
         yield task.tables(items, answers, texts, project.settings, project.pseudonym)
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from annotation.ledger import Ledger, Response
 from annotation.project import CACHE
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
-from annotation.tasks.answers import newest_responses, read_answers
+from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.types import Answer, Item
 from sync.quality.agreement import pattern
 
@@ -108,7 +108,7 @@ def _digest(counts: str) -> str:
     return hashlib.sha256(counts.encode()).hexdigest()
 
 
-_WRITTEN_AT = {"responses": "pulled_at", "items": "made_at", "moved_responses": "at"}
+_WRITTEN_AT = {"responses": "pulled_at", "items": "made_at", "moved_responses": "at", "people": "at"}
 """Tables whose rows are counted, and the column that tells when one was written."""
 
 
@@ -136,6 +136,8 @@ def _changed(ledger: Ledger, kept: Mapping[str, Any]) -> set[str]:
         "items": "select id from items where rowid > ?",
         "moved_responses": """select distinct item_id as id from responses where (server, response_id) in
                               (select server, response_id from moved_responses where rowid > ?)""",
+        "people": """select distinct item_id as id from responses where annotator in
+                     (select username from people where seq > ?)""",
     }
     return {row["id"] for table, query in queries.items() for row in ledger.rows(query, kept[table][0])}
 
@@ -150,9 +152,9 @@ def _count_again(db: sqlite3.Connection, ledger: Ledger, settings: Settings, ids
     responses: dict[str, list[Response]] = defaultdict(list)
     for response in newest_responses(ledger, ids):
         responses[response.item_id].append(response)
-    fresh = []
+    fresh, team = [], roster(ledger)
     for item in ledger.items(ids=ids):
-        counts = count_item(item, responses[item.id], settings)
+        counts = count_item(item, responses[item.id], settings, team)
         total.update(counts)
         fresh.append((item.id, _written(counts)))
     db.executemany("insert or replace into items values (?, ?)", fresh)
@@ -168,10 +170,10 @@ def _read(counts: str) -> Counts:
     return Counter({tuple(key): number for *key, number in json.loads(counts)})
 
 
-def count_item(item: Item, responses: Sequence[Response], settings: Settings) -> Counts:
+def count_item(item: Item, responses: Sequence[Response], settings: Settings, team: Container[str]) -> Counts:
     """What the newest responses to one item count for."""
     task, counts = TASKS[item.task], Counts()
-    read = read_answers(responses, {item.id: item})
+    read = read_answers(responses, {item.id: item}, team)
     group = (item.task, item.country, item.topic, item.language)
     counts["item", *group, len(read.kept)] = 1
     counts.update(("person", *group, answer.annotator) for answer in read.kept)
@@ -183,7 +185,7 @@ def count_item(item: Item, responses: Sequence[Response], settings: Settings) ->
         counts["excluded", item.task, reason] += number
     counts.update(("unfit", dropped.reason) for dropped in read.dropped)
     counts.update(("status", response.status) for response in responses)
-    _count_work(responses, counts)
+    _count_work([response for response in responses if response.annotator in team], counts)
     countries: dict[str, list[Answer[Any]]] = defaultdict(list)
     for answer in read.kept:
         countries[answer.country].append(answer)

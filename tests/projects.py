@@ -35,7 +35,6 @@ def make_project(folder: Path, settings: str) -> Project:
 def fill(project: Project, slates: int, annotators: tuple[str, ...] = ("mx_1", "mx_2")) -> list[Slate]:
     """Prompts, four answers each, slates, and a judgement of every slate by every annotator: A B (C D)."""
     made = []
-    project.ledger.add_people([Person(who, "", "annotator", "MX", ("es",)) for who in annotators])
     for number in range(slates):
         prompt = Prompt.make(f"¿Qué se dice en la situación {number}?", country="MX", language="es", topic="comida")
         answers = [
@@ -87,6 +86,7 @@ def push_project(folder: Path, url: str, country: str, texts: Sequence[str], *, 
 def judge(project: Project, slates: list[Slate], annotators: tuple[str, ...]) -> None:
     """Submitted responses as the server would have told them."""
     responses = []
+    project.ledger.add_people([Person(who, "", "annotator", "MX", ("es",)) for who in annotators])
     for slate in slates:
         a, b, c, d = slate.seats
         for who in annotators:

@@ -245,6 +245,7 @@ def test_a_prompt_stands_in_both_tasks_and_status_shows_both(project: Project) -
 def accept(project: Project, *positions: int) -> None:
     """Three accepts for each of these prompts, as the server would have told them."""
     moment = "2026-01-01T00:00:00.000000"
+    project.ledger.add_people([person(who) for who in ("p1", "p2", "p3")])
     responses = []
     for found in project.ledger.items(NAME):
         for who in ("p1", "p2", "p3") if found.position in positions else ():

@@ -622,6 +622,7 @@ def test_ten_thousand_responses_come_home_once(tmp_path: Path) -> None:
     stage = Stage(world, tmp_path / "p", slates=2000, people=1)
     dataset = stage.dataset()
     people = [world.api.add_account(f"a{n}", "A", "annotator", "a long password") for n in range(10)]
+    stage.ledger.add_people([person(account.username) for account in people])
     for row in world.api.rows[dataset.id]:
         for account in people:
             row["responses"].append(

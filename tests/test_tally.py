@@ -24,10 +24,10 @@ from projects import ranking_values
 
 from annotation.config import Settings, check_settings
 from annotation.ledger import Ledger, MovedResponse, Response
-from annotation.tasks.answers import answers, newest_responses
+from annotation.tasks.answers import answers, newest_responses, roster
 from annotation.tasks.ranking.preferences import build_preferences
 from annotation.tasks.ranking.slates import add_slates, read_slates
-from annotation.types import Candidate, Item, Judgement, Prompt, Slate
+from annotation.types import Candidate, Item, Judgement, Person, Prompt, Slate
 from sync import tally
 from sync.quotas import count_quotas
 from sync.tally import Counts, count
@@ -53,6 +53,12 @@ class Story:
         self.ledger = Ledger(folder / "ledger.sqlite")
         self.times = itertools.count()
         self.settings = PLAIN
+
+    def join(self, *people: str) -> None:
+        """Put people on the roster: from now on all that they ever answered counts."""
+        self.ledger.add_people(
+            [Person(who, "", "annotator", COUNTRIES[PEOPLE.index(who) % 2], ("es",)) for who in people]
+        )
 
     def now(self) -> str:
         """A time that only grows."""
@@ -130,6 +136,7 @@ Step = st.one_of(
     st.tuples(st.just("elsewhere"), Numbers, Who, Ranks),
     st.tuples(st.just("withdraw"), st.integers(0, 99)),
     st.tuples(st.just("move"), st.integers(0, 99), st.sampled_from(["before", "after", "never"])),
+    st.tuples(st.just("join")),
     st.tuples(st.just("item")),
     st.tuples(st.just("settings")),
     st.tuples(st.just("count")),
@@ -142,6 +149,7 @@ def test_after_any_history_the_counts_are_those_of_a_fresh_start(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Any, ...]]
 ) -> None:
     story = Story(tmp_path_factory.mktemp("story"))
+    story.join(*PEOPLE[:-1])
     items = itertools.count(SLATES)
     for number in range(SLATES):
         story.add_item(number)
@@ -154,6 +162,8 @@ def test_after_any_history_the_counts_are_those_of_a_fresh_start(
             case ("withdraw" | "move", which, *how) if given := story.ledger.responses("old"):
                 number, who = int(given[which % len(given)].item_id[1:]), given[which % len(given)].annotator
                 story.move(number, who, *how) if how else story.withdraw(number, who)
+            case ("join",):
+                story.join(PEOPLE[-1])
             case ("item",):
                 story.add_item(next(items))
             case ("settings",):
@@ -178,7 +188,7 @@ def assert_plain(story: Story, counts: Counts) -> None:
     assert {key[1]: n for key, n in counts.items() if key[0] == "status"} == statuses
     last: dict[tuple[str, str, str], str] = {}
     for response in newest_responses(story.ledger):
-        if response.status == "submitted":
+        if response.status == "submitted" and response.annotator in roster(story.ledger):
             who = (response.annotator, response.country, response.item_id)
             last[who] = max(response.updated_at, last.get(who, ""))
     times = Counter(moment[:15] for moment in last.values())
@@ -193,9 +203,23 @@ def assert_plain(story: Story, counts: Counts) -> None:
             assert state.people == len(set().union(*people.values()))
 
 
+def test_only_people_of_the_roster_count_and_others_are_named(story: Story) -> None:
+    before, moment = story.count(), story.now()
+    raw = json.dumps(
+        {"values": ranking_values(Judgement((("0a",), ("0b",), ("0c",))), Slate("", "", ("0a", "0b", "0c"), 0))}
+    )
+    said = [Response(f"try-{n}", f"s{n}", "owner", "MX", "submitted", moment, raw) for n in (0, 1)]
+    story.ledger.add_responses("old", said[:1])
+    after = story.count()
+    assert after.pop(("unfit", 'by "owner", who is not on the team')) == 1
+    assert after.pop(("status", "submitted")) == before["status", "submitted"] + 1
+    assert after == Counter({key: n for key, n in before.items() if key != ("status", "submitted")})
+
+
 @pytest.fixture
 def story(tmp_path: Path) -> Story:
     made = Story(tmp_path / "p")
+    made.join(*PEOPLE)
     for number in range(SLATES):
         made.add_item(number)
         for who in PEOPLE:

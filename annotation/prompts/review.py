@@ -7,7 +7,7 @@ from typing import Any
 
 from annotation.config import Settings
 from annotation.ledger import Ledger
-from annotation.tasks.answers import newest_responses, read_answers
+from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.page import AUTHOR
 from annotation.tasks.prompt_check.task import ACCEPTED, NAME, status_of
 from annotation.types import Answer, Item, Prompt, content_id
@@ -38,7 +38,7 @@ def accepted_prompts(ledger: Ledger, settings: Settings) -> set[str]:
     """Ids of the prompts that enough people accepted."""
     items = {item.id: item for item in ledger.items(NAME)}
     of_item: dict[str, list[Answer[Any]]] = defaultdict(list)
-    for answer in read_answers(newest_responses(ledger, items), items).kept:
+    for answer in read_answers(newest_responses(ledger, items), items, roster(ledger)).kept:
         of_item[answer.item_id].append(answer)
     return {
         items[item_id].prompt_id

@@ -28,6 +28,8 @@ def show(found: Report, *, brief: bool = False) -> None:
         print(f"{found.answers.get(name, 0)} judgements give {what}.")
     if set_aside := ", ".join(f"{count} {reason}" for reason, count in sorted(found.excluded.items())):
         print(f"Set aside: {set_aside}.")
+    for reason, count in sorted(found.unfit.items()):
+        print(f"Not counted: {count} submitted, {reason}.")
     for line in (*(() if brief else found.short_teams), *(launch.detail for launch in found.runs)):
         print(line)
 

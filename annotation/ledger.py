@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -360,23 +360,28 @@ class Ledger:
         ]
 
     def add_people(self, people: Iterable[Person]) -> int:
-        """Remember people as they are now; those unchanged add nothing. Returns how many changed."""
+        """Remember people as they are now; those unchanged add nothing. Returns how many changed.
+
+        Whether somebody's answers are left out is not changed by this; see `exclude`.
+        """
         with self.transaction() as db:
             known = {p.username: p for p in self.people()}
-            changed = [p for p in people if known.get(p.username) != p]
-            db.executemany(
-                "insert into people (username, name, role, country, languages, active, at) values (?,?,?,?,?,?,?)",
-                (
-                    (p.username, p.name, p.role, p.country, json.dumps(p.languages), int(p.active), now())
-                    for p in changed
-                ),
-            )
+            found = [replace(p, excluded=known[p.username].excluded if p.username in known else "") for p in people]
+            changed = [p for p in found if known.get(p.username) != p]
+            _insert_people(db, changed)
             return len(changed)
+
+    def exclude(self, username: str, reason: str) -> Person:
+        """Leave out what somebody of the team answered, for a reason; "" counts it again. KeyError for others."""
+        with self.transaction() as db:
+            person = replace({p.username: p for p in self.people()}[username], excluded=reason)
+            _insert_people(db, [person])
+            return person
 
     def people(self) -> list[Person]:
         """Everyone ever on the roster, as last known, by user name."""
         newest = "select max(seq) from people group by username"
-        columns = "username, name, role, country, languages, active"
+        columns = "username, name, role, country, languages, active, excluded"
         return [
             Person(**{**dict(row), "languages": tuple(json.loads(row["languages"])), "active": bool(row["active"])})
             for row in self.rows(f"select {columns} from people where seq in ({newest}) order by username")
@@ -491,3 +496,13 @@ class Ledger:
     def moves(self) -> dict[str, str]:
         """Server -> the one that the project was moved from."""
         return {r["server"]: r["from_server"] for r in self.rows("select * from moves order by at")}
+
+
+def _insert_people(db: sqlite3.Connection, people: Iterable[Person]) -> None:
+    db.executemany(
+        "insert into people (username, name, role, country, languages, active, excluded, at) values (?,?,?,?,?,?,?,?)",
+        (
+            (p.username, p.name, p.role, p.country, json.dumps(p.languages), int(p.active), p.excluded, now())
+            for p in people
+        ),
+    )

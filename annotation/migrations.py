@@ -103,10 +103,15 @@ def _items_of_tasks(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _excluded_people(db: sqlite3.Connection) -> None:
+    db.execute("alter table people add column excluded text not null default ''")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
     _answered_slates,
     _items_of_tasks,
+    _excluded_people,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

@@ -284,6 +284,7 @@ class Person:
         country: ISO 3166-1 alpha-2; decides the workspace.
         languages: ISO 639-1 codes; the first is the language of the guidelines.
         active: False after `annot team remove`.
+        excluded: Why what this person answered does not count; "" where it does.
     """
 
     username: str
@@ -292,6 +293,7 @@ class Person:
     country: str
     languages: tuple[str, ...]
     active: bool = True
+    excluded: str = ""
 
 
 @dataclass(frozen=True, slots=True)

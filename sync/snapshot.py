@@ -27,6 +27,9 @@ AT_ONCE = 2000
 """Items whose answers are decoded at once: memory does not grow with the project."""
 
 
+LEFT_OUT = "left_out.parquet"
+"""Whose answers are in no other file of an export, and why."""
+
 STALE_S = 86_400.0
 """Nothing was written into a file for so long: whoever wrote it is gone."""
 
@@ -136,6 +139,15 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             for tables in read_tables(project, name, progress=progress):
                 for file, table in tables.items():
                     written.add(file, table)
+        out = [
+            {"annotator": project.pseudonym(person.username), "country": person.country, "reason": person.excluded}
+            for person in project.ledger.people()
+            if person.excluded
+        ]
+        if out:
+            written.add(LEFT_OUT, Rows(out, {"annotator": "text", "country": "text", "reason": "text"}))
+        else:
+            (folder / LEFT_OUT).unlink(missing_ok=True)
     return Exported(written.counts, tuple(folder / file for file in written.counts))
 
 

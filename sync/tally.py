@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -170,7 +170,7 @@ def _read(counts: str) -> Counts:
     return Counter({tuple(key): number for *key, number in json.loads(counts)})
 
 
-def count_item(item: Item, responses: Sequence[Response], settings: Settings, team: Container[str]) -> Counts:
+def count_item(item: Item, responses: Sequence[Response], settings: Settings, team: Mapping[str, str]) -> Counts:
     """What the newest responses to one item count for."""
     task, counts = TASKS[item.task], Counts()
     read = read_answers(responses, {item.id: item}, team)

@@ -146,18 +146,27 @@ def add_team(
     return TeamChange(tuple(created), joined, left, tuple(corrected), tuple(made))
 
 
+def known_person(ledger: Ledger, username: str) -> Person:
+    """Someone who is or was on the team.
+
+    Raises:
+        ArgillaError: Nobody of that name ever was.
+    """
+    people = {person.username: person for person in ledger.people()}
+    if username not in people:
+        near = difflib.get_close_matches(username, people, n=1)
+        remedy = f'did you mean "{near[0]}"?' if near else "`annot team list` shows who is."
+        raise ArgillaError(f'Nobody called "{username}" is on the team; {remedy}')
+    return people[username]
+
+
 def remove_member(api: ArgillaApi, ledger: Ledger, username: str) -> Person:
     """Take someone out of the team: they see no dataset any more. What they answered stays, here and in Argilla.
 
     Raises:
         ArgillaError: Nobody of that name was ever on the team.
     """
-    people = {person.username: person for person in ledger.people()}
-    person = people.get(username)
-    if person is None:
-        near = difflib.get_close_matches(username, people, n=1)
-        remedy = f'did you mean "{near[0]}"?' if near else "`annot team list` shows who is."
-        raise ArgillaError(f'Nobody called "{username}" is on the team; {remedy}')
+    person = known_person(ledger, username)
     workspaces = api.workspaces()
     account = next((a for a in api.accounts() if a.username == username), None)
     # Somebody may have deleted the account on the page; then there is nothing left to take it out of.

@@ -35,7 +35,7 @@ def response(ranks: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def answers(told: dict[str, Any], slate: Slate = SLATE) -> Answers:
     said = Response("r1", slate.id, "ana", "MX", "submitted", "2026-01-02T03:04:05", json.dumps(told))
-    return read_answers([said], {slate.id: ranking_item(slate)}, {"ana"})
+    return read_answers([said], {slate.id: ranking_item(slate)}, {"ana": ""})
 
 
 def read(told: dict[str, Any], slate: Slate = SLATE) -> Judgement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,7 +72,7 @@ def newest_responses(ledger: Ledger, items: Iterable[str] | None = None) -> list
     return [copies.as_given(response) for response in newest.values() if not copies.replaces(response)]
 
 
-def read_answers(responses: Iterable[Response], items: Mapping[str, Item], team: Container[str]) -> Answers:
+def read_answers(responses: Iterable[Response], items: Mapping[str, Item], team: Mapping[str, str]) -> Answers:
     """Submitted responses as answers: one per person and item, the newest.
 
     Where a dataset was made anew, somebody may have answered the same item twice; the earlier time is dropped. Nobody
@@ -81,8 +81,8 @@ def read_answers(responses: Iterable[Response], items: Mapping[str, Item], team:
     Args:
         responses: The newest version of each.
         items: By id.
-        team: User names of everyone who ever was on the roster. Others, an owner who tries the page out for example,
-            do not count.
+        team: From `roster`: user name of everyone who ever was on the team -> why their answers are left out, or "".
+            Others, an owner who tries the page out for example, do not count.
     """
     newest: dict[tuple[str, str], Answer[Any]] = {}
     dropped: dict[str, Dropped] = {}
@@ -110,17 +110,19 @@ def answers(ledger: Ledger, task: str) -> list[Answer[Any]]:
     return list(read_answers((r for r in newest_responses(ledger) if r.item_id in items), items, roster(ledger)).kept)
 
 
-def roster(ledger: Ledger) -> set[str]:
-    """User names of everyone who ever was on the team."""
-    return {person.username for person in ledger.people()}
+def roster(ledger: Ledger) -> dict[str, str]:
+    """User name of everyone who ever was on the team -> why their answers are left out, or ""."""
+    return {person.username: person.excluded for person in ledger.people()}
 
 
-def _read(response: Response, items: Mapping[str, Item], team: Container[str]) -> Answer[Any]:
+def _read(response: Response, items: Mapping[str, Item], team: Mapping[str, str]) -> Answer[Any]:
     item = items.get(response.item_id)
     if item is None:
         raise Unfit("the item is not in this project")
     if response.annotator not in team:
         raise Unfit(f'by "{response.annotator}", who is not on the team')
+    if reason := team[response.annotator]:
+        raise Unfit(f'by "{response.annotator}", who is left out ({reason})')
     if item.content.get(AUTHOR) == response.annotator:
         raise Unfit("an answer to one's own")
     values = {name: answer["value"] for name, answer in (json.loads(response.raw).get("values") or {}).items()}

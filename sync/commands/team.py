@@ -60,6 +60,40 @@ def team_remove(username: str, folder: Folder = Path(), json: Json = False) -> N
         print(f"{gone.username} is out of the team; what {gone.username} answered stays.")
 
 
+@team_app.command("exclude", epilog='Example: annot team exclude ana --reason "the same order forty times"')
+def team_exclude(
+    username: str,
+    reason: Annotated[str, typer.Option("--reason", help="Why; the status and the exports say it.")],
+    folder: Folder = Path(),
+    json: Json = False,
+) -> None:
+    """Leave out what someone answered: from quotas, agreement, exports and training. Can be undone at any time."""
+    if not reason.strip():
+        raise SettingsError('Say why: --reason "...". It stands in the status and with the exports.')
+    _leave_out(open_project(folder), username, " ".join(reason.split()), json=json)
+
+
+@team_app.command("include", epilog="Example: annot team include ana")
+def team_include(username: str, folder: Folder = Path(), json: Json = False) -> None:
+    """Count again what someone answered whose answers were left out."""
+    _leave_out(open_project(folder), username, "", json=json)
+
+
+def _leave_out(project: Project, username: str, reason: str, *, json: bool) -> None:
+    from annotation.screen import print_json
+    from sync.team import known_person
+
+    with project.lock("team"):
+        known_person(project.ledger, username)
+        person = project.ledger.exclude(username, reason)
+    if json:
+        print_json(asdict(person))
+    elif reason:
+        print(f"What {username} answered does not count any more: {reason}. `annot team include {username}` undoes it.")
+    else:
+        print(f"What {username} answered counts again.")
+
+
 @team_app.command("list", epilog="Example: annot team list --passwords")
 def team_list(
     folder: Folder = Path(),
@@ -82,7 +116,16 @@ def team_list(
         return
     table(
         "",
-        ("username", "name", "role", "workspace", "languages", "active", *(("password",) if passwords else ())),
+        (
+            "username",
+            "name",
+            "role",
+            "workspace",
+            "languages",
+            "active",
+            "left out",
+            *(("password",) if passwords else ()),
+        ),
         [
             (
                 p.username,
@@ -91,6 +134,7 @@ def team_list(
                 workspace_of(p.country),
                 " ".join(p.languages),
                 "yes" if p.active else "no",
+                p.excluded or "no",
                 *((known.get(p.username, "their own"),) if passwords else ()),
             )
             for p in people

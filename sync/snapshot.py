@@ -90,7 +90,7 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
             "quotas": [
                 {**asdict(state.quota), "completed": state.completed, "people": state.people} for state in quotas
             ],
-            "settings": project.settings.model_dump(mode="json"),
+            "settings": project.settings.model_dump(mode="json", exclude={"train": {"launcher"}}),  # it may name a key
         }
         write_whole(marker, json.dumps(facts, indent=2, ensure_ascii=False).encode())
     facts = json.loads(marker.read_text(encoding="utf-8"))

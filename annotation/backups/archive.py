@@ -36,6 +36,8 @@ FOLDERS = ("snapshots",)
 """... and the folders whose files may be."""
 
 _MANIFEST = "manifest.json"
+_LARGEST_MANIFEST = 64 * 1024 * 1024
+"""That of half a million files; a zip file of a megabyte may hold one that no memory does."""
 _CHUNK = 1 << 20
 
 
@@ -204,7 +206,9 @@ def _require_names(file: Path, backup: Backup, promised: Sequence[str], found: S
 
 def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     try:
-        found = json.loads(archive.read(_MANIFEST))
+        with archive.open(_MANIFEST) as content:
+            text = content.read(_LARGEST_MANIFEST + 1)
+        found = json.loads(text) if len(text) <= _LARGEST_MANIFEST else None
     except KeyError:
         raise ProjectError(f"{file} is no archive of annot: it holds no {_MANIFEST}; take another file.") from None
     except (ValueError, zipfile.BadZipFile, OSError, EOFError):

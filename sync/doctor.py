@@ -423,7 +423,7 @@ def _encoder(project: Project) -> Iterator[Finding]:
 
 
 def _base(project: Project) -> Iterator[Finding]:
-    """The model folder that training would start from, where settings name one; a Hub id is looked up by the trainer."""
+    """The model folder that training would start from, where the settings name one; the trainer looks up Hub ids."""
     base = project.settings.train.base
     if base.startswith((".", "/", "~")) or base.count("/") > 1:
         folder = (project.folder / Path(base).expanduser()).resolve()

@@ -23,6 +23,7 @@ from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.types import Answer, Item
 from sync.quality.agreement import pattern
+from sync.quality.careless import count_habits
 
 LAYOUT = 3
 """Another number, and everything is counted anew: raise it when what is counted changes."""
@@ -185,6 +186,7 @@ def count_item(item: Item, responses: Sequence[Response], settings: Settings, te
         counts["excluded", item.task, reason] += number
     counts.update(("unfit", dropped.reason) for dropped in read.dropped)
     counts.update(("status", response.status) for response in responses)
+    counts.update(count_habits(task, item, read.kept))
     _count_work([response for response in responses if response.annotator in team], counts)
     countries: dict[str, list[Answer[Any]]] = defaultdict(list)
     for answer in read.kept:

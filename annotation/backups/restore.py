@@ -184,7 +184,7 @@ def _disarm(settings: Path) -> None:
         found = tomlkit.parse(settings.read_text(encoding="utf-8-sig"))
         launcher = found.get("train", {}).get("launcher", "local")
         if launcher != "local":
-            found["train"]["launcher"] = tomlkit.string("local").comment(f"it was {launcher!r}")  # type: ignore[index]
+            found["train"]["launcher"] = tomlkit.string("local").comment(f"it was {launcher!r}")
             write_whole(settings, tomlkit.dumps(found).encode(), mode=0o600)
             print(
                 f"annot: the archive's launcher, {launcher!r}, is taken out of {SETTINGS}: put it back if you know it.",

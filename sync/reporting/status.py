@@ -19,6 +19,7 @@ from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses
 from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
+from sync.quality.careless import doubts
 from sync.quotas import QuotaState, count_quotas, short_teams
 from sync.tally import ALL, LAYOUT, Counts, count
 from sync.trigger import Launch, launches
@@ -65,6 +66,7 @@ class Report:
         times: Ten minutes (ISO 8601, UTC, without the last digit) -> items submitted in them.
         runs: Those that met quotas own.
         short_teams: A sentence per country whose team is too small for its quota.
+        doubts: A sentence for every sign of careless answers.
     """
 
     quotas: tuple[QuotaState, ...]
@@ -78,6 +80,7 @@ class Report:
     times: Mapping[str, int]
     runs: tuple[Launch, ...]
     short_teams: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     def groups(self) -> dict[str, Agreement | str]:
         """Agreement by group; the task is named where people do several."""
@@ -104,6 +107,7 @@ class Report:
             "set_aside": dict(self.excluded),
             "runs": [asdict(launch) for launch in self.runs],
             "short_teams": list(self.short_teams),
+            "doubts": list(self.doubts),
         }
 
 
@@ -144,6 +148,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         times,
         tuple(launches(project)),
         short_teams(quotas, project.ledger),
+        doubts(counts, project.ledger),
     )
 
 

@@ -30,6 +30,10 @@ def show(found: Report, *, brief: bool = False) -> None:
         print(f"Set aside: {set_aside}.")
     for reason, count in sorted(found.unfit.items()):
         print(f"Not counted: {count} submitted, {reason}.")
+    if found.doubts and not brief:
+        print('To look at (`annot team exclude NAME --reason "..."` leaves answers out, if that is what you find):')
+        for line in found.doubts:
+            print(f"  {line}")
     for line in (*(() if brief else found.short_teams), *(launch.detail for launch in found.runs)):
         print(line)
 

@@ -28,7 +28,8 @@ class Grouped(Protocol):
 def plan_quotas(settings: Settings, members: Iterable[Grouped], task: str = "ranking") -> tuple[Quota, ...]:
     """What every group owes to a task: groups named in annot.toml, and by country (and topic) those with members.
 
-    A group named in `[[task.NAME.group]]` takes the place of the group of the same country, topic and language.
+    A group named in `[[task.NAME.group]]` takes the place of the group of the same country, topic and language. Members
+    of a country that the project does not name owe nothing: a stray prompt must not hold up training for ever.
 
     Args:
         settings: Of the project.
@@ -36,7 +37,7 @@ def plan_quotas(settings: Settings, members: Iterable[Grouped], task: str = "ran
         task: Its name.
     """
     owed: TaskSettings = getattr(settings.task, task)
-    members = list(members)
+    members = [member for member in members if in_project(member, settings)]
     # A country that has no prompts yet owes all the same: otherwise its absence would look like a met quota.
     absent = set(settings.project.countries) - {member.country for member in members}
     groups: dict[tuple[str, str, str], int] = {(country, "", ""): owed.target for country in absent}
@@ -48,6 +49,11 @@ def plan_quotas(settings: Settings, members: Iterable[Grouped], task: str = "ran
     return tuple(
         Quota(task, *key, target=target, overlap=owed.overlap) for key, target in sorted(groups.items()) if target
     )
+
+
+def in_project(member: Grouped, settings: Settings) -> bool:
+    """Whether a prompt or an item is of a country that the project names; of any where it names none."""
+    return not settings.project.countries or member.country in settings.project.countries
 
 
 def belongs(member: Grouped, quota: Quota) -> bool:

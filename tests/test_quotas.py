@@ -39,6 +39,7 @@ def vote(ledger: Ledger, slate: str, *people: str) -> None:
     """A submitted ranking by each; who is named twice has ranked the slate in two datasets."""
     raw = json.dumps({"values": ranking_values(Judgement((("a",), ("b",))), SLATES[int(slate[1:])])})
     moment = "2026-01-01T00:00:00.000000+00:00"
+    ledger.add_people([Person(who, "", "annotator", "MX", ("es",), active=False) for who in people])
     ledger.add_responses(
         "test",
         [Response(f"{slate}{n}", slate, who, "MX", "submitted", moment, raw) for n, who in enumerate(people)],
@@ -64,6 +65,13 @@ def test_more_people_than_asked_complete_a_slate_once(ledger: Ledger) -> None:
     vote(ledger, "s0", "p1", "p2", "p3")
     found = states(ledger, settings_of(target=2, overlap=1))
     assert [(s.quota.country, s.items, s.completed, s.answers) for s in found] == [("BR", 1, 0, 0), ("MX", 2, 1, 3)]
+
+
+def test_a_prompt_of_a_country_that_the_project_does_not_name_owes_nothing(ledger: Ledger) -> None:
+    settings = check_settings({"project": {"countries": ["MX"]}, "task": {"ranking": {"target": 1}}}, place="test")
+    assert [state.quota.country for state in states(ledger, settings)] == ["MX"]
+    named = settings_of(target=1, group=[{"country": "BR", "target": 3}])
+    assert {state.quota.country: state.quota.target for state in states(ledger, named)} == {"MX": 1, "BR": 3}
 
 
 def test_groups_can_be_topics_and_have_targets_of_their_own(ledger: Ledger) -> None:
@@ -95,9 +103,9 @@ def test_a_group_with_target_zero_owes_nothing() -> None:
 
 
 def test_a_country_without_prompts_still_owes_its_quota(ledger: Ledger) -> None:
-    raw = {"project": {"countries": ["PE"]}, "task": {"ranking": {"target": 1}}}
+    raw = {"project": {"countries": ["BR", "MX", "PE"]}, "task": {"ranking": {"target": 1}}}
     settings = check_settings(raw, place="test")
-    assert [q.country for q in plan_quotas(settings, [FOOD])] == ["MX", "PE"]
+    assert [q.country for q in plan_quotas(settings, [FOOD])] == ["BR", "MX", "PE"]
     vote(ledger, "s0", *"xyz")
     vote(ledger, "s2", *"xyz")
     found = states(ledger, settings)

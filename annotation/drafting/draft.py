@@ -19,6 +19,7 @@ from annotation.drafting.workers import Patience, Workers
 from annotation.errors import DraftError
 from annotation.project import Project
 from annotation.prompts.review import only_accepted
+from annotation.quota_groups import in_project
 from annotation.screen import Progress, silent
 from annotation.types import Dropped
 
@@ -194,6 +195,9 @@ def _plan(project: Project) -> tuple[list[Todo], dict[str, int]]:
     prompts = project.ledger.prompts()
     if not prompts:
         raise DraftError("There are no prompts to answer yet; run `annot prompts add FILE` first.")
+    prompts = [prompt for prompt in prompts if in_project(prompt, project.settings)]
+    if not prompts:
+        raise DraftError("All prompts are of countries that annot.toml does not name; add those to project.countries.")
     if (accepted := only_accepted(project.ledger, project.settings)) is not None:
         prompts = [prompt for prompt in prompts if prompt.id in accepted]
         if not prompts:

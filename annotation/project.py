@@ -10,9 +10,9 @@ import secrets
 import stat
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -196,10 +196,13 @@ class Project:
             self.keep_secrets({"pseudonym_key": made})
             return made
 
-    def pseudonym(self, annotator: str) -> str:
+    @cached_property
+    def pseudonym(self) -> Callable[[str], str]:
         """The name under which an annotator's votes leave the project: a keyed hash, stable in this project."""
-        key = self._pseudonym_key
-        return "annotator-" + hashlib.blake2b(annotator.encode(), key=key.encode(), digest_size=5).hexdigest()
+        key = self._pseudonym_key.encode()
+        return cache(
+            lambda annotator: "annotator-" + hashlib.blake2b(annotator.encode(), key=key, digest_size=5).hexdigest()
+        )
 
 
 def init_project(

@@ -200,10 +200,6 @@ class Judgement:
     none_acceptable: bool = False
     rewrite: str = ""
 
-    def rank(self, candidate_id: str) -> int | None:
-        """Place of a candidate, 1 is best; None when it was not ranked."""
-        return next((place for place, tier in enumerate(self.tiers, 1) if candidate_id in tier), None)
-
 
 @dataclass(frozen=True, slots=True)
 class Preference:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -73,7 +73,7 @@ def count_pair(one: Seat, other: Seat, rankings: Iterable[tuple[Mapping[Seat, in
         other: The second one.
         rankings: From `places_of`, and how many people ranked so.
     """
-    votes: Counter[int] = Counter()
+    votes = [0, 0, 0]  # ties, for the first, and at -1 for the other
     for place, people in rankings:
         if one in place and other in place:
             votes[(place[one] < place[other]) - (place[one] > place[other])] += people

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from annotation.config import RankingSettings
 from annotation.tasks.base import ItemOutcome, Kind, Rows, Texts
-from annotation.tasks.ranking.preferences import Preferences, build_preferences
+from annotation.tasks.ranking.preferences import Preferences, build_preferences, places_of
 from annotation.tasks.ranking.slates import slate_of
 from annotation.text.privacy import mask
 from annotation.types import Answer, Item, Judgement, Preference, Prompt, Slate
@@ -59,12 +58,13 @@ def ranking_tables(
     """Preferences (also in TRL's form), rankings, and what became no preference and why."""
     slates = {item.id: slate_of(item) for item in items.values()}
     found = _preferences(slates.values(), answers, settings, pseudonym)
+    aside = [{name: getattr(dropped, name) for name in SET_ASIDE} for dropped in found.excluded]
     pairs = preference_rows(found.kept, texts.prompts, texts.candidates)
     return {
         "preferences.parquet": Rows(pairs, PREFERENCES),
         "preferences.jsonl": Rows([conversational(pair) for pair in pairs]),
         "rankings.parquet": Rows(ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym), RANKINGS),
-        "set_aside.parquet": Rows([asdict(dropped) for dropped in found.excluded], SET_ASIDE),
+        "set_aside.parquet": Rows(aside, SET_ASIDE),
     }
 
 
@@ -122,7 +122,7 @@ def ranking_rows(
     rows = []
     for answer in answers:
         judgement, slate = answer.value, slates[answer.item_id]
-        prompt = prompts[slate.prompt_id]
+        prompt, places = prompts[slate.prompt_id], places_of(judgement.tiers)
         rows.append(
             {
                 "slate_id": slate.id,
@@ -135,7 +135,7 @@ def ranking_rows(
                 "annotator": pseudonym(answer.annotator),
                 "candidate_ids": list(slate.seats),
                 "candidates": [candidates[c] for c in slate.seats],
-                "ranks": [judgement.rank(c) for c in slate.seats] if judgement.tiers else [],
+                "ranks": [places[c] + 1 for c in slate.seats] if places else [],
                 "problems": list(judgement.problems),
                 "none_acceptable": judgement.none_acceptable,
                 # People type freely into a rewrite: what identifies somebody stays in the ledger.

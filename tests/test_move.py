@@ -332,6 +332,7 @@ def answer(project: Project, name: str, moment: str, ranks: str = "1234", status
 def test_a_copy_counts_once_and_with_the_time_at_which_it_was_given(tmp_path: Path) -> None:
     project = some_project(tmp_path / "p")
     ledger = project.ledger
+    ledger.add_people([person("ana")])
     ledger.add_responses("old", [answer(project, "first", "2026-01-01")])
     ledger.add_moved("new", [MovedResponse("copy", "2026-05-05", "first", "2026-01-01")])
     assert [j.response_id for j in answers(ledger, "ranking")] == ["first"]  # not pulled yet: the original still speaks
@@ -349,6 +350,7 @@ def test_a_copy_counts_once_and_with_the_time_at_which_it_was_given(tmp_path: Pa
 def test_one_answer_is_one_answer_in_the_table_of_people(tmp_path: Path) -> None:
     project = some_project(tmp_path / "p")
     ledger = project.ledger
+    ledger.add_people([person("ana")])
     ledger.add_responses("old", [answer(project, "first", "2026-01-01")])
     before = report(project).people
     assert [(work.submitted, work.last_seen) for work in before] == [(1, "2026-01-01")]
@@ -411,6 +413,7 @@ def test_a_wrong_key_of_a_move_names_its_variable(tmp_path: Path, elsewhere: Arg
 def test_an_answer_given_on_the_old_server_after_the_move_is_not_thrown_away(tmp_path: Path) -> None:
     project = some_project(tmp_path / "p")
     ledger = project.ledger
+    ledger.add_people([person("ana")])
     ledger.add_moved("new", [MovedResponse("copy", "2026-05-05", "first", "2026-01-01")])
     ledger.add_responses("old", [answer(project, "first", "2026-01-01")])
     ledger.add_responses("new", [answer(project, "copy", "2026-05-05")])

@@ -78,7 +78,7 @@ def test_each_country_gets_its_adapter_and_the_report_shows_all_even_after_a_cra
     report = (folder / "report.md").read_text()
     own = json.loads((tmp_path / "r-AR" / "DONE").read_text())["accuracy"]["implicit_reward"]["after"]
     assert "## Adapters by country, worst first" in report
-    assert f"{own['value']:.1%} [{own['low']:.1%}, {own['high']:.1%}]" in report
+    assert f"| {own['value']:.1%} [–] | too few to tell |" in report  # two prompts
     assert "- BR: no adapter of its own: 3 prompts are fewer than region.min_prompts = 9." in report
     assert "Adapters by country" not in (tmp_path / "r-AR" / "report.md").read_text()
 
@@ -90,16 +90,23 @@ def test_the_worst_country_comes_first_and_the_better_adapter_is_named(tmp_path:
     facts = {"country": "", "slates": 9, "prompts": 11, "held_out": 2, "skipped": ""}
     (tmp_path / "r").mkdir()
     assert adapters_side_by_side(tmp_path / "r", {}) == []
-    (tmp_path / "r" / "countries.json").write_text(json.dumps(dict.fromkeys(("AR", "CL", "MX", "PE"), facts)))
-    for country, value, high in (("AR", 0.9, 1.0), ("CL", 0.7, 0.8), ("MX", 0.6, 0.65), ("PE", 0.5, 0.9)):
+    (tmp_path / "r" / "countries.json").write_text(json.dumps(dict.fromkeys(("AR", "CL", "MX", "PE", "UY"), facts)))
+    for country, value, high, prompts in (
+        ("AR", 0.9, 1, 5),
+        ("CL", 0.7, 0.8, 5),
+        ("MX", 0.6, 0.65, 5),
+        ("PE", 0.5, 0.9, 5),
+        ("UY", 0.4, 0.5, 4),
+    ):
         (tmp_path / f"r-{country}").mkdir()
-        after = {"value": value, "low": value - 0.05, "high": high, "count": 9, "prompts": 2}
+        after = {"value": value, "low": value - 0.05, "high": high, "count": 9, "prompts": prompts}
         if country == "CL":  # as earlier versions wrote it
             after["pairs"] = after.pop("count")
         accuracy = {"implicit_reward": {"after": after}}
         (tmp_path / f"r-{country}" / "DONE").write_text(json.dumps({"accuracy": accuracy}))
-    lines = adapters_side_by_side(tmp_path / "r", {"AR": 0.8, "CL": 0.75, "MX": 0.7, "PE": 0.6})
-    assert [line for line in lines if line.startswith(("| AR", "| CL", "| MX", "| PE"))] == [
+    lines = adapters_side_by_side(tmp_path / "r", {"AR": 0.8, "CL": 0.75, "MX": 0.7, "PE": 0.6, "UY": 0.55})
+    assert [line for line in lines if line.startswith(("| AR", "| CL", "| MX", "| PE", "| UY"))] == [
+        "| UY | 2 | 55.0% | 40.0% [–] | too few to tell |",
         "| PE | 2 | 60.0% | 50.0% [45.0%, 90.0%] | too few to tell |",
         "| MX | 2 | 70.0% | 60.0% [55.0%, 65.0%] | everybody's |",
         "| CL | 2 | 75.0% | 70.0% [65.0%, 80.0%] | measured otherwise |",

@@ -137,7 +137,12 @@ def test_a_trained_run_is_measured_and_passes_the_gate(
 
     monkeypatch.setattr("train.evaluate.model.compare_with_base", count)
     run = Path(shutil.copytree(finished, tmp_path / "first"))
-    few = ["evaluation.prompts=4", "evaluation.max_new_tokens=4", "evaluation.gate_prompts=2"]
+    few = [
+        "evaluation.prompts=4",
+        "evaluation.max_new_tokens=4",
+        "evaluation.gate_prompts=2",
+        "evaluation.gate_accuracy=0.2",
+    ]
     found = evaluate(run, overrides=few, say=lambda _line: None)
     assert sum(scored) == 4  # the model's own answers: the training had scored the held-out ones already
     assert found.gate.verdict == gate_of(run).verdict == "passed"

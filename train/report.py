@@ -16,7 +16,7 @@ from train.evaluate.ranking import Group, accuracy_sentence
 from train.evaluate.report import markdown_table, ranking_section, save_figure
 from train.footprint import footprint
 from train.run_folder import read_facts
-from train.statistics import Estimate
+from train.statistics import FEWEST_PROMPTS, Estimate
 
 COUNTRIES = "countries.json"
 """In the folder of everybody's run --by country: which countries there are, and why one has no adapter of its own."""
@@ -129,7 +129,7 @@ def adapters_side_by_side(folder: Path, everybody: Mapping[str, float]) -> list[
         own, shared = done["accuracy"]["implicit_reward"]["after"], everybody.get(country, math.nan)
         if "pairs" in own:  # an earlier version measured on pairs with a majority, and not on votes
             best = "measured otherwise"
-        elif own["prompts"] < 2 or own["low"] <= shared <= own["high"]:
+        elif own["prompts"] < FEWEST_PROMPTS or own["low"] <= shared <= own["high"]:
             best = "too few to tell"
         else:
             best = f"runs/{run.name}" if own["value"] > shared else "everybody's"

@@ -52,8 +52,8 @@ def versus(ours: Sequence[SlateScore], theirs: Sequence[SlateScore], *, seed: in
             Versus(
                 group,
                 len(chosen),
-                mean_over_prompts(right / votes, prompts, votes, seed=seed, within=(-1, 1)),
-                mean_over_prompts(tau, prompts, people, seed=seed, within=(-2, 2)),
+                mean_over_prompts(right / votes, prompts, votes, seed=seed),
+                mean_over_prompts(tau, prompts, people, seed=seed),
             )
         )
     return (found[0], *sorted(found[1:], key=lambda one: (one.group.split()[0], one.accuracy.value)))

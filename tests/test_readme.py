@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,26 @@ def rank_as_the_team(project: Project) -> None:
             a, *others = slate.seats
             given = Judgement(((a,), *((other,) for other in others)))
             client.answer(record["id"], ranking_values(given, slate))
+
+
+def skeleton(name: str) -> list[str]:
+    """What does not change with the language: blocks of commands, headings, rows of tables with their code, links."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    fenced = re.findall(r"```.*?```", text, flags=re.DOTALL)
+    rest = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    lines = [line for line in rest.splitlines() if line.startswith(("#", "|"))]
+    rows = [" ".join([re.match(r"#+|\|", line)[0], *re.findall(r"`[^`]+`", line)]) for line in lines]
+    return [*fenced, *rows, *re.findall(r"\]\(((?!README)[^)]+)\)", rest)]
+
+
+@pytest.mark.parametrize("name", ["README.es.md", "README.pt.md"])
+def test_a_translation_has_every_heading_block_and_command_of_the_readme(name: str) -> None:
+    assert skeleton(name) == skeleton("README.md")
+
+
+def test_the_citation_names_the_version_of_the_package() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 @pytest.mark.server
@@ -83,3 +104,6 @@ def test_the_first_hour_works_as_it_is_written(tmp_path: Path) -> None:
     assert (folder / "exports" / "preferences.jsonl").exists()
     assert (folder / "runs" / "first-try" / "DONE").exists()
     assert "Held-out ranking accuracy" in said
+    (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", python], cwd=folder.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("3 prompts\n(QuotaState(")

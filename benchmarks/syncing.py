@@ -1,11 +1,13 @@
 """How long a lead waits for `annot sync` and `annot status` in a large project, and how soon a watch has an answer.
 
     .venv/bin/python benchmarks/syncing.py --records 120000 --beside CHECKOUT
+    .venv/bin/python benchmarks/syncing.py growth --sizes 15000 30000 60000 120000 --plot docs/waiting.png
 
 Makes a project in its middle (120,000 records have 200,000 responses) on an embedded Argilla, and measures whole
 commands: everything read for the first time, nothing new, 1,000 new answers, `annot status` and `annot export`; the
 memory of each; then how long an answer takes to the ledger of `annot sync --watch` while four people answer. With
 --beside an older checkout's code does the same on a copy of the same project, in the same run and in turn (A B B A).
+`growth` asks how the waiting grows with the project, beside `annot status --help`.
 Rows of the database are written directly; what is measured goes over HTTP.
 """
 
@@ -30,7 +32,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from embedded_argilla import COUNTRIES, PACE_S, TOPICS, Person, Texts, client, free_port, judgement, prepare
+from embedded_argilla import ANNOTATORS, COUNTRIES, PACE_S, TOPICS, Person, Texts, client, free_port, judgement, prepare
 
 from annotation.ledger import now
 from annotation.migrations import MIGRATIONS
@@ -77,6 +79,10 @@ def make_project(folder: Path, records: int, port: int) -> None:
             db.execute("insert into slates values (?,?,?,?,?)", (slate, prompt, json.dumps(answers), number, "t"))
             pushed = ("embedded", str(uuid.UUID(ready.dataset)), slate, str(uuid.UUID(record)), "t")
             db.execute("insert into pushes values (?,?,?,?,?)", pushed)
+        db.executemany(
+            "insert into people (username, name, role, country, languages, active, at) values (?,?,?,?,?,?,?)",
+            [(f"annotator-{number}", "", "annotator", "MX", '["es"]', 1, "t") for number in range(ANNOTATORS + 1)],
+        )
         db.commit()
 
 
@@ -194,16 +200,67 @@ def show(what: str, found: dict[str, list[dict[str, float]]]) -> None:
         print(f"{what:24} ratio    {other / one:8.1f}")
 
 
+def measure_growth(sizes: Sequence[int], folder: Path) -> dict[int, dict[str, dict[str, float]]]:
+    """What a lead waits for in projects of several sizes: the median of three runs each."""
+    found: dict[int, dict[str, dict[str, float]]] = {}
+    for size in sizes:
+        place = folder / f"project-{size}"
+        if not (place / "ledger.sqlite").exists():
+            make_project(place, size, 6999)
+        side = Side(f"{size:,}", HERE, place, free_port())
+        side.run("up")
+        try:
+            found[size] = {"everything, first time": side.run("sync")}
+            for what, words in {"annot status --help": ("status", "--help"), **MEASURES}.items():
+                runs = sorted((side.run(*words) for _ in range(3)), key=lambda run: run["s"])
+                found[size][what] = {"s": runs[1]["s"], "MB": max(run["MB"] for run in runs)}
+        finally:
+            side.run("down")
+        for what, run in found[size].items():
+            print(f"{size:9,} records  {what:24} {run['s']:8.2f} s  {run['MB']:6.0f} MB", flush=True)
+    return found
+
+
+def draw_growth(found: dict[int, dict[str, dict[str, float]]], path: Path) -> None:
+    """Seconds by number of responses, both axes logarithmic: a straight line of slope 1 is linear growth."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    responses = [size * 5 // 3 for size in found]
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for what in next(iter(found.values())):
+        axes.plot(responses, [runs[what]["s"] for runs in found.values()], marker="o", label=what)
+    slope = [count / responses[0] for count in responses]
+    axes.plot(responses, slope, color="0.7", linestyle=":", label="linear growth")
+    axes.set(xscale="log", yscale="log", xlabel="responses", ylabel="seconds, the whole command")
+    axes.set_xticks(responses, [f"{count:,}" for count in responses])
+    axes.set_yticks(ticks := [0.2, 0.5, 1, 2, 5, 10, 20, 50, 100], [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    axes.set_title("What a lead waits for")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
 def main() -> None:
-    """Measure both sides."""
+    """Measure both sides, or the growth of one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["sides", "growth"], default="sides")
     parser.add_argument("--records", type=int, default=120_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[15_000, 30_000, 60_000, 120_000], help="of `growth`")
+    parser.add_argument("--plot", type=Path, default=Path("waiting.png"), help="of `growth`")
     parser.add_argument("--beside", type=Path, help="an older checkout")
     parser.add_argument("--keep", type=Path, help="folder of the prepared project, for the next run")
     parser.add_argument("--answers", type=int, default=80, help="of the watch")
     parser.add_argument("--out", type=Path, help="JSON")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="annot-sync-") as scratch:
+        if told.what == "growth":
+            draw_growth(measure_growth(told.sizes, told.keep or Path(scratch)), told.plot)
+            return
         kept = told.keep or Path(scratch) / "kept"
         if not (kept / "ledger.sqlite").exists():
             make_project(kept, told.records, 6999)

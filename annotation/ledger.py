@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One version of one response, as the server told it."""
+    """One version of one response, as the server told it.
+
+    Attributes:
+        other_text: It came while the record showed another text than was pushed, and shows it still.
+    """
 
     response_id: str
     item_id: str
@@ -76,6 +80,7 @@ class Response:
     status: str
     updated_at: str
     raw: str
+    other_text: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,14 +450,47 @@ class Ledger:
         )
 
     def _newest(self, which: str, *values: str) -> list[Response]:
+        since = """(select since from changed_texts t where t.server = r.server and t.item_id = r.item_id
+                    and t.record_id = json_extract(r.raw, '$.record_id') order by t.seq desc limit 1)"""
         return [
-            Response(*r)
-            for r in self.rows(
-                f"""select response_id, item_id, annotator, country, status, updated_at, raw from responses where seq in
+            Response(**{**dict(row), "other_text": bool(row["other_text"])})
+            for row in self.rows(
+                f"""select response_id, item_id, annotator, country, status, updated_at, raw,
+                      seq > {since} as other_text
+                    from responses r where seq in
                     (select max(seq) from responses {which} group by server, response_id) order by seq""",
                 *values,
             )
         ]
+
+    def mark_texts(self, server: str, changed: Collection[str], records: Mapping[str, str]) -> int:
+        """Remember which records show other texts than were pushed: what comes to them from now on is set aside.
+
+        Args:
+            server: Where the records are.
+            changed: Ids of those that do.
+            records: Record id -> item id of all that were looked at; the others show what was pushed, again perhaps.
+
+        Returns:
+            How many were changed or put back since they were looked at last.
+        """
+        known = {record for record, (where, _) in self.changed_texts().items() if where == server and record in records}
+        marks = {record: record in changed for record in known.symmetric_difference(changed)}
+        if not marks:
+            return 0
+        with self.transaction() as db:
+            (newest,) = db.execute("select coalesce(max(seq), 0) from responses").fetchone()
+            db.executemany(
+                "insert into changed_texts (server, item_id, record_id, since, at) values (?,?,?,?,?)",
+                ((server, records[record], record, newest if new else None, now()) for record, new in marks.items()),
+            )
+            return len(marks)
+
+    def changed_texts(self) -> dict[str, tuple[str, str]]:
+        """Record id -> server and item id of the records that show other texts than were pushed."""
+        newest = "select max(seq) from changed_texts group by server, record_id"
+        query = f"select * from changed_texts where seq in ({newest}) and since is not null order by seq"
+        return {row["record_id"]: (row["server"], row["item_id"]) for row in self.rows(query)}
 
     # -- the change feed --------------------------------------------------------------------------------------
 

@@ -107,11 +107,21 @@ def _excluded_people(db: sqlite3.Connection) -> None:
     db.execute("alter table people add column excluded text not null default ''")
 
 
+def _changed_texts(db: sqlite3.Connection) -> None:
+    """Records that show other texts than were pushed, and the newest response before that was seen; null: as pushed."""
+    db.execute(
+        """create table changed_texts (seq integer primary key autoincrement, server text not null,
+             item_id text not null, record_id text not null, since integer, at text not null)"""
+    )
+    db.execute("create index changed_texts_of_item on changed_texts(server, item_id)")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
     _answered_slates,
     _items_of_tasks,
     _excluded_people,
+    _changed_texts,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

@@ -20,6 +20,8 @@ from annotation.ledger import Ledger, Response, now
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
+from annotation.tasks.base import Texts
+from annotation.types import Item
 from sync.argilla.paging import walk_pages
 from sync.argilla.protocol import ArgillaApi
 
@@ -42,6 +44,7 @@ class Pulled:
         deleted: Responses that were taken back by their authors.
         missing: Records that were pushed and are not on the server any more; known where everything was read.
         untold: Responses that a whole reading found and the feed had not told.
+        texts: Records whose texts were changed on the server, or put back, since they were read last.
         older: Responses of which the server tells an older version than is kept: what is kept counts.
         whole: Everything was read.
     """
@@ -53,13 +56,14 @@ class Pulled:
     deleted: int = 0
     missing: int = 0
     untold: int = 0
+    texts: int = 0
     older: int = 0
     whole: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether anything is new, changed or deleted."""
-        return bool(self.new or self.edited or self.deleted)
+        return bool(self.new or self.edited or self.deleted or self.texts)
 
     def and_then(self, later: Pulled) -> Pulled:
         """What both brought; what only a whole reading knows is what the last one found."""
@@ -72,6 +76,7 @@ class Pulled:
             deleted=self.deleted + later.deleted,
             missing=standing.missing,
             untold=self.untold + later.untold,
+            texts=self.texts + later.texts,
             older=standing.older,
             whole=standing.whole,
         )
@@ -94,13 +99,14 @@ class Pulled:
         gone = "item is" if self.missing == 1 else "items are"
         missing = f"; {self.missing} pushed {gone} not on the server any more" if self.missing else ""
         untold = f"; {self.untold} of them were missing in the server's change feed" if self.untold else ""
+        texts = f"; the texts of {self.texts} records were changed on the server, or put back" if self.texts else ""
         older = (
             f"; {self.older} are older on the server than here, so its clock or its database went back: what is here "
             "counts"
             if self.older
             else ""
         )
-        return f"{news}; responses: {standing}{nothing}{foreign}{missing}{untold}{older}"
+        return f"{news}; responses: {standing}{nothing}{foreign}{missing}{untold}{texts}{older}"
 
 
 def pull(api: ArgillaApi, ledger: Ledger, *, whole: bool = False, progress: Progress = silent) -> Pulled:
@@ -146,6 +152,7 @@ class Reader:
         self._api, self._ledger = api, ledger
         self._workspaces: dict[str, str] = {}
         self._usernames: dict[str, str] = {}
+        self._unfound = False
         self.pulled = Pulled()
         """What came home so far."""
 
@@ -158,7 +165,8 @@ class Reader:
             if not whole:  # everything is read without a feed too
                 raise
         _, _, whole_at = self._ledger.feed(self._api.server)
-        if not followed or whole or abs(datetime.now(UTC) - datetime.fromisoformat(whole_at)) > WHOLE_EVERY:
+        followed_all = followed and not self._unfound
+        if not followed_all or whole or abs(datetime.now(UTC) - datetime.fromisoformat(whole_at)) > WHOLE_EVERY:
             self.read_all(followed=followed, progress=progress)
 
     def follow(self, progress: Progress = silent) -> bool:
@@ -224,7 +232,10 @@ class Reader:
                 continue
             for start in range(0, len(own), ITEMS_AT_ONCE):
                 progress(self.pulled.records)
-                records = self._api.records_of(dataset_id, label, own[start : start + ITEMS_AT_ONCE])
+                some = own[start : start + ITEMS_AT_ONCE]
+                records = self._api.records_of(dataset_id, label, some)
+                # Where somebody changed the metadata by which a record is found, a whole reading finds it.
+                self._unfound |= not {record["external_id"] for record in records}.issuperset(some)
                 authors = {raw["user_id"] for record in records for raw in record["responses"]}
                 if not authors <= self._usernames.keys():
                     self._ask_who_is_there()
@@ -243,12 +254,10 @@ class Reader:
     def _keep(self, records: Iterable[Mapping[str, Any]], dataset_id: str, news: Counter[str]) -> int:
         """Keep what records of one dataset tell, and count by item what is news; returns how many are of ours."""
         records = list(records)
-        wanted = json.dumps([record["external_id"] for record in records])
-        known_items = {
-            row["id"]
-            for row in self._ledger.rows("select id from items where id in (select value from json_each(?))", wanted)
-        }
-        own = [record for record in records if record["external_id"] in known_items]
+        items = {item.id: item for item in self._ledger.items(ids=[record["external_id"] for record in records])}
+        own = [record for record in records if record["external_id"] in items]
+        item_of = {record["id"]: record["external_id"] for record in own}
+        texts = self._ledger.mark_texts(self._api.server, _changed_texts(self._ledger, own, items), item_of)
         country = self._workspaces[dataset_id].upper()
         known = self._ledger.responses_of(self._api.server, {record["external_id"] for record in own})
         before = {response.response_id: response for response in known}
@@ -273,9 +282,24 @@ class Reader:
             new=so_far.new + new,
             edited=so_far.edited + len(fresh) - new,
             deleted=so_far.deleted + len(deleted),
+            texts=so_far.texts + texts,
             older=so_far.older + len(differing) - len(fresh),
         )
         return len(own)
+
+
+def _changed_texts(ledger: Ledger, records: Iterable[Mapping[str, Any]], items: Mapping[str, Item]) -> set[str]:
+    """Ids of the records that show other texts than were pushed for their items."""
+    sent: dict[str, Mapping[str, Any]] = {}
+    for name, task in TASKS.items():
+        own = [item for item in items.values() if item.task == name]
+        texts = Texts.of(ledger, task, own)
+        sent |= {item.id: task.record(item, texts, None)["fields"] for item in own}
+    return {
+        record["id"]
+        for record in records
+        if {name: text for name, text in record["fields"].items() if text is not None} != sent[record["external_id"]]
+    }
 
 
 def _responses(record: Mapping[str, Any], usernames: Mapping[str, str], country: str) -> Iterable[Response]:

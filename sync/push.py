@@ -158,6 +158,22 @@ def push(
     return Pushed(dict(sent), plan.standing, plan.later, plan.dropped, tuple(notes))
 
 
+def put_texts_back(api: ArgillaApi, ledger: Ledger, *, progress: Progress = silent) -> int:
+    """Have the records that show other texts show again what was pushed; returns how many did. A sync looks again.
+
+    Raises:
+        ArgillaError: Argilla is not there, or one of the records is not.
+    """
+    items = {record: item for record, (server, item) in ledger.changed_texts().items() if server == api.server}
+    for done, item in enumerate(ledger.items(ids=items.values())):
+        progress(done, len(items))
+        task = TASKS[item.task]
+        fields = task.record(item, Texts.of(ledger, task, [item]), None)["fields"]
+        for record_id in (record for record, own in items.items() if own == item.id):
+            api.set_texts(record_id, fields)
+    return len(items)
+
+
 def _plan(
     api: ArgillaApi,
     ledger: Ledger,

@@ -109,7 +109,13 @@ def _digest(counts: str) -> str:
     return hashlib.sha256(counts.encode()).hexdigest()
 
 
-_WRITTEN_AT = {"responses": "pulled_at", "items": "made_at", "moved_responses": "at", "people": "at"}
+_WRITTEN_AT = {
+    "responses": "pulled_at",
+    "items": "made_at",
+    "moved_responses": "at",
+    "people": "at",
+    "changed_texts": "at",
+}
 """Tables whose rows are counted, and the column that tells when one was written."""
 
 
@@ -139,6 +145,7 @@ def _changed(ledger: Ledger, kept: Mapping[str, Any]) -> set[str]:
                               (select server, response_id from moved_responses where rowid > ?)""",
         "people": """select distinct item_id as id from responses where annotator in
                      (select username from people where seq > ?)""",
+        "changed_texts": "select item_id as id from changed_texts where seq > ?",
     }
     return {row["id"] for table, query in queries.items() for row in ledger.rows(query, kept[table][0])}
 

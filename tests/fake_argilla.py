@@ -168,6 +168,14 @@ class FakeArgilla:
             added[row["external_id"]] = row["id"]
         return added
 
+    def set_texts(self, record_id: str, fields: Mapping[str, Any]) -> None:
+        row = self.record(record_id)
+        if row is None:
+            raise ArgillaError("refused: no such record")
+        with self.news:
+            row["fields"] = dict(fields)
+            self.note(row)
+
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         rows = self.rows[dataset_id]
         with self.news:

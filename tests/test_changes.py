@@ -134,6 +134,9 @@ WAYS: dict[str, Callable[[World, Json], Any]] = {
     "answers in bulk": bulk,
     "a record that is logged with an answer": log_again,
     "a person who is deleted": delete_person,
+    "a text that is changed": lambda world, record: world.owner.call(
+        "PATCH", f"/records/{record['id']}", json={"fields": {**record["fields"], "prompt": "otro"}}
+    ),
 }
 
 

@@ -26,6 +26,8 @@ from projects import annot
 
 from annotation.project import Project, init_project
 from annotation.selection.store import prompt_vectors
+from annotation.tasks import TASKS
+from annotation.tasks.base import Texts
 from annotation.tasks.page import VECTOR
 from sync.argilla.protocol import Account, Dataset
 from sync.cycle import sync_once
@@ -192,10 +194,13 @@ def argilla_of(project: Project) -> FakeArgilla:
     api, ledger = FakeArgilla(), project.ledger
     api.server = ledger.rows("select server from pushes order by at desc limit 1")[0]["server"]
     rooms = {item.id: item.country.lower() for item in ledger.items()}
+    texts = Texts.of(ledger, TASKS["ranking"], ledger.items("ranking"))
+    fields = {i.id: TASKS["ranking"].record(i, texts, None)["fields"] for i in ledger.items("ranking")}
     records = {}
     for row in ledger.rows("select dataset, item_id, record_id from pushes where server = ?", api.server):
         api.made[row["dataset"]] = Dataset(row["dataset"], "any", rooms[row["item_id"]], True, 2)
         record = {"id": row["record_id"], "external_id": row["item_id"], "responses": []}
+        record["fields"] = fields[row["item_id"]]
         api.rows.setdefault(row["dataset"], []).append(record)
         records[row["record_id"]] = record
     for response in ledger.responses(api.server):

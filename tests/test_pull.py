@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 from annotation.ledger import Ledger, Response
 from annotation.project import Project
-from annotation.tasks.answers import answers
+from annotation.tasks.answers import OTHER_TEXT, answers
 from annotation.tasks.ranking.slates import read_slates
 from annotation.types import Person
 from sync.argilla.client import ArgillaClient
@@ -39,7 +39,7 @@ from sync.argilla.paging import walk
 from sync.argilla.protocol import ArgillaApi, Change, Dataset
 from sync.cycle import Synced
 from sync.pull import WHOLE_EVERY, Pulled, Reader, pull
-from sync.push import push
+from sync.push import push, put_texts_back
 from sync.reporting.status import Report, report
 from sync.team import add_team
 
@@ -126,6 +126,49 @@ def test_a_judgement_arrives_exactly_as_it_was_given(stage: Stage) -> None:
     assert by_country["BR"].annotator == brazilian.username
     brazil = by_country["BR"]
     assert brazil.value.tiers == tuple((c,) for c in reversed(stage.slates[brazil.item_id].seats))
+
+
+@pytest.mark.parametrize("feed", [True, False])
+def test_answers_to_a_text_that_was_changed_on_the_server_wait_until_it_is_put_back(stage: Stage, feed: bool) -> None:
+    mexican, other = stage.people[0], person(f"q-{uuid4().hex[:6]}", "MX")
+    add_team(stage.project, stage.world.api, [other])
+    first, second, _ = stage.records()
+    item = next(iter(stage.slates))
+    stage.annotator_client(mexican).answer(first, ranking_of("1234"))
+    stage.annotator_client(mexican).answer(second, ranking_of("1234"))
+    assert stage.pull(whole=True).texts == 0
+    (record,) = stage.world.api.records_of(stage.dataset().id, "slate", [item])
+    stage.world.api.set_texts(first, {**record["fields"], "A": record["fields"]["B"], "B": record["fields"]["A"]})
+    changed = stage.pull(whole=not feed)
+    assert (changed.texts, changed.new) == (1, 0)
+    assert (changed.whole, changed.records) == ((False, 1) if feed else (True, 7))
+    assert item in stage.report().other_texts
+    assert "0 answers came since" in stage.report().other_texts
+    stage.annotator_client(other).answer(first, ranking_of("4321"))
+    assert stage.pull(whole=not feed).new == 1
+    counted = [(a.item_id, a.annotator) for a in answers(stage.ledger, "ranking")]
+    assert counted[0] == (item, mexican.username)
+    assert (item, other.username) not in counted
+    assert stage.report().unfit == {OTHER_TEXT: 1}
+    assert "1 answers came since" in stage.report().other_texts
+    assert put_texts_back(stage.world.api, stage.ledger) == 1
+    assert stage.pull(whole=not feed).texts == 1
+    assert (item, other.username) in [(a.item_id, a.annotator) for a in answers(stage.ledger, "ranking")]
+    assert (stage.report().unfit, stage.report().other_texts) == ({}, "")
+    (record_again,) = stage.world.api.records_of(stage.dataset().id, "slate", [item])
+    assert {**record["fields"]} == record_again["fields"]
+    assert put_texts_back(stage.world.api, stage.ledger) == 0
+
+
+def test_an_answer_to_a_record_whose_metadata_name_another_slate_comes_home_to_its_own(memory: Stage) -> None:
+    memory.pull()
+    first = memory.records()[0]
+    row = memory.argilla.record(first)
+    assert row is not None
+    row["metadata"]["slate"] = "another"
+    memory.annotator_client(memory.people[0]).answer(first, ranking_of("1234"))
+    assert memory.pull().new == 1
+    assert [answer.item_id for answer in answers(memory.ledger, "ranking")] == [row["external_id"]]
 
 
 def test_reading_only_what_was_answered_comes_to_the_same_as_reading_everything(stage: Stage, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The change feed: the records whose answers have changed since somebody last asked, and the records that are gone.
+"""The change feed: the records whose answers or texts have changed since somebody last asked, and those that are gone.
 
     annot_changes         every record that has changed, with the running number of its last change
     annot_change_notes    on PostgreSQL: changes without a number yet
@@ -97,11 +97,13 @@ _ANSWERED = {"record": "id", "dataset": "dataset_id"}
 _NEW = {**_ANSWERED, "source": "FROM records WHERE id = NEW.record_id"}
 _OLD = {**_ANSWERED, "source": "FROM records WHERE id = OLD.record_id"}  # none where the record itself was removed
 _LEFT = {**_ANSWERED, "source": "FROM records WHERE id = OLD.record_id AND OLD.record_id <> NEW.record_id"}
+_SELF = {"record": "NEW.id", "dataset": "NEW.dataset_id", "source": "WHERE true"}
 _GONE = {"record": "OLD.id", "dataset": "OLD.dataset_id", "source": "WHERE true"}
 _TRIGGERS = {
     "annot_answer_added": ("INSERT ON responses", (_NEW,)),
     "annot_answer_changed": ("UPDATE ON responses", (_NEW, _LEFT)),
     "annot_answer_removed": ("DELETE ON responses", (_OLD,)),
+    "annot_text_changed": ("UPDATE OF fields ON records", (_SELF,)),
     "annot_record_gone": ("DELETE ON records", (_GONE,)),
 }
 
@@ -158,7 +160,7 @@ def _count(connection: Connection, key: SQLColumnExpression[UUID]) -> int:
 
 
 class Change(BaseModel):
-    """A record that was answered, that lost an answer, or that is gone."""
+    """A record that was answered, that lost an answer, whose texts were changed, or that is gone."""
 
     record_id: UUID
     dataset_id: UUID
@@ -316,7 +318,7 @@ def serve(api: FastAPI, file: Path) -> ChangeFeed:
         feed: str | None = None,
         wait: Annotated[float, Query(ge=0, le=LONGEST_S)] = 0.0,
     ) -> Changes:
-        """The records whose answers have changed after a number, for owners; it waits while there are none."""
+        """The records that have changed after a number, for owners; it waits while there are none."""
         await authorize(current_user, WebhookPolicy.list)  # as for webhooks: owners alone
         await db.close()  # while it waits, a request holds no connection
         return await change_feed.read(after, feed, wait)

@@ -17,6 +17,10 @@ DELETED = "deleted"
 """Status of a response that was taken back while its record and its author stayed."""
 
 
+OTHER_TEXT = "to a text that was changed on the server"
+"""Why an answer does not count that came while its record showed another text than was pushed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """Submitted responses as answers, and those that are none.
@@ -125,6 +129,8 @@ def _read(response: Response, items: Mapping[str, Item], team: Mapping[str, str]
         raise Unfit(f'by "{response.annotator}", who is left out ({reason})')
     if item.content.get(AUTHOR) == response.annotator:
         raise Unfit("an answer to one's own")
+    if response.other_text:
+        raise Unfit(OTHER_TEXT)
     values = {name: answer["value"] for name, answer in (json.loads(response.raw).get("values") or {}).items()}
     return Answer(
         response.response_id,

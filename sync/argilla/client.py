@@ -194,6 +194,10 @@ class ArgillaClient:
         )
         return {item["external_id"]: item["id"] for item in payload["items"]}
 
+    def set_texts(self, record_id: str, fields: Mapping[str, Any]) -> None:
+        """See ArgillaApi."""
+        self._send("PATCH", f"/records/{record_id}", "the texts of a record", {"fields": dict(fields)})
+
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         """See ArgillaApi."""
         parameters: dict[str, str | int] = {"offset": offset, "limit": limit}

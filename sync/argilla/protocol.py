@@ -63,7 +63,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A record that was answered or deleted; `item_id` is its external id, None when it has none or is gone."""
+    """A record that was answered, changed or deleted; `item_id`: its external id, None without one, or when gone."""
 
     record_id: str
     dataset_id: str
@@ -151,6 +151,9 @@ class ArgillaApi(Protocol):
         Returns:
             External id -> record id.
         """
+
+    def set_texts(self, record_id: str, fields: Mapping[str, Any]) -> None:
+        """Have a record show these texts; its answers stay."""
 
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         """Records by the time they were added. Records that were added in one instant have no order."""

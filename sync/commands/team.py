@@ -148,12 +148,24 @@ def push(
     task: Annotated[list[str] | None, typer.Option(help="Only items of this task; repeat for more.")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Send no more items than this, the first first.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent; send nothing.")] = False,
+    put_back: Annotated[
+        bool, typer.Option("--put-back", help="Put back the texts that somebody changed on the server; send nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Send what is not in Argilla yet, each to the team of its country; can be run again at any time."""
-    from annotation.screen import print_json
+    from annotation.screen import print_json, progress
 
-    pushed = push_tasks(open_project(folder), known_tasks(task), limit=limit, dry_run=dry_run)
+    project = open_project(folder)
+    if put_back:
+        from sync.argilla.client import connect
+        from sync.push import put_texts_back
+
+        with project.lock("push"), progress("putting back") as bar:
+            count = put_texts_back(connect(project), project.ledger, progress=bar)
+        print_json({"put_back": count}) if json else print(f"put back the texts of {count} records; now run annot sync")
+        return
+    pushed = push_tasks(project, known_tasks(task), limit=limit, dry_run=dry_run)
     print_json(pushed.as_json()) if json else show_pushed(pushed, dry_run=dry_run)
 
 

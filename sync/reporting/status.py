@@ -17,7 +17,7 @@ from annotation.ledger import Ledger
 from annotation.project import CACHE, Project
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
-from annotation.tasks.answers import newest_responses
+from annotation.tasks.answers import OTHER_TEXT, newest_responses
 from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
 from sync.quality.careless import doubts
 from sync.quotas import QuotaState, count_quotas, short_teams
@@ -67,6 +67,7 @@ class Report:
         runs: Those that met quotas own.
         short_teams: A sentence per country whose team is too small for its quota.
         doubts: A sentence for every sign of careless answers.
+        other_texts: A sentence where records show other texts on the server than were pushed, or "".
     """
 
     quotas: tuple[QuotaState, ...]
@@ -81,6 +82,7 @@ class Report:
     runs: tuple[Launch, ...]
     short_teams: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    other_texts: str = ""
 
     def groups(self) -> dict[str, Agreement | str]:
         """Agreement by group; the task is named where people do several."""
@@ -108,6 +110,7 @@ class Report:
             "runs": [asdict(launch) for launch in self.runs],
             "short_teams": list(self.short_teams),
             "doubts": list(self.doubts),
+            "other_texts": self.other_texts,
         }
 
 
@@ -149,6 +152,19 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         tuple(launches(project)),
         short_teams(quotas, project.ledger),
         doubts(counts, project.ledger),
+        _other_texts(project, unfit[OTHER_TEXT]),
+    )
+
+
+def _other_texts(project: Project, answers: int) -> str:
+    here = {row["server"] for row in project.ledger.rows("select server from pushes order by rowid desc limit 1")}
+    items = sorted({item for server, item in project.ledger.changed_texts().values() if server in here})
+    if not items:
+        return ""
+    named = ", ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
+    return (
+        f"Records that show other texts on the server than were pushed: {named}. {answers} answers came since and are "
+        "kept, not counted; `annot push --put-back` puts the texts back, and the next sync counts them."
     )
 
 

@@ -34,7 +34,8 @@ def show(found: Report, *, brief: bool = False) -> None:
         print('To look at (`annot team exclude NAME --reason "..."` leaves answers out, if that is what you find):')
         for line in found.doubts:
             print(f"  {line}")
-    for line in (*(() if brief else found.short_teams), *(launch.detail for launch in found.runs)):
+    runs = (launch.detail for launch in found.runs)
+    for line in filter(None, (found.other_texts, *(() if brief else found.short_teams), *runs)):
         print(line)
 
 

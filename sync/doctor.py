@@ -25,7 +25,7 @@ from typing import Literal
 
 import httpx
 
-from annotation.backups.make import archives
+from annotation.backups.make import archives, is_ahead, say_ahead
 from annotation.backups.rolling import standing
 from annotation.config import refuse_half_restored
 from annotation.errors import AnnotError, EncoderError, ServerError, SettingsError
@@ -362,7 +362,10 @@ def _places(project: Project, api: ArgillaClient) -> Iterator[Finding]:
 
 
 def _backup(project: Project) -> Iterator[Finding]:
-    made = [archive for archive in archives(project) if archive.database != "damaged"]
+    found = archives(project)
+    made = [archive for archive in found if archive.database != "damaged" and not is_ahead(archive)]
+    if ahead := say_ahead(found):
+        yield Finding("backup", "warn", ahead, "look at this machine's clock, and move them elsewhere")
     if trouble := standing(project):
         yield Finding("backup", "fail", trouble, "mend that; `annot backup` tries again")
     if not made:

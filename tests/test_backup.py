@@ -37,7 +37,9 @@ from annotation.errors import ProjectError, ServerError, SettingsError
 from annotation.hosting import embedded
 from annotation.migrations import MIGRATIONS
 from annotation.project import Project
+from annotation.server import rolling as rolling_clock
 from annotation.tasks.ranking.slates import read_slates
+from sync.doctor import examine
 from sync.reporting.status import report
 
 SETTINGS = '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n'
@@ -489,6 +491,34 @@ def test_the_rolling_backup_keeps_what_it_should(project: Project) -> None:
     assert Path(newest.path).name in left
     assert len(left) == 3
     assert "1.zip" in left
+
+
+@pytest.mark.parametrize("backup_keep", [1, 3])
+def test_an_archive_of_the_future_stops_no_backup_and_pushes_out_none(
+    project: Project, backup_keep: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = project.folder / "annot.toml"
+    path.write_text(path.read_text() + f"[argilla]\nbackup_keep = {backup_keep}\n")
+    project = Project.open(project.folder)
+    folder = rolling_folder(project)
+    early = back_up(project, folder / "p-20990101-000000.zip")
+    moment = (datetime.now(UTC) + timedelta(days=3650)).timestamp()
+    os.utime(early.path, (moment, moment))
+    monkeypatch.chdir(folder.parent)
+    Path("secrets.json").touch()
+    os.utime("secrets.json", (9000, 9000))
+    assert rolling_clock.RollingBackup([], 3600)._newest() == 9000
+    Path("secrets.json").unlink()
+    made = roll(project).path
+    assert Path(made).exists()
+    assert Path(early.path).exists()
+    assert [found.path for found in archives(project)] == [made, early.path]
+    assert annot("backup", "--list", "--project", str(project.folder)).stdout.count("Dated in the future") == 1
+    findings = [f for f in examine(project.folder) if f.what == "backup"]
+    assert [f.said for f in findings if f.level == "warn"] == [
+        f"dated in the future, so never taken for the newest: {early.path}"
+    ]
+    assert made in " ".join(f.said for f in findings if f.level == "ok")
 
 
 @given(

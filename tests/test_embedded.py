@@ -515,6 +515,17 @@ def test_stopping_leaves_nothing_but_the_data(home: Path, dataset: Any) -> None:
     # As if the server had been killed between storing an answer and noting what it means for the record.
     with contextlib.closing(sqlite3.connect(home / "argilla.db")) as database, database:
         database.execute("UPDATE records SET status = CASE status WHEN 'pending' THEN 'completed' ELSE 'pending' END")
+    # Somebody changed the owner's password, as `PATCH /users` does: the start keeps theirs.
+    embedded.start(home, port=free_port())
+    annot_s = embedded_log_in(home)
+    with rest(home) as client:
+        ok(client.patch(f"/users/{ok(client.get('/me'))['id']}", json={"password": "a person's own"}))
+    embedded.stop(home)
+    embedded.start(home, port=free_port())
+    with rest(home) as client:
+        assert client.post("/token", data=annot_s).status_code == 401
+        ok(client.post("/token", data={**annot_s, "password": "a person's own"}))
+    embedded.stop(home)
     # A lost file of secrets costs nothing but the old key: the next start makes the owner anew.
     (home / "secrets.json").unlink()
     embedded.start(home, port=free_port())

@@ -122,6 +122,28 @@ def log_in(http: httpx.Client, name: str, password: str, address: str) -> httpx.
 
 
 @pytest.mark.server
+def test_an_admin_reads_the_members_of_their_workspace_and_not_their_keys(
+    http: httpx.Client, argilla_server: tuple[str, Owner], account: tuple[str, str]
+) -> None:
+    api, name = ArgillaClient(argilla_server[0], argilla_server[1].api_key), f"lead_{uuid4().hex[:8]}"
+    lead, room = api.add_account(name, name, "admin", "a long password"), api.add_workspace(name)
+    member = next(a for a in api.accounts() if a.username == account[0])
+    for person in (lead, member):
+        api.add_member(room, person.id)
+    token = http.post("/api/v1/token", data={"username": name, "password": "a long password"}).json()["access_token"]
+    http.headers["authorization"] = f"Bearer {token}"
+    told = http.get(f"/api/v1/workspaces/{room}/users").raise_for_status().json()["items"]
+    assert {(user["username"], user["api_key"]) for user in told} == {(name, ""), (account[0], "")}
+    assert http.get("/api/v1/me").json()["api_key"]
+    assert http.get("/api/v1/users").status_code == 403
+    gone = http.delete(f"/api/v1/workspaces/{room}/users/{member.id}").raise_for_status().json()
+    assert (gone["username"], gone["api_key"]) == (account[0], "")
+    keys = {user["username"]: user["api_key"] for user in api.ask("GET", "/users", "users")["items"]}
+    assert keys[account[0]]
+    assert api.members(room) == {lead.id}
+
+
+@pytest.mark.server
 def test_guessing_a_password_has_to_wait_and_keeps_nobody_out(http: httpx.Client, account: tuple[str, str]) -> None:
     name, password = account
     failed = [log_in(http, name, f"guess {number}", "203.0.113.5") for number in range(Throttle.PERSON[0])]

@@ -19,7 +19,7 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -57,6 +57,8 @@ _STAGING = ".annot-backup-"
 """How the folder's name begins in which an archive is made, beside where it will be."""
 _STALE_S = 86_400.0
 """Nothing was written in a folder for so long: whatever began there is over."""
+AHEAD_S = 600.0
+"""An archive that is dated further ahead was made with a wrong clock."""
 _SPARE_BYTES = 64_000_000  # a backup leaves so much to those who work on the same disk
 _ENDS_BYTES = 500_000  # what is left of a page, a cluster, a table of contents
 
@@ -92,11 +94,14 @@ def back_up(project: Project, file: Path | None = None, *, progress: Progress = 
 def archives(project: Project) -> list[Backup]:
     """The archives in the project's folder, rolling ones too, and the last one made elsewhere; newest first.
 
+    Those dated in the future come last.
+
     An archive that cannot be read is listed with nothing in it; one elsewhere as it was made, for its disk may be away.
     """
     found = []
     with contextlib.suppress(OSError, ValueError, TypeError):
         elsewhere = Backup(**json.loads((project.folder / _ELSEWHERE).read_bytes()))
+        datetime.fromisoformat(elsewhere.made_at)
         facts = (elsewhere.path, elsewhere.made_at, elsewhere.bytes, elsewhere.counts)
         if all(isinstance(value, kind) for value, kind in zip(facts, (str, str, int, dict), strict=True)):
             found.append(elsewhere)
@@ -108,7 +113,21 @@ def archives(project: Project) -> list[Backup]:
             except ProjectError:
                 moment = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
                 found.append(Backup(str(path), moment, "", "", "damaged", path.stat().st_size, {}, {}, 0, 0))
-    return sorted(found, key=lambda backup: backup.made_at, reverse=True)
+    return sorted(found, key=lambda backup: (not is_ahead(backup), backup.made_at), reverse=True)
+
+
+def is_ahead(backup: Backup) -> bool:
+    """Whether an archive is dated in the future: a clock was wrong, so it counts as the newest for nobody."""
+    moments = [datetime.fromisoformat(backup.made_at).timestamp()]
+    with contextlib.suppress(OSError):
+        moments.append(Path(backup.path).stat().st_mtime)
+    return max(moments) > time.time() + AHEAD_S
+
+
+def say_ahead(found: Iterable[Backup]) -> str:
+    """A sentence about the archives that are dated in the future; empty without any."""
+    paths = [backup.path for backup in found if is_ahead(backup)]
+    return f"dated in the future, so never taken for the newest: {', '.join(paths)}" if paths else ""
 
 
 def _own_folders(project: Project) -> tuple[Path, Path]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from annotation.backups.archive import Backup
-from annotation.backups.make import archive_name, back_up, rolling_folder
+from annotation.backups.make import AHEAD_S, archive_name, back_up, rolling_folder
 from annotation.errors import AnnotError
 from annotation.files import write_whole
 from annotation.hosting import embedded
@@ -53,7 +54,7 @@ def roll(project: Project, *, progress: Progress = silent) -> Backup:
             write_whole(note, json.dumps({"at": now(), "problem": str(problem)}).encode(), mode=0o600)
         raise
     note.unlink(missing_ok=True)
-    archives = {path: datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in folder.glob("*.zip")}
+    archives = {path: datetime.fromtimestamp(moment, UTC) for path, moment in _made(folder).items()}
     for path in superfluous(archives, project.settings.argilla.backup_keep):
         path.unlink()
     return made
@@ -76,14 +77,19 @@ def superfluous(archives: Mapping[Path, datetime], keep: int) -> list[Path]:
     return [path for path in newest_first if path not in kept]
 
 
+def _made(folder: Path) -> dict[Path, float]:
+    """When each archive was made; without those that are dated in the future, of which nobody knows."""
+    made = {path: path.stat().st_mtime for path in folder.glob("*.zip")}
+    return {path: moment for path, moment in made.items() if moment <= time.time() + AHEAD_S}
+
+
 def standing(project: Project) -> str:
     """A sentence when the rolling backup of a running Argilla is not as it should be; empty otherwise."""
     every_s = project.settings.argilla.backup_every_s
     folder = rolling_folder(project)
     if every_s is None:
         return ""
-    made = [path.stat().st_mtime for path in folder.glob("*.zip")]
-    since = max(made, default=0.0)
+    since = max(_made(folder).values(), default=0.0)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         problem = json.loads((folder / "problem.json").read_text())
         if datetime.fromisoformat(problem["at"]).timestamp() > since:

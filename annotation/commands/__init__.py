@@ -20,7 +20,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 prompts_app = typer.Typer(help="Read prompts into the project and look at them.", no_args_is_help=True)
-team_app = typer.Typer(help="Who ranks: accounts, workspaces and roles.", no_args_is_help=True)
+team_app = typer.Typer(
+    help="Who ranks: accounts, workspaces and roles. An annotator answers; an admin may also read, change and "
+    "delete all that is in the workspace of their country.",
+    no_args_is_help=True,
+)
 server_app = typer.Typer(help="Look after the embedded Argilla.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(team_app, name="team")

@@ -123,7 +123,7 @@ def backup(
     (argilla.backup_every); one on another disk is yours to make.
     """
     from annotation.backups.archive import readable_size
-    from annotation.backups.make import archives, back_up
+    from annotation.backups.make import archives, back_up, say_ahead
     from annotation.backups.rolling import roll
     from annotation.screen import print_json, progress, table
 
@@ -149,6 +149,8 @@ def backup(
                     for made in found
                 ],
             )
+            if ahead := say_ahead(found):
+                print(f"{ahead[0].upper()}{ahead[1:]}. Look at this machine's clock, and move them elsewhere.")
         else:
             print("There are no backups yet; run `annot backup`.")
         return

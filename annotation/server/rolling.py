@@ -17,6 +17,8 @@ from pathlib import Path
 ARCHIVES = Path("backups")  # below the working directory, which is Argilla's home
 RETRY_S = 15 * 60.0
 """A backup that failed, for want of room perhaps, is tried again so much later."""
+AHEAD_S = 600.0
+"""An archive that is dated further ahead was made with a wrong clock; the next one does not wait for that time."""
 
 log = logging.getLogger("annot")
 
@@ -62,4 +64,5 @@ class RollingBackup:
         for archive in ARCHIVES.glob("*.zip"):
             with contextlib.suppress(FileNotFoundError):  # thrown away by a backup just now
                 made.append(archive.stat().st_mtime)
+        made = [moment for moment in made if moment <= time.time() + AHEAD_S]
         return max(made) if made else Path("secrets.json").stat().st_mtime

@@ -19,7 +19,7 @@ from argilla_server.database import ALEMBIC_CONFIG_FILE, SyncSessionLocal, sync_
 from argilla_server.enums import RecordStatus, ResponseStatus
 from argilla_server.models import Dataset, Record, Response, User, UserRole
 from argilla_server.settings import settings
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import Column, CursorResult, MetaData, String, Table, delete, func, insert, select, update
 
 from annotation.server import changes, triggers
 from annotation.server.search import indexes
@@ -81,15 +81,28 @@ def make_side_tables() -> None:
         connection.commit()
 
 
+_tables = MetaData()
+_owner = Table("annot_owner", _tables, Column("password_hash", String, nullable=False))
+"""The last password that we gave the owner: another one in the account is a person's."""
+
+
 def set_owner(owner: dict[str, str]) -> None:
-    """Make the owner's account what the file of secrets says."""
+    """Make the owner's account what the file of secrets says, but for a password that a person has changed since."""
     with SyncSessionLocal() as session:
+        _tables.create_all(session.connection())
         user = session.scalar(select(User).where(User.username == owner["username"]))
         if user is None:
             user = User(first_name="Owner", username=owner["username"], password_hash="")
             session.add(user)
-        if not user.password_hash or not accounts.verify_password(owner["password"], user.password_hash):
-            user.password_hash = accounts.hash_password(owner["password"])
+        given = session.scalar(select(_owner.c.password_hash))
+        if user.password_hash and given and accounts.verify_password(owner["password"], given):
+            if user.password_hash != given:
+                log.info("The owner's password is not the one in secrets.json: a person changed it, and it stays.")
+        else:
+            if not user.password_hash or not accounts.verify_password(owner["password"], user.password_hash):
+                user.password_hash = accounts.hash_password(owner["password"])
+            session.execute(delete(_owner))
+            session.execute(insert(_owner).values(password_hash=user.password_hash))
         user.role, user.api_key = UserRole.owner, owner["api_key"]
         session.commit()
 

@@ -83,7 +83,8 @@ def up(
     for line in (*exposed, *trouble):
         print(line)
     secrets = project.argilla_home / "secrets.json"
-    print(f"Log in as {embedded.owner(project.argilla_home).username}; the password is in {secrets}.")
+    who = embedded.owner(project.argilla_home).username
+    print(f"Log in as {who}; the password is in {secrets}, unless somebody changed it in Argilla: then theirs stays.")
     if foreground:
         print("Ctrl-C stops it.", flush=True)
         attend_argilla(project)
@@ -175,6 +176,7 @@ def move(
     else:
         print(f"Everything is at {done.target} and was compared; annot.toml names it from now on.")
         print("Hand out the new address; `annot team list --passwords` prints the log-ins.")
+        print("Argilla tells no passwords: whoever had changed theirs gets the one that is printed there.")
         if os.environ.get("ARGILLA_API_KEY") not in (None, key):
             print("ARGILLA_API_KEY in this environment is still the old server's: unset it.")
 

@@ -7,6 +7,7 @@ from a third party and shows texts as HTML. Here its app is wrapped; the wheel o
   refused, and so is a request that another site's page makes (`Origin`).
 - Failed log-ins are counted per account and per address; after a few the next has to wait. Correct ones never count.
 - A large body is read when Argilla knows who sends it; Argilla itself reads a body first, and asks then.
+- An account's API key is told to owners and to whom it belongs; Argilla tells a workspace's admins their members' too.
 - Every answer says what the browser may do with it. The page may load from this server alone; texts in it run nothing.
 - The page comes with `page.js`, which has DOMPurify clean every text before it is shown, and with fonts that are here.
 """
@@ -36,6 +37,9 @@ from annotation.server.web.throttle import Throttle
 LOG_IN = "/api/v1/token"
 API_PAGES = ("/docs", "/api", "/api/v1/docs", "/api/v1/redoc")
 """Pages about the API, which would load their scripts from a third party."""
+
+MEMBERS = re.compile(r"/api/v1/workspaces/[^/]+/users(/[^/]*)?")
+"""Where the accounts of a workspace are told, to its admins too. Owners read keys at `/users`."""
 
 WHO_IS_THERE = {"method": "GET", "path": "/api/v1/me", "raw_path": b"/api/v1/me", "query_string": b""}
 """The request that Argilla answers with 200 to whom it knows."""
@@ -124,6 +128,8 @@ class Guard:
         body = _Body(receive, most)
         if path == LOG_IN and scope["method"] == "POST":
             await self._log_in(scope, body, send)
+        elif MEMBERS.fullmatch(path):
+            await self._members(scope, body, send)
         elif path.startswith("/api/") or "." in path.rpartition("/")[2]:
             await self._app(scope, body.receive, body.unless_too_large(send))
         else:
@@ -191,6 +197,18 @@ class Guard:
                 self.throttle.succeeded(account, address)
         for message in messages:
             await send(message)
+
+    async def _members(self, scope: Scope, sent: _Body, send: Send) -> None:
+        """Hand on what tells of members, and leave out their API keys."""
+        body = await sent.read()
+        if sent.too_large:
+            return
+        plain = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+        _, (start, *parts) = await _ask(self._app, {**scope, "headers": plain}, body)
+        told = re.sub(rb'"api_key":\s*"[^"]*"', b'"api_key":""', b"".join(part.get("body", b"") for part in parts))
+        headers = [pair for pair in start["headers"] if pair[0] != b"content-length"]
+        await send({**start, "headers": [*headers, (b"content-length", str(len(told)).encode())]})
+        await send({"type": "http.response.body", "body": told})
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on what may answer with a page; a page is mended on its way."""

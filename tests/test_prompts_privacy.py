@@ -62,6 +62,62 @@ def test_what_leads_to_a_person_is_masked(text: str, masked: str) -> None:
     assert mask(text, "MX")[0] == masked
 
 
+ACCOUNTS = (
+    "https://www.facebook.com/profile.php?id=100012345678901",
+    "facebook.com/profile.php?id=61550000000001&sk=about",
+    "https://m.facebook.com/profile.php?v=info&id=100012345678901",
+    "https://www.facebook.com/people/Sol-Mar/100012345678901/",
+    "https://www.facebook.com/100012345678901",
+    "https://facebook.com/sol.mar.9",
+    "https://fb.me/sol.mar",
+    "https://fb.com/sol.mar",
+    "https://m.me/sol.mar",
+    "https://www.instagram.com/stories/sol.mar/31234567890/",
+    "instagram.com/_u/sol.mar",
+    "https://twitter.com/intent/user?user_id=123456789",
+    "https://x.com/i/user/1234567890",
+    "https://mobile.twitter.com/solmar",
+    "https://www.youtube.com/channel/UC1234567890abcdefABCD_-",
+    "https://www.youtube.com/user/solmar",
+    "https://www.youtube.com/c/SolMar",
+    "https://www.linkedin.com/in/sol-mar-1a2b3c",
+    "https://linkedin.com/pub/sol-mar/1/2a/3b",
+    "https://vk.com/id123456789",
+    "https://ok.ru/profile/571234567890",
+    "https://discord.com/users/123456789012345678",
+    "https://steamcommunity.com/profiles/76561198000000001",
+    "https://steamcommunity.com/id/solmar",
+    "https://www.snapchat.com/add/solmar",
+    "https://www.pinterest.com/solmar/",
+    "https://www.twitch.tv/solmar",
+    "https://soundcloud.com/sol-mar",
+    "https://open.spotify.com/user/31abcdefg",
+    "https://bsky.app/profile/solmar.bsky.social",
+    "https://www.strava.com/athletes/1234567",
+    "http://lattes.cnpq.br/1234567890123456",
+    "https://orcid.org/0000-0002-1825-0097",
+    "https://www.tiktok.com/@sol.mar",
+    "https://t.me/solmar",
+    "https://telegram.me/solmar",
+    "https://gitlab.com/solmar",
+    "https://www.reddit.com/user/solmar",
+    "https://www.kwai.com/@solmar",
+    "https://medium.com/@solmar",
+    "tg://user?id=123456789",
+    "https://www.couchsurfing.com/people/solmar",
+    "https://scholar.google.com/citations?user=AbCdEfGAAAAJ&hl=es",
+)
+
+
+@pytest.mark.parametrize("address", ACCOUNTS)
+def test_an_account_of_a_social_network_is_masked_by_name_and_by_number(address: str) -> None:
+    masked, counts = mask(address, "MX")
+    assert counts == {USER: 1}
+    assert not any(char in masked for char in "0123456789")
+    assert "sol" not in masked.lower().removeprefix("https://soundcloud.com")
+    assert mask(masked, "MX") == (masked, {})
+
+
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize(
     "text",
@@ -77,6 +133,8 @@ def test_what_leads_to_a_person_is_masked(text: str, masked: str) -> None:
         "0.1 + 0.2 = 0.30000000000000004 y π = 3.14159265358979",
         "ISBN 978-607-16-0000-0",
         "¿A qué hora (at) abre el mercado?",
+        "youtube.com/watch?v=dQw4w9WgXcQ youtube.com/shorts/abcdefghijk facebook.com/groups/recetas x.com/i/events/1",
+        "linkedin.com/company/acme linkedin.com/pulse/arroz open.spotify.com/track/4cOdK2wG reddit.com/r/mexico",
     ],
 )
 def test_years_prices_dates_recipes_and_inclusive_spanish_stay(text: str, region: str) -> None:

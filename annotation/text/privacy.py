@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from annotation.text.identity import BANK, ID, SIX_DIGITS, numbers
@@ -41,22 +42,31 @@ _UNITS = (
 )
 _HANDLE = re.compile(rf"(?<![\w@＠.])[@＠](?!\d+{_UNITS}\b)(?=\d*[^\W\d])\w[\w.-]*\w", re.IGNORECASE)
 
-# The part of an address of a social network that names an account.
+# The part of an address of a social network that names an account, by a name or by a number.
+_BEFORE_ACCOUNT = r"(?:(?:in|pub|u|users?|people|profiles?|id|add|athletes|stories|_u|i/user|channel|c)/)"
 _ACCOUNT = re.compile(
-    r"((?:\b(?:instagram|twitter|tiktok|facebook|fb|threads|github)\.com|\bx\.com|\bt\.me|\blinkedin\.com/in"
-    r"|\breddit\.com/u(?:ser)?|(?<![\w/.])/u)/)@?(?!p/|reel/|groups/|hashtag/|search|watch|explore|profile\.php)"
-    r"\w[\w.-]*\w",
+    rf"((?:(?:\b(?:instagram|twitter|x|tiktok|facebook|fb|threads|github|gitlab|pinterest|soundcloud|kwai|vk)\.com"
+    rf"|\b(?:t|m|fb|telegram)\.me|\bthreads\.net|\btwitch\.tv|\blattes\.cnpq\.br|\borcid\.org|(?<![\w/.])/u)/{_BEFORE_ACCOUNT}?"
+    r"|\b(?:(?:linkedin|reddit|youtube|discord|snapchat|steamcommunity|couchsurfing|strava|spotify)\.com|ok\.ru|bsky\.app)/"
+    rf"{_BEFORE_ACCOUNT}))"
+    r"@?(?!(?:p|reels?|groups|hashtag|events|pages|intent|i|status|pin|videos?|photos?)"
+    rf"/|search|watch|explore|(?:profile|photo|story)\.php|{_BEFORE_ACCOUNT}\[)\w[\w.-]*[\w-](?:/\d[\w-]*){{0,3}}",
     re.IGNORECASE,
 )
-_PROFILE = re.compile(r"(\b(?:facebook|fb)\.com/profile\.php\?id=)\d+", re.IGNORECASE)
+_PROFILE = re.compile(
+    r"((?:\b(?:facebook|fb|twitter|x)\.com/[^\s?]{0,80}\?|\btg://user\?|\bscholar\.google(?:\.\w{2,3}){1,2}/citations\?)"
+    r"(?:[^\s&]{0,80}&){0,9}?(?:id|user_id|user)=)[\w-]+",
+    re.IGNORECASE,
+)
 _CHAT = re.compile(r"\b((?:wa\.me/|api\.whatsapp\.com/send\?phone=|tel:)\+?)\d{7,15}\b", re.IGNORECASE)
 
 # Numbers that libphonenumber calls invalid and people dial all the same: with a plus (the "+52 1" of old Mexican
 # mobiles), and local ones without an area code where the text says that they are telephones.
 _PLUS = re.compile(r"(?<![\w+])\+\s?(?:\d[\s().-]{0,2}){8,14}\d(?!\w)")
 _CALLED = re.compile(
-    r"(\b(?:tel|tels|tel[eé]fonos?|telefones?|fones?|cel|cels|celular|m[oó]vil|whats?app|wpp|zap|phone|ll[aá]m[ae]\w*)"
-    r"\b[\s.:]{0,3}(?:(?:al?|ao|no|es|é|el|o|n[uú]mero|n[uú]m|number|is|at)\b[\s.:]{0,2}){0,3})"
+    r"(\b(?:tel|tels|telf|tel[eé]fonos?|telefones?|fon[eo]s?|cel|cels|celu|celular|m[oó]vil|tlm|telem[oó]vel|whats?app|wpp|zap"
+    r"|phone|ll[aá]m[ae]\w*|(?:marqu?[ea]n?|disque|ligue)(?=\s(?:al?|el|para|no)\b))"
+    r"\b[\s.:]{0,3}(?:(?:al?|ao|no|para|es|é|el|o|n[uú]mero|n[uú]m|number|is|at)\b[\s.:]{0,2}){0,3})"
     r"\(?(?:\d[\s().-]{0,2}){6,14}\d(?!\w)",
     re.IGNORECASE,
 )
@@ -64,12 +74,30 @@ _OLD_MEXICAN = re.compile(r"(?<![\w.])0(?:1|44|45)[\s-]?\(?(?:\d[\s().-]{0,2}){9
 
 _SEVEN_DIGITS = re.compile(r"(?:\d[^\w\n]{0,4}){6}\d")
 _YEARS = re.compile(r"(?:1\d|20)\d\d(?:\D{1,3}(?:1\d|20)\d\d)+")
-_ROUND = re.compile(r"\d{1,3}(?:[. ]\d{3})*[. ]000|\d00(?:[., -]{1,2}\d00)+")
+_ROUND = re.compile(r"\(?\d{1,3}\.\d{5,}|\d{1,3}(?:[. ]\d{3})*[. ]000|\d00(?:[., -]{1,2}\d00)+")
+_FRACTION_BEFORE = re.compile(r"\d[.,]$")
 _MONEY_BEFORE = re.compile(r"(?:[$€£¥₡₲]|\b(?:US|R|S/|Bs|Q|L|C)\.?\$?|\b(?:USD|EUR|MXN|BRL|ARS|COP|CLP|PEN))\s?$")
 _COUNT_AFTER = re.compile(
     r"\s?(?:%|°|(?:de\s)?(?:habitantes|personas|pessoas|pesos|d[oó]lares|euros|reais|soles|bol[ií]vares|quetzales|colones|lempiras"
-    r"|guaran[ií]e?s|millones|milh[oõ]es|mil|kil[oó]metros|metros|hect[aá]reas|toneladas|usd|mxn|brl|ars|cop|clp|pen|km|kg|m2|m²"
-    r"|people|inhabitants|dollars|pounds)\b)",
+    r"|guaran[ií]e?s|votos|votes|pasos|passos|grados|graus|p[aá]ginas|a[nñ]os|d[ií]as|horas|veces|vezes|unidades|discos"
+    r"|[aá]rbo?les|[aá]rvores|casas|casos|especies|esp[eé]cies|razones|raz[oõ]es|motivos|formas|palabras|palavras|estrellas"
+    r"|estrelas|visitantes|turistas|hablantes|falantes|seguidor[ae]s|litros|kilos|gramos|gramas|cent[ií]metros|mil[ií]metros|pies"
+    r"|libros|livros|alumnos|alunos|hombres|mujeres|homens|mulheres|ni[nñ][oa]s|crian[çc]as|plantas|sacos|cabezas|cabe[çc]as"
+    r"|millones|milh[oõ]es|mil|kil[oó]metros|metros|hect[aá]reas|toneladas|usd|mxn|brl|ars|cop|clp|pen|km|kg|m2|m²"
+    r"|people|inhabitants|dollars|pounds)\b|[×÷=*]|entre\s\d)",
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(
+    r"\b(?:hay|h[aá]|hab[ií]a|unos|unas|uns|umas|total de|tem|t[eê]m|tinha|tenemos|temos|ten[gh]o|tienen?|son|s[aã]o"
+    r"|m[aá]s de|mais de|cerca de|casi|quase|entre|suma|sum[oó]u?|gan[oó]u? co[nm]|vendi[oóu]u?|viven|vivem) \Z",
+    re.IGNORECASE,
+)
+_PLURAL = re.compile(r" [a-záéíóúâêôãõñç]{2,}s\b")
+_NUMBERED_BEFORE = re.compile(
+    r"\b(?:pedido|folio|p[aá]gina|l[ií]n[eh]a|decreto|ley|lei|ngc|boleto|ticket"
+    r"|vuelo|voo|nota fiscal|protocolo|expediente|c[oó]digo|lote|factura|fatura|recibo"
+    r"|s[eé]rie|gu[ií]a|rastreio|rastreo|matr[ií]cula|loter[ií]a|sorte[io]o|edici[oó]n|edi[çc][aã]o|dividir)"
+    r"[\s:]{0,2}(?:(?:es|é|el|o|n[uú]mero|n\.?[º°o]|de)[\s:]{0,2}){0,2}$",
     re.IGNORECASE,
 )
 
@@ -157,11 +185,21 @@ def _mask_phones(text: str, region: str | None) -> tuple[str, int]:
         raw = match.raw_string
         if not raw.startswith("+") and (
             _YEARS.fullmatch(raw)
+            or _FRACTION_BEFORE.search(text[max(0, match.start - 2) : match.start])
             or _ROUND.fullmatch(raw)
             or _MONEY_BEFORE.search(text[max(0, match.start - 6) : match.start])
+            or _NUMBERED_BEFORE.search(text[max(0, match.start - 30) : match.start])
             or _COUNT_AFTER.match(text, match.end)
+            or (_PLURAL.match(text, match.end) and _COUNTED.search(text[max(0, match.start - 12) : match.start]))
+            or _is_series(raw)
         ):
             continue
         pieces += [text[end : match.start], PHONE]
         end = match.end
     return "".join([*pieces, text[end:]]), len(pieces) // 2
+
+
+def _is_series(raw: str) -> bool:
+    """Whether numbers follow one another in equal steps, as in "35 36 37 38"."""
+    found = [int(digits) for digits in re.findall(r"\d+", raw)]
+    return len(found) >= 4 and len({after - before for before, after in pairwise(found)}) == 1

@@ -20,6 +20,7 @@ from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.base import Kind, Rows, Texts
+from annotation.text.privacy import mask_typed
 from annotation.types import Snapshot
 from sync.quotas import QuotaState
 
@@ -139,9 +140,14 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             for tables in read_tables(project, name, progress=progress):
                 for file, table in tables.items():
                     written.add(file, table)
+        people = tuple(project.ledger.people())
         out = [
-            {"annotator": project.pseudonym(person.username), "country": person.country, "reason": person.excluded}
-            for person in project.ledger.people()
+            {
+                "annotator": project.pseudonym(person.username),
+                "country": person.country,
+                "reason": mask_typed(person.excluded, person.country, people),
+            }
+            for person in people
             if person.excluded
         ]
         if out:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation.text.privacy import EMAIL, PHONE, USER, looks_like_account, mask
+from annotation.text.privacy import EMAIL, PHONE, USER, looks_like_account, mask, mask_typed
+from annotation.types import Person
 
 REGIONS = (
     "AR",
@@ -156,6 +157,43 @@ def test_only_what_can_be_no_ordinary_word_counts_as_a_user_name() -> None:
         "Flor Azul",
         "m.azul",
     ]
+
+
+TEAM = (
+    Person("mx_ana", "Ana López García", "annotator", "MX", ("es",)),
+    Person("rosa", "Rosa Flores", "annotator", "MX", ("es",)),
+    Person("jperezm", "José Pérez de la Cruz", "annotator", "MX", ("es",)),
+    Person("mar", "Mar", "annotator", "ES", ("es",)),
+    Person("joao.silva", "João da Silva", "admin", "BR", ("pt",)),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Lo escribió Ana López.", f"Lo escribió {USER}."),
+        ("ANA LOPEZ GARCIA y ana garcía", f"{USER} y {USER}"),
+        ("Preguntar a mx_ana, MX_Ana o @mx_ana", f"Preguntar a {USER}, {USER} o {USER}"),
+        ("López García, Ana lo sabe", f"{USER} lo sabe"),
+        ("firmado: rosa flores", f"firmado: {USER}"),
+        ("Rosa dijo que la rosa del mar es rosa", f"{USER} dijo que la rosa del mar es rosa"),
+        ("Santa Rosa de Lima, las rosas y el mar", "Santa Rosa de Lima, las rosas y el mar"),
+        ("Mar lo vio; ese mar no", f"{USER} lo vio; ese mar no"),
+        ("ana y la señora López; José y María", "ana y la señora López; José y María"),
+        ("jose perez de la cruz, JPerezM", f"{USER}, {USER}"),
+        ("fale com Joao da Silva (joao.silva)", f"fale com {USER} ({USER})"),
+        ("A Silva da Mata e o João", "A Silva da Mata e o João"),
+        ("mx_anabel y jperezmo son otros", "mx_anabel y jperezmo son otros"),
+        ("Jose\u0301 Pe\u0301rez", USER),
+    ],
+)
+def test_names_and_user_names_of_the_team_are_masked_in_what_people_type(text: str, masked: str) -> None:
+    assert mask_typed(text, "MX", TEAM) == masked
+    assert mask_typed(masked, "MX", TEAM) == masked
+
+
+def test_without_a_team_what_people_type_is_masked_as_any_text() -> None:
+    assert mask_typed("Ana López, a@b.com", "MX", ()) == f"Ana López, {EMAIL}"
 
 
 def test_counts_are_by_kind() -> None:

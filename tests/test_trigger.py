@@ -312,7 +312,7 @@ def test_what_identifies_somebody_in_a_rewrite_stays_home(tmp_path: Path) -> Non
     slates = fill(project, 1)
     response = project.ledger.responses()[0]
     raw = json.loads(response.raw)
-    raw["values"]["rewrite"] = {"value": "Escríbeme a alguien@example.org, o al +52 55 1234 5678."}
+    raw["values"]["rewrite"] = {"value": "Escríbeme a alguien@example.org, o al +52 55 1234 5678. Saludos de mx_1."}
     raw["updated_at"] = "2026-01-02T00:00:00.000000"
     changed = type(response)(
         raw["id"], slates[0].id, response.annotator, "MX", "submitted", raw["updated_at"], json.dumps(raw)
@@ -320,7 +320,7 @@ def test_what_identifies_somebody_in_a_rewrite_stays_home(tmp_path: Path) -> Non
     project.ledger.add_responses("test", [changed])
     rewrites = [row["rewrite"] for row in read_parquet(_rankings(project))]
     assert any(rewrites)
-    assert not any("example.org" in text or "1234" in text for text in rewrites)
+    assert not any("example.org" in text or "1234" in text or "mx_1" in text for text in rewrites)
 
 
 def _rankings(project: Project) -> Path:

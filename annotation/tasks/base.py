@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from annotation.config import Settings, TaskSettings
 from annotation.ledger import Ledger
 from annotation.tasks.form import Form, Shape
-from annotation.types import Answer, Item, Prompt
+from annotation.types import Answer, Item, Person, Prompt
 
 T = TypeVar("T")
 Scale = Literal["ordinal", "nominal", "interval"]
@@ -28,10 +28,12 @@ class Texts:
     Attributes:
         prompts: Prompt id -> prompt.
         candidates: Candidate id -> text.
+        people: Everyone ever on the team: their names are masked in what people typed.
     """
 
     prompts: Mapping[str, Prompt]
     candidates: Mapping[str, str]
+    people: tuple[Person, ...] = ()
 
     @classmethod
     def of(cls, ledger: Ledger, task: Task[Any], items: Sequence[Item]) -> Texts:
@@ -41,6 +43,7 @@ class Texts:
         return cls(
             {prompt.id: prompt for prompt in ledger.prompts(prompts)} if prompts else {},
             ledger.candidate_texts(named) if named else {},
+            tuple(ledger.people()),
         )
 
 

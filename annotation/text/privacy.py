@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 from annotation.text.identity import BANK, ID, SIX_DIGITS, numbers
+from annotation.types import Person
 
 EMAIL, PHONE, USER = "[email]", "[phone]", "[user]"
 """What stands in their place: the same in every language."""
@@ -149,6 +152,66 @@ def mask(text: str, region: str | None = None, accounts: Iterable[str] = ()) -> 
         found[PHONE] += times
         text = put(_CALLED, PHONE, text, keep=True)
     return text, +found
+
+
+def mask_typed(text: str, region: str | None, people: tuple[Person, ...]) -> str:
+    """What somebody of a team typed, masked, with the user names and full names of the team.
+
+    Accents and capitals make no difference, and of a name of several words any two beside each other are enough. A
+    first name alone names nobody. A user name that is a word ("rosa") goes where it has a capital and is no saint's.
+    """
+    if not text:
+        return ""
+    masked, pattern = mask(text, region)[0], _names(people)
+    if pattern is None:
+        return masked
+    text = unicodedata.normalize("NFC", masked)
+    pieces, end = [], 0
+    for match in pattern.finditer(_folded(text)):
+        start, after = match.span()
+        words = {word for word in re.split(r"[\W_]+", match[0]) if word not in _PARTICLES}
+        saint = _SAINT.search(text[max(0, start - 6) : start])
+        if (match.lastgroup == "name" and len(words) < 2) or (
+            match.lastgroup == "word" and (saint or not text[start].isupper())
+        ):
+            continue
+        pieces += [text[end:start], USER]
+        end = after
+    return "".join([*pieces, text[end:]]) if pieces else masked
+
+
+_PARTICLES = frozenset(("de", "del", "la", "las", "los", "el", "da", "do", "das", "dos"))
+_SAINT = re.compile(r"\b(?:san|santa|santo|são)\s\Z", re.IGNORECASE)
+
+
+def _folded(text: str) -> str:
+    """Without accents and capitals, sign by sign: places in it are places in the text."""
+    return "".join(unicodedata.normalize("NFD", char.lower())[:1] or char for char in text)
+
+
+@lru_cache(maxsize=4)
+def _names(people: tuple[Person, ...]) -> re.Pattern[str] | None:
+    """What masks a team's names in a folded text; None without any."""
+    accounts, words, names = set[str](), set[str](), list[str]()
+    particle = rf"(?:(?:{'|'.join(sorted(_PARTICLES))})\s+)"
+    for person in people:
+        own = _folded(unicodedata.normalize("NFC", person.name)).split()
+        username = _folded(unicodedata.normalize("NFC", person.username))
+        if looks_like_account(username) or (username.isalpha() and len(username) >= 6 and username not in own):
+            accounts.add(username)
+        elif username.isalpha():
+            words.add(username)
+        spoken = sorted({re.escape(word) for word in own if word not in _PARTICLES and len(word) > 1}, reverse=True)
+        if len(spoken) >= 2:
+            either = f"(?:{'|'.join(spoken)})"
+            names.append(rf"{either}(?:,?\s+{particle}{{0,2}}{either})+")
+    parts = {
+        "account": sorted(map(re.escape, accounts), reverse=True),
+        "name": names,
+        "word": sorted(map(re.escape, words), reverse=True),
+    }
+    found = "|".join(rf"(?P<{kind}>{'|'.join(own)})" for kind, own in parts.items() if own)
+    return re.compile(rf"(?<!\w)(?:{found})(?!\w)") if found else None
 
 
 def mask_json(raw: str, region: str | None = None) -> str:

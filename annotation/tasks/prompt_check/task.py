@@ -12,7 +12,7 @@ from annotation.tasks.base import ItemOutcome, Kind, Rows, Scale, Texts, Unfit
 from annotation.tasks.form import Field, Form, Question, Shape
 from annotation.tasks.page import as_typed, as_written, properties, read_guidelines, record_of, vector_of
 from annotation.tasks.prompt_check.texts import TEXTS
-from annotation.text.privacy import mask
+from annotation.text.privacy import mask_typed
 from annotation.types import Answer, Item
 
 NAME = "prompt_check"
@@ -161,7 +161,7 @@ class PromptCheck:
             named = sorted((pseudonym(answer.annotator), answer) for answer in own)
             for who, answer in named:
                 # People type freely into a comment: what identifies somebody stays in the ledger.
-                comment = mask(answer.value.comment, answer.country)[0]
+                comment = mask_typed(answer.value.comment, answer.country, texts.people)
                 checks.append({**about, "annotator": who, "verdict": answer.value.kind, "comment": comment})
         return {"prompt_checks.parquet": Rows(checks, CHECKS), "checked_prompts.parquet": Rows(checked, CHECKED)}
 

@@ -10,8 +10,8 @@ from annotation.config import RankingSettings
 from annotation.tasks.base import ItemOutcome, Kind, Rows, Texts
 from annotation.tasks.ranking.preferences import Preferences, build_preferences, places_of
 from annotation.tasks.ranking.slates import slate_of
-from annotation.text.privacy import mask
-from annotation.types import Answer, Item, Judgement, Preference, Prompt, Slate
+from annotation.text.privacy import mask_typed
+from annotation.types import Answer, Item, Judgement, Person, Preference, Prompt, Slate
 
 _ABOUT: dict[str, Kind] = {"slate_id": "text", "prompt_id": "text", "system": "text", "prompt": "text"}
 _GROUP: dict[str, Kind] = {"country": "text", "language": "text", "topic": "text"}
@@ -63,7 +63,9 @@ def ranking_tables(
     return {
         "preferences.parquet": Rows(pairs, PREFERENCES),
         "preferences.jsonl": Rows([conversational(pair) for pair in pairs]),
-        "rankings.parquet": Rows(ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym), RANKINGS),
+        "rankings.parquet": Rows(
+            ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym, texts.people), RANKINGS
+        ),
         "set_aside.parquet": Rows(aside, SET_ASIDE),
     }
 
@@ -117,6 +119,7 @@ def ranking_rows(
     prompts: Mapping[str, Prompt],
     candidates: Mapping[str, str],
     pseudonym: Callable[[str], str],
+    people: tuple[Person, ...] = (),
 ) -> list[dict[str, Any]]:
     """Judgements with their texts, one row each, by slate and annotator: what rankings.parquet holds."""
     rows = []
@@ -139,7 +142,7 @@ def ranking_rows(
                 "problems": list(judgement.problems),
                 "none_acceptable": judgement.none_acceptable,
                 # People type freely into a rewrite: what identifies somebody stays in the ledger.
-                "rewrite": mask(judgement.rewrite, answer.country)[0],
+                "rewrite": mask_typed(judgement.rewrite, answer.country, people),
             }
         )
     return sorted(rows, key=lambda row: (row["slate_id"], row["annotator"]))

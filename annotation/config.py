@@ -239,6 +239,8 @@ def launcher_line(line: str) -> str:
         raise ValueError(f"the command line cannot be read ({error})") from None
     if not words:
         raise ValueError('the command line is empty; write "local", or a command')
+    if re.match(r"\w+=", words[0]):
+        raise ValueError("it begins with a variable and not with a program; write `env` before it")
     for name in re.findall(r"(?<!\$)\{[a-z]+\}", line):
         if name not in ("{run}", "{project}", "{snapshot}"):
             raise ValueError(f"{name} means nothing here; only {{run}}, {{project}} and {{snapshot}} are filled in")
@@ -364,7 +366,8 @@ def _sentences(error: ValidationError, moved: Mapping[str, str]) -> Iterable[str
         else:
             reason = problem["msg"].removeprefix("Value error, ")
             given = repr(problem["input"])
-            if "@" in given and loc[-1] in ("url", "database"):  # an address with a password, perhaps
+            if ("@" in given and loc[-1] in ("url", "database")) or ("=" in given and loc[-1] == "launcher"):
+                # An address with a password, or a key, perhaps.
                 given = '"…"'
             yield f"{place} = {given}: {reason[:1].lower()}{reason[1:]}"
 

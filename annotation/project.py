@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 import sys
@@ -135,9 +136,11 @@ class Project:
                 raise ProjectError(
                     f"{self.folder} is in use: {who} holds its {step} lock; wait for it, or end it."
                 ) from None
+        # The address of a database may hold a password.
+        command = [re.sub(r"//[^/\s]*@", "//", word) for word in sys.argv[1:]]
         try:
             with contextlib.suppress(OSError):  # a full disk takes no note, and the lock holds all the same
-                write_whole(holder, json.dumps({"pid": os.getpid(), "command": sys.argv[1:], "since": now()}).encode())
+                write_whole(holder, json.dumps({"pid": os.getpid(), "command": command, "since": now()}).encode())
             yield
         finally:
             lock.release()

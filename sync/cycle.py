@@ -144,7 +144,9 @@ def _as_set_now(project: Project) -> Project:
     if now.argilla != before.argilla:
         raise SettingsError(f"{path} says another Argilla than this watch works with; end it and start it again.")
     changes = [
-        f"{key} = {value}" for key, value in _flat(now.model_dump()) if (key, value) not in _flat(before.model_dump())
+        key if key == "train.launcher" else f"{key} = {value}"  # its line may name a key
+        for key, value in _flat(now.model_dump())
+        if (key, value) not in _flat(before.model_dump())
     ]
     print(f"annot: annot.toml changed: {', '.join(changes) or 'less is set'}.", file=sys.stderr)
     changed = replace(project, settings=now)

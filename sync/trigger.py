@@ -146,7 +146,7 @@ def _ensure_running(project: Project, snapshot_id: str, run: str, relaunch: bool
         _note(project, run, "starting", LOCAL)
         return _start_local(project, snapshot_id, run, folder, again=starts > 0 and seen.state != "missing")
     words = _launcher_words(project, snapshot_id, run)
-    _note(project, run, "starting", project.settings.train.launcher)
+    _note(project, run, "starting", "launcher")  # its line may name a key
     return _hand_over(project, snapshot_id, run, folder, words)
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -93,10 +94,11 @@ def test_a_launcher_that_fails_is_told_and_not_repeated_until_asked(tmp_path: Pa
     assert len(launched(project)) == 2
 
 
-@pytest.mark.parametrize("launcher", ["echo {unknown}", "echo 'open", "   ", ""])
+@pytest.mark.parametrize("launcher", ["echo {unknown}", "echo 'open", "   ", "", "HF_TOKEN=geheim7f3 sbatch run.sh"])
 def test_a_launcher_that_cannot_be_read_is_refused_with_the_settings(tmp_path: Path, launcher: str) -> None:
-    with pytest.raises(SettingsError, match=r"train\.launcher"):
+    with pytest.raises(SettingsError, match=r"train\.launcher") as refused:
         make_project(tmp_path, settings(launcher=launcher))
+    assert "geheim7f3" not in str(refused.value)
 
 
 def test_how_a_run_was_started_counts_and_not_what_the_launcher_is_today(tmp_path: Path) -> None:
@@ -321,6 +323,36 @@ def test_what_identifies_somebody_in_a_rewrite_stays_home(tmp_path: Path) -> Non
     rewrites = [row["rewrite"] for row in read_parquet(_rankings(project))]
     assert any(rewrites)
     assert not any("example.org" in text or "1234" in text or "mx_1" in text for text in rewrites)
+
+
+@pytest.mark.timeout(600)
+def test_no_secret_of_any_setting_stands_in_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = "geheim7f3"
+    for name in ("CO_API_KEY", "ARGILLA_API_KEY", "HF_TOKEN", "ANNOT_OWNER_PASSWORD", "ANNOT_OWNER_API_KEY"):
+        monkeypatch.setenv(name, mark)
+    address = f"postgresql://annot:{mark}@localhost/argilla"
+    monkeypatch.setenv("ANNOT_DATABASE_URL", address)
+    monkeypatch.setattr(sys, "argv", ["annot", "up", "--database", address])
+    project = make_project(tmp_path / "p", settings(launcher=f"env HF_TOKEN={mark} sh -c 'exit 3'"))
+    project.keep_secrets({"co_api_key": mark, "argilla_api_key": mark, "passwords": {"mx_1": mark}})
+    fill(project, 6)
+    assert trigger(project, quotas(project)) is not None
+    with project.lock("sync"):
+        said = [annot(project, *words) for words in (["status"], ["export"], ["team", "list"], ["backup"])]
+        with zipfile.ZipFile(next((project.folder / "backups").iterdir())) as archive:
+            said.append(archive.read("manifest.json").decode())
+    said.append(annot(project, "train", "--preset", "cpu-smoke", "--run", "one"))
+    assert not [line for line in said if mark in line]
+    private = ("annot.toml", "secrets.toml", ".argilla", "backups")
+    written = [
+        path
+        for path in project.folder.rglob("*")
+        if path.is_file() and path.relative_to(project.folder).parts[0] not in private
+    ]
+    assert {"ledger.sqlite", "snapshots", "exports", "runs", ".locks"} <= {
+        path.relative_to(project.folder).parts[0] for path in written
+    }
+    assert not [path for path in written if mark.encode() in path.read_bytes()]
 
 
 def _rankings(project: Project) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -16,7 +16,12 @@ SEATS = "ABCDEFGH"
 """Names of the places on a slate, in the order of the screen."""
 
 PROBLEMS = ("stereotype", "wrong_country", "wrong_register", "factual_error", "offensive", "other")
-"""What an annotator can say is wrong with the answers of a slate."""
+"""What an annotator can say is wrong with an answer."""
+
+
+def in_order(problems: Collection[str]) -> tuple[str, ...]:
+    """Some of PROBLEMS, each once and in their order."""
+    return tuple(problem for problem in PROBLEMS if problem in problems)
 
 
 def content_id(*parts: str) -> str:
@@ -190,13 +195,13 @@ class Judgement:
 
     Attributes:
         tiers: Candidate ids, best first; equal ranks share a tier. Empty when nothing was ranked.
-        problems: Some of PROBLEMS.
+        problems: Candidate id -> some of PROBLEMS; "" -> those of the slate as a whole, which older datasets ask for.
         none_acceptable: The person found no answer fit to be chosen.
         rewrite: The answer that the person would have given, or "".
     """
 
     tiers: tuple[tuple[str, ...], ...]
-    problems: tuple[str, ...] = ()
+    problems: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     none_acceptable: bool = False
     rewrite: str = ""
 
@@ -215,6 +220,8 @@ class Preference:
         votes_against: Annotators who ranked rejected above chosen.
         ties: Annotators who put both in one tier.
         annotators: Pseudonyms of all who voted, sorted.
+        chosen_problems: Some of PROBLEMS: what people of the country marked on the chosen answer.
+        rejected_problems: The same of the rejected one.
     """
 
     slate_id: str
@@ -226,6 +233,8 @@ class Preference:
     votes_against: int
     ties: int
     annotators: tuple[str, ...]
+    chosen_problems: tuple[str, ...] = ()
+    rejected_problems: tuple[str, ...] = ()
 
     @property
     def margin(self) -> float:

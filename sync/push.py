@@ -265,10 +265,11 @@ def _teams(
 def _check(api: ArgillaApi, dataset: Dataset, task: Task[Any], form: Form) -> None:
     """Refuse a dataset that items of the task do not fit into; a half-made one of ours fits."""
     shape, needed = api.shape(dataset.id), form.shape
-    if shape == needed or (not dataset.ready and shape.fields <= needed.fields and shape.questions <= needed.questions):
+    half_made = not dataset.ready and shape.fields <= needed.fields and shape.questions <= needed.questions
+    if shape == needed or half_made or not (reason := task.differs(shape, needed)):
         return
     raise ArgillaError(
-        f'The dataset "{dataset.name}" in the workspace {dataset.workspace} {task.differs(shape, needed)}; name '
+        f'The dataset "{dataset.name}" in the workspace {dataset.workspace} {reason}; name '
         f"another one as task.{task.name}.dataset in annot.toml (the old one and its answers stay)."
     )
 

@@ -56,7 +56,7 @@ def simulate_judgement(slate: Slate, annotator: str, tastes: Mapping[str, Taste]
     best = max(tastes[seat].fit for seat in slate.seats)
     return Judgement(
         tuple(tuple(tier) for tier in tiers),
-        problems=tuple(sorted({tastes[seat].problem for seat in slate.seats if tastes[seat].problem})),
+        problems={seat: (tastes[seat].problem,) for seat in slate.seats if tastes[seat].problem},
         none_acceptable=best <= 2 and draw.random() < 0.8,
     )
 

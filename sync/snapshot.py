@@ -201,5 +201,6 @@ def _schema(columns: Mapping[str, Kind]) -> Any:
         "ints": pa.list_(pa.int64()),
         "float": pa.float64(),
         "bool": pa.bool_(),
+        "lists of texts": pa.list_(pa.list_(pa.string())),
     }
     return pa.schema({name: kinds[kind] for name, kind in columns.items()})

@@ -90,7 +90,7 @@ def judge(project: Project, slates: list[Slate], annotators: tuple[str, ...]) ->
     for slate in slates:
         a, b, c, d = slate.seats
         for who in annotators:
-            given = Judgement(((a,), (b,), (c, d)), problems=("stereotype",))
+            given = Judgement(((a,), (b,), (c, d)), problems={d: ("stereotype",)})
             moment = "2026-01-01T00:00:00.000000"
             raw = {
                 "id": f"{slate.id}-{who}",

@@ -208,7 +208,7 @@ def test_answers_come_back_with_ranks_edits_and_statuses(world: World) -> None:
     api.add_records(dataset.id, [ranking_record(slate_of(n), PROMPT, TEXTS, None) for n in range(3)])
     client = world.annotator_client(*member(world, dataset))
     first, second, third = client.queue(dataset.id)
-    given = client.answer(first["id"], ranking_of("1134", problems=["stereotype"], acceptable="none", rewrite="Pan"))
+    given = client.answer(first["id"], ranking_of("1134", problems=["B:stereotype"], acceptable="none", rewrite="Pan"))
     client.answer(second["id"], {"ranking": {"value": [{"value": "A", "rank": 1}]}}, status="draft")
     client.answer(third["id"], {}, status="discarded")
     edited = client.answer(first["id"], ranking_of("4411"))

@@ -114,7 +114,7 @@ def answer_everything(project: Project, api: ArgillaClient) -> None:
                         client.answer(record["id"], ranking_of("1234"))
                         client.answer(record["id"], ranking_of(ranks, acceptable="none", rewrite="Pan & más"))
                     case _:
-                        client.answer(record["id"], ranking_of(ranks, problems=["stereotype"]))
+                        client.answer(record["id"], ranking_of(ranks, problems=["B:stereotype"]))
         dataset = next(d for d in api.datasets() if d.workspace == "mx")
         first, *_, last = api.records(dataset.id, 0, 1000, responses=False).records
         question = api.ask("GET", f"/datasets/{dataset.id}/questions", "questions")["items"][3]

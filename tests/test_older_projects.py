@@ -27,6 +27,7 @@ from projects import annot
 from annotation.project import Project, init_project
 from annotation.selection.store import prompt_vectors
 from annotation.tasks import TASKS
+from annotation.tasks.answers import answers
 from annotation.tasks.base import Texts
 from annotation.tasks.page import VECTOR
 from sync.argilla.protocol import Account, Dataset
@@ -64,6 +65,9 @@ ADDED_BY = {
     3: ("drop index responses_of_slate", "drop index slate_of_record"),
 }
 """Number of a migration -> what takes it back."""
+
+LATER = ("candidate_problems", "chosen_problems", "rejected_problems")
+"""Columns that came later. Of an older project they are empty."""
 
 MACHINE = {"server", "move", "backup", "next", "short_teams", "last_day", "detail", "reason", "low", "high"}
 """Keys of `annot status --json` that depend on the machine, the day or the random numbers of a bootstrap, or hold a
@@ -126,6 +130,9 @@ def described(file: Path) -> Any:
     if file.suffix != ".parquet":
         return hashlib.sha256(file.read_bytes()).hexdigest()
     table = pq.read_table(file)
+    later = [name for name in LATER if name in table.column_names]
+    assert not any(value for name in later for value in table[name].to_pylist())
+    table = table.drop_columns(later)
     rows = [{key: AS_BEFORE.get(str(value), value) for key, value in row.items()} for row in table.to_pylist()]
     return {"columns": table.column_names, "rows": [digest(list(row.values())) for row in rows]}
 
@@ -162,6 +169,8 @@ def push_of(project: Project) -> dict[str, Any]:
             records.append({**content, "vectors": {name: digest(vector) for name, vector in vectors.items()}})
         form = json.loads(json.dumps(asdict(api.forms[dataset.id])))
         form["guidelines"] = digest(form["guidelines"])
+        # A dataset that is made now asks for the problems of each answer.
+        form["questions"] = [question for question in form["questions"] if question["name"] != "problems"]
         sent[dataset.workspace] = {"name": dataset.name, "form": form, "records": records}
     return sent
 
@@ -249,7 +258,9 @@ def test_a_snapshot_that_is_frozen_again_has_the_same_files(tmp_path: Path) -> N
     assert len(files) == 3
     for name in ("preferences.parquet", "rankings.parquet"):
         assert described(again / name) == described(kept / name)
-        assert pq.read_table(again / name).to_pylist() == pq.read_table(kept / name).to_pylist()
+        found = pq.read_table(again / name)
+        known = [column for column in found.column_names if column not in LATER]
+        assert found.select(known).to_pylist() == pq.read_table(kept / name).to_pylist()
     facts, known = (json.loads((folder / "snapshot.json").read_text(encoding="utf-8")) for folder in (again, kept))
     for key in ("id", "rankings", "preferences", "quotas"):
         assert holds(facts[key], known[key]), key
@@ -280,6 +291,12 @@ def test_a_run_learns_the_same_from_an_older_snapshot(tmp_path: Path) -> None:
     assert training_of(old_project(tmp_path / "p", "quotas met")) == expected()["training"]
 
 
+def test_problems_of_an_older_project_are_those_of_whole_slates(tmp_path: Path) -> None:
+    project = old_project(tmp_path / "p", MOMENTS[-1])
+    problems = [answer.value.problems for answer in answers(project.ledger, "ranking")]
+    assert {of for found in problems for of in found} == {""}
+
+
 def test_files_that_an_older_version_read_bring_nothing_new(tmp_path: Path) -> None:
     project = old_project(tmp_path / "p", MOMENTS[-1])
     prompts, candidates = project.ledger.prompts(), project.ledger.candidates()
@@ -302,6 +319,7 @@ def test_an_older_project_sends_the_same_records(tmp_path: Path) -> None:
     found, told = push_of(old_project(tmp_path / "p", MOMENTS[-1])), expected()["push"]
     assert sorted(found) == sorted(told)
     for workspace, sent in told.items():
+        sent["form"]["questions"] = [q for q in sent["form"]["questions"] if q["name"] != "problems"]
         assert found[workspace]["records"] == sent["records"]
         assert holds(found[workspace], sent), workspace
 

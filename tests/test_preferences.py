@@ -1,5 +1,6 @@
 """Rankings become preferences; what is no preference is set aside with a reason."""
 
+from dataclasses import replace
 from itertools import combinations
 
 from hypothesis import given
@@ -35,6 +36,17 @@ def test_votes_stay_attached_to_a_pair() -> None:
     last = next(p for p in found.kept if {p.chosen, p.rejected} == {"c", "d"})
     assert (last.votes_for, last.votes_against, last.ties) == (2, 0, 1)
     assert pair.annotators == ("P1", "P2", "P3")
+
+
+def test_problems_that_anybody_of_the_country_marked_go_with_the_pair() -> None:
+    marked = Judgement((("a",), ("b", "c", "d")), {"b": ("offensive", "other"), "": ("stereotype",)})
+    told = [
+        Answer("r1", "s", "p1", "MX", "", marked),
+        Answer("r2", "s", "p2", "MX", "", replace(marked, problems={"a": ("other",), "b": ("stereotype",)})),
+        Answer("r3", "s", "p3", "PT", "", replace(marked, problems={"a": ("factual_error",)})),
+    ]
+    pair = next(p for p in build(*told).kept if (p.country, p.rejected) == ("MX", "b"))
+    assert (pair.chosen_problems, pair.rejected_problems) == (("other",), ("stereotype", "offensive", "other"))
 
 
 def test_equal_votes_are_contested_and_no_votes_are_tied_and_neither_becomes_a_pair() -> None:

@@ -22,7 +22,7 @@ from annotation.tasks.page import VECTOR, as_written
 from annotation.tasks.ranking import task
 from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.tasks.ranking.task import OTHER_SIZE
-from annotation.types import Candidate, Prompt, Slate
+from annotation.types import PROBLEMS, Candidate, Prompt, Slate
 from sync.argilla.client import ArgillaClient
 from sync.argilla.paging import walk
 from sync.argilla.protocol import ArgillaApi, Dataset
@@ -241,6 +241,16 @@ def test_a_dataset_that_asks_something_else_is_refused(real_world: RealWorld, pr
     api.add_dataset(project.settings.task.ranking.dataset, api.workspaces()["mx"], other)
     with pytest.raises(ArgillaError, match="differs from what annot asks in acceptable, problems, rewrite"):
         send(real_world, project)
+
+
+def test_an_older_dataset_keeps_its_form_and_takes_new_slates(world: World, project: Project) -> None:
+    with_team(world, project, "MX", "BR")
+    form = task.form("es", 4, 2)
+    of_the_slate = replace(form.questions[2], options=dict(zip(PROBLEMS, PROBLEMS, strict=True)))
+    older = replace(form, questions=(*form.questions[:2], of_the_slate, *form.questions[3:]))
+    made = world.api.add_dataset(project.settings.task.ranking.dataset, world.api.workspaces()["mx"], older)
+    assert send(world, project).sent == {"mx": 3, "br": 3}
+    assert world.api.shape(made.id) == older.shape
 
 
 def test_a_slate_of_another_size_is_named(project: Project) -> None:

@@ -22,7 +22,7 @@ from annotation.tasks.answers import Answers, read_answers
 from annotation.tasks.page import LANGUAGES, as_typed, as_written
 from annotation.tasks.ranking import task, texts
 from annotation.text.hidden import count_hidden, without_hidden
-from annotation.types import PROBLEMS, SEATS, Judgement, Prompt, Slate
+from annotation.types import PROBLEMS, SEATS, Judgement, Prompt, Slate, in_order
 
 SLATE = Slate("s1", "p1", ("w", "x", "y", "z"), 0)
 
@@ -51,17 +51,21 @@ def test_equal_ranks_share_a_tier_and_gaps_mean_nothing() -> None:
 
 
 def test_everything_else_that_was_answered_is_read() -> None:
-    told = response(
-        {"A": 1, "B": 2, "C": 3, "D": 4}, problems=["other", "stereotype"], acceptable="none", rewrite=" Pan "
-    )
+    marks = ["D:other", "B:other", "B:stereotype"]
+    told = response({"A": 1, "B": 2, "C": 3, "D": 4}, problems=marks, acceptable="none", rewrite=" Pan ")
     found = read(told)
-    assert found.problems == ("stereotype", "other")
+    assert found.problems == {"x": ("stereotype", "other"), "z": ("other",)}
     assert found.none_acceptable is True
     assert found.rewrite == "Pan"
     (answer,) = answers(told).kept
     assert (answer.response_id, answer.item_id, answer.annotator, answer.country) == ("r1", "s1", "ana", "MX")
     assert answer.submitted_at == "2026-01-02T03:04:05"
     assert read(response({"A": 1, "B": 2, "C": 3, "D": 4}, acceptable="some")).none_acceptable is False
+
+
+def test_problems_that_an_older_dataset_asked_for_are_those_of_the_whole_slate() -> None:
+    found = read(response({"A": 1, "B": 2, "C": 3, "D": 4}, problems=["other", "stereotype"]))
+    assert found.problems == {"": ("stereotype", "other")}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +76,8 @@ def test_everything_else_that_was_answered_is_read() -> None:
         (response({"A": 1, "B": 2, "C": 3, "E": 4}), "other seats than the slate's were ranked"),
         (response({"A": 1, "B": 2, "C": 3, "D": None}), "a seat without a rank"),
         (response({}), "nothing was ranked"),
-        (response({"A": 1, "B": 2, "C": 3, "D": 4}, problems=["boring"]), "unknown problem: boring"),
+        (response({"A": 1, "B": 2, "C": 3, "D": 4}, problems=["A:boring"]), "unknown problem: A:boring"),
+        (response({"A": 1, "B": 2, "C": 3, "D": 4}, problems=["E:other"]), "unknown problem: E:other"),
         ({**response({}), "values": None}, "nothing was ranked"),
         ({**response({}), "values": {"rewrite": {"value": "Pan"}}}, "nothing was ranked"),
     ],
@@ -94,7 +99,8 @@ def judgements(draw: st.DrawFn) -> tuple[Judgement, Slate]:
     order = draw(st.permutations(candidates))
     slate = Slate("s", "p", tuple(order), 0)
     tiers = tuple(tuple(sorted(tier, key=order.index)) for tier in tiers)
-    problems = tuple(problem for problem in PROBLEMS if draw(st.booleans()))
+    marks = st.sets(st.sampled_from(PROBLEMS), min_size=1).map(in_order)
+    problems = draw(st.dictionaries(st.sampled_from(["", *candidates]), marks))
     text = draw(st.text().filter(lambda text: "&" not in text).map(as_written).map(str.strip))
     return Judgement(tiers, problems, draw(st.booleans()), text), slate
 
@@ -163,7 +169,8 @@ def test_every_language_has_a_whole_form(language: str, seats: int) -> None:
     assert set(texts.TEXTS[language]) == set(texts.TEXTS["en"])
     assert set(page.TEXTS[language]) == set(page.TEXTS["en"])
     assert [q.name for q in form.questions if q.required] == ["ranking"]
-    assert tuple(next(q for q in form.questions if q.name == "problems").options) == PROBLEMS
+    marks = tuple(next(q for q in form.questions if q.name == "problems").options)
+    assert marks == tuple(f"{seat}:{problem}" for seat in SEATS[:seats] for problem in PROBLEMS)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

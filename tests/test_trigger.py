@@ -284,8 +284,12 @@ def test_a_snapshot_holds_texts_votes_and_ranks_and_no_user_name(tmp_path: Path)
         assert row["candidate_ids"] == list(seats)
         assert row["candidates"] == [texts[seat] for seat in seats]
         assert row["ranks"] == [1, 2, 3, 3]
-        assert row["problems"] == ["stereotype"]
+        assert (row["problems"], row["candidate_problems"]) == (["stereotype"], [[], [], [], ["stereotype"]])
     assert {(row["votes_for"], row["votes_against"], row["agreement"]) for row in pairs} == {(2, 0, 1.0)}
+    stereotypes = {slate.seats[3] for slate in slates}
+    for row in pairs:
+        assert row["chosen_problems"] is None
+        assert row["rejected_problems"] == (["stereotype"] if row["rejected_id"] in stereotypes else None)
     for file in folder.iterdir():
         assert b"mx_1" not in file.read_bytes(), file.name
 

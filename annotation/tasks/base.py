@@ -14,7 +14,7 @@ from annotation.types import Answer, Item, Person, Prompt
 
 T = TypeVar("T")
 Scale = Literal["ordinal", "nominal", "interval"]
-Kind = Literal["text", "texts", "int", "ints", "float", "bool"]
+Kind = Literal["text", "texts", "int", "ints", "float", "bool", "lists of texts"]
 
 
 class Unfit(ValueError):
@@ -113,7 +113,7 @@ class Task(Protocol[T]):
         """
 
     def differs(self, shape: Shape, needed: Shape) -> str:
-        """Why a dataset of this shape cannot hold the task's records, as the end of a sentence that begins with it."""
+        """Why a dataset of this shape cannot hold the task's records, as the end of a sentence; "" where it can."""
 
     def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:
         """Why an item does not fit the form: a reason that can be counted, and what decided; None when it fits."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Generic, Protocol, TypeVar
 
-from annotation.types import Answer, Dropped, Judgement, Preference, Slate
+from annotation.types import Answer, Dropped, Judgement, Preference, Slate, in_order
 
 
 class Opinion(Protocol):
@@ -130,8 +130,11 @@ def build_preferences(
             excluded.append(dropped)
             continue
         voting = [(a.annotator, places_of(a.value.tiers)) for a in people if not a.value.none_acceptable]
+        marks = defaultdict[str, set[str]](set)
+        for candidate, problems in (marked for answer in people for marked in answer.value.problems.items()):
+            marks[candidate].update(problems)
         for one, other in combinations(sorted(seats[slate_id].seats), 2):
-            pair = _compare(seats[slate_id], country, one, other, voting, pseudonym)
+            pair = _compare(seats[slate_id], country, one, other, voting, marks, pseudonym)
             if dropped := _why_unclear(pair, min_margin, min_votes):
                 excluded.append(dropped)
             else:
@@ -145,6 +148,7 @@ def _compare(
     one: str,
     other: str,
     voting: Sequence[tuple[str, Mapping[str, int]]],
+    marks: Mapping[str, set[str]],
     pseudonym: Callable[[str], str],
 ) -> Preference:
     votes = count_pair(one, other, ((place, 1) for _, place in voting))
@@ -159,6 +163,8 @@ def _compare(
         votes.votes_against,
         votes.ties,
         tuple(sorted(map(pseudonym, both))),
+        in_order(marks.get(votes.better, ())),
+        in_order(marks.get(votes.worse, ())),
     )
 
 

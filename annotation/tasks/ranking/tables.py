@@ -11,7 +11,7 @@ from annotation.tasks.base import ItemOutcome, Kind, Rows, Texts
 from annotation.tasks.ranking.preferences import Preferences, build_preferences, places_of
 from annotation.tasks.ranking.slates import slate_of
 from annotation.text.privacy import mask_typed
-from annotation.types import Answer, Item, Judgement, Person, Preference, Prompt, Slate
+from annotation.types import Answer, Item, Judgement, Person, Preference, Prompt, Slate, in_order
 
 _ABOUT: dict[str, Kind] = {"slate_id": "text", "prompt_id": "text", "system": "text", "prompt": "text"}
 _GROUP: dict[str, Kind] = {"country": "text", "language": "text", "topic": "text"}
@@ -27,6 +27,8 @@ PREFERENCES: Mapping[str, Kind] = {
     "ties": "int",
     "annotators": "texts",
     "agreement": "float",
+    "chosen_problems": "texts",
+    "rejected_problems": "texts",
 }
 RANKINGS: Mapping[str, Kind] = {
     **_ABOUT,
@@ -36,6 +38,7 @@ RANKINGS: Mapping[str, Kind] = {
     "candidates": "texts",
     "ranks": "ints",
     "problems": "texts",
+    "candidate_problems": "lists of texts",
     "none_acceptable": "bool",
     "rewrite": "text",
 }
@@ -108,6 +111,9 @@ def preference_rows(
                 "annotators": list(pair.annotators),
                 # The share of voters who said so; one person agrees with nobody.
                 "agreement": pair.votes_for / total if total > 1 else None,
+                # Left out where nothing was marked: so snapshots of older projects keep their ids.
+                **({"chosen_problems": list(pair.chosen_problems)} if pair.chosen_problems else {}),
+                **({"rejected_problems": list(pair.rejected_problems)} if pair.rejected_problems else {}),
             }
         )
     return rows
@@ -126,6 +132,7 @@ def ranking_rows(
     for answer in answers:
         judgement, slate = answer.value, slates[answer.item_id]
         prompt, places = prompts[slate.prompt_id], places_of(judgement.tiers)
+        of_each = [list(judgement.problems.get(candidate, ())) for candidate in slate.seats]
         rows.append(
             {
                 "slate_id": slate.id,
@@ -139,22 +146,26 @@ def ranking_rows(
                 "candidate_ids": list(slate.seats),
                 "candidates": [candidates[c] for c in slate.seats],
                 "ranks": [places[c] + 1 for c in slate.seats] if places else [],
-                "problems": list(judgement.problems),
+                "problems": list(in_order({p for problems in judgement.problems.values() for p in problems})),
                 "none_acceptable": judgement.none_acceptable,
                 # People type freely into a rewrite: what identifies somebody stays in the ledger.
                 "rewrite": mask_typed(judgement.rewrite, answer.country, people),
+                **({"candidate_problems": of_each} if any(of_each) else {}),
             }
         )
     return sorted(rows, key=lambda row: (row["slate_id"], row["annotator"]))
 
 
 def conversational(row: dict[str, Any]) -> dict[str, Any]:
-    """A preference row in TRL's conversational form: prompt, chosen and rejected as lists of messages."""
+    """A preference row in TRL's conversational form: prompt, chosen and rejected as lists of messages.
+
+    All rows have the same keys: readers of JSON lines take the columns from the first of them.
+    """
     system = [{"role": "system", "content": row["system"]}] if row["system"] else []
-    texts = ("prompt", "chosen", "rejected", "system")
+    left_out = ("prompt", "chosen", "rejected", "system", "chosen_problems", "rejected_problems")
     return {
         "prompt": [*system, {"role": "user", "content": row["prompt"]}],
         "chosen": [{"role": "assistant", "content": row["chosen"]}],
         "rejected": [{"role": "assistant", "content": row["rejected"]}],
-        **{key: value for key, value in row.items() if key not in texts},
+        **{key: value for key, value in row.items() if key not in left_out},
     }

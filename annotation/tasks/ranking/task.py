@@ -13,12 +13,15 @@ from annotation.tasks.page import as_typed, as_written, properties, read_guideli
 from annotation.tasks.ranking.slates import slate_of
 from annotation.tasks.ranking.tables import count_outcome, ranking_tables
 from annotation.tasks.ranking.texts import TEXTS
-from annotation.types import PROBLEMS, SEATS, Answer, Item, Judgement, Slate
+from annotation.types import PROBLEMS, SEATS, Answer, Item, Judgement, Slate, in_order
 
 SLATE = "slate"
 """Name of a record's metadata that holds the slate's id."""
 
 OTHER_SIZE = "other number of answers than the dataset has"
+
+_OF_THE_SLATE = ("problems", "multi_label_selection", PROBLEMS)
+"""The question of older datasets: problems of the slate as a whole. They keep it, and take new slates."""
 
 
 class Ranking:
@@ -47,6 +50,9 @@ class Ranking:
         """See Task."""
         if shape.seats != needed.seats:
             return f"has {shape.seats} answers to rank and select.slate is {needed.seats}"
+        others = {question for question in needed.questions if question[0] != "problems"}
+        if shape == Shape(needed.fields, frozenset((*others, _OF_THE_SLATE))):
+            return ""
         return f"differs from what annot asks in {', '.join(shape.differing(needed))}"
 
     def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:
@@ -71,12 +77,9 @@ class Ranking:
 
     def read(self, item: Item, values: Mapping[str, Any]) -> Judgement:
         """See Task. Ranks and ties as they were given; the SDK's objects have lost them."""
-        problems = values.get("problems") or ()
-        if unknown := sorted(set(problems) - set(PROBLEMS)):
-            raise Unfit(f"unknown problem: {', '.join(unknown)}")
         return Judgement(
             tiers=_tiers(values.get("ranking"), slate_of(item)),
-            problems=tuple(problem for problem in PROBLEMS if problem in problems),
+            problems=_problems(values.get("problems") or (), slate_of(item)),
             none_acceptable=values.get("acceptable") == "none",
             rewrite=as_written(values.get("rewrite") or "").strip(),
         )
@@ -87,7 +90,9 @@ class Ranking:
         places = {seat_of[candidate]: rank for rank, tier in enumerate(value.tiers, 1) for candidate in tier}
         values: dict[str, Any] = {"ranking": {"value": [{"value": s, "rank": places[s]} for s in sorted(places)]}}
         if value.problems:
-            values["problems"] = {"value": list(value.problems)}
+            seats = {"": "", **{candidate: f"{seat}:" for candidate, seat in seat_of.items()}}
+            marks = [f"{seats[of]}{problem}" for of, problems in value.problems.items() for problem in problems]
+            values["problems"] = {"value": marks}
         if value.none_acceptable:
             values["acceptable"] = {"value": "none"}
         if value.rewrite:
@@ -146,13 +151,6 @@ def form(language: str, seats: int, overlap: int, dimensions: int | None = None)
         ),
         questions=(
             Question("ranking", "ranking", say["ranking"], say["ranking.help"], required=True, options=answers),
-            Question(
-                "problems",
-                "multi_label_selection",
-                say["problems"],
-                say["problems.help"],
-                options={problem: say[problem] for problem in PROBLEMS},
-            ),
             # Argilla wants two options at least, so "none is acceptable" has its opposite beside it.
             Question(
                 "acceptable",
@@ -160,6 +158,14 @@ def form(language: str, seats: int, overlap: int, dimensions: int | None = None)
                 say["acceptable"],
                 say["acceptable.help"],
                 options={"some": say["some"], "none": say["none"]},
+            ),
+            # One question and not one per answer: there is less to scroll, and one press of Tab goes past it.
+            Question(
+                "problems",
+                "multi_label_selection",
+                say["problems"],
+                say["problems.help"],
+                options={f"{seat}:{problem}": f"{seat}: {say[problem]}" for seat in answers for problem in PROBLEMS},
             ),
             Question("rewrite", "text", say["rewrite"], say["rewrite.help"]),
         ),
@@ -183,6 +189,18 @@ def middle_ranks(tiers: Sequence[Sequence[str]]) -> dict[str, float]:
 
 def _sign(number: float) -> int:
     return (number > 0) - (number < 0)
+
+
+def _problems(marks: Sequence[str], slate: Slate) -> dict[str, tuple[str, ...]]:
+    """Candidate -> its problems, in the order of the seats; "" -> those of the slate as a whole."""
+    candidate_of = {"": "", **dict(zip(SEATS, slate.seats, strict=False))}
+    found = defaultdict[str, set[str]](set)
+    for mark in marks:
+        seat, _, problem = mark.rpartition(":")
+        if problem not in PROBLEMS or seat not in candidate_of:
+            raise Unfit(f"unknown problem: {mark}")
+        found[candidate_of[seat]].add(problem)
+    return {of: in_order(found[of]) for of in candidate_of.values() if of in found}
 
 
 def _tiers(ranking: Sequence[Mapping[str, Any]] | None, slate: Slate) -> tuple[tuple[str, ...], ...]:

@@ -1,6 +1,7 @@
 """What a person does in a real browser arrives in the ledger exactly as it was done."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -207,6 +208,108 @@ def test_a_ranking_by_keyboard_and_a_tie_by_dragging_are_stored_as_they_were_mad
     )
     assert annot(project, "sync").startswith("nothing new")
     assert answers(project.ledger, "ranking") == [stored]
+
+
+@pytest.fixture
+def phone(browser: tuple[Browser, list[bytes]]) -> Iterator[Page]:
+    """A page of a phone that speaks Portuguese."""
+    context = browser[0].new_context(
+        locale="pt-BR", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    context.set_default_timeout(60_000)
+    expect.set_options(timeout=30_000)
+    yield context.new_page()
+    context.close()
+
+
+def flat(words: dict[str, Any], place: str = "") -> dict[str, str]:
+    """Words of Argilla's page by their whole keys."""
+    found: dict[str, str] = {}
+    for key, word in words.items():
+        found |= flat(word, f"{place}{key}.") if isinstance(word, dict) else {f"{place}{key}": word}
+    return found
+
+
+def rank_all(page: Page) -> None:
+    """Put the four answers in their order, by keyboard."""
+    for place, seat in enumerate("ABCD", 1):
+        page.locator(f"#{seat}").focus()
+        page.keyboard.press(str(place))
+        expect(page.locator(".draggable__slot-box").nth(place - 1)).to_contain_text(seat)
+        page.wait_for_timeout(1000)  # the page waits for a second digit
+
+
+def test_what_was_typed_is_kept_until_it_is_submitted_and_there_is_no_bulk_mode(
+    page: Page, outside: Outside, tmp_path: Path, argilla_server: tuple[str, Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, owner = argilla_server
+    monkeypatch.setenv("ARGILLA_API_KEY", owner.api_key)
+    project = push_project(tmp_path / "peru", url, "PE", ["Sí.", "No.", "Quizás.", "A veces."])
+    log_in(page, url, "pe_1", project.secrets()["passwords"]["pe_1"])
+    page.get_by_text("cultural fit").first.click()
+    box, kept = page.locator("[contenteditable]"), "Object.keys(JSON.parse(localStorage['annot-typed'])).length"
+    expect(page.locator("#A")).to_be_visible()
+    expect(page.locator("body")).to_contain_text("1 de 2")
+    expect(page.get_by_placeholder("Buscar")).to_be_visible()
+    expect(page.get_by_label("Switch to Bulk Mode")).to_be_attached()
+    expect(page.get_by_label("Switch to Bulk Mode")).to_be_hidden()
+    box.click()
+    page.keyboard.type("Con café")
+    page.get_by_label("Siguiente").click()
+    expect(page.locator("body")).to_contain_text("2 de 2")
+    expect(box).to_have_text("")
+    page.goto(page.url.replace("page=2", "page=1~10"))
+    expect(page.locator("body")).to_contain_text("1 de 2")
+    expect(page).to_have_url(re.compile("page=1&"))
+    expect(box).to_have_text("Con café")
+    keep_picture(page, "typed")
+    assert page.evaluate(kept) == 1
+
+    rank_all(page)
+    page.get_by_role("button", name="Enviar").click()
+    expect(page.locator("body")).to_contain_text("Enviado 1", use_inner_text=True)
+    expect(box).to_have_text("")
+    assert page.evaluate(kept) == 0
+    outside.assert_untouched(page)
+    annot(project, "sync")
+    assert [answer.value.rewrite for answer in answers(project.ledger, "ranking")] == ["Con café"]
+
+
+def test_a_phone_speaks_portuguese_and_opens_every_record_at_its_question(
+    phone: Page, tmp_path: Path, argilla_server: tuple[str, Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, owner = argilla_server
+    monkeypatch.setenv("ARGILLA_API_KEY", owner.api_key)
+    project = push_project(tmp_path / "brasil", url, "BR", ["Um. " * 40, "Dois. " * 40, "Três. " * 40, "Quatro. " * 40])
+    phone.goto(f"{url}/sign-in")
+    phone.locator('input[name="Nome de usuário"]').fill("br_1")
+    phone.locator("input[type=password]").fill(project.secrets()["passwords"]["br_1"])
+    phone.get_by_role("button", name="Entrar").click()
+    body = phone.locator("body")
+    expect(body).to_contain_text("Seus datasets")
+    expect(body).to_contain_text("Espaços de trabalho")
+    phone.get_by_text("cultural fit").first.click()
+    for told in ("1 de 2", "2 de 2"):
+        expect(phone.locator("#A")).to_be_attached()
+        expect(body).to_contain_text(told)
+        expect(phone.get_by_text("¿Cómo se invita")).to_be_in_viewport(ratio=1)
+        keep_picture(phone, f"phone-{told}")
+        for word in ("Descartar", "Guardar rascunho", "pendente", "Diretrizes"):
+            expect(body).to_contain_text(word)
+        rank_all(phone)
+        phone.get_by_role("button", name="Enviar").tap()
+    expect(body).to_contain_text(re.compile("A tarefa está completa|não tem registros pendentes"))
+
+    ours = flat(phone.evaluate("$nuxt.$i18n.messages.pt"))
+    theirs = flat(phone.evaluate("$nuxt.$i18n.messages.en"))
+    assert set(ours) <= set(theirs)
+    names = re.compile(r"{\w+}")
+    assert [key for key in ours if set(names.findall(ours[key])) != set(names.findall(theirs[key]))] == []
+    # Whoever chooses another language keeps it.
+    phone.goto(f"{url}/user-settings")
+    phone.locator('label[for="en"]').click()
+    phone.reload()
+    expect(body).to_contain_text("My settings")
 
 
 def keep_picture(page: Page, name: str) -> None:
@@ -448,6 +551,12 @@ def test_a_text_keeps_its_form_and_loses_what_reaches_beyond_it(
     })"""
     assert dict(zip(shown, page.evaluate(put, list(shown)), strict=True)) == shown
     outside.assert_untouched(page)
+
+
+def test_without_what_makes_the_work_easier_the_page_is_argillas(page: Page, argilla_server: tuple[str, Owner]) -> None:
+    page.route("**/annot-annotating.js", lambda route: route.abort())
+    page.goto(f"{argilla_server[0]}/sign-in")
+    expect(page.get_by_role("button", name="Iniciar sesión")).to_be_visible()
 
 
 @pytest.mark.parametrize("missing", ["annot-page", "annot-dompurify"])

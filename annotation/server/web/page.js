@@ -101,9 +101,13 @@ Element.prototype.setAttribute = function (name, value) {
 };
 
 // Argilla's scripts were held back: where this one fails, none of them runs unguarded.
-for (const held of document.querySelectorAll('script[type="held"]')) {
-  const script = document.createElement("script");
-  script.src = held.src;
-  script.async = false; // in their order
-  held.replaceWith(script);
-}
+const start = () => {
+  for (const held of document.querySelectorAll('script[type="held"]')) {
+    const script = document.createElement("script");
+    script.src = held.src;
+    script.async = false; // in their order
+    held.replaceWith(script);
+  }
+};
+// What only makes the work easier may fail.
+import("./annot-annotating.js").catch(console.error).finally(start);

@@ -1,7 +1,8 @@
 """Argilla's page made safe: it loads nothing from elsewhere, and texts are shown and never run.
 
 The files of the wheel stay as they are; what differs is kept in memory. `page.js` does the rest in the browser, with
-DOMPurify, of which the package nicegui brings a copy.
+DOMPurify, of which the package nicegui brings a copy. `annotating.js` makes the work easier, with the words of
+`words.json`: by language, under the keys of Argilla's own.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from starlette.responses import Response
 
 PAGE_SCRIPT = "/annot-page.js"
 DOMPURIFY = "/annot-dompurify.js"
+ANNOTATING_SCRIPT = "/annot-annotating.js"
+WORDS = "/annot-words.js"
 SYSTEM_FONTS = '-apple-system,"Segoe UI",Roboto,"Noto Sans","Liberation Sans",Helvetica,Arial,system-ui,sans-serif'
 ADDED_STYLE = """
 @font-face{font-family:"Roboto Condensed";
 src:local("Roboto Condensed"),local("Arial Narrow"),local("Liberation Sans Narrow")}
 .text_field_component .content-area,.chat__bubble,.markdown-render{
 contain:paint;overflow-wrap:anywhere}
+.annotation-type-switch{display:none!important}
 """
-"""What a text paints stays within its field, however it is styled, and the longest word breaks."""
+"""What a text paints stays within its field, however it is styled, and the longest word breaks; no bulk mode."""
 
 
 def mend_style(css: str) -> str:
@@ -93,9 +97,15 @@ def own_files(static: Path) -> dict[str, File]:
     """Path -> what is answered there: the page's guard, and the style sheets of Argilla's page that need mending."""
     # Not imported: of the package, that file alone is used.
     dompurify = importlib.metadata.distribution("nicegui").locate_file("nicegui/static/dompurify.mjs")
-    scripts = {PAGE_SCRIPT: Path(__file__).with_name("page.js"), DOMPURIFY: Path(str(dompurify))}
-    kind = "text/javascript; charset=utf-8"
-    files = {path: File.of(kind, script.read_text(encoding="utf-8")) for path, script in scripts.items()}
+    own = Path(__file__)
+    scripts = {
+        PAGE_SCRIPT: own.with_name("page.js"),
+        DOMPURIFY: Path(str(dompurify)),
+        ANNOTATING_SCRIPT: own.with_name("annotating.js"),
+    }
+    texts = {path: script.read_text(encoding="utf-8") for path, script in scripts.items()}
+    texts[WORDS] = f"export default {own.with_name('words.json').read_text(encoding='utf-8')}"
+    files = {path: File.of("text/javascript; charset=utf-8", text) for path, text in texts.items()}
     for path in sorted((static / "_nuxt").glob("*.css")):
         css = path.read_text(encoding="utf-8")
         if (mended := mend_style(css)) != css:

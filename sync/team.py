@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import difflib
 import re
-import secrets
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from annotation.errors import ArgillaError, SourceError
 from annotation.ledger import Ledger
+from annotation.passwords import make_password
 from annotation.project import Project
 from annotation.reading.table import read_table
 from annotation.screen import Progress, silent
-from annotation.text.locales import country_code, language_code
+from annotation.text.locales import country_code, language_code, locale_country
 from annotation.types import Person
 from sync.argilla.protocol import Account, ArgillaApi
 
+T = TypeVar("T")
+
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "username": ("username", "user", "login", "usuario", "nombre_de_usuario", "nome_de_usuario"),
-    "name": ("name", "first_name", "nombre", "nome"),
+    "name": ("name", "first_name", "full_name", "nombre", "nombre_completo", "nome", "nome_completo"),
     "role": ("role", "rol", "papel", "funcion", "funcao"),
     "country": ("country", "pais"),
     "languages": ("languages", "language", "idiomas", "idioma", "lenguas", "linguas"),
@@ -66,7 +69,7 @@ def workspace_of(country: str) -> str:
     return country.lower()
 
 
-def read_roster(path: Path, *, languages: Sequence[str] = ()) -> list[Person]:
+def read_roster(path: Path, *, languages: Sequence[str] = (), countries: Collection[str] = ()) -> list[Person]:
     """Read who is on the team; every row is checked before anything is done.
 
     Args:
@@ -74,23 +77,33 @@ def read_roster(path: Path, *, languages: Sequence[str] = ()) -> list[Person]:
             ("annotator" or "admin"), languages (several: "es; pt"). Spanish and Portuguese names of columns and
             roles are understood.
         languages: Of people whose row names none.
+        countries: The project's; () lets people of every country in.
 
     Raises:
-        SourceError: The file cannot be read, or a row says something impossible; it names the row and the remedy.
+        SourceError: The file cannot be read, or rows say something impossible: a line for each fault, with the row and
+            the remedy.
     """
     people: dict[str, Person] = {}
     seen_at: dict[str, str] = {}
+    faults: list[str] = []
     for line, row in _rows(path):
-        place = f"{path.name}, line {line}"
-        person = _person(row, place, languages)
-        key = person.username.casefold()
-        if key in seen_at:
-            raise SourceError(
-                f'{place}: the user name "{person.username}" stands in line {seen_at[key]} already; one person has '
-                "one line and one country."
+        place = f"{path.name}:{line}"
+        username = _checked(faults, place, _username, row.get("username", ""))
+        role = _checked(faults, place, _role, row.get("role", ""))
+        country = _checked(faults, place, _country, row.get("country", ""), countries)
+        spoken = _checked(faults, place, _languages, row.get("languages", ""), languages)
+        if username and username.casefold() in seen_at:
+            faults.append(
+                f'{place}: the user name "{username}" stands in line {seen_at[username.casefold()]} already; one '
+                "person has one line and one country."
             )
-        seen_at[key] = line
-        people[person.username] = person
+        elif username:
+            seen_at[username.casefold()] = line
+            if role and country and spoken:
+                name = unicodedata.normalize("NFC", row.get("name", ""))
+                people[username] = Person(username, name, role, country, spoken)
+    if faults:
+        raise SourceError("\n".join(faults))
     if not people:
         raise SourceError(f"{path} names nobody; write a line for each person below the line of column names.")
     return list(people.values())
@@ -120,7 +133,7 @@ def add_team(
     _refuse_strangers(people, accounts, set(accounts) if adopt else known | set(passwords), api.url)
     fresh = [person for person in people if person.username not in accounts]
     # A password that a killed run kept for an account it never made is used, not replaced.
-    missing = {p.username: secrets.token_urlsafe(9) for p in fresh if p.username not in passwords}
+    missing = {p.username: make_password() for p in fresh if p.username not in passwords}
     if missing:
         project.keep_secrets({"passwords": missing})
     passwords = {**passwords, **missing}
@@ -223,39 +236,68 @@ def _settle_memberships(
     return tuple(joined), tuple(left)
 
 
-def _person(row: Mapping[str, str], place: str, spoken: Sequence[str]) -> Person:
-    username = unicodedata.normalize("NFC", row.get("username", ""))
+def _checked(faults: list[str], place: str, read: Callable[..., T], *given: object) -> T | None:
+    """What a cell says; None where it says nothing possible, and why is added to the faults."""
+    try:
+        return read(*given)
+    except ValueError as fault:
+        faults.append(f"{place}: {fault}")
+        return None
+
+
+def _username(cell: str) -> str:
+    username = unicodedata.normalize("NFC", cell)
     if "@" in username:
-        raise SourceError(
-            f'{place}: "{username}" is an e-mail address, and user names are seen by everyone on the team; write a '
-            f'short name, for example "{_safe(username)}".'
+        raise ValueError(
+            f'"{username}" is an e-mail address, and user names are seen by everyone on the team; write a short name, '
+            f'for example "{_safe(username)}".'
         )
     if re.fullmatch(r"[\d.-]{7,}", username):
-        raise SourceError(f'{place}: "{username}" looks like a phone or document number; write a short name instead.')
+        raise ValueError(f'"{username}" looks like a phone or document number; write a short name instead.')
     if not USERNAME.fullmatch(username):
-        raise SourceError(
-            f'{place}: "{username}" cannot be a user name; use 2 to 40 letters, digits, dots, dashes or underscores, '
-            "beginning with a letter or digit."
+        raise ValueError(
+            f'"{username}" cannot be a user name; use 2 to 40 letters, digits, dots, dashes or underscores, beginning '
+            f'with a letter or digit, for example "{_safe(username)}".'
         )
-    role = next((role for role, names in ROLES.items() if _plain(row.get("role", "")) in names), None)
+    return username
+
+
+def _role(cell: str) -> str:
+    role = next((role for role, names in ROLES.items() if _plain(cell) in names), None)
     if role is None:
-        raise SourceError(f'{place}: "{row["role"]}" is no role; write "annotator" or "admin".')
-    spoken = [name.strip() for name in re.split(r"[;,/]+", row.get("languages", "")) if name.strip()] or list(spoken)
-    country = country_code(row.get("country", ""))
-    if country is None:
-        raise SourceError(f'{place}: "{row.get("country", "")}" is no country; write its code, for example "MX".')
-    codes = [(name, language_code(name)) for name in spoken]
+        raise ValueError(f'"{cell}" is no role; write "annotator" or "admin".')
+    return role
+
+
+def _country(cell: str, countries: Collection[str]) -> str:
+    code = country_code(cell)
+    named = sorted({found for word in re.findall(r"\w+", cell) if (found := country_code(word))})
+    # "es-MX" is a language in a country elsewhere; in this column it may as well mean Spain and Mexico.
+    if len(named) > 1 and (code is None or locale_country(cell)):
+        raise ValueError(f'"{cell}" names {" and ".join(named)}; one person has one country: write the code of one.')
+    if code is None:
+        raise ValueError(f'"{cell}" is no country; write its code, for example "MX".')
+    if countries and code not in countries:
+        raise ValueError(
+            f'"{cell}" is none of the project\'s countries ({", ".join(countries)}); correct it, or add "{code}" to '
+            "project.countries in annot.toml."
+        )
+    return code
+
+
+def _languages(cell: str, spoken: Sequence[str]) -> tuple[str, ...]:
+    names = [name.strip() for name in re.split(r"[;,/]+", cell) if name.strip()] or list(spoken)
+    codes = [(name, language_code(name)) for name in names]
     if unknown := [name for name, code in codes if code is None]:
-        raise SourceError(f'{place}: "{unknown[0]}" is no language; write its code, for example "es".')
+        raise ValueError(f'"{unknown[0]}" is no language; write its code, for example "es".')
     if not codes:
-        raise SourceError(f'{place}: no language is named; write its code, for example "es".')
-    languages = tuple(dict.fromkeys(code for _, code in codes if code))
-    return Person(username, unicodedata.normalize("NFC", row.get("name", "")), role, country, languages)
+        raise ValueError('no language is named; write its code, for example "es".')
+    return tuple(dict.fromkeys(code for _, code in codes if code))
 
 
-def _safe(address: str) -> str:
-    """A user name that an e-mail address suggests."""
-    near = re.sub(r"[^\w.-]+", "", address.split("@")[0]).lstrip(".-")[:40]
+def _safe(name: str) -> str:
+    """A user name that a full name or an e-mail address suggests."""
+    near = re.sub(r"[^\w.-]+", "", re.sub(r"\s+", ".", name.split("@")[0].casefold())).lstrip("._-")[:40]
     return near if USERNAME.fullmatch(near) else "ana"
 
 

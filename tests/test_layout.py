@@ -19,6 +19,7 @@ ORDER = {
             "errors",
             "files",
             "screen",
+            "passwords",
             "text",
             "database_address",
             "config",

@@ -47,7 +47,9 @@ def test_every_country_is_known_by_its_codes_and_its_english_name() -> None:
         }
 
 
-@pytest.mark.parametrize("name", ["", "?", "xx", "Atlantis", "México y Perú", "Latinoamérica", "0", "=1+1"])
+@pytest.mark.parametrize(
+    "name", ["", "?", "xx", "Atlantis", "México y Perú", "MX;ES", "MX ES", "Latinoamérica", "=1+1"]
+)
 def test_what_is_no_country_is_none(name: str) -> None:
     assert country_code(name) is None
 

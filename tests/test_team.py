@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import stat
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from projects import annot, fill, make_project
 from annotation.errors import AnnotError, ArgillaError, SourceError
 from annotation.files import read_parquet
 from annotation.hosting.embedded import Owner
+from annotation.passwords import WORDS, WORDS_PER_PASSWORD, make_password
 from annotation.project import Project
 from annotation.types import Person
 from sync.reporting.status import report
@@ -85,23 +87,57 @@ def test_what_a_row_leaves_out_has_a_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("ana@example.org,Ana,annotator,MX,es", 'line 2: "ana@example.org" is an e-mail address.*"ana"'),
-        ("+52 55 1234 5678,Ana,annotator,MX,es", "line 2: .* cannot be a user name"),
-        ("5512345678,Ana,annotator,MX,es", "line 2: .* phone or document number"),
-        ("=HYPERLINK(1),Ana,annotator,MX,es", "line 2: .* cannot be a user name"),
-        (",Ana,annotator,MX,es", "line 2: .* cannot be a user name"),
-        ("ana,Ana,boss,MX,es", 'line 2: "boss" is no role'),
-        ("ana,Ana,owner,MX,es", 'line 2: "owner" is no role'),
-        ("ana,Ana,annotator,Narnia,es", 'line 2: "Narnia" is no country'),
-        ("ana,Ana,annotator,,es", "line 2: .* no country"),
-        ("ana,Ana,annotator,MX,klingonish", 'line 2: "klingonish" is no language'),
-        ("ana,Ana,annotator,MX,", "line 2: no language is named"),
-        ("ana,Ana,annotator,MX,es\nAna,Ana,annotator,AR,es", "line 3: .* stands in line 2 already"),
+        ("ana@example.org,Ana,annotator,MX,es", ':2: "ana@example.org" is an e-mail address.*"ana"'),
+        ("+52 55 1234 5678,Ana,annotator,MX,es", ":2: .* cannot be a user name"),
+        ("5512345678,Ana,annotator,MX,es", ":2: .* phone or document number"),
+        ("=HYPERLINK(1),Ana,annotator,MX,es", ":2: .* cannot be a user name"),
+        (",Ana,annotator,MX,es", ":2: .* cannot be a user name"),
+        ("ana,Ana,boss,MX,es", ':2: "boss" is no role'),
+        ("ana,Ana,owner,MX,es", ':2: "owner" is no role'),
+        ("ana,Ana,annotator,Narnia,es", ':2: "Narnia" is no country'),
+        ("ana,Ana,annotator,,es", ":2: .* no country"),
+        ('ana,Ana,annotator,"MX;ES",es', ':2: "MX;ES" names ES and MX; one person has one country'),
+        ("ana,Ana,annotator,México y Perú,es", "names MX and PE"),
+        ("ana,Ana,annotator,es-MX,es", "names ES and MX"),
+        ("ana,Ana,annotator,FR,es", '"FR" is none of the project.s countries .*; correct it, or add "FR" to'),
+        ("ana,Ana,annotator,MX,klingonish", ':2: "klingonish" is no language'),
+        ("ana,Ana,annotator,MX,", ":2: no language is named"),
+        ("ana,Ana,annotator,MX,es\nAna,Ana,annotator,AR,es", ":3: .* stands in line 2 already"),
     ],
 )
 def test_an_impossible_row_is_refused_with_its_line_and_a_remedy(tmp_path: Path, rows: str, said: str) -> None:
     with pytest.raises(SourceError, match=said):
-        read_roster(roster(tmp_path, f"username,name,role,country,languages\n{rows}\n"))
+        read_roster(roster(tmp_path, f"username,name,role,country,languages\n{rows}\n"), countries=("MX", "AR"))
+
+
+def test_all_faults_of_a_roster_are_told_in_one_run_and_nothing_is_done(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n')
+    path = roster(tmp_path, "username,role,country\nana,boss,MX;ES\nluz,,MX\nLuis Pérez,,FR\nLUZ,,MX\n")
+    command = [sys.executable, "-m", "annotation.cli", "team", "add", str(path), "-p", str(project.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    places = [line.removeprefix("annot: ").partition(": ")[0] for line in done.stderr.splitlines()]
+    assert (done.returncode, places) == (2, [f"roster.csv:{line}" for line in (2, 2, 4, 4, 5)])
+    assert 'for example "luis.pérez"' in done.stderr
+    assert project.ledger.people() == []
+
+
+def test_a_country_whose_name_has_several_words_is_one_country(tmp_path: Path) -> None:
+    names = {"Trinidad y Tobago": "TT", "Bosnia y Herzegovina": "BA", "Guinea-Bissau": "GW", "Papúa Nueva Guinea": "PG"}
+    rows = "".join(f"p{code},{name}\n" for name, code in names.items())
+    found = read_roster(roster(tmp_path, f"username,country\n{rows}"), languages=("es",))
+    assert [each.country for each in found] == list(names.values())
+
+
+def test_a_password_can_be_read_out_and_not_be_guessed() -> None:
+    made = {make_password() for _ in range(1000)}
+    assert len(made) == 1000
+    assert WORDS_PER_PASSWORD * math.log2(len(WORDS)) >= 50
+    assert len(set(WORDS)) == len(WORDS)
+    for password in made:
+        words = password.split("-")
+        assert len(words) == WORDS_PER_PASSWORD
+        assert set(words) <= set(WORDS)
+    assert not set("".join(WORDS)) & set("lbvcszgjhkq01IO")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 from annotation.errors import ServerError
 from annotation.files import is_read_only, lock_file, write_whole
 from annotation.hosting.address import HOST
+from annotation.passwords import make_password
 
 ROLES = ("redis", "worker", "server")
 """The processes, each with a log of its own."""
@@ -110,7 +111,7 @@ def new_secrets() -> Secrets:
     """Secrets that nobody can guess."""
     return Secrets(
         username="owner",
-        password=secrets.token_urlsafe(18),
+        password=make_password(),
         api_key=secrets.token_urlsafe(48),
         session_key=secrets.token_hex(32),
         redis_password=secrets.token_hex(32),

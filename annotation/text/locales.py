@@ -74,8 +74,7 @@ def country_code(name: str) -> str | None:
     known = _countries()
     if folded in known:
         return known[folded]
-    locale = re.fullmatch(r"[a-z]{2,3} (?:[a-z]{4} )?([a-z]{2})", folded)
-    return known.get(locale[1]) if locale else None
+    return locale_country(name)
 
 
 def locale_country(locale: str) -> str | None:

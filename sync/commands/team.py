@@ -31,15 +31,19 @@ def team_add(
     from sync.team import add_team, read_roster
 
     project = open_project(folder)
-    people = read_roster(roster, languages=project.settings.project.languages)
+    people = read_roster(
+        roster, languages=project.settings.project.languages, countries=project.settings.project.countries
+    )
     with project.lock("team"), progress("adding people") as bar:
         change = add_team(project, connect(project), people, adopt=adopt, progress=bar)
     if json:
         print_json(asdict(change))
         return
+    known = {person.username: person for person in people}
     for what, names in asdict(change).items():
         if names:
-            print(f"{what}: {', '.join(names)}")
+            said = [f"{name} ({known[name].role}, {known[name].country})" if name in known else name for name in names]
+            print(f"{what}: {', '.join(said)}")
     if change.created:
         print("`annot team list --passwords` prints the log-ins to hand out.")
 

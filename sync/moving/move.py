@@ -6,7 +6,6 @@ ids and names that both servers share, and annot.toml names the new server last,
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from annotation.errors import ArgillaError, SettingsError
 from annotation.files import write_whole
 from annotation.hosting import embedded
 from annotation.hosting.address import free_port
+from annotation.passwords import make_password
 from annotation.project import MOVING, Project
 from annotation.screen import Progress, silent
 from sync.argilla.client import ArgillaClient, connect
@@ -109,7 +109,7 @@ class _Accounts:
             passwords = self.project.secrets().get("passwords", {})
             if name not in passwords:
                 # In the project before the account is made: cut off in between, the person can still log in.
-                self.project.keep_secrets({"passwords": {name: secrets.token_urlsafe(9)}})
+                self.project.keep_secrets({"passwords": {name: make_password()}})
                 passwords = self.project.secrets()["passwords"]
             payload = {
                 "id": user_id,

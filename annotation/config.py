@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from annotation.database_address import Database
 from annotation.errors import ServerError, SettingsError
 from annotation.files import write_whole
+from annotation.text.locales import LANGUAGE_NAMES
 from annotation.types import SEATS
 
 
@@ -31,12 +32,15 @@ def known_country(code: str) -> str:
 
 
 def known_language(code: str) -> str:
-    """Check an ISO 639-1 code, any case; ValueError when there is no such language."""
+    """Check a code of ISO 639, any case, and shorten it where there is a shorter one; ValueError when there is none."""
     import pycountry
 
-    if pycountry.languages.get(alpha_2=code.lower()) is None or len(code) != 2:
-        raise ValueError(f'"{code}" is no two-letter language code; write for example "es"')
-    return code.lower()
+    code = code.lower()
+    if code in LANGUAGE_NAMES:
+        return code
+    if len(code) not in (2, 3) or not (found := pycountry.languages.get(**{f"alpha_{len(code)}": code})):
+        raise ValueError(f'"{code}" is no language code of ISO 639; write for example "es"')
+    return str(getattr(found, "alpha_2", code))
 
 
 Country = Annotated[str, AfterValidator(known_country)]
@@ -120,7 +124,7 @@ class QuotaGroup(Section):
 class TaskSettings(Section):
     """[task.NAME]: where people do a task, and how much of it is enough."""
 
-    dataset: str = Field("cultural fit", min_length=1, max_length=200, description="its name in every workspace")
+    dataset: str = Field("", max_length=200, description="its name in every workspace; empty: in the team's language")
     target: int = Field(50, ge=0, le=MOST, description="completed items per group; 0: only named groups owe")
     overlap: int = Field(3, ge=1, le=1000, description="people per item")
     by: Literal["country", "country+topic"] = "country"
@@ -144,7 +148,6 @@ class RankingSettings(TaskSettings):
 class PromptCheckSettings(TaskSettings):
     """[task.prompt_check]: people say which prompts are worth ranking answers to."""
 
-    dataset: str = Field("prompts", min_length=1, max_length=200, description="its name in every workspace")
     accepts: int = Field(3, ge=1, le=1000, description="people who must accept a prompt")
 
     @model_validator(mode="after")
@@ -164,7 +167,7 @@ class TaskTables(Section):
 
     @model_validator(mode="after")
     def _datasets_differ(self) -> TaskTables:
-        names = [table.dataset for _, table in self]
+        names = [table.dataset for _, table in self if table.dataset]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f'two tasks have the dataset "{twice}"; give each one of its own')
         return self
@@ -397,7 +400,7 @@ TEMPLATE = """\
 [project]
 name = {name}
 countries = {countries}   # ISO 3166; the first is the default for prompts that name none
-languages = {languages}   # ISO 639-1; what prompts may be in
+languages = {languages}   # ISO 639; what prompts may be in
 # seed = 0                 # of every shuffle and sampling
 
 [prompts]
@@ -428,7 +431,7 @@ languages = {languages}   # ISO 639-1; what prompts may be in
 target = {target:<17} # completed slates per group; 0: only the groups named below owe anything
 overlap = {overlap:<16} # people per slate
 by = "country"           # or "country+topic"
-# dataset = "cultural fit" # its name in every team's workspace
+# dataset = ""             # its name in every team's workspace; empty: in the team's language
 # min_margin = 0.0         # a pair trains when (votes for - votes against) / votes exceeds this
 # min_votes = 1
 # [[task.ranking.group]]   # a group with a target of its own
@@ -440,7 +443,7 @@ by = "country"           # or "country+topic"
 # target = 50              # checked prompts per group
 # overlap = 3              # people per prompt
 # accepts = 3              # of them who must accept it
-# dataset = "prompts"
+# dataset = ""
 
 [argilla]
 # url = ""                 # empty: the embedded server of `annot up`; else your server (ARGILLA_API_KEY)

@@ -222,7 +222,7 @@ def init_project(
         folder: Made when missing.
         name: What annotators see.
         countries: ISO 3166 codes, any case.
-        languages: ISO 639-1 codes, any case.
+        languages: ISO 639 codes, any case.
         choices: Other settings that the template takes (encoder, target, overlap, preset).
 
     Raises:

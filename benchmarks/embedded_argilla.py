@@ -48,7 +48,7 @@ import psutil
 from annotation import types
 from annotation.hosting import embedded
 from annotation.hosting.environment import ensure_environment
-from annotation.tasks.page import VECTOR
+from annotation.tasks.page import VECTOR, TeamPage
 from annotation.tasks.ranking import task
 from sync.argilla.client import ArgillaClient
 
@@ -184,7 +184,7 @@ def make_dataset(at: Server, name: str) -> str:
     me = next(account for account in api.accounts() if account.role == "owner")
     if me.id not in api.members(workspace):
         api.add_member(workspace, me.id)
-    made = api.add_dataset(name, workspace, task.form("es", SEATS, OVERLAP, DIMENSIONS))
+    made = api.add_dataset(name, workspace, task.form(TeamPage("es"), SEATS, OVERLAP, DIMENSIONS))
     api.close()
     return made.id
 

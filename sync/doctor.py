@@ -38,8 +38,10 @@ from annotation.migrations import MIGRATIONS
 from annotation.project import MOVING, Project
 from annotation.selection.embedding import encoder_here
 from annotation.tasks import TASKS
+from annotation.tasks.page import own_texts
 from sync.argilla.client import ArgillaClient, connect
 from sync.moving.unfinished import unfinished
+from sync.push import standing_dataset, team_pages
 from sync.team import workspace_of
 
 Level = Literal["ok", "warn", "fail"]
@@ -350,15 +352,22 @@ def _places(project: Project, api: ArgillaClient) -> Iterator[Finding]:
         yield Finding("accounts", "fail", f"missing: {', '.join(gone)}", "`annot team add` with the roster again")
     else:
         yield Finding("accounts", "ok", f"{len(people)} people")
-    ready = {(d.workspace, d.name) for d in api.datasets() if d.ready}
+    datasets, pages = [d for d in api.datasets() if d.ready], team_pages(people, own_texts(project.folder))
     for name, task in TASKS.items():
-        wanted = task.settings(project.settings).dataset
-        if not task.trains and not project.ledger.items(name):
+        items = project.ledger.items(name)
+        if not task.trains and not items:
             continue
-        if without := sorted(workspace for workspace in names if (workspace, wanted) not in ready):
-            yield Finding("datasets", "warn", f'no "{wanted}" in {", ".join(without)}', "`annot push`")
+        found = {
+            workspace_of(country): standing_dataset(
+                api, project.ledger, datasets, workspace_of(country), task.form(page, project.settings), items
+            )
+            for country, page in pages.items()
+        }
+        if without := sorted(workspace for workspace, dataset in found.items() if dataset is None):
+            yield Finding("datasets", "warn", f"none to {task.title} in {', '.join(without)}", "`annot push`")
         else:
-            yield Finding("datasets", "ok", f'"{wanted}" in {", ".join(sorted(names))}')
+            named = sorted(f'"{dataset.name}" in {workspace}' for workspace, dataset in found.items() if dataset)
+            yield Finding("datasets", "ok", ", ".join(named))
 
 
 def _backup(project: Project) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.base import Task, Texts
 from annotation.tasks.form import Form
-from annotation.tasks.page import LANGUAGES, screen_language
+from annotation.tasks.page import LANGUAGES, OWN, TeamPage
 from annotation.text.hidden import count_hidden
 from annotation.types import Dropped, Item, Person
 from sync.argilla.paging import walk
@@ -81,6 +81,7 @@ class _Team:
     task: Task[Any]
     workspace: str
     workspace_id: str
+    page: TeamPage
     form: Form
     dataset: Dataset | None
 
@@ -102,6 +103,7 @@ def push(
     settings: Settings,
     *,
     tasks: Iterable[str] = TASKS,
+    texts: Mapping[str, str] | None = None,
     vectors: Mapping[str, Collection[float]] | None = None,
     limit: int | None = None,
     dry_run: bool = False,
@@ -115,6 +117,7 @@ def push(
         ledger: Items, what they are about, people; remembers what was sent.
         settings: Names of the datasets, overlaps, answers per slate.
         tasks: Whose items are sent.
+        texts: The project's own, from `annotation.tasks.page.own_texts`.
         vectors: Item id -> embedding of its prompt, all of one length; items without one are sent without.
         limit: Send no more items than this, first positions first.
         dry_run: Change nothing, here or there.
@@ -131,24 +134,27 @@ def push(
         raise ArgillaError(f"There are no {first.many} to push; run `{first.made_by}` first.")
     vectors = vectors or {}
     dimensions = len(next(iter(vectors.values()))) if vectors else None
-    plan = _plan(api, ledger, settings, items, dimensions, limit, keep=not dry_run)
+    plan = _plan(api, ledger, settings, items, texts or {}, dimensions, limit, keep=not dry_run)
     of_team: dict[tuple[str, str], list[Item]] = defaultdict(list)
     for place, item in plan.chosen:
         of_team[place].append(item)
-    texts = {
+    about = {
         name: Texts.of(ledger, TASKS[name], [item for (task, _), item in plan.chosen if task == name]) for name in items
     }
-    notes, done = _hidden(text for own in texts.values() for text in own.candidates.values()), 0
+    notes, done = _hidden(text for own in about.values() for text in own.candidates.values()), 0
+    new = {team.workspace: team.page for team in plan.teams.values() if team.dataset is None}
+    notes += [f"{workspace}: {note}" for workspace, page in new.items() if (note := page.fallback())]
+    notes += _misnamed([team.page for team in plan.teams.values()])
     for place, team in sorted(plan.teams.items(), key=lambda pair: pair[0]):
         own = of_team[place]
         if dry_run or not (own or team.dataset):
             continue
-        dataset, with_vectors = _prepare(api, team, settings, notes)
+        dataset, with_vectors = _prepare(api, team, notes)
         for start in range(0, len(own), batch):
             part = own[start : start + batch]
             progress(done, len(plan.chosen), team.workspace)
             records = [
-                team.task.record(item, texts[place[0]], vectors.get(item.id) if with_vectors else None) for item in part
+                team.task.record(item, about[place[0]], vectors.get(item.id) if with_vectors else None) for item in part
             ]
             for few in _in_calls(records):
                 ledger.add_pushes(api.server, dataset.id, api.add_records(dataset.id, few))
@@ -179,6 +185,7 @@ def _plan(
     ledger: Ledger,
     settings: Settings,
     items: Mapping[str, Sequence[Item]],
+    texts: Mapping[str, str],
     dimensions: int | None,
     limit: int | None,
     *,
@@ -186,7 +193,7 @@ def _plan(
 ) -> _Plan:
     """What is still to be sent, and what is not, and why."""
     datasets = api.datasets()
-    teams = _teams(api, ledger, settings, datasets, items, dimensions)
+    teams = _teams(api, ledger, settings, datasets, items, texts, dimensions)
     ours = {team.dataset.id for team in teams.values() if team.dataset}
     # Where a dataset was given another name, people go on with the old one: its items are not sent twice.
     elsewhere = {item_id for d in datasets if d.id not in ours for item_id in ledger.pushed(api.server, d.id)}
@@ -221,45 +228,75 @@ def count_dropped(dropped: Iterable[Dropped]) -> list[tuple[str, str, int]]:
     return [(reason, cause, count) for (reason, cause), count in counts.most_common()]
 
 
+def team_pages(people: Iterable[Person], texts: Mapping[str, str]) -> dict[str, TeamPage]:
+    """Country -> what its team reads, for every country that has active people."""
+    of_country: dict[str, list[Person]] = defaultdict(list)
+    for person in people:
+        if person.active:
+            of_country[person.country].append(person)
+    return {country: TeamPage(team_language(members), country, texts) for country, members in of_country.items()}
+
+
 def team_language(people: Iterable[Person]) -> str:
-    """The language of a team's page: the first language of most of its people, the earlier of LANGUAGES at a tie."""
-    spoken = Counter(screen_language(person.languages[0]) for person in people)
-    return max(LANGUAGES, key=lambda language: spoken[language])
+    """The language of a team's page: the first language of most of its people; at a tie an earlier of LANGUAGES."""
+    spoken = Counter(person.languages[0] for person in people)
+    order = [*LANGUAGES, *sorted(spoken)]
+    return max(spoken, key=lambda language: (spoken[language], -order.index(language)))
+
+
+def standing_dataset(
+    api: ArgillaApi, ledger: Ledger, datasets: Iterable[Dataset], workspace: str, form: Form, items: Iterable[Item]
+) -> Dataset | None:
+    """The dataset of a team that stands: by a name of the form's, or where items were sent under a name of before."""
+    there = {dataset.name: dataset for dataset in datasets if dataset.workspace == workspace}
+    if found := next((there[name] for name in form.names if name in there), None):
+        return found
+    ours = {item.id for item in items} if len(form.names) > 1 else set()
+    return next((d for d in there.values() if ours & ledger.pushed(api.server, d.id).keys()), None)
 
 
 def _teams(
     api: ArgillaApi,
     ledger: Ledger,
     settings: Settings,
-    datasets: Iterable[Dataset],
-    tasks: Iterable[str],
+    datasets: Sequence[Dataset],
+    items: Mapping[str, Sequence[Item]],
+    texts: Mapping[str, str],
     dimensions: int | None,
 ) -> dict[tuple[str, str], _Team]:
     """Task and country -> the team, for every country that has active people, with the dataset that stands."""
-    people: dict[str, list[Person]] = defaultdict(list)
-    for person in ledger.people():
-        if person.active:
-            people[person.country].append(person)
-    if not people:
+    pages = team_pages(ledger.people(), texts)
+    if not pages:
         raise ArgillaError("There is no team to push to; run `annot team add roster.csv` first.")
     workspaces = api.workspaces()
-    if missing := sorted(workspace_of(country) for country in people if workspace_of(country) not in workspaces):
+    if missing := sorted(workspace_of(country) for country in pages if workspace_of(country) not in workspaces):
         raise ArgillaError(
             f"{api.url} has no workspace {', '.join(missing)}; run `annot team add roster.csv` again: it makes what "
             "is missing."
         )
-    standing = {(d.workspace, d.name): d for d in datasets}
     teams = {}
-    for name in tasks:
+    for name, own in items.items():
         task = TASKS[name]
-        for country, members in people.items():
+        for country, page in pages.items():
             workspace = workspace_of(country)
-            form = task.form(team_language(members), settings, dimensions=dimensions)
-            dataset = standing.get((workspace, task.settings(settings).dataset))
+            form = task.form(page, settings, dimensions=dimensions)
+            dataset = standing_dataset(api, ledger, datasets, workspace, form, own)
             if dataset is not None:
                 _check(api, dataset, task, form)
-            teams[name, country] = _Team(task, workspace, workspaces[workspace], form, dataset)
+            teams[name, country] = _Team(task, workspace, workspaces[workspace], page, form, dataset)
     return teams
+
+
+def _misnamed(pages: Collection[TeamPage]) -> list[str]:
+    """A note for each text of the project's own that nobody reads since capitals and small letters are mixed up."""
+    meant = {name for page in pages for name in (f"{page.country}.md", f"{page.language}.md", f"{page.language}.toml")}
+    plain = {name.casefold(): name for name in meant}
+    return [
+        f"{OWN}/{name} is read for no team; {OWN}/{plain[name.casefold()]} would be: a country is in capitals, a "
+        "language in small letters"
+        for name in next(iter(pages)).own
+        if name not in meant and name.casefold() in plain
+    ]
 
 
 def _check(api: ArgillaApi, dataset: Dataset, task: Task[Any], form: Form) -> None:
@@ -293,15 +330,18 @@ def _held(
     return set(found), {item.id for item in own if item.id in known and item.id not in found}
 
 
-def _prepare(api: ArgillaApi, team: _Team, settings: Settings, notes: list[str]) -> tuple[Dataset, bool]:
+def _prepare(api: ArgillaApi, team: _Team, notes: list[str]) -> tuple[Dataset, bool]:
     """Make the dataset, or bring the one that stands up to date. Also tells whether its records can carry vectors."""
     vector = team.form.vector
     if team.dataset is None or not team.dataset.ready:
         if team.dataset is not None:
             # A push was cut off while it made this one. It was never published, so it holds nothing.
             api.remove_dataset(team.dataset.id)
-        name = team.task.settings(settings).dataset
-        return api.add_dataset(name, team.workspace_id, team.form), vector is not None
+        return api.add_dataset(team.form.names[0], team.workspace_id, team.form), vector is not None
+    own = next((name for name, text in team.page.own.items() if text == team.form.guidelines), "")
+    if own and team.dataset.guidelines != team.form.guidelines:
+        api.set_guidelines(team.dataset.id, team.form.guidelines)
+        notes.append(f"{team.workspace}: the guidelines are those of {OWN}/{own} now")
     if team.dataset.overlap != team.form.overlap:
         api.set_overlap(team.dataset.id, team.form.overlap)
         notes.append(

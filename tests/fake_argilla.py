@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -130,7 +131,7 @@ class FakeArgilla:
         workspace = next(room for room, known in self.rooms.items() if known == workspace_id)
         if any((d.name, d.workspace) == (name, workspace) for d in self.made.values()):
             raise ArgillaError("refused: the dataset exists")
-        dataset = Dataset(str(uuid4()), name, workspace, True, form.overlap)
+        dataset = Dataset(str(uuid4()), name, workspace, True, form.overlap, form.guidelines)
         self.made[dataset.id], self.forms[dataset.id], self.rows[dataset.id] = dataset, form, []
         self.extra_vectors[dataset.id] = {form.vector.name: form.vector.dimensions} if form.vector else {}
         return dataset
@@ -142,8 +143,10 @@ class FakeArgilla:
         self.extra_vectors[dataset_id][vector.name] = vector.dimensions
 
     def set_overlap(self, dataset_id: str, overlap: int) -> None:
-        old = self.made[dataset_id]
-        self.made[dataset_id] = Dataset(old.id, old.name, old.workspace, old.ready, overlap)
+        self.made[dataset_id] = replace(self.made[dataset_id], overlap=overlap)
+
+    def set_guidelines(self, dataset_id: str, guidelines: str) -> None:
+        self.made[dataset_id] = replace(self.made[dataset_id], guidelines=guidelines)
 
     def add_records(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         if len(records) > 500:
@@ -321,7 +324,7 @@ def some_project(folder: Path, *, slates: int = 6, seats: int = 4, name: str = "
     project = init_project(folder, name="Prueba", countries=["MX", "BR"], languages=["es", "pt"], overlap=2)
     text = (folder / "annot.toml").read_text()
     (folder / "annot.toml").write_text(
-        text.replace('# dataset = "cultural fit"', f'dataset = "{name}"').replace("# slate = 4 ", f"slate = {seats} ")
+        text.replace('# dataset = "" ', f'dataset = "{name}" ', 1).replace("# slate = 4 ", f"slate = {seats} ")
     )
     project = Project.open(folder)
     prompts, everyone, made = list[Prompt](), list[Candidate](), list[Slate]()

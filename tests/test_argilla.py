@@ -24,7 +24,7 @@ from projects import ranking_record
 from annotation.errors import ArgillaError
 from annotation.hosting.embedded import Owner
 from annotation.tasks.form import Field, Form, Property, Question, Vector
-from annotation.tasks.page import read_guidelines
+from annotation.tasks.page import TeamPage
 from annotation.tasks.ranking import task
 from annotation.types import Prompt, Slate
 from sync.argilla.client import ArgillaClient, connect
@@ -51,7 +51,7 @@ def slate_of(number: int) -> Slate:
 def dataset_of(world: World, *, dimensions: int | None = None, overlap: int = 2) -> Dataset:
     name = f"w{uuid4().hex[:8]}"
     workspace = world.api.add_workspace(name)
-    return world.api.add_dataset("cultural fit", workspace, task.form("es", 4, overlap, dimensions))
+    return world.api.add_dataset("cultural fit", workspace, task.form(TeamPage("es"), 4, overlap, dimensions))
 
 
 def member(world: World, dataset: Dataset) -> tuple[str, str]:
@@ -63,6 +63,7 @@ def member(world: World, dataset: Dataset) -> tuple[str, str]:
 
 
 EVERYTHING = Form(
+    names=("everything",),
     guidelines="Lee y responde.",
     fields=(
         Field("text", "Texto"),
@@ -137,14 +138,16 @@ def test_what_exists_is_not_made_twice(world: World) -> None:
     with pytest.raises(ArgillaError):
         world.api.add_account(username, "Ana", "annotator", "a long password")
     with pytest.raises(ArgillaError):
-        world.api.add_dataset(dataset.name, world.api.workspaces()[dataset.workspace], task.form("es", 4, 2, None))
+        world.api.add_dataset(
+            dataset.name, world.api.workspaces()[dataset.workspace], task.form(TeamPage("es"), 4, 2, None)
+        )
 
 
 def test_a_dataset_has_the_shape_of_its_form(world: World) -> None:
     dataset = dataset_of(world, dimensions=3, overlap=2)
     assert dataset in world.api.datasets()
     assert (dataset.ready, dataset.overlap) == (True, 2)
-    assert world.api.shape(dataset.id) == task.form("pt", 4, 9, None).shape
+    assert world.api.shape(dataset.id) == task.form(TeamPage("pt"), 4, 9, None).shape
     assert world.api.shape(dataset.id).seats == 4
     assert world.api.vectors(dataset.id) == {"embedding": 3}
     world.api.add_vector(dataset.id, Vector("other", "Other", 5))
@@ -331,7 +334,7 @@ def test_a_stock_server_tells_that_it_keeps_no_feed(nothing_here: str) -> None:
 def crowd(count: int, page: int, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeArgilla, str]:
     monkeypatch.setattr("sync.argilla.paging.PAGE", page)
     api = FakeArgilla()
-    dataset = api.add_dataset("d", api.add_workspace("mx"), task.form("es", 4, 1))
+    dataset = api.add_dataset("d", api.add_workspace("mx"), task.form(TeamPage("es"), 4, 1))
     api.add_records(dataset.id, [ranking_record(slate_of(n), PROMPT, TEXTS, None) for n in range(count)])
     return api, dataset.id
 
@@ -492,7 +495,7 @@ def test_annotators_see_the_form_in_their_language_and_no_model(real_world: Real
     assert record["fields"]["C"] == "&lt;img src=x onerror=alert(1)&gt; &amp; más"
     assert set(record["metadata"]) == {"country", "topic", "language"}
     told = api._get(f"/datasets/{dataset.id}", "dataset")
-    assert told["guidelines"] == read_guidelines("annotation.tasks.ranking", "es")
+    assert told["guidelines"] == task.form(TeamPage("es"), 4, 1).guidelines
     fields = api._get(f"/datasets/{dataset.id}/fields", "fields")["items"]
     assert [(f["name"], f["title"]) for f in fields][:3] == [
         ("system", "Contexto"),

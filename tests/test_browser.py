@@ -163,7 +163,7 @@ def test_a_ranking_by_keyboard_and_a_tie_by_dragging_are_stored_as_they_were_mad
     page: Page, project: Project, outside: Outside
 ) -> None:
     log_in(page, project.settings.argilla.url, "uy_1", project.secrets()["passwords"]["uy_1"])
-    page.get_by_text("cultural fit").first.click()
+    page.get_by_text("Encaje cultural").first.click()
     expect(page.locator("#A")).to_be_visible()
 
     body = page.locator("body")
@@ -312,6 +312,39 @@ def test_a_phone_speaks_portuguese_and_opens_every_record_at_its_question(
     expect(body).to_contain_text("My settings")
 
 
+def test_the_keys_that_the_guidelines_tell_rank_submit_and_discard(
+    page: Page, tmp_path: Path, argilla_server: tuple[str, Owner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, owner = argilla_server
+    monkeypatch.setenv("ARGILLA_API_KEY", owner.api_key)
+    project = push_project(tmp_path / "paraguay", url, "PY", ["Uno", "Dos", "Tres", "Cuatro"])
+    password = project.secrets()["passwords"]["py_1"]
+    log_in(page, url, "py_1", password)
+    page.get_by_text("Encaje cultural").first.click()
+    places, body = page.locator(".draggable__slot-box"), page.locator("body")
+    for marked, key in zip("ABCD", "3114", strict=True):
+        expect(page.locator(f"#{marked}")).to_be_focused()
+        page.keyboard.press(key)
+        expect(places.nth(int(key) - 1)).to_contain_text(f"Respuesta {marked}")
+    expect(page.locator("#A")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("2")
+    expect(page.locator("#problems_wrong_country")).to_be_checked()
+    page.keyboard.press("Enter")
+    expect(body).to_contain_text("Enviado 1", use_inner_text=True)
+    annot(project, "sync")
+    (stored,) = answers(project.ledger, "ranking")
+    a, b, c, d = next(slate for slate in read_slates(project.ledger) if slate.id == stored.item_id).seats
+    assert [set(tier) for tier in stored.value.tiers] == [{b, c}, {a}, {d}]
+    assert stored.value.problems == ("wrong_country",)
+    expect(page.locator("#A")).to_be_focused()
+    with page.expect_response(lambda answer: answer.url.endswith("/responses")):
+        page.keyboard.press("Backspace")
+    client = AnnotatorClient(url, "py_1", password)
+    (dataset_id,) = client.datasets().values()
+    assert client.queue(dataset_id) == []
+
+
 def keep_picture(page: Page, name: str) -> None:
     """For whoever wants to see the page with their own eyes."""
     if folder := os.environ.get("ANNOT_SCREENSHOTS"):
@@ -343,7 +376,7 @@ def test_a_prompt_is_checked_in_the_browser_and_nobody_checks_their_own(
     assert "sent nothing; 2 were there already" in annot(project, "prompts", "review")
 
     log_in(page, url, "pa_1", project.secrets()["passwords"]["pa_1"])
-    page.get_by_text("prompts", exact=True).first.click()
+    page.get_by_text("Preguntas", exact=True).first.click()
     body = page.locator("body")
     expect(body).to_contain_text("¿Vale la pena esta pregunta para tu cultura?")
     expect(body).to_contain_text(other.text)
@@ -401,7 +434,7 @@ def test_hostile_texts_that_are_pushed_are_shown_as_they_were_written_and_nothin
     project, api = hostile_project
     url, password = api.url, project.secrets()["passwords"]["cl_1"]
     log_in(page, url, "cl_1", password)
-    page.get_by_text("cultural fit").first.click()
+    page.get_by_text("Encaje cultural").first.click()
     client = AnnotatorClient(url, "cl_1", password)
     (dataset_id,) = client.datasets().values()
     slates = {slate.id: slate for slate in read_slates(project.ledger)}

@@ -984,8 +984,34 @@ def test_every_country_and_language_has_personas() -> None:
             cast = personas(Prompt.make("?", country=country, language=language), random.Random(0))
             assert len({persona.description for persona in cast}) >= 8
             assert not any(re.search(r"[{}]|None|  ", persona.system + persona.description) for persona in cast)
-    catalan = personas(Prompt.make("?", country="AD", language="ca"), random.Random(0))[0]
-    assert "Answer in Catalan" in catalan.system
+
+
+@pytest.mark.parametrize(
+    ("country", "language", "said"),
+    [
+        ("AD", "ca", "Responde en catalán"),
+        ("ES", "gl", "Responde en gallego"),
+        ("PE", "qu", "Responde en quechua"),
+        ("MX", "nah", "Responde en náhuatl"),
+        ("BR", "gn", "Responda em guarani"),
+        ("FR", "fr", "Answer in French"),
+    ],
+)
+def test_a_language_without_templates_is_asked_for_in_the_countrys_common_one(
+    country: str, language: str, said: str
+) -> None:
+    prompt = Prompt.make("?", country=country, language=language)
+    assert all(said in persona.system for persona in personas(prompt, random.Random(0)))
+
+
+def test_a_project_has_templates_and_personas_of_its_own_for_a_language() -> None:
+    texts = {"gl.toml": '[personas]\ntask = "Es {persona}. Responde en {language}."\nwho = "unha avoa | coloquial"\n'}
+    prompt = Prompt.make("?", country="ES", language="gl")
+    (persona,) = personas(prompt, random.Random(0), texts)
+    assert re.fullmatch(r"Es unha avoa, de [^(]+ \(España\)\. Responde en gallego\.", persona.system)
+    assert persona.description.endswith("; coloquial")
+    with pytest.raises(SettingsError, match=r"guidelines/gl\.toml: personas\.who needs"):
+        personas(prompt, random.Random(0), {"gl.toml": '[personas]\nwho = "unha avoa"\n'})
 
 
 # -- what counts as an answer -------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from annotation.hosting import embedded
 from annotation.ledger import MovedResponse, Response
 from annotation.project import Project
 from annotation.tasks.answers import answers, newest_responses
+from annotation.tasks.page import TeamPage
 from annotation.tasks.ranking import task
 from annotation.tasks.ranking.slates import read_slates
 from annotation.types import Answer, Judgement
@@ -235,7 +236,7 @@ def test_a_dry_run_writes_nothing_and_strangers_are_refused_before_anything_is_w
         move(busy, url, key)
     assert move(busy, url, key, adopt=True, dry_run=True).adopted == ("ana",)
     elsewhere.ask("DELETE", f"/users/{stranger.id}", "a user")
-    dataset = elsewhere.add_dataset("cultural fit", elsewhere.add_workspace("mx"), task.form("es", 4, 1))
+    dataset = elsewhere.add_dataset("cultural fit", elsewhere.add_workspace("mx"), task.form(TeamPage("es"), 4, 1))
     with pytest.raises(ArgillaError, match="another dataset"):
         move(busy, url, key)
     elsewhere.remove_dataset(dataset.id)

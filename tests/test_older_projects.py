@@ -29,7 +29,7 @@ from annotation.selection.store import prompt_vectors
 from annotation.tasks import TASKS
 from annotation.tasks.answers import answers
 from annotation.tasks.base import Texts
-from annotation.tasks.page import VECTOR
+from annotation.tasks.page import VECTOR, TeamPage
 from sync.argilla.protocol import Account, Dataset
 from sync.cycle import sync_once
 from sync.push import push
@@ -321,7 +321,23 @@ def test_an_older_project_sends_the_same_records(tmp_path: Path) -> None:
     for workspace, sent in told.items():
         sent["form"]["questions"] = [q for q in sent["form"]["questions"] if q["name"] != "problems"]
         assert found[workspace]["records"] == sent["records"]
+        # What a new dataset is called, and what people are told, may change.
+        assert sent.pop("name")
+        assert sent["form"].pop("guidelines")
         assert holds(found[workspace], sent), workspace
+
+
+def test_an_older_project_goes_on_in_its_datasets(tmp_path: Path) -> None:
+    project = old_project(tmp_path / "p", MOMENTS[-1])
+    api = argilla_of(project)
+    before = api.datasets()
+    for dataset in before:
+        api.rooms[dataset.workspace] = dataset.workspace
+        api.forms[dataset.id] = TASKS["ranking"].form(TeamPage("es"), project.settings)
+    sent = push(api, project.ledger, project.settings, tasks=["ranking"])
+    assert sum(sent.sent.values()) == 0
+    assert sent.standing
+    assert api.datasets() == before
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

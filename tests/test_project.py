@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import random
 import re
 import sqlite3
 import stat
@@ -19,11 +20,14 @@ from hypothesis import strategies as st
 from projects import without_progress
 
 from annotation.config import Settings, check_settings, read_settings
+from annotation.drafting.personas import personas
 from annotation.errors import AnnotError, ProjectError, SettingsError
 from annotation.files import read_parquet, write_parquet, write_whole
 from annotation.ledger import Ledger
 from annotation.migrations import MIGRATIONS
 from annotation.project import Project, init_project
+from annotation.tasks import TASKS
+from annotation.tasks.page import TeamPage, own_texts
 from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.types import Candidate, Person, Prompt, Slate, content_id
 
@@ -101,6 +105,27 @@ def test_init_refuses_to_overwrite_a_project(project: Project) -> None:
     assert (project.folder / "annot.toml").read_bytes() == before
 
 
+@pytest.mark.parametrize("language", ["gl", "ca", "eu", "qu", "gn", "nah", "ay", "arn"])
+def test_init_takes_languages_that_annot_has_no_texts_in_and_says_what_stands_for_them(
+    tmp_path: Path, language: str
+) -> None:
+    command = [sys.executable, "-m", "annotation.cli", "init", str(tmp_path / "p"), "--country", "BO"]
+    done = subprocess.run([*command, "--language", language], capture_output=True, text=True, check=True)
+    assert f"so Spanish stands in their place; to change that, write guidelines/{language}.md and " in done.stdout
+    project = Project.open(tmp_path / "p")
+    assert project.settings.project.languages == (language,)
+    page = TeamPage(language, "BO", own_texts(project.folder))
+    assert page.fallback() in done.stdout, "what is to be translated translates nothing by itself"
+    # All of it stands for itself: taking every # away changes nothing.
+    text = (project.folder / page.toml).read_text(encoding="utf-8")
+    taken = TeamPage(language, "BO", {f"{language}.toml": text.partition("\n")[2].replace("# ", "")})
+    settings = project.settings
+    for task in TASKS.values():
+        assert task.form(taken, settings) == task.form(page, settings)
+    prompt = Prompt.make("?", country="BO", language=language)
+    assert personas(prompt, random.Random(0), taken.own) == personas(prompt, random.Random(0))
+
+
 def test_init_with_a_wrong_country_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match='"XX" is no ISO 3166'):
         init_project(tmp_path / "new", name="x", countries=["XX"], languages=["es"])
@@ -124,7 +149,7 @@ def test_init_where_no_folder_can_be_is_one_sentence(tmp_path: Path, place: str)
             'there is no setting "task.ranking.group.0.tema"',
         ),
         ({"select": {"slate": 99}}, "select.slate = 99"),
-        ({"project": {"languages": ["spanish"]}}, "two-letter language code"),
+        ({"project": {"languages": ["spanish"]}}, "no language code of ISO 639"),
         ({"draft": {"budget_usd": float("inf")}}, "finite"),
     ],
 )
@@ -464,7 +489,6 @@ def test_a_setting_under_its_old_and_its_new_name_is_refused(tmp_path: Path) -> 
         ('[[quota.group]]\ncountry = "XX"\ntarget = 1', "quota.group.0.country = 'XX': \"XX\" is no ISO 3166"),
         ("[quota]\noverlap = 99999999999", "quota.overlap = 99999999999: "),
         ("[preferences]\nmin_votes = 0", "preferences.min_votes = 0: "),
-        ('[argilla]\ndataset = ""', "argilla.dataset = '': "),
         ('[[quota.group]]\ncountry = "MX"\ntarget = 5\n' * 2, "quota: group MX stands there twice; keep one"),
         ("quota = 5", "quota = 5: write it as a table, [task.ranking]."),
     ],

@@ -27,7 +27,7 @@ from annotation.prompts.review import accepted_prompts, add_checks
 from annotation.tasks import TASKS
 from annotation.tasks.answers import answers
 from annotation.tasks.base import Texts, Unfit
-from annotation.tasks.page import LANGUAGES, read_guidelines
+from annotation.tasks.page import LANGUAGES, TeamPage, read_guidelines
 from annotation.tasks.prompt_check.task import ACCEPT, ACCEPTED, NAME, REJECT, REJECTED, UNDECIDED, Verdict, status_of
 from annotation.tasks.prompt_check.texts import TEXTS
 from annotation.types import Answer, Item, Prompt
@@ -67,7 +67,7 @@ def item(prompt: Prompt) -> Item:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_speaks_the_teams_language(language: str) -> None:
-    form = CHECK.form(language, check_settings({}, place="test"))
+    form = CHECK.form(TeamPage(language), check_settings({}, place="test"))
     assert set(TEXTS[language]) == set(TEXTS["en"])
     assert list(form.questions[0].options) == [*ACCEPT, *REJECT]
     guidelines = read_guidelines("annotation.tasks.prompt_check", language)
@@ -102,7 +102,7 @@ def test_a_record_shows_the_prompt_as_it_was_typed_and_annotators_not_its_author
     assert "author" not in made["metadata"]
     own = replace(item(prompt), content={"author": "ana"})
     assert CHECK.record(own, Texts({prompt.id: prompt}, {}), None)["metadata"]["author"] == "ana"
-    (hidden,) = [p for p in CHECK.form("es", check_settings({}, place="test")).metadata if p.name == "author"]
+    (hidden,) = [p for p in CHECK.form(TeamPage("es"), check_settings({}, place="test")).metadata if p.name == "author"]
     assert not hidden.visible
 
 
@@ -135,8 +135,10 @@ def test_a_score_is_whether_the_decision_is_the_expected_one() -> None:
 def test_more_accepts_than_people_asked_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"accepts = 4 is above overlap = 3"):
         check_settings({"task": {"prompt_check": {"accepts": 4}}}, place="annot.toml")
-    with pytest.raises(SettingsError, match=r'two tasks have the dataset "cultural fit"'):
-        check_settings({"task": {"prompt_check": {"dataset": "cultural fit"}}}, place="annot.toml")
+    with pytest.raises(SettingsError, match=r'two tasks have the dataset "one"'):
+        check_settings(
+            {"task": {"prompt_check": {"dataset": "one"}, "ranking": {"dataset": "one"}}}, place="annot.toml"
+        )
 
 
 # -- the whole way ----------------------------------------------------------------------------------------

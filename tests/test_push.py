@@ -18,7 +18,7 @@ from projects import ranking_record
 from annotation.config import Settings
 from annotation.errors import ArgillaError
 from annotation.project import Project
-from annotation.tasks.page import VECTOR, as_written
+from annotation.tasks.page import VECTOR, TeamPage, as_written
 from annotation.tasks.ranking import task
 from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.tasks.ranking.task import OTHER_SIZE
@@ -183,11 +183,63 @@ def test_a_changed_overlap_reaches_the_dataset(project: Project) -> None:
     assert datasets(world.api, project)["mx"].overlap == 5
 
 
+def named(project: Project, dataset: str = "") -> Settings:
+    return settings_with(project, dataset=dataset)
+
+
+def test_a_dataset_is_called_in_the_language_of_its_team(tmp_path: Path) -> None:
+    world, project = FakeWorld(), some_project(tmp_path / "p")
+    with_team(world, project, "MX", "BR")
+    push(world.api, project.ledger, named(project))
+    assert {d.workspace: d.name for d in world.api.datasets()} == {"mx": "Encaje cultural", "br": "Adequação cultural"}
+    own = {"es.toml": '[ranking]\ndataset = "Otro"\n'}
+    assert push(world.api, project.ledger, named(project), texts=own).standing == 6
+    assert len(world.api.datasets()) == 2
+
+
+@pytest.mark.parametrize("before", ["cultural fit", "un nombre de antes"])
+def test_a_project_whose_dataset_stands_under_another_name_goes_on_there(tmp_path: Path, before: str) -> None:
+    world, project = FakeWorld(), some_project(tmp_path / "p")
+    with_team(world, project, "MX")
+    push(world.api, project.ledger, named(project, before), limit=1)
+    pushed = push(world.api, project.ledger, named(project))
+    assert (pushed.sent, pushed.standing) == ({"mx": 2}, 1)
+    assert [d.name for d in world.api.datasets()] == [before]
+
+
+def test_guidelines_of_a_project_come_to_its_team_now_and_later(world: World, project: Project) -> None:
+    with_team(world, project, "MX", "BR")
+    told = [note for note in send(world, project, texts={"MX.md": "Uno"}).notes if "guidelines" in note]
+    assert (datasets(world.api, project)["mx"].guidelines, told) == ("Uno", [])
+    told = [note for note in send(world, project, texts={"MX.md": "Dos", "br.md": "x"}).notes if "guidelines" in note]
+    assert told == [
+        "guidelines/br.md is read for no team; guidelines/BR.md would be: a country is in capitals, a language in "
+        "small letters",
+        "mx: the guidelines are those of guidelines/MX.md now",
+    ]
+    assert datasets(world.api, project)["mx"].guidelines == "Dos"
+    assert "Agradecemos" in datasets(world.api, project)["br"].guidelines
+    assert not [note for note in send(world, project, texts={"MX.md": "Dos"}).notes if "guidelines" in note]
+
+
+def test_a_push_says_which_language_stands_for_one_that_has_no_texts(tmp_path: Path) -> None:
+    world, project = FakeWorld(), some_project(tmp_path / "p")
+    add_team(project, world.api, [person("ana", languages=("nah", "es"))])
+    said = (
+        "mx: annot has no texts in Nahuatl, so Spanish stands in their place; to change that, write guidelines/nah.md "
+        "and guidelines/nah.toml in the project"
+    )
+    assert said in send(world, project, dry_run=True).notes
+    assert said in send(world, project).notes
+    assert said not in send(world, project).notes
+
+
 def test_the_team_reads_its_own_language() -> None:
     spanish, portuguese = person("a"), person("b", languages=("pt", "es"))
     assert team_language([spanish, portuguese]) == "es"
     assert team_language([spanish, portuguese, portuguese]) == "pt"
-    assert team_language([person("c", languages=("gn",))]) == "en"
+    assert team_language([person("c", languages=("gn",))]) == "gn"
+    assert team_language([person("c", languages=("gn",)), spanish]) == "es"
 
 
 # -- what is refused ------------------------------------------------------------------------------------
@@ -236,7 +288,7 @@ def test_under_a_new_name_only_new_slates_are_sent(project: Project) -> None:
 def test_a_dataset_that_asks_something_else_is_refused(real_world: RealWorld, project: Project) -> None:
     with_team(real_world, project, "MX")
     api = real_world.api
-    form = task.form("es", 4, 2)
+    form = task.form(TeamPage("es"), 4, 2)
     other = replace(form, questions=form.questions[:1])
     api.add_dataset(project.settings.task.ranking.dataset, api.workspaces()["mx"], other)
     with pytest.raises(ArgillaError, match="differs from what annot asks in acceptable, problems, rewrite"):
@@ -309,7 +361,7 @@ def test_a_dataset_that_was_left_half_made_is_made_whole(real_world: RealWorld, 
     api._send("POST", f"/datasets/{half['id']}/fields", "a field", field)
     send(real_world, project)
     assert held(api, project) == wanted(project)
-    assert api.shape(datasets(api, project)["mx"].id) == task.form("es", 4, 2).shape
+    assert api.shape(datasets(api, project)["mx"].id) == task.form(TeamPage("es"), 4, 2).shape
 
 
 @pytest.mark.server

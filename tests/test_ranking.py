@@ -9,6 +9,7 @@ import unicodedata
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from projects import ranking_item, ranking_record, ranking_values
 
+from annotation.config import Settings
+from annotation.errors import SettingsError
 from annotation.ledger import Response
 from annotation.tasks import TASKS, page
 from annotation.tasks.answers import Answers, read_answers
-from annotation.tasks.page import LANGUAGES, as_typed, as_written
+from annotation.tasks.page import LANGUAGES, TeamPage, as_typed, as_written
 from annotation.tasks.ranking import task, texts
 from annotation.text.hidden import count_hidden, without_hidden
+from annotation.text.locales import name_of_country
 from annotation.types import PROBLEMS, SEATS, Judgement, Prompt, Slate, in_order
+from sync.quickstart import COUNTRIES
 
 SLATE = Slate("s1", "p1", ("w", "x", "y", "z"), 0)
 
@@ -159,7 +164,7 @@ def test_hidden_characters_are_written_out_and_those_that_a_script_needs_are_lef
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("seats", [2, 4, 8])
 def test_every_language_has_a_whole_form(language: str, seats: int) -> None:
-    form = task.form(language, seats, 3, 384)
+    form = task.form(TeamPage(language), seats, 3, 384)
     assert form.shape.seats == seats
     assert [field.name for field in form.fields] == ["system", "prompt", *SEATS[:seats]]
     shown = [form.guidelines, *(f.title for f in form.fields), *(q.title for q in form.questions)]
@@ -175,15 +180,101 @@ def test_every_language_has_a_whole_form(language: str, seats: int) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_guidelines_are_short_and_say_what_the_page_asks(language: str) -> None:
-    text, say = page.read_guidelines("annotation.tasks.ranking", language), texts.TEXTS[language]
-    assert len(text.split()) < 300
-    assert len(text) < 10_000
-    for shown in ("none", "wrong_country"):
+    text, say = task.form(TeamPage(language), 4, 1).guidelines, texts.TEXTS[language]
+    assert len(text.split()) < 500
+    assert len(text) < page.MOST_CHARACTERS
+    for shown in ("none", "keys", *PROBLEMS):
         assert say[shown] in text
+    assert not re.search("[{}]", text)
 
 
-def test_people_who_speak_none_of_our_languages_read_english() -> None:
-    assert [page.screen_language(code) for code in ("es", "pt", "en", "gn", "fr")] == ["es", "pt", "en", "en", "en"]
+SHOWN = {"AR": "es", "BR": "pt", "CL": "es", "CO": "es", "ES": "es", "MX": "es", "PE": "es", "PT": "pt"}
+
+
+def test_the_countries_of_the_bundled_prompts_have_an_example_of_their_own_and_others_a_neutral_one() -> None:
+    def told(language: str, country: str) -> str:
+        return task.form(TeamPage(language, country), 4, 1).guidelines
+
+    own = {country: told(language, country) for country, language in SHOWN.items()}
+    assert tuple(own) == COUNTRIES
+    assert len(set(own.values())) == len(own)
+    for country, language in SHOWN.items():
+        assert own[country] != told(language, "")
+    for country, language in {"UY": "es", "VE": "es", "AO": "pt", "JM": "en", "BR": "es", "MX": "pt"}.items():
+        assert told(language, country) == told(language, "")
+    named = {name_of_country(country, language) for country in SHOWN for language in LANGUAGES}
+    for language in LANGUAGES:
+        assert not {name for name in named if name in told(language, "")}
+
+
+@pytest.mark.parametrize(
+    ("language", "country", "base"),
+    [
+        ("es", "BR", "es"),
+        ("gl", "ES", "es"),
+        ("nah", "MX", "es"),
+        ("gn", "BR", "pt"),
+        ("vmw", "MZ", "pt"),
+        ("fr", "FR", "en"),
+    ],
+)
+def test_people_whose_language_has_no_texts_read_the_common_one_of_their_country(
+    language: str, country: str, base: str
+) -> None:
+    assert task.form(TeamPage(language, country), 4, 1).questions == task.form(TeamPage(base), 4, 1).questions
+    assert (TeamPage(language, country).fallback() == "") == (language == base)
+
+
+def test_a_projects_own_texts_stand_before_annots_and_a_countrys_before_a_languages(tmp_path: Path) -> None:
+    folder = tmp_path / page.OWN
+    (folder / "prompt_check").mkdir(parents=True)
+    galician = '[ranking]\nprompt = "Cuestión"\n"ranking.help" = "A mellor vai no posto 1."\n[page]\ntopic = "Asunto"\n'
+    for name, text in {
+        "ES.md": "Para España",
+        "gl.md": "En galego",
+        "prompt_check/gl.md": "Outra",
+        "gl.toml": galician,
+    }.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    own = page.own_texts(tmp_path)
+    form = task.form(TeamPage("gl", "ES", own), 4, 1)
+    assert (form.guidelines, form.fields[1].title) == ("Para España", "Cuestión")
+    assert (form.questions[0].title, form.questions[0].description) == (
+        texts.TEXTS["es"]["ranking"],
+        "A mellor vai no posto 1.",
+    )
+    assert form.metadata[0].title == "Asunto"
+    assert task.form(TeamPage("gl", "PT", own), 4, 1).guidelines == "En galego"
+    assert task.form(TeamPage("es", "MX", own), 4, 1) == task.form(TeamPage("es", "MX"), 4, 1)
+    assert TASKS["prompt_check"].form(TeamPage("gl", "ES", own), Settings()).guidelines == "Outra"
+    assert TeamPage("gl", "ES", own).fallback() == ""
+    assert TeamPage("gl", "ES", {"gl.md": "x"}).fallback() == (
+        "annot has no texts in Galician, so Spanish stands in their place; to change that, write guidelines/gl.toml in "
+        "the project"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("AR.md", b"x" * 10_001, r"AR\.md has 10001 characters, .* 1 to 10000; write them, or shorten the file\."),
+        ("AR.md", b" \n", "has 0 characters"),
+        ("AR.md", b"\xe1", "is not UTF-8 text; save it again as UTF-8"),
+        ("gl.toml", b"[ranking", r"guidelines/gl\.toml is no valid TOML: .*mend that line"),
+        ("gl.toml", b"[rankin]", r"no table 'rankin'; did you mean \"ranking\"\?"),
+        ("gl.toml", b'[ranking]\npromt = "x"', r"guidelines/gl\.toml: ranking has no text 'promt'; did you mean"),
+        ("gl.toml", b"[ranking]\nprompt = 3", r"ranking\.prompt must be text in quotes"),
+        ("gl.toml", b'[ranking]\nseat = "{sit}"', r"may stand in it in braces: \{seat\}\."),
+        ("gl.toml", b'[ranking]\nprompt = "{"', "in braces: none"),
+    ],
+)
+def test_a_text_of_a_project_that_cannot_be_shown_is_one_sentence(
+    tmp_path: Path, name: str, text: bytes, said: str
+) -> None:
+    (tmp_path / page.OWN).mkdir()
+    (tmp_path / page.OWN / name).write_bytes(text)
+    with pytest.raises(SettingsError, match=said):
+        task.form(TeamPage("gl", "ES", page.own_texts(tmp_path)), 4, 1)
 
 
 def test_a_record_holds_the_slate_and_no_more() -> None:

@@ -6,12 +6,15 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from annotation.commands import Folder, Json, app, open_project, prompts_app
 from annotation.errors import SettingsError
+
+if TYPE_CHECKING:
+    from annotation.project import Project
 
 # -- project ------------------------------------------------------------------------------------------------
 
@@ -20,7 +23,7 @@ from annotation.errors import SettingsError
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to make the project in.")] = Path(),
     country: Annotated[list[str] | None, typer.Option(help="ISO 3166 code; repeat for more than one.")] = None,
-    language: Annotated[list[str] | None, typer.Option(help="ISO 639-1 code; repeat for more than one.")] = None,
+    language: Annotated[list[str] | None, typer.Option(help="ISO 639 code; repeat for more than one.")] = None,
     name: Annotated[str, typer.Option(help="What annotators see as the project's name.")] = "cultural fit",
     json: Json = False,
 ) -> None:
@@ -31,11 +34,42 @@ def init(
     if not country or not language:
         raise SettingsError("annot init needs --country and --language, for example --country MX --language es.")
     project = init_project(folder, name=name, countries=country, languages=language)
+    notes = begin_texts(project)
     if json:
-        print_json({"project": str(project.folder), "settings": project.settings.model_dump()})
+        print_json({"project": str(project.folder), "settings": project.settings.model_dump(), "notes": notes})
     else:
         enter = "" if project.folder == Path.cwd() else f"cd {shlex.quote(str(folder))}, then "
         print(f"{project.folder / 'annot.toml'} is ready. Next: {enter}annot prompts add FILE")
+        for note in notes:
+            print(f"Note: {note}.")
+
+
+def begin_texts(project: Project) -> list[str]:
+    """Write a file of texts to be translated for every language that annot has none in; a note for each."""
+    import tomlkit
+
+    from annotation.drafting.personas import templates
+    from annotation.files import write_whole
+    from annotation.tasks.page import LANGUAGES, TEXTS, TeamPage
+    from annotation.tasks.prompt_check.texts import TEXTS as PROMPT_CHECK
+    from annotation.tasks.ranking.texts import TEXTS as RANKING
+
+    who, notes = project.settings.project, list[str]()
+    for page in (TeamPage(language, country) for language in who.languages for country in who.countries):
+        if page.language in LANGUAGES or page.fallback() in notes:
+            continue
+        notes.append(page.fallback())
+        lines = ["# Translate a line and take its # away; what stays is read as it is. Words in braces are filled in."]
+        tables = {"page": TEXTS, "ranking": RANKING, "prompt_check": PROMPT_CHECK, "personas": templates(page)}
+        for table, ours in tables.items():
+            lines += ["", f"[{table}]"]
+            for key, text in ours[page.base].items():
+                item = tomlkit.string(text, multiline="\n" in text).as_string()
+                lines += [f"# {line}" for line in f'"{key}" = {item}'.splitlines()]
+        if not (path := project.folder / page.toml).exists():
+            path.parent.mkdir(exist_ok=True)
+            write_whole(path, "\n".join([*lines, ""]).encode())
+    return notes
 
 
 # -- prompts ------------------------------------------------------------------------------------------------

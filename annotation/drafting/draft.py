@@ -21,6 +21,7 @@ from annotation.project import Project
 from annotation.prompts.review import only_accepted
 from annotation.quota_groups import in_project
 from annotation.screen import Progress, silent
+from annotation.tasks.page import own_texts
 from annotation.types import Dropped
 
 UNCOUNTED = ("unreachable", "rate limited")
@@ -215,6 +216,7 @@ def _plan(project: Project) -> tuple[list[Todo], dict[str, int]]:
         project.settings.project.seed,
         answered=Counter(row["prompt_id"] for row in calls if row["outcome"] == "answer"),
         called={row["slot_id"]: (int(row["attempt"]), row["outcome"]) for row in calls},
+        texts=own_texts(project.folder),
     )
 
 

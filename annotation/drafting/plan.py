@@ -96,14 +96,14 @@ class ModelEstimate:
     minutes: float
 
 
-def slots(prompt: Prompt, draft: DraftSettings, seed: int) -> Iterator[Slot]:
+def slots(prompt: Prompt, draft: DraftSettings, seed: int, texts: Mapping[str, str] | None = None) -> Iterator[Slot]:
     """The slots of a prompt: draft.candidates of them, then as many spares.
 
     Models take turns fastest, then temperatures; personas come in an order of the prompt's own. The same settings
-    and seed give the same slots, whatever else the project holds.
+    and seed (and texts of the project's own for a language) give the same slots, whatever else the project holds.
     """
     dice = random.Random(content_id(str(seed), prompt.id))
-    cast = personas(prompt, dice)
+    cast = personas(prompt, dice, texts)
     first_model = dice.randrange(len(draft.models))
     for number in range(2 * draft.candidates):
         model = draft.models[(first_model + number) % len(draft.models)]
@@ -125,6 +125,7 @@ def plan(
     *,
     answered: Mapping[str, int],
     called: Mapping[str, tuple[int, str | None]],
+    texts: Mapping[str, str] | None = None,
 ) -> tuple[list[Todo], dict[str, int]]:
     """Plan the calls that each prompt still needs.
 
@@ -135,6 +136,7 @@ def plan(
         answered: Prompt id -> drafted answers that it has.
         called: Slot id -> last attempt and its outcome (None: it has none yet). A slot is open when it was never
             called, or when its last attempt certainly cost nothing.
+        texts: The project's own, from `annotation.tasks.page.own_texts`.
 
     Returns:
         What is to be done, and for prompts that lack answers but have no slot left: prompt id -> answers that it has.
@@ -145,7 +147,7 @@ def plan(
         if has >= draft.candidates:
             continue
         ready = []
-        for slot in slots(prompt, draft, seed):
+        for slot in slots(prompt, draft, seed, texts):
             attempt, outcome = called.get(slot.id, (-1, FREE[0]))
             if outcome in FREE:
                 ready.append((slot, attempt + 1))

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from annotation.config import Settings, TaskSettings
 from annotation.ledger import Ledger
 from annotation.tasks.form import Form, Shape
+from annotation.tasks.page import TeamPage
 from annotation.types import Answer, Item, Person, Prompt
 
 T = TypeVar("T")
@@ -103,11 +104,11 @@ class Task(Protocol[T]):
     def settings(self, settings: Settings) -> TaskSettings:
         """The task's own table of annot.toml."""
 
-    def form(self, language: str, settings: Settings, *, dimensions: int | None = None) -> Form:
+    def form(self, page: TeamPage, settings: Settings, *, dimensions: int | None = None) -> Form:
         """The dataset that a team works in.
 
         Args:
-            language: ISO 639-1 of the team.
+            page: What the team reads.
             settings: Of the project.
             dimensions: Of the items' vectors; None for no "find similar".
         """

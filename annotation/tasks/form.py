@@ -103,6 +103,7 @@ class Form:
     """A dataset before it has records.
 
     Attributes:
+        names: What it may be called; it is made under the first.
         guidelines: Markdown, at most 10,000 characters.
         fields: In the order of the screen.
         questions: In the order of the screen.
@@ -111,6 +112,7 @@ class Form:
         overlap: People who answer each record before it leaves the queues.
     """
 
+    names: tuple[str, ...]
     guidelines: str
     fields: tuple[Field, ...]
     questions: tuple[Question, ...]

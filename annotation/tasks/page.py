@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import difflib
 import html
+import string
+import tomllib
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from annotation.errors import SettingsError
 from annotation.tasks.form import Property, Vector
 from annotation.text.hidden import show_hidden, without_hidden
+from annotation.text.locales import common_language, name_of_language
 from annotation.types import Item
 
 LANGUAGES = ("es", "pt", "en")
-"""Languages that guidelines and titles are written in; the last is for teams that speak none of the others."""
+"""Languages that guidelines and titles are written in."""
+
+OWN = "guidelines"
+"""Folder in a project: texts of its own, for a country (AR.md) or a language (gl.md, gl.toml)."""
+
+TABLES = ("page", "ranking", "prompt_check", "personas")
+"""Of a language's .toml there: what its texts stand in the place of."""
+
+MOST_CHARACTERS = 10_000
+"""Of guidelines: Argilla takes no more."""
 
 VECTOR = "embedding"
 """Name of the vector that "find similar" uses: the embedding of the item's prompt."""
@@ -49,26 +65,143 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
 """Titles of what every record carries, by language."""
 
 
-def screen_language(language: str) -> str:
-    """The language of guidelines and titles for people who speak `language` (ISO 639-1)."""
-    return language if language in LANGUAGES else LANGUAGES[-1]
+def own_texts(folder: Path) -> dict[str, str]:
+    """Texts of a project's own: their path below its folder OWN -> what they say.
+
+    Raises:
+        SettingsError: One cannot be read, or is too long for Argilla.
+    """
+    found = {}
+    for path in sorted((folder / OWN).rglob("*")):
+        if path.suffix not in (".md", ".toml") or not path.is_file():
+            continue
+        try:
+            text = path.read_text(encoding="utf-8-sig").strip()
+        except UnicodeDecodeError:
+            raise SettingsError(f"{path} is not UTF-8 text; save it again as UTF-8.") from None
+        if path.suffix == ".md" and not 0 < len(text) <= MOST_CHARACTERS:
+            raise SettingsError(
+                f"{path} has {len(text)} characters, and guidelines must have 1 to {MOST_CHARACTERS}; write them, or "
+                "shorten the file."
+            )
+        found[path.relative_to(folder / OWN).as_posix()] = text
+    return found
 
 
-def read_guidelines(package: str, language: str) -> str:
-    """A task's guidelines in one of LANGUAGES, Markdown, from the folder beside its module."""
-    return files(package).joinpath("guidelines", f"{language}.md").read_text(encoding="utf-8").strip()
+@dataclass(frozen=True, slots=True)
+class TeamPage:
+    """What a team reads: annot's texts, or in their place those of its project.
+
+    Attributes:
+        language: ISO 639.
+        country: ISO 3166; "" for no country.
+        own: From `own_texts`.
+    """
+
+    language: str
+    country: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def base(self) -> str:
+        """The language of annot's texts for the team, one of LANGUAGES."""
+        return self.language if self.language in LANGUAGES else common_language(self.country)
+
+    @property
+    def toml(self) -> str:
+        """Where the project's short texts for the language stand, or would."""
+        return f"{OWN}/{self.language}.toml"
+
+    def guidelines_file(self, folder: str) -> str:
+        """Name of the project's guidelines for the team: the country's, else the language's; "" for neither."""
+        names = (f"{folder}{self.country}.md", f"{folder}{self.language}.md")
+        return next((name for name in names if name in self.own), "")
+
+    def guidelines(self, package: str, *, folder: str = "", keys: str = "") -> str:
+        """A task's guidelines: the project's, which stand in a folder below OWN, or annot's, which tell the keys."""
+        name = self.guidelines_file(folder)
+        return self.own[name] if name else read_guidelines(package, self.base, self.country).replace("{keys}", keys)
+
+    def texts(self, table: str, ours: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
+        """Titles and other short texts: annot's, by language, with the project's in their place.
+
+        Raises:
+            SettingsError: The project's cannot stand there.
+        """
+        theirs, texts = self._own_tables().get(table, {}), ours[self.base]
+        place = f"{self.toml}: {table}"
+        for key, text in theirs.items():
+            if key not in texts:
+                near = difflib.get_close_matches(key, texts, n=1)
+                raise SettingsError(f"{place} has no text {key!r}; {_remedy(near, texts)}")
+            if not isinstance(text, str) or not text.strip() or not _blanks(text) <= _blanks(texts[key]):
+                blanks = ", ".join(f"{{{name}}}" for name in sorted(_blanks(texts[key]))) or "none"
+                raise SettingsError(f"{place}.{key} must be text in quotes; what may stand in it in braces: {blanks}.")
+        return {**texts, **theirs}
+
+    def names(self, named: str, table: str, ours: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
+        """What a task's dataset may be called: as annot.toml names it, or in the team's language, then any other."""
+        every = [self.texts(table, ours)["dataset"], *(texts["dataset"] for texts in ours.values())]
+        return (named,) if named else tuple(dict.fromkeys(every))
+
+    def fallback(self) -> str:
+        """A sentence where the team's language lacks texts, with the files that would change it; else ""."""
+        there = {
+            f"{OWN}/{self.language}.md": bool(self.guidelines_file("")),
+            self.toml: any(self._own_tables().values()),
+        }
+        wanted = " and ".join(name for name, written in there.items() if not written)
+        if self.language in LANGUAGES or not wanted:
+            return ""
+        return (
+            f"annot has no texts in {name_of_language(self.language)}, so {name_of_language(self.base)} stands in "
+            f"their place; to change that, write {wanted} in the project"
+        )
+
+    def _own_tables(self) -> Mapping[str, Any]:
+        try:
+            tables = tomllib.loads(self.own.get(f"{self.language}.toml", ""))
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{self.toml} is no valid TOML: {error}; mend that line.") from None
+        for table, texts in tables.items():
+            if table not in TABLES or not isinstance(texts, Mapping):
+                near = difflib.get_close_matches(table, TABLES, n=1)
+                raise SettingsError(f"{self.toml} has no table {table!r}; {_remedy(near, TABLES)}")
+        return tables
 
 
-def properties(language: str, name: str, title: str, *, authors: bool = False) -> tuple[Property, ...]:
+def _remedy(near: list[str], known: Collection[str]) -> str:
+    return f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}."
+
+
+def _blanks(text: str) -> set[str]:
+    """What stands in braces in a text, to be filled in."""
+    try:
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+    except ValueError:
+        return {text}  # a brace that is never closed
+
+
+def read_guidelines(package: str, language: str, country: str = "") -> str:
+    """A task's guidelines in one of LANGUAGES, Markdown, from beside its module, with a country's example in them."""
+    folder = files(package).joinpath("guidelines")
+    text = folder.joinpath(f"{language}.md").read_text(encoding="utf-8").strip()
+    if "{example}" in text:
+        examples = tomllib.loads(folder.joinpath("examples.toml").read_text(encoding="utf-8"))
+        text = text.replace("{example}", examples.get(f"{language}-{country}", examples[language]).strip())
+    return text
+
+
+def properties(page: TeamPage, name: str, title: str, *, authors: bool = False) -> tuple[Property, ...]:
     """Metadata of every record.
 
     Args:
-        language: One of LANGUAGES.
+        page: What the team reads.
         name: What the task calls an item.
         title: The same on the page.
         authors: Items may have an author on the team. The embedded server asks nobody about their own.
     """
-    say = TEXTS[language]
+    say = page.texts("page", TEXTS)
     return (
         *([Property(AUTHOR, "terms", say[AUTHOR], visible=False)] if authors else []),
         Property("topic", "terms", say["topic"], visible=True),
@@ -79,9 +212,9 @@ def properties(language: str, name: str, title: str, *, authors: bool = False) -
     )
 
 
-def vector_of(language: str, dimensions: int | None) -> Vector | None:
+def vector_of(page: TeamPage, dimensions: int | None) -> Vector | None:
     """The vector of "find similar"; None without dimensions."""
-    return Vector(VECTOR, TEXTS[language]["similar"], dimensions) if dimensions else None
+    return Vector(VECTOR, page.texts("page", TEXTS)["similar"], dimensions) if dimensions else None
 
 
 def record_of(item: Item, name: str, fields: Mapping[str, Any], vector: Collection[float] | None) -> dict[str, Any]:

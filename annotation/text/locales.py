@@ -54,6 +54,16 @@ LANGUAGE_ALIASES = {
 """Names in use that ISO 639 and its translations lack."""
 
 
+SPOKEN = {
+    "es": frozenset("AD AR BO CL CO CR CU DO EC ES GQ GT HN MX NI PA PE PR PY SV UY VE".split()),  # noqa: SIM905
+    "pt": frozenset("AO BR CV GW MO MZ PT ST TL".split()),  # noqa: SIM905
+}
+"""Countries in which a language is read by nearly everybody, whatever else they speak."""
+
+LANGUAGE_NAMES = {"gl": {"es": "gallego"}, "nah": {"en": "Nahuatl", "es": "náhuatl", "pt": "náuatle"}}
+"""Names of languages that ISO 639-3 or its translations lack."""
+
+
 def fold(name: str) -> str:
     """Write a name without case, accents and punctuation: "Rep. Dominicana" becomes "rep dominicana"."""
     bare = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
@@ -123,12 +133,23 @@ def name_of_country(code: str, language: str) -> str:
     return f"{tail} {head}" if comma else name  # "Congo, República Democrática del" is an index entry, not a name.
 
 
-def name_of_language(code: str) -> str:
-    """Name of a language in English; the code where pycountry has none."""
+def common_language(country: str) -> str:
+    """The language that nearly everybody in a country reads: "es" or "pt"; "en" for all other countries."""
+    return next((language for language, countries in SPOKEN.items() if country in countries), "en")
+
+
+def name_of_language(code: str, language: str = "en") -> str:
+    """Name of a language in English, Spanish or Portuguese; the code where there is none."""
     import pycountry
 
-    found = pycountry.languages.get(alpha_2=code)
-    return str(found.name) if found is not None else code
+    if name := LANGUAGE_NAMES.get(code, {}).get(language):
+        return name
+    found = pycountry.languages.get(**{f"alpha_{min(len(code), 3)}": code})
+    if found is None:
+        return code
+    if language == "en":
+        return str(found.name)
+    return gettext.translation("iso639-3", pycountry.LOCALES_DIR, [language], fallback=True).gettext(found.name).lower()
 
 
 def _names(name: str, domain: str) -> list[str]:

@@ -185,6 +185,10 @@ class ArgillaClient:
         payload = {"distribution": {"strategy": "overlap", "min_submitted": overlap}}
         self._send("PATCH", f"/datasets/{dataset_id}", "the overlap of a dataset", payload)
 
+    def set_guidelines(self, dataset_id: str, guidelines: str) -> None:
+        """See ArgillaApi."""
+        self._send("PATCH", f"/datasets/{dataset_id}", "the guidelines of a dataset", {"guidelines": guidelines})
+
     # -- records ------------------------------------------------------------------------------------------
 
     def add_records(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -283,6 +287,7 @@ def _dataset(item: Mapping[str, Any], workspaces: Mapping[str, str]) -> Dataset:
         workspace=workspaces.get(item["workspace_id"], ""),
         ready=item["status"] == "ready",
         overlap=item["distribution"]["min_submitted"],
+        guidelines=item["guidelines"] or "",
     )
 
 

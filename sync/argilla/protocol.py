@@ -44,6 +44,7 @@ class Dataset:
         workspace: Name of the workspace that it is in.
         ready: Published; only then it can hold records.
         overlap: People who answer each record.
+        guidelines: Markdown.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Dataset:
     workspace: str
     ready: bool
     overlap: int
+    guidelines: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,9 @@ class ArgillaApi(Protocol):
 
     def set_overlap(self, dataset_id: str, overlap: int) -> None:
         """Say how many people answer each record."""
+
+    def set_guidelines(self, dataset_id: str, guidelines: str) -> None:
+        """Say what people are told."""
 
     def add_records(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Add records, all or none; one that is there already is refused, never overwritten.

@@ -186,6 +186,7 @@ def push_tasks(project: Project, tasks: Sequence[str], *, limit: int | None, dry
     """Send the items of some tasks, with the vectors of their prompts."""
     from annotation.screen import progress
     from annotation.selection.store import prompt_vectors
+    from annotation.tasks.page import own_texts
     from sync.argilla.client import connect
     from sync.push import push as send
 
@@ -195,6 +196,7 @@ def push_tasks(project: Project, tasks: Sequence[str], *, limit: int | None, dry
             project.ledger,
             project.settings,
             tasks=tasks,
+            texts=own_texts(project.folder),
             vectors=prompt_vectors(project),
             limit=limit,
             dry_run=dry_run,

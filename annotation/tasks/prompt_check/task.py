@@ -10,7 +10,7 @@ from typing import Any
 from annotation.config import PromptCheckSettings, Settings
 from annotation.tasks.base import ItemOutcome, Kind, Rows, Scale, Texts, Unfit
 from annotation.tasks.form import Field, Form, Question, Shape
-from annotation.tasks.page import as_typed, as_written, properties, read_guidelines, record_of, vector_of
+from annotation.tasks.page import TeamPage, as_typed, as_written, properties, record_of, vector_of
 from annotation.tasks.prompt_check.texts import TEXTS
 from annotation.text.privacy import mask_typed
 from annotation.types import Answer, Item
@@ -65,11 +65,12 @@ class PromptCheck:
         """See Task."""
         return settings.task.prompt_check
 
-    def form(self, language: str, settings: Settings, *, dimensions: int | None = None) -> Form:
+    def form(self, page: TeamPage, settings: Settings, *, dimensions: int | None = None) -> Form:
         """See Task."""
-        say = TEXTS[language]
+        say = page.texts(NAME, TEXTS)
         return Form(
-            guidelines=read_guidelines(__package__, language),
+            names=page.names(settings.task.prompt_check.dataset, NAME, TEXTS),
+            guidelines=page.guidelines(__package__, folder=f"{NAME}/"),
             fields=(Field("system", say["system"], required=False), Field("prompt", say["prompt"])),
             questions=(
                 Question(
@@ -82,8 +83,8 @@ class PromptCheck:
                 ),
                 Question("comment", "text", say["comment"], say["comment.help"]),
             ),
-            metadata=properties(language, self.label, say["item"], authors=True),
-            vector=vector_of(language, dimensions),
+            metadata=properties(page, self.label, say["item"], authors=True),
+            vector=vector_of(page, dimensions),
             overlap=settings.task.prompt_check.overlap,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 TEXTS: Mapping[str, Mapping[str, str]] = {
     "es": {
+        "dataset": "Preguntas",
         "system": "Contexto",
         "prompt": "Pregunta",
         "verdict": "¿Vale la pena esta pregunta para tu cultura?",
@@ -22,6 +23,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "item": "Pregunta n.º",
     },
     "pt": {
+        "dataset": "Perguntas",
         "system": "Contexto",
         "prompt": "Pergunta",
         "verdict": "Esta pergunta vale a pena para a sua cultura?",
@@ -38,6 +40,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "item": "Pergunta n.º",
     },
     "en": {
+        "dataset": "prompts",
         "system": "Context",
         "prompt": "Question",
         "verdict": "Is this question worth asking for your culture?",

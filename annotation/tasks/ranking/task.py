@@ -9,7 +9,7 @@ from typing import Any
 from annotation.config import RankingSettings, Settings
 from annotation.tasks.base import ItemOutcome, Rows, Scale, Texts, Unfit
 from annotation.tasks.form import Field, Form, Question, Shape
-from annotation.tasks.page import as_typed, as_written, properties, read_guidelines, record_of, vector_of
+from annotation.tasks.page import TeamPage, as_typed, as_written, properties, record_of, vector_of
 from annotation.tasks.ranking.slates import slate_of
 from annotation.tasks.ranking.tables import count_outcome, ranking_tables
 from annotation.tasks.ranking.texts import TEXTS
@@ -42,9 +42,10 @@ class Ranking:
         """See Task."""
         return settings.task.ranking
 
-    def form(self, language: str, settings: Settings, *, dimensions: int | None = None) -> Form:
+    def form(self, page: TeamPage, settings: Settings, *, dimensions: int | None = None) -> Form:
         """See Task."""
-        return form(language, settings.select.slate, settings.task.ranking.overlap, dimensions)
+        own = settings.task.ranking
+        return form(page, settings.select.slate, own.overlap, dimensions, own.dataset)
 
     def differs(self, shape: Shape, needed: Shape) -> str:
         """See Task."""
@@ -131,19 +132,21 @@ class Ranking:
         return ranking_tables(items, answers, texts, settings.task.ranking, pseudonym)
 
 
-def form(language: str, seats: int, overlap: int, dimensions: int | None = None) -> Form:
+def form(page: TeamPage, seats: int, overlap: int, dimensions: int | None = None, named: str = "") -> Form:
     """The dataset that a team ranks in.
 
     Args:
-        language: One of LANGUAGES.
+        page: What the team reads.
         seats: Answers on every slate: a ranking question has the same options for all records.
         overlap: People per slate.
         dimensions: Of the prompts' vectors; None for no "find similar".
+        named: What annot.toml calls it; "" for a name in the team's language.
     """
-    say = TEXTS[language]
+    say = page.texts("ranking", TEXTS)
     answers = {seat: say["seat"].format(seat=seat) for seat in SEATS[:seats]}
     return Form(
-        guidelines=read_guidelines(__package__, language),
+        names=page.names(named, "ranking", TEXTS),
+        guidelines=page.guidelines(__package__, keys=say["keys"]),
         fields=(
             Field("system", say["system"], required=False),
             Field("prompt", say["prompt"]),
@@ -169,8 +172,8 @@ def form(language: str, seats: int, overlap: int, dimensions: int | None = None)
             ),
             Question("rewrite", "text", say["rewrite"], say["rewrite.help"]),
         ),
-        metadata=properties(language, SLATE, say["slate"]),
-        vector=vector_of(language, dimensions),
+        metadata=properties(page, SLATE, say["slate"]),
+        vector=vector_of(page, dimensions),
         overlap=overlap,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 TEXTS: Mapping[str, Mapping[str, str]] = {
     "es": {
+        "dataset": "Encaje cultural",
         "system": "Contexto",
         "prompt": "Pregunta",
         "seat": "Respuesta {seat}",
@@ -26,8 +27,15 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "rewrite": "¿Qué habrías respondido tú?",
         "rewrite.help": "Opcional. No escribas nombres, correos ni teléfonos.",
         "slate": "Ficha",
+        "keys": (
+            "Pulsa el número del puesto de la respuesta A, luego el de la B y así hasta la última, esperando "
+            "cada vez a que se marque la siguiente; Intro envía. Con cuatro respuestas son cinco teclas. La "
+            "flecha ↓ lleva a los problemas, que se marcan con su número; ← y → cambian de ficha; Retroceso la "
+            "descarta. Si nada responde, pulsa Tab."
+        ),
     },
     "pt": {
+        "dataset": "Adequação cultural",
         "system": "Contexto",
         "prompt": "Pergunta",
         "seat": "Resposta {seat}",
@@ -48,8 +56,15 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "rewrite": "O que você teria respondido?",
         "rewrite.help": "Opcional. Não escreva nomes, e-mails nem telefones.",
         "slate": "Ficha",
+        "keys": (
+            "Aperte o número da posição da resposta A, depois o da B e assim até a última, esperando cada vez "
+            "que a seguinte seja marcada; Enter envia. Com quatro respostas são cinco teclas. A seta ↓ leva aos "
+            "problemas, que se marcam com o seu número; ← e → mudam de ficha; Backspace a descarta. Se nada "
+            "responder, aperte Tab."
+        ),
     },
     "en": {
+        "dataset": "cultural fit",
         "system": "Context",
         "prompt": "Question",
         "seat": "Answer {seat}",
@@ -70,6 +85,12 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "rewrite": "What would you have answered?",
         "rewrite.help": "Optional. Please write no names, e-mail addresses or phone numbers.",
         "slate": "Slate",
+        "keys": (
+            "Press the number of answer A's place, then of B's and so on to the last, waiting each time until "
+            "the next one is marked; Enter submits. With four answers that is five keys. The arrow ↓ leads to "
+            "the problems, each marked by its number; ← and → go to another slate; Backspace discards it. If "
+            "nothing happens, press Tab."
+        ),
     },
 }
 """Everything on the page that is the ranking's own, by language; the rest is `annotation.tasks.page.TEXTS`."""

@@ -32,7 +32,20 @@ ORDER = {
         *("tasks", "prompts", "drafting", "selection", "hosting", "backups", "commands", "cli"),
     ),
     "sync": (
-        *("argilla", "team", "pull", "quality", "tally", "quotas", "push", "snapshot", "trigger", "reporting", "cycle"),
+        *(
+            "argilla",
+            "team",
+            "pull",
+            "quality",
+            "tally",
+            "quotas",
+            "push",
+            "sheets",
+            "snapshot",
+            "trigger",
+            "reporting",
+            "cycle",
+        ),
         *("moving", "doctor", "simulated", "quickstart", "commands"),
     ),
     "train": (

@@ -316,6 +316,60 @@ def test_cut_off_after_any_call_the_same_command_goes_on(tmp_path: Path) -> None
     assert cuts == 8  # 2 workspaces, 3 accounts, 3 memberships
 
 
+def test_a_sheet_holds_what_a_person_needs_in_the_language_of_the_team(tmp_path: Path) -> None:
+    project = make_project(
+        tmp_path,
+        '[project]\ncountries = ["MX", "BR", "JM"]\nlanguages = ["es"]\n[argilla]\nurl = "https://annot.example.org"\n',
+    )
+    rui = person("rui", "BR", languages=("pt",), name="")
+    project.ledger.add_people(
+        [person("ana"), person("luz", active=False), rui, person("joy", "JM", languages=("en",)), person("eva")]
+    )
+    project.keep_secrets({"passwords": {name: f"password-of-{name}" for name in ("ana", "luz", "rui", "joy")}})
+    told = json.loads(annot(project, "team", "sheet", "--json"))["sheets"]
+    assert list(told) == ["ana", "eva", "joy", "rui"]
+    for name, greeting in {"ana": "Hola, Ana:", "rui": "Olá, rui:", "joy": "Hello Joy,"}.items():
+        assert told[name].startswith(greeting)
+        for needed in ("https://annot.example.org", name, f"password-of-{name}", "1.", "3.", "↓"):
+            assert needed in told[name]
+    assert "la que ya tienes" in told["eva"]
+    shown = annot(project, "team", "sheet")
+    assert all(sheet in shown for sheet in told.values())
+    assert "one that somebody has changed since cannot be shown" in shown
+    assert "opens on this machine alone" not in shown
+
+    folder = tmp_path / "handed" / "out"
+    annot(project, "team", "sheet", "ana", "--to", str(folder), "--url", "http://127.0.0.1:6900")
+    (written,) = folder.iterdir()
+    assert written.name == "ana.txt"
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert written.read_text(encoding="utf-8") == told["ana"].replace(
+        "https://annot.example.org", "http://127.0.0.1:6900"
+    )
+    (tmp_path / "guidelines").mkdir()
+    (tmp_path / "guidelines" / "es.toml").write_text('[page]\nsheet = "{name}: {password}"\n', encoding="utf-8")
+    assert json.loads(annot(project, "team", "sheet", "ana", "--json"))["sheets"] == {"ana": "Ana: password-of-ana"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("ana",), "`annot team list` shows who is"),
+        (("luz",), "None of them is on the team now"),
+        (("--url", "annot.example.org"), "--url: it is no address; write for example"),
+        ((), "Argilla was never started here; run `annot up`"),
+    ],
+)
+def test_a_sheet_that_cannot_be_made_is_one_sentence(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    project = make_project(tmp_path, '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n')
+    project.ledger.add_people([person("luz", active=False)])
+    address = () if not words or "--url" in words else ("--url", "http://127.0.0.1:6900")
+    command = [sys.executable, "-m", "annotation.cli", "team", "sheet", *words, *address, "-p", str(project.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
 @pytest.mark.server
 def test_the_commands_do_it_all(
     argilla_server: tuple[str, Owner],

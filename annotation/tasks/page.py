@@ -44,6 +44,25 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "position": "Orden",
         "similar": "Preguntas parecidas",
         "author": "Autoría",
+        "own_password": "la que ya tienes en este servidor",
+        "sheet": """\
+Hola, {name}:
+
+Puedes entrar a «{project}», donde se comparan respuestas escritas por una máquina.
+
+Página:     {url}
+Usuario:    {username}
+Contraseña: {password}
+
+1. Abre la página en un navegador y entra con ese usuario y esa contraseña.
+2. Haz clic en el conjunto de datos de tu equipo y lee las directrices.
+3. Responde la primera ficha y envíala: llega la siguiente. Puedes parar y volver cuando quieras.
+
+Con el teclado: {keys}
+
+Si cambiaste la contraseña, vale la nueva, y nadie puede verla. No compartas esta hoja.
+¿No se abre la página? Quizá no estés en la red en que funciona: pide a quien coordina la dirección desde fuera.
+""",
     },
     "pt": {
         "country": "País",
@@ -52,6 +71,25 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "position": "Ordem",
         "similar": "Perguntas parecidas",
         "author": "Autoria",
+        "own_password": "a que você já tem neste servidor",
+        "sheet": """\
+Olá, {name}:
+
+Você pode entrar em “{project}”, onde se comparam respostas escritas por uma máquina.
+
+Página:  {url}
+Usuário: {username}
+Senha:   {password}
+
+1. Abra a página num navegador e entre com esse usuário e essa senha.
+2. Clique no conjunto de dados da sua equipe e leia as diretrizes (Guidelines).
+3. Responda a primeira ficha e envie (Submit): a seguinte aparece. Você pode parar e voltar quando quiser.
+
+Com o teclado: {keys}
+
+Se você mudou a senha, vale a nova, e ninguém pode vê-la. Não compartilhe esta folha.
+A página não abre? Talvez você não esteja na rede em que ela funciona: peça a quem coordena o endereço de fora.
+""",
     },
     "en": {
         "country": "Country",
@@ -60,9 +98,28 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "position": "Position",
         "similar": "Similar questions",
         "author": "Author",
+        "own_password": "the one that you have on this server",
+        "sheet": """\
+Hello {name},
+
+You can log in to "{project}", where answers written by a machine are compared.
+
+Page:      {url}
+User name: {username}
+Password:  {password}
+
+1. Open the page in a browser and log in with this user name and password.
+2. Click your team's dataset and read the guidelines.
+3. Answer the first slate and submit it: the next one comes. You can stop and come back at any time.
+
+With the keyboard: {keys}
+
+If you changed the password, the new one counts, and nobody can see it. Keep this sheet to yourself.
+The page does not open? You may not be in the network where it works: ask your team lead for the address from outside.
+""",
     },
 }
-"""Titles of what every record carries, by language."""
+"""Titles of what every record carries, and the sheet with a log-in, by language."""
 
 
 def own_texts(folder: Path) -> dict[str, str]:

@@ -17,6 +17,8 @@ from annotation.errors import SettingsError
 if TYPE_CHECKING:
     from annotation.project import Project
 
+ELSEWHERE = 'docs/argilla.md, "People elsewhere"'
+
 
 @app.command(epilog="Example: annot up, then open the address that it prints; annot up --host 0.0.0.0 for a network.")
 def up(
@@ -82,6 +84,8 @@ def up(
     print(f"Argilla {server.version} answers at {server.url}, {whom}; `annot down` stops it.")
     for line in (*exposed, *trouble):
         print(line)
+    if server.host == HOST:
+        print(f"Others get in with --host 0.0.0.0 on the same network, or by a tunnel, or by a Space: {ELSEWHERE}.")
     secrets = project.argilla_home / "secrets.json"
     who = embedded.owner(project.argilla_home).username
     print(f"Log in as {who}; the password is in {secrets}, unless somebody changed it in Argilla: then theirs stays.")
@@ -175,7 +179,7 @@ def move(
         print("Nothing was copied. Next: the same command without --dry-run")
     else:
         print(f"Everything is at {done.target} and was compared; annot.toml names it from now on.")
-        print("Hand out the new address; `annot team list --passwords` prints the log-ins.")
+        print("Hand out the new address: `annot team sheet` prints a log-in sheet for each person.")
         print("Argilla tells no passwords: whoever had changed theirs gets the one that is printed there.")
         if os.environ.get("ARGILLA_API_KEY") not in (None, key):
             print("ARGILLA_API_KEY in this environment is still the old server's: unset it.")

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -45,7 +46,7 @@ def team_add(
             said = [f"{name} ({known[name].role}, {known[name].country})" if name in known else name for name in names]
             print(f"{what}: {', '.join(said)}")
     if change.created:
-        print("`annot team list --passwords` prints the log-ins to hand out.")
+        print("`annot team sheet` prints a log-in sheet for each person, to hand out.")
 
 
 @team_app.command("remove", epilog="Example: annot team remove ana")
@@ -144,6 +145,49 @@ def team_list(
             for p in people
         ],
     )
+
+
+@team_app.command(
+    "sheet", epilog="Example: annot team sheet --to sheets; annot team sheet ana --url http://192.168.1.7:6900"
+)
+def team_sheet(
+    usernames: Annotated[
+        list[str] | None, typer.Argument(help="Of whom.", show_default="everybody on the team")
+    ] = None,
+    folder: Folder = Path(),
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Write one .txt per person, for your eyes only.")
+    ] = None,
+    url: Annotated[str, typer.Option(help="Address that people open.", show_default="the server's")] = "",
+    json: Json = False,
+) -> None:
+    """Show a log-in sheet to hand out for each person, in the team's language: page, log-in, first steps, keys."""
+    from annotation.config import api_address
+    from annotation.files import write_whole
+    from annotation.screen import print_json
+    from sync.sheets import log_in_sheets, page_address
+    from sync.team import known_person
+
+    project = open_project(folder)
+    try:
+        url = api_address(url) if url else page_address(project)
+    except ValueError as fault:
+        raise SettingsError(f"--url: {fault}.") from None
+    chosen = [known_person(project.ledger, name) for name in usernames or ()] or project.ledger.people()
+    sheets = log_in_sheets(project, [person for person in chosen if person.active], url)
+    if not sheets:
+        raise SettingsError("None of them is on the team now; run `annot team add` with a roster first.")
+    if to is not None:
+        to.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for username, sheet in sheets.items():
+            write_whole(to / f"{username}.txt", sheet.encode(), mode=0o600)
+    if json:
+        print_json({"url": url, "sheets": sheets})
+        return
+    print(f"In {to}: {', '.join(f'{name}.txt' for name in sheets)}." if to else f"\n{'-' * 60}\n".join(sheets.values()))
+    print("Passwords are those that annot made: one that somebody has changed since cannot be shown.")
+    if urlsplit(url).hostname in ("127.0.0.1", "localhost"):
+        print(f"{url} opens on this machine alone: docs/argilla.md tells how others get in; --url names their address.")
 
 
 @app.command(epilog="Example: annot push --limit 100; annot push --task prompt_check")

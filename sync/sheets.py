@@ -1,0 +1,47 @@
+"""Log-in sheets: what each person of a team needs to get in and to begin, in the team's language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from annotation.errors import ServerError
+from annotation.hosting import embedded
+from annotation.hosting.address import outside_addresses
+from annotation.project import Project
+from annotation.tasks.page import TEXTS, own_texts
+from annotation.tasks.ranking.texts import TEXTS as RANKING
+from annotation.types import Person
+from sync.push import team_pages
+
+
+def page_address(project: Project) -> str:
+    """The address of the page: the server's of annot.toml, or where the embedded one is, for others where it may be.
+
+    Raises:
+        ServerError: The embedded one was never started.
+    """
+    if project.settings.argilla.url:
+        return project.settings.argilla.url
+    state = embedded.state(project.argilla_home)
+    if not state.url:
+        raise ServerError(state.detail)
+    outside = outside_addresses(state.host, int(state.url.rpartition(":")[2]))
+    return outside[0] if outside else state.url
+
+
+def log_in_sheets(project: Project, people: Iterable[Person], url: str) -> dict[str, str]:
+    """User name -> a sheet to hand out, with the password that annot made; who has one of their own reads that."""
+    pages, passwords = team_pages(project.ledger.people(), own_texts(project.folder)), project.secrets()
+    sheets = {}
+    for person in people:
+        page = pages[person.country]
+        say = page.texts("page", TEXTS)
+        sheets[person.username] = say["sheet"].format(
+            name=person.name or person.username,
+            project=project.settings.project.name,
+            url=url,
+            username=person.username,
+            password=passwords.get("passwords", {}).get(person.username) or say["own_password"],
+            keys=page.texts("ranking", RANKING)["keys"],
+        )
+    return sheets

@@ -22,6 +22,7 @@ from annotation.prompts.add import add_prompts
 from annotation.screen import progress
 from annotation.selection.select import select
 from annotation.selection.store import prompt_vectors
+from annotation.tasks.page import own_texts
 from annotation.tasks.ranking.slates import slate_of
 from annotation.types import Item, Judgement, Person
 
@@ -179,7 +180,14 @@ def open_argilla(project: Project, *, simulate: bool, say: Callable[[str], None]
     api = connect(project)
     add_team(project, api, roster(simulate))
     with progress("pushing") as bar:
-        pushed = push(api, project.ledger, project.settings, vectors=prompt_vectors(project), progress=bar)
+        pushed = push(
+            api,
+            project.ledger,
+            project.settings,
+            texts=own_texts(project.folder),
+            vectors=prompt_vectors(project),
+            progress=bar,
+        )
     say(pushed.sentence())
     return api
 

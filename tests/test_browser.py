@@ -246,7 +246,7 @@ def test_what_was_typed_is_kept_until_it_is_submitted_and_there_is_no_bulk_mode(
     monkeypatch.setenv("ARGILLA_API_KEY", owner.api_key)
     project = push_project(tmp_path / "peru", url, "PE", ["Sí.", "No.", "Quizás.", "A veces."])
     log_in(page, url, "pe_1", project.secrets()["passwords"]["pe_1"])
-    page.get_by_text("cultural fit").first.click()
+    page.get_by_text("Encaje cultural").first.click()
     box, kept = page.locator("[contenteditable]"), "Object.keys(JSON.parse(localStorage['annot-typed'])).length"
     expect(page.locator("#A")).to_be_visible()
     expect(page.locator("body")).to_contain_text("1 de 2")
@@ -288,7 +288,7 @@ def test_a_phone_speaks_portuguese_and_opens_every_record_at_its_question(
     body = phone.locator("body")
     expect(body).to_contain_text("Seus datasets")
     expect(body).to_contain_text("Espaços de trabalho")
-    phone.get_by_text("cultural fit").first.click()
+    phone.get_by_text("Encaje cultural").first.click()
     for told in ("1 de 2", "2 de 2"):
         expect(phone.locator("#A")).to_be_attached()
         expect(body).to_contain_text(told)
@@ -328,15 +328,18 @@ def test_the_keys_that_the_guidelines_tell_rank_submit_and_discard(
         expect(places.nth(int(key) - 1)).to_contain_text(f"Respuesta {marked}")
     expect(page.locator("#A")).to_be_focused()
     page.keyboard.press("ArrowDown")
-    page.keyboard.press("2")
-    expect(page.locator("#problems_wrong_country")).to_be_checked()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("1")
+    page.keyboard.press("4")
+    keep_picture(page, "keys")
+    expect(page.locator('[id="problems_C:wrong_country"]')).to_be_checked()
     page.keyboard.press("Enter")
     expect(body).to_contain_text("Enviado 1", use_inner_text=True)
     annot(project, "sync")
     (stored,) = answers(project.ledger, "ranking")
     a, b, c, d = next(slate for slate in read_slates(project.ledger) if slate.id == stored.item_id).seats
     assert [set(tier) for tier in stored.value.tiers] == [{b, c}, {a}, {d}]
-    assert stored.value.problems == ("wrong_country",)
+    assert stored.value.problems == {c: ("wrong_country",)}
     expect(page.locator("#A")).to_be_focused()
     with page.expect_response(lambda answer: answer.url.endswith("/responses")):
         page.keyboard.press("Backspace")

@@ -506,8 +506,8 @@ def test_annotators_see_the_form_in_their_language_and_no_model(real_world: Real
     questions = api._get(f"/datasets/{dataset.id}/questions", "questions")["items"]
     assert [(q["name"], q["required"]) for q in questions] == [
         ("ranking", True),
-        ("problems", False),
         ("acceptable", False),
+        ("problems", False),
         ("rewrite", False),
     ]
     assert "model" not in json.dumps([record, told, fields, questions])

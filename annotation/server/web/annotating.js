@@ -58,7 +58,8 @@ const MOST = 200; // texts that are kept; those typed first go first
 
 /** Every text question of a record: under which name its text is kept, and what the server has of it. */
 const texts = ({ id, questions, original }) =>
-  (app?.$auth?.user ? questions.filter((question) => question.isTextType) : []).map((question) => ({
+  // Where there is nothing to do, Argilla shows the form of a record without an id.
+  (id && app?.$auth?.user ? questions.filter((question) => question.isTextType) : []).map((question) => ({
     answer: question.answer,
     name: [app.$auth.user.id, id, question.name].join(" "),
     before: original.questions.find(({ name }) => name === question.name).answer.value ?? "",
@@ -80,6 +81,7 @@ const restore = (record) => {
   for (const { answer, name, before } of texts(record)) {
     if (kept[name]?.before === before) answer.value = kept[name].text;
   }
+  keep(record);
 };
 
 /** Say in the page's language what Argilla has in English in every language. */
@@ -106,5 +108,5 @@ const look = () => {
 };
 new MutationObserver(look).observe(document, { childList: true, characterData: true, subtree: true });
 
-// Argilla hears of it first.
-addEventListener("input", () => setTimeout(() => shown && keep(shown)), true);
+addEventListener("input", () => setTimeout(() => shown && keep(shown)), true); // Argilla hears of it first
+addEventListener("pagehide", () => shown && keep(shown));

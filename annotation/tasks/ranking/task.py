@@ -162,7 +162,7 @@ def form(page: TeamPage, seats: int, overlap: int, dimensions: int | None = None
                 say["acceptable.help"],
                 options={"some": say["some"], "none": say["none"]},
             ),
-            # One question and not one per answer: there is less to scroll, and one press of Tab goes past it.
+            # One question and not one per answer: there is less to scroll, and one key goes past it.
             Question(
                 "problems",
                 "multi_label_selection",

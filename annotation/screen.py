@@ -91,6 +91,19 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     Console(highlight=False, width=None if sys.stdout.isatty() else 110).print(drawn)
 
 
+def show_dropped(what: str, counted: Sequence[tuple[str, int, str]], remedies: Mapping[str, str]) -> None:
+    """Print what a step left out, as `count_reasons` counts it, and what helps where something does."""
+    table("Left out", ("reason", what, "for example"), counted)
+    show_remedies((reason for reason, _, _ in counted), remedies)
+
+
+def show_remedies(reasons: Iterable[str], remedies: Mapping[str, str]) -> None:
+    """Print what helps against each of these reasons that something helps against."""
+    for reason in reasons:
+        if reason in remedies:
+            print(f"{reason}: {remedies[reason]}")
+
+
 def count_reasons(dropped: Sequence[Dropped]) -> list[tuple[str, int, str]]:
     """Reason, count and one example of what a step dropped; the most frequent first."""
     counts = Counter(drop.reason for drop in dropped)

@@ -674,13 +674,14 @@ def test_the_key_is_in_no_ledger_no_error_and_no_traceback_even_when_the_server_
 CHILD = """
 import os, sys
 from pathlib import Path
-import aiolimiter, filelock, httpx, lingua, stamina
+import aiolimiter, filelock, httpx, py3langid, stamina
 from cohere import AsyncClientV2, SystemChatMessageV2, UserChatMessageV2
 from annotation.drafting.draft import draft
 from annotation.drafting.workers import Patience
 from annotation.project import Project
 
 AsyncClientV2("imports the rest of the SDK")
+py3langid.rank("reads its model")
 # Python's start is paid once: every line on stdin is a project, and a fork of this process drafts for it.
 for line in sys.stdin:
     child = os.fork()
@@ -1017,6 +1018,7 @@ def test_a_project_has_templates_and_personas_of_its_own_for_a_language() -> Non
 # -- what counts as an answer -------------------------------------------------------------------------------
 
 GOOD = "En mi pueblo la Nochebuena se cena tarde, con bacalao, romeritos y ponche, y después se rompe la piñata."
+GALEGO = "Na miña casa a cea de Noiteboa é tarde, con bacallau e coliflor, e despois os veciños cantan panxoliñas."
 PORTUGUES = "Lá em casa a ceia é servida tarde, com bacalhau e rabanada, e depois todo mundo abre os presentes."
 
 
@@ -1032,7 +1034,9 @@ PORTUGUES = "Lá em casa a ceia é servida tarde, com bacalhau e rabanada, e dep
         (GOOD, "COMPLETE", "pt", "wrong language"),
         (PORTUGUES, "COMPLETE", "es", "wrong language"),
         (PORTUGUES, "COMPLETE", "pt", "answer"),
-        (GOOD, "COMPLETE", "gl", "answer"),  # Galician cannot be told apart: nobody is accused.
+        (GOOD, "COMPLETE", "gl", "wrong language"),
+        (GALEGO, "COMPLETE", "gl", "answer"),
+        (GOOD, "COMPLETE", "ay", "answer"),  # Aymara cannot be told apart: nobody is accused.
         ("Sí.", "COMPLETE", "es", "answer"),  # Too short to be sure of its language.
         ("", "COMPLETE", "es", "empty"),
         (" \u00a0\n", "COMPLETE", "es", "empty"),
@@ -1040,7 +1044,7 @@ PORTUGUES = "Lá em casa a ceia é servida tarde, com bacalhau e rabanada, e dep
 )
 def test_verdicts(text: str, finish: str, language: str, expected: str) -> None:
     prompt = Prompt.make("¿Qué se cena en Nochebuena?", country="MX", language=language)
-    assert verdict(text, finish, prompt, set(), ["es", "pt"]) == expected
+    assert verdict(text, finish, prompt, set()) == expected
 
 
 # -- the seam -----------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ ONLY = {
     "sentence_transformers": {"annotation.selection.embedding"},
 }
 """A library -> the modules or packages that may import it."""
-HEAVY = {*ONLY, "datasets", "pyarrow", "numpy", "matplotlib", "pandas", "rich", "lingua", "sklearn", "scipy"}
+HEAVY = {*ONLY, "datasets", "pyarrow", "numpy", "matplotlib", "pandas", "rich", "py3langid", "sklearn", "scipy"}
 
 
 def name_of(path: Path) -> str:

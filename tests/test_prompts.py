@@ -21,8 +21,8 @@ from annotation.config import PromptSettings, Settings, check_settings
 from annotation.errors import SettingsError, SourceError
 from annotation.project import Project
 from annotation.prompts.add import add_prompts, count_prompts
-from annotation.prompts.languages import likeliest
 from annotation.text.clean import clean, is_formula
+from annotation.text.language import tell
 from annotation.types import Dropped, Prompt, content_id
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -445,22 +445,30 @@ def test_formulas_of_a_sheet_are_left_out_and_never_run(project: Project, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("share", "languages", "letters", "told"),
+    ("text", "languages", "told"),
     [
-        ({"es": 0.9, "pt": 0.1}, ["es", "pt"], 40, "es"),
-        ({"pt": 0.9, "es": 0.1}, ["es", "pt"], 40, "pt"),
-        ({"pt": 0.5, "es": 0.4, "it": 0.1}, ["es", "pt"], 40, "es"),
-        ({"en": 0.8, "es": 0.1, "fr": 0.1}, ["es"], 40, "en"),
-        ({"en": 0.8, "es": 0.1, "fr": 0.1}, ["es"], 5, "es"),
-        ({"fr": 0.4, "es": 0.3, "en": 0.3}, ["es"], 40, "es"),
-        ({"en": 0.0, "es": 0.0}, ["pt", "es"], 0, "pt"),
-        ({"en": 0.8, "es": 0.2}, [], 40, "en"),
+        ("¿Qué se come en tu casa los domingos?", ["es", "pt"], "es"),
+        ("O que se come na sua casa aos domingos?", ["es", "pt"], "pt"),
+        ("Que se come na vosa casa os domingos?", ["es", "gl"], "gl"),
+        ("Què es menja a casa teva els diumenges?", ["es", "ca"], "ca"),
+        ("Zer jaten da zure etxean igandeetan?", ["es", "eu"], "eu"),
+        ("Imatataq domingokunapi wasiykipi mikhunkichik?", ["es", "qu"], "qu"),
+        ("Mba'épa pe'u pende rógape arete jave?", ["es", "gn"], "gn"),
+        ("What do you usually eat at home on Sundays?", ["es", "gl"], "en"),
+        ("Calabacines rellenos", ["es"], "es"),
+        ("Tortilla de patatas", ["gl"], "gl"),
+        ("Ensalada campera", ["pt", "es"], "pt"),
+        ("12345", ["pt", "es"], "pt"),
+        ("Kunas aka markan manq'añaxa?", ["ay"], "ay"),
+        ("Taqi jaqinakax qhispiyat yuripxi ukhamarak jerarquía ukat derechos ukanakani.", ["es", "ay"], "ay"),
+        ("¿Qué se come en tu casa los domingos?", ["es", "ay"], "es"),
+        ("What do you usually eat at home on Sundays?", [], "en"),
     ],
 )
-def test_a_doubt_is_settled_for_the_projects_first_language(
-    share: dict[str, float], languages: list[str], letters: int, told: str
+def test_a_declared_language_is_taken_unless_the_text_is_clearly_in_another(
+    text: str, languages: list[str], told: str
 ) -> None:
-    assert likeliest(share, languages, letters) == told
+    assert tell(text, languages) == told
 
 
 def test_spanish_and_portuguese_are_told_apart(tmp_path: Path) -> None:
@@ -478,10 +486,20 @@ def test_spanish_and_portuguese_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_a_language_that_nobody_can_tell_asks_for_a_column(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "qu", countries=["PE"], languages=["qu"])
-    added = add_prompts(project, write(tmp_path / "a.jsonl", [{"prompt": "Imataq kay llaqtapi mikhunku?"}]))
-    assert [prompt.language for prompt in added.kept] == ["qu"]
-    assert "--language qu" in added.notices[0]
+    project = make_project(tmp_path / "ay", countries=["BO"], languages=["ay"])
+    added = add_prompts(project, write(tmp_path / "a.jsonl", [{"prompt": "Kunas aka markan manq'asi?"}]))
+    assert [prompt.language for prompt in added.kept] == ["ay"]
+    assert "--language ay" in added.notices[0]
+
+
+@needs_data
+def test_a_few_words_are_in_the_declared_language() -> None:
+    asked = json.loads((DATA / "prompts" / "Mexico_data.json").read_text(encoding="utf-8")).values()
+    short = {answer for one in asked for given in one["annotations"] for answer in given["answers"]}
+    assert len(short) > 1600
+    others = {text: found for text in short if (found := tell(text, ["es"])) != "es"}
+    assert len(others) < 10, "some are in English, as the Day of the Virgin of Guadalupe"
+    assert set(others.values()) == {"en"}
 
 
 # -- the command --------------------------------------------------------------------------------------------

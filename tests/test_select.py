@@ -14,10 +14,12 @@ import pytest
 from projects import without_progress
 from select_project import WAYS, WordModel, add_prompt, make_project, word_encoder
 
+from annotation.drafting.from_file import draft_from_file
 from annotation.errors import ProjectError
 from annotation.files import read_parquet
 from annotation.ledger import Ledger
-from annotation.project import Project
+from annotation.project import Project, init_project
+from annotation.prompts.add import add_prompts
 from annotation.selection.outcome import (
     NEAR_DUPLICATE,
     OFF_TOPIC,
@@ -27,7 +29,7 @@ from annotation.selection.outcome import (
     WRONG_LANGUAGE,
     Selection,
 )
-from annotation.selection.report import LONGEST_LIST, draw_prompts, prompt_counts
+from annotation.selection.report import LONGEST_LIST, draw_prompts, prompt_counts, show
 from annotation.selection.select import make_slate, select
 from annotation.selection.store import prompt_vectors
 from annotation.tasks.ranking.slates import read_slates
@@ -141,11 +143,39 @@ def test_one_good_answer_among_strays_is_saved_by_the_prompt(tmp_path: Path) -> 
 def test_a_language_that_cannot_be_told_is_not_checked(tmp_path: Path) -> None:
     project = make_project(tmp_path, 0)
     prompt = add_prompt(project, 0, [])
-    galician = replace(prompt, language="gl", id="galician")
-    project.ledger.add_prompts([galician])
-    texts = [way.format("polbo") for way in WAYS]
-    project.ledger.add_candidates([Candidate.make(galician.id, text, model="a test") for text in texts])
-    assert [slate.prompt_id for slate in run(project, dry_run=True).slates] == ["galician"]
+    aymara = replace(prompt, language="ay", id="aymara")
+    project.ledger.add_prompts([aymara])
+    texts = [way.format("chuño") for way in WAYS]
+    project.ledger.add_candidates([Candidate.make(aymara.id, text, model="a test") for text in texts])
+    assert [slate.prompt_id for slate in run(project, dry_run=True).slates] == ["aymara"]
+
+
+def test_answers_to_a_prompt_under_a_wrong_language_come_in_as_the_report_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    init_project(tmp_path, name="proba", countries=["ES"], languages=["es", "gl"])
+    project = Project.open(tmp_path)
+    prompts, answers = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    prompts.write_text(json.dumps({"prompt": "Como se come o polbo?"}), encoding="utf-8")
+    ways = (
+        "Para comer o polbo na cidade, mellor na casa, os domingos, con toda a familia e coa veciñanza.",
+        "Para comer o polbo na cidade hai que ir á feira cedo, cando aínda está quente no prato de madeira.",
+        "Se queres comer o polbo na cidade, encárgallo con dous días de antelación a unha pulpeira.",
+        "Comer o polbo na cidade apréndese das avoas; ninguén o deixou escrito en ningures.",
+    )
+    rows = [{"prompt": "Como se come o polbo?", "language": "gl", "answer": way} for way in ways]
+    answers.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    add_prompts(project, str(prompts), defaults={"language": "es"})
+    (wrong,) = project.ledger.prompts()
+    project.ledger.add_candidates([Candidate.make(wrong.id, way, model="a test") for way in ways])
+    selection = run(project)
+    assert {(c.dropped, c.because_of) for c in selection.candidates} == {(WRONG_LANGUAGE, "gl instead of es")}
+    show(selection)
+    assert "prompts add FILE --language CODE" in capsys.readouterr().out
+    add_prompts(project, str(prompts), defaults={"language": "gl"})
+    assert draft_from_file(project, answers).new == 4
+    (slate,) = run(project).slates
+    assert {prompt.id: prompt.language for prompt in project.ledger.prompts()}[slate.prompt_id] == "gl"
 
 
 def test_a_prompt_with_too_few_answers_waits_for_more(tmp_path: Path) -> None:

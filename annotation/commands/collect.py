@@ -97,8 +97,8 @@ def prompts_add(
     json: Json = False,
 ) -> None:
     """Read prompts into the project: cleaned, masked, without duplicates."""
-    from annotation.prompts.add import add_prompts
-    from annotation.screen import print_json, progress, table
+    from annotation.prompts.add import REMEDIES, add_prompts
+    from annotation.screen import print_json, progress, show_dropped, table
 
     columns = {}
     for pair in column or ():
@@ -127,7 +127,7 @@ def prompts_add(
     if dry_run:
         table("", ("country", "language", "topic", "prompts"), added.groups())
         table("", ("the first of them",), ((prompt.text[:100],) for prompt in added.kept[:5]))
-    table("Left out", ("reason", "rows", "for example"), added.reasons())
+    show_dropped("rows", added.reasons(), REMEDIES)
     for notice in added.notices:
         print(f"Note: {notice}")
 
@@ -206,8 +206,9 @@ def select(
         report.draw_prompts(chosen, plot)
     if json:
         print_json(report.as_json(chosen, dry_run=dry_run))
-    elif not chosen.slates:
-        print(report.nothing_new(chosen))
-    else:
+    elif chosen.slates or not chosen.standing:
         report.show(chosen)
-        print("Nothing was stored." if dry_run else f"Plot: {plot}. Next: annot push")
+        following = "annot push" if chosen.slates else "annot draft"
+        print("Nothing was stored." if dry_run else f"Plot: {plot}. Next: {following}")
+    else:
+        print(report.nothing_new(chosen))

@@ -13,7 +13,15 @@ from annotation.drafting.prices import OURS
 from annotation.errors import AnnotError, SettingsError
 from annotation.files import write_whole
 from annotation.project import Project
-from annotation.screen import count_reasons, print_json, progress, table
+from annotation.screen import count_reasons, print_json, progress, show_dropped, table
+
+REMEDIES = {
+    "unknown prompt": "bring in the prompts with `annot prompts add`, then run the same command again.",
+    "several prompts have this text": "say which one in a column prompt_id, or in columns country and language.",
+    "prompt not accepted": "people check prompts first; run `annot sync` when they have, then the same command again.",
+    "too long": "raise prompts.max_chars in annot.toml, then run the same command again.",
+}
+"""What helps against a reason for leaving out an answer of a file."""
 
 
 def write_prices(project: Project, *, json: bool = False) -> None:
@@ -69,9 +77,7 @@ def take_from_file(project: Project, source: Path, *, json: bool = False) -> Non
     if json:
         print_json({**asdict(added), "dropped": [asdict(dropped) for dropped in added.dropped]})
         return
-    table("left out", ("reason", "answers", "for example"), count_reasons(added.dropped))
-    if any(dropped.reason == "unknown prompt" for dropped in added.dropped):
-        print("Answers to unknown prompts come in once `annot prompts add` has brought in the prompts.")
+    show_dropped("answers", count_reasons(added.dropped), REMEDIES)
     if added.new or added.dropped:
         masked = f", {added.masked} e-mail addresses, phone numbers or user names masked" if added.masked else ""
         print(f"{added.new} candidates are new, {added.known} were there already{masked}.")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection
 
-from annotation.text.language import detect, detectable
+from annotation.text.language import tell
 from annotation.text.refusals import is_refusal
 from annotation.types import Prompt
 
-USUAL = ("es", "pt", "en", "fr", "it")
-"""Languages that a model may slip into, beside those of the project."""
 
-
-def verdict(text: str, finish: str, prompt: Prompt, earlier: Collection[str], languages: Collection[str]) -> str:
+def verdict(text: str, finish: str, prompt: Prompt, earlier: Collection[str]) -> str:
     """Classify an answer: "answer" when it can be a candidate, else what is wrong with it.
 
     Args:
@@ -21,7 +18,6 @@ def verdict(text: str, finish: str, prompt: Prompt, earlier: Collection[str], la
         finish: Cohere's finish_reason.
         prompt: What is answered.
         earlier: `normal_form` of the answers that the prompt has already.
-        languages: Languages of the project.
     """
     if finish.startswith("ERROR_"):  # ERROR_TOXIC: the service stopped its own answer.
         return "refused"
@@ -35,11 +31,7 @@ def verdict(text: str, finish: str, prompt: Prompt, earlier: Collection[str], la
         return "cut"
     if normal_form(text) in earlier:
         return "duplicate"
-    if detectable(prompt.language):
-        found = detect([text], [prompt.language, *languages, *USUAL])[0]
-        if found is not None and found != prompt.language:
-            return "wrong language"
-    return "answer"
+    return "answer" if tell(text, [prompt.language]) == prompt.language else "wrong language"
 
 
 def normal_form(text: str) -> str:

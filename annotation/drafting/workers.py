@@ -98,7 +98,6 @@ class Workers:
         """Workers for `wanted` answers; `monthly` is calls used and allowed this month, None without a limit."""
         self._ledger = project.ledger
         self._settings = project.settings.draft
-        self._languages = project.settings.project.languages
         self._prices = prices
         self._service = service
         self._patience = patience
@@ -227,7 +226,7 @@ class Workers:
             if reply.input_tokens is not None and reply.output_tokens is not None:
                 usd = price.usd(reply.input_tokens, reply.output_tokens)
             text, _ = mask(reply.text, work.prompt.country)
-            kind = verdict(text, reply.finish, work.prompt, earlier, self._languages)
+            kind = verdict(text, reply.finish, work.prompt, earlier)
             if kind == "answer":
                 candidate = Candidate.make(
                     slot.prompt_id,

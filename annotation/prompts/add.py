@@ -32,6 +32,16 @@ if TYPE_CHECKING:
 DEFAULTS = ("country", "language", "topic", "licence")
 """Fields that can be given for all rows that leave them out."""
 
+REMEDIES = {
+    "language": "if they are in a language of the project after all, run the same command again with --language CODE; "
+    "to let another language in, add it to project.languages in annot.toml first.",
+    "unknown country": "correct the name in the file, or name the country of rows without one with --country CODE.",
+    "near duplicate": "raise prompts.near_duplicate in annot.toml if they ask different things, and run it again.",
+    "too short": "lower prompts.min_chars in annot.toml if they are questions, and run it again.",
+    "too long": "raise prompts.max_chars in annot.toml, and run it again.",
+}
+"""What helps against a reason for leaving out a row."""
+
 
 @dataclass(frozen=True, slots=True)
 class PromptsAdded:

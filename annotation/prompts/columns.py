@@ -10,7 +10,7 @@ from functools import cache
 from annotation.errors import SettingsError, SourceError
 from annotation.prompts.conversations import as_text
 from annotation.reading.rows import Table
-from annotation.text.language import NEIGHBOURS, shares
+from annotation.text.language import tell
 from annotation.text.locales import fold
 from annotation.text.privacy import looks_like_account
 
@@ -133,7 +133,7 @@ def _in_languages(table: Table, possible: Sequence[str], languages: Sequence[str
     for column in possible:
         cells = (as_text(row.values.get(column)) for row in table.rows[:2000])
         samples.append("\n".join([cell[:200] for cell in cells if cell.strip()][:50]))
-    detected = [next(iter(found), "") for found in shares(samples, (*NEIGHBOURS, *languages))]
+    detected = [tell(sample, languages) for sample in samples]
     number = next((n for n, code in enumerate(detected) if code in languages and samples[n]), 0)
     others = ", ".join(f'"{column}" ({detected[n]})' for n, column in enumerate(possible) if n != number)
     return possible[number], (

@@ -10,36 +10,27 @@ from annotation.config import SelectSettings, Settings
 from annotation.screen import Progress
 from annotation.selection.diversity import UNIT, Flags, Floats, Whole, repeated_answers, similarity_to_others
 from annotation.selection.outcome import NEAR_DUPLICATE, OFF_TOPIC, REFUSED, TOO_SHORT, WRONG_LANGUAGE
-from annotation.text.language import detect, detectable
+from annotation.text.language import tell
 from annotation.text.refusals import is_refusal
 from annotation.types import Candidate, Dropped, Prompt
-
-OTHER_LANGUAGES = ("es", "pt", "en")
-"""Looked for beside the project's own: what a model falls back to, or mixes up."""
-
-BATCH = 2000
-"""Texts whose language is detected at once."""
 
 
 def filter_texts(
     pairs: Sequence[tuple[Prompt, Candidate]], settings: Settings, progress: Progress
 ) -> list[Dropped | None]:
     """Reason against each candidate that its text alone gives, or None."""
-    among = sorted({*OTHER_LANGUAGES, *settings.project.languages, *(prompt.language for prompt, _ in pairs)})
     reasons: list[Dropped | None] = []
-    for start in range(0, len(pairs), BATCH):
-        part = pairs[start : start + BATCH]
-        progress(start, len(pairs), "languages")
-        for (prompt, candidate), found in zip(part, detect([c.text for _, c in part], among), strict=True):
-            length = len(candidate.text.strip())
-            if length < settings.select.min_chars:
-                reasons.append(Dropped(candidate.id, TOO_SHORT, f"{length} characters"))
-            elif is_refusal(candidate.text, prompt.language):
-                reasons.append(Dropped(candidate.id, REFUSED))
-            elif found is not None and found != prompt.language and detectable(prompt.language):
-                reasons.append(Dropped(candidate.id, WRONG_LANGUAGE, f"{found} instead of {prompt.language}"))
-            else:
-                reasons.append(None)
+    for done, (prompt, candidate) in enumerate(pairs):
+        progress(done, len(pairs), "languages")
+        length = len(candidate.text.strip())
+        if length < settings.select.min_chars:
+            reasons.append(Dropped(candidate.id, TOO_SHORT, f"{length} characters"))
+        elif is_refusal(candidate.text, prompt.language):
+            reasons.append(Dropped(candidate.id, REFUSED))
+        elif (found := tell(candidate.text, [prompt.language])) != prompt.language:
+            reasons.append(Dropped(candidate.id, WRONG_LANGUAGE, f"{found} instead of {prompt.language}"))
+        else:
+            reasons.append(None)
     return reasons
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotation.files import write_whole
-from annotation.screen import table
+from annotation.screen import show_remedies, table
+from annotation.selection.outcome import NEAR_DUPLICATE, OFF_TOPIC, TOO_SHORT, WRONG_LANGUAGE
 
 if TYPE_CHECKING:
     from annotation.selection.outcome import PromptOutcome, Selection
@@ -22,6 +23,15 @@ LONGEST_LIST = 14
 
 ON_SLATE, BEHIND = "on a slate", "in the cluster of one on a slate"
 WAITS, NO_SLATE = "usable, its prompt waits for another run", "usable, but too few beside it"
+
+REMEDIES = {
+    TOO_SHORT: "lower select.min_chars in annot.toml if they are answers.",
+    WRONG_LANGUAGE: "if they are in the right one, their prompts are in the wrong one; bring these in anew with `annot "
+    "prompts add FILE --language CODE`, and the answers with `annot draft --from FILE` and a column language.",
+    OFF_TOPIC: "lower select.off_topic in annot.toml if they answer the prompt.",
+    NEAR_DUPLICATE: "raise select.near_duplicate in annot.toml if they say different things.",
+}
+"""What helps against a reason for leaving out an answer."""
 
 
 def show(selection: Selection) -> None:
@@ -38,6 +48,7 @@ def show(selection: Selection) -> None:
         ("what became of them", "answers", "share"),
         [(what, count, f"{count / total:.1%}") for what, count in answers.items() if count],
     )
+    show_remedies((what for what, count in answers.items() if count), REMEDIES)
     for title, of in _groupings(selection):
         counts = prompt_counts(selection.prompts, of)
         owed = any(name in selection.targets for name in counts)

@@ -1,74 +1,69 @@
-"""Language detection among a few languages, with lingua."""
+"""Language of a text: the declared one, unless the text is clearly in another."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lingua import LanguageDetector
+CLEAR = 15.0
+"""Log likelihood ratio from which a text is in another language than the declared one.
 
-CLEAR = 0.1
-"""Least distance of the two likeliest languages (shares that add up to 1) at which the likeliest is taken."""
+On real lines in 13 varieties of es, pt, gl, ca, eu, qu, gn and en none was taken for another language that was not
+really in that; of lines of 5 to 9 words in another language 45 % (Spanish for Galician) to 100 % were found, of longer
+ones 91 % to 100 %.
+"""
+CLOSE = 2.0
+"""The same ratio between two declared languages, below which it is the one that was declared first."""
 
-NEIGHBOURS = ("es", "pt", "en", "fr", "it", "ca", "de")
-"""Languages that prompts are likely to be in when they are in none of the project's."""
+NEIGHBOURS = ("es", "pt", "en", "fr", "it", "ca", "gl", "eu", "qu", "gn", "de")
+"""Languages that texts are likely to be in when they are in none of the declared ones."""
 
+CHARS = 1000
+"""Characters of a text from which its language is told."""
 
-def detect(texts: Sequence[str], among: Sequence[str]) -> list[str | None]:
-    """Detect which of some languages each text is in.
-
-    lingua compares n-grams of one to five letters; it needs no network and takes about 0.1 ms for 60 words.
-
-    Args:
-        texts: Any texts.
-        among: ISO 639-1 codes to choose from. The fewer, the surer; those that cannot be detected (see `detectable`)
-            are left out, and with one language left every text with a letter in it is that one.
-
-    Returns:
-        A code, or None where nobody can be sure: too short, no letters, or two languages too close to call.
-    """
-    known = tuple(sorted({code.lower() for code in among if detectable(code)}))
-    if not known:
-        return [None] * len(texts)
-    if len(known) == 1:
-        return [known[0] if any(map(str.isalpha, text)) else None for text in texts]
-    found = _detector(known).detect_languages_in_parallel_of(list(texts))
-    return [language.iso_code_639_1.name.lower() if language else None for language in found]
+_LABELS = {"gn": "gug"}
 
 
-def shares(texts: Sequence[str], among: Sequence[str]) -> list[dict[str, float]]:
-    """Estimate how likely each text is in each of some languages.
+def tell(text: str, declared: Sequence[str]) -> str:
+    """Tell which language a text is in.
+
+    py3langid weighs sequences of bytes with a naive Bayes classifier, so that the evidence grows with the text: a few
+    words leave a doubt, in which the declared language is taken. It needs no network and takes 0.5 ms for 1,000
+    characters.
 
     Args:
-        texts: Any texts.
-        among: ISO 639-1 codes; those that cannot be detected (see `detectable`) are left out. At least two must remain.
+        text: Any text.
+        declared: ISO 639-1 codes that it should be in, the likeliest first; () for any.
 
     Returns:
-        For each text: code to share, likeliest first; the shares add up to 1, or are all 0 for a text without letters.
+        One of the declared languages, or one of NEIGHBOURS that is clearly likelier. Where a declared language cannot
+        be told (see `can_tell`), a text that is clearly in none of the others is in that one.
     """
-    known = tuple(sorted({code.lower() for code in among if detectable(code)}))
-    found = _detector(known).compute_language_confidence_values_in_parallel(list(texts))
-    return [{value.language.iso_code_639_1.name.lower(): value.value for value in values} for values in found]
+    untold = [code for code in declared if not can_tell(code)]
+    known = [code for code in declared if code not in untold]
+    if untold and not known:
+        return untold[0]
+    import py3langid
+
+    likely = dict(py3langid.rank(text[:CHARS]))
+    other = max((code for code in NEIGHBOURS if code not in known), key=lambda code: likely[_label(code)], default="")
+    best = max(known, key=lambda code: likely[_label(code)], default="")
+    if not best or (other and likely[_label(other)] - likely[_label(best)] >= CLEAR):
+        return untold[0] if untold else other
+    return best if likely[_label(best)] - likely[_label(known[0])] >= CLOSE else known[0]
 
 
-def detectable(code: str) -> bool:
-    """Whether a language can be detected at all; Galician, Quechua and Guaraní, for example, cannot."""
-    return code.lower() in _codes()
+def can_tell(code: str) -> bool:
+    """Whether a language can be told from others; Nahuatl, Aymara and Asturian, for example, cannot."""
+    return _label(code) in _labels()
+
+
+def _label(code: str) -> str:
+    return _LABELS.get(code, code)
 
 
 @functools.cache
-def _codes() -> frozenset[str]:
-    from lingua import Language
+def _labels() -> frozenset[str]:
+    import py3langid
 
-    return frozenset(language.iso_code_639_1.name.lower() for language in Language.all())
-
-
-@functools.cache
-def _detector(codes: tuple[str, ...]) -> LanguageDetector:
-    from lingua import IsoCode639_1, LanguageDetectorBuilder
-
-    chosen = [getattr(IsoCode639_1, code.upper()) for code in codes]
-    builder = LanguageDetectorBuilder.from_iso_codes_639_1(*chosen)
-    return builder.with_minimum_relative_distance(CLEAR).build()
+    return frozenset(label for label, _ in py3langid.rank(""))

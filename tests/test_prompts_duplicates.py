@@ -1,12 +1,14 @@
 """Exact and near duplicates: the fast join finds what comparing every pair finds."""
 
+import random
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotation.prompts.duplicates import compare, near_duplicates, shingles
+from annotation.prompts.duplicates import MANY, compare, near_duplicates
+from annotation.text.passages import shingles
 from annotation.types import Dropped, Prompt
 
 WORDS = ["mole", "pozole", "de", "la", "qué", "se", "come", "en", "México", "y", "Perú", "fiesta", "boda", "cuándo"]
@@ -98,6 +100,45 @@ def test_prompts_of_another_country_language_or_system_text_are_not_duplicates()
         ("f:4", prompt(MOLE, system="Eres una abuela de Puebla.")),
     ]
     assert len(compare(rows, [], 0.85).kept) == 4
+
+
+PASSAGE = (
+    "La feria del pueblo empezó con la llegada de los músicos, que venían a pie desde el otro lado del río. Las "
+    "mujeres habían molido el maíz toda la noche, los niños colgaban papel de colores entre los balcones, y en la "
+    "plaza ya olía a pan de fiesta, a copal y a leña húmeda cuando sonó la primera campana del domingo."
+)
+
+
+def test_of_questions_about_one_passage_only_the_questions_are_compared() -> None:
+    questions = (
+        "¿Quién tocó en la feria?",
+        "¿Qué se preparó de noche?",
+        "¿Qué se preparó de noche??",
+        "¿Qué sonó el domingo, y a qué olía la plaza en ese momento?",
+        "¿Qué sonó el domingo, y a que olía la plaza en ese momento?",
+    )
+    texts = [f"{PASSAGE}\n{question}" for question in questions]
+    prompts = [(str(n), Prompt.make(text, country="MX", language="es")) for n, text in enumerate(texts)]
+    compared = compare(prompts, [], 0.85)
+    assert [drop.id for drop in compared.dropped] == ["2", "4"]
+    later = compare(prompts[1:], [prompts[0][1]], 0.85)
+    assert later.dropped == compared.dropped
+
+
+def test_an_introduction_that_stands_before_every_question_decides_nothing() -> None:
+    chance = random.Random(0)
+    questions = [f"¿{' '.join(chance.choices(WORDS, k=10))}?" for _ in range(2 * MANY)]
+    texts = [f"{PASSAGE} {question}" for question in (*questions, *(one.replace("e", "ee", 1) for one in questions))]
+    prompts = [(str(n), Prompt.make(text, country="MX", language="es")) for n, text in enumerate(texts)]
+    dropped = [int(drop.id) for drop in compare(prompts, [], 0.8).dropped]
+    assert dropped == list(range(len(questions), len(texts)))
+
+
+def test_a_slip_in_a_long_prompt_still_makes_a_near_duplicate() -> None:
+    slips = (("músicos", "musicos"), ("molido", "mólido"), ("campana", "campanas"))
+    prompts = [(old, Prompt.make(PASSAGE.replace(old, new), country="MX", language="es")) for old, new in slips]
+    whole = Prompt.make(PASSAGE, country="MX", language="es")
+    assert [drop.id for drop in compare([("whole", whole), *prompts], [], 0.85).dropped] == [old for old, _ in slips]
 
 
 def test_nothing_compared_is_nothing_found() -> None:

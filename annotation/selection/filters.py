@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,8 +12,13 @@ from annotation.screen import Progress
 from annotation.selection.diversity import UNIT, Flags, Floats, Whole, repeated_answers, similarity_to_others
 from annotation.selection.outcome import NEAR_DUPLICATE, OFF_TOPIC, REFUSED, TOO_SHORT, WRONG_LANGUAGE
 from annotation.text.language import tell
+from annotation.text.passages import told_apart
 from annotation.text.refusals import is_refusal
 from annotation.types import Candidate, Dropped, Prompt
+
+BESIDE = 0.6
+"""Least similarity of what two answers hold beside a passage that they share (`told_apart`), for them to be one: words
+exchanged here and there leave about 0.7, another sentence at the end less than 0.4."""
 
 
 def filter_texts(
@@ -40,6 +46,7 @@ def filter_vectors(
     of_prompts: Floats,
     of_answers: Floats,
     pairs: Whole,
+    texts: Sequence[Sequence[str]],
     thresholds: SelectSettings,
 ) -> tuple[Flags, list[list[float | None]]]:
     """Drop answers that are off topic, then those that repeat another; their reasons are written into `reasons`.
@@ -50,6 +57,7 @@ def filter_vectors(
         of_prompts: Shape (p, d), unit rows.
         of_answers: Shape (p, n, d), unit rows.
         pairs: Shape (p, n, n): `similarities` of the answers.
+        texts: Those of the answers: two that share a passage are no duplicates where what stands beside it differs.
         thresholds: [select] of annot.toml.
 
     Returns:
@@ -67,7 +75,12 @@ def filter_vectors(
     ]
     off_topic = alive & (np.maximum(to_others, to_prompt) < thresholds.off_topic * UNIT)
     alive &= ~off_topic
-    repeats = repeated_answers(pairs, alive, thresholds.near_duplicate)
+    apart, limit = pairs.copy(), math.ceil(thresholds.near_duplicate * UNIT)
+    both = alive[:, :, None] & alive[:, None, :]
+    for p, n, m in np.argwhere(np.triu(both & (pairs >= limit), 1)).tolist():
+        if told_apart(texts[p][n], texts[p][m], BESIDE):
+            apart[p, n, m] = apart[p, m, n] = limit - 1
+    repeats = repeated_answers(apart, alive, thresholds.near_duplicate)
     for p, n in zip(*np.nonzero(off_topic), strict=True):
         reasons[p][n] = Dropped(ids[p][n], OFF_TOPIC, f"{max(to_others[p, n], to_prompt[p, n]) / UNIT:.3f}")
     for p, n in zip(*np.nonzero(repeats >= 0), strict=True):

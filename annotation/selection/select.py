@@ -189,7 +189,7 @@ def _choose(
             rows = starts[part][:, None] + np.arange(count)
             choices += _choose_stack(
                 [prompts[index] for index in part],
-                [tuple(c.id for c in answers[prompts[index].id]) for index in part],
+                [answers[prompts[index].id] for index in part],
                 [[by_text[row - len(prompts)] for row in line] for line in rows.tolist()],
                 vectors[part],
                 vectors[rows],
@@ -201,7 +201,7 @@ def _choose(
 
 def _choose_stack(
     prompts: Sequence[Prompt],
-    ids: Sequence[tuple[str, ...]],
+    answers: Sequence[Sequence[Candidate]],
     reasons: Sequence[list[Dropped | None]],
     of_prompts: Floats,
     of_answers: Floats,
@@ -210,7 +210,9 @@ def _choose_stack(
 ) -> Iterator[_Choice]:
     """Choose for p prompts with n answers each: `of_prompts` has shape (p, d), `of_answers` (p, n, d)."""
     pairs = similarities(of_answers)
-    alive, centroid = filter_vectors(ids, reasons, of_prompts, of_answers, pairs, thresholds)
+    ids = [tuple(candidate.id for candidate in line) for line in answers]
+    texts = [[candidate.text for candidate in line] for line in answers]
+    alive, centroid = filter_vectors(ids, reasons, of_prompts, of_answers, pairs, texts, thresholds)
     chosen: list[tuple[int, ...]] = [()] * len(prompts)
     for p, prompt in enumerate(prompts):
         if prompt.id in seats:  # What people may have ranked already stays, whatever the thresholds say now.

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-LAYOUT = 2
-"""Counted up when the stored files change: what an older annot wrote is made again."""
+LAYOUT = 3
+"""Counted up when the stored files change, or what decides: what an older annot wrote is made again."""
 
 
 def selection_folder(project: Project) -> Path:

@@ -202,17 +202,31 @@ class Ledger:
                 "update prompts set author = ? where id = ? and author = ''", ((author, id_) for id_ in prompts)
             )
 
-    def prompts(self, ids: Iterable[str] | None = None) -> list[Prompt]:
-        """All prompts, or those named, in the order in which they came."""
-        columns = "id, text, country, language, topic, system, source, licence, author"
-        return [Prompt(*row) for row in self._named("prompts", columns, ids)]
+    def change_prompts(self, prompts: Iterable[Prompt]) -> None:
+        """Give prompts, by id, the country, language and topic that they have here, and take them out or put them back.
 
-    def _named(self, table: str, columns: str, ids: Iterable[str] | None) -> list[sqlite3.Row]:
-        """Rows of a table by id, or all; one value for any number of ids, since SQLite limits how many there may be."""
-        if ids is None:
-            return self.rows(f"select {columns} from {table} order by rowid")
-        wanted = "where id in (select value from json_each(?))"
-        return self.rows(f"select {columns} from {table} {wanted} order by rowid", json.dumps(list(ids)))
+        Everything else of them stays as it came; so do their candidates and items, which follow them.
+        """
+        with self.transaction() as db:
+            db.executemany(
+                """insert into prompt_changes (prompt_id, country, language, topic, removed, at)
+                   values (?,?,?,?,?,?)""",
+                ((p.id, p.country, p.language, p.topic, int(p.removed), now()) for p in prompts),
+            )
+
+    def prompts(self, ids: Iterable[str] | None = None, *, removed: bool = False) -> list[Prompt]:
+        """All prompts, those that were taken out only if asked for; or those named. In the order in which they came."""
+        columns = "id, text, country, language, topic, system, source, licence, author, removed"
+        which, values = self._named(ids)
+        if ids is None and not removed:
+            which = "where not removed"
+        found = self.rows(f"select {columns} from current_prompts {which} order by place", *values)
+        return [Prompt(**{**dict(row), "removed": bool(row["removed"])}) for row in found]
+
+    @staticmethod
+    def _named(ids: Iterable[str] | None) -> tuple[str, tuple[str, ...]]:
+        """Rows by id, or all; one value for any number of ids, since SQLite limits how many there may be."""
+        return ("", ()) if ids is None else ("where id in (select value from json_each(?))", (json.dumps(list(ids)),))
 
     def add_candidates(self, candidates: Iterable[Candidate]) -> int:
         """Keep candidates; those that are there already change nothing. Returns how many were new."""
@@ -235,7 +249,8 @@ class Ledger:
 
     def candidate_texts(self, ids: Iterable[str] | None = None) -> dict[str, str]:
         """Candidate id -> text, of all candidates or of those named."""
-        return {row["id"]: row["text"] for row in self._named("candidates", "id, text", ids)}
+        which, values = self._named(ids)
+        return {row["id"]: row["text"] for row in self.rows(f"select id, text from candidates {which}", *values)}
 
     def add_dropped(self, step: str, dropped: Iterable[Dropped]) -> None:
         """Remember what a step left out and why."""
@@ -345,12 +360,8 @@ class Ledger:
             return db.total_changes - before
 
     def items(self, task: str | None = None, ids: Iterable[str] | None = None) -> list[Item]:
-        """Items of one task, or all; or those named. By task, in the order of annotation."""
-        which, values = "", list[str]()
-        if task is not None:
-            which, values = "where task = ?", [task]
-        elif ids is not None:
-            which, values = "where id in (select value from json_each(?))", [json.dumps(list(ids))]
+        """Items of one task, or all; or those named; each as its prompt is now. By task, in the order of annotation."""
+        which, values = self._named(ids) if task is None else ("where task = ?", (task,))
         columns = "id, task, position, country, language, topic, content, prompt_id, purpose, expected, parent"
         return [
             Item(
@@ -359,9 +370,13 @@ class Ledger:
                     "content": json.loads(r["content"]),
                     "prompt_id": r["prompt_id"] or "",
                     "expected": r["expected"] and json.loads(r["expected"]),
+                    "removed": bool(r["removed"]),
+                    "moved": bool(r["moved"]),
                 }
             )
-            for r in self.rows(f"select {columns} from items {which} order by task, position", *values)
+            for r in self.rows(
+                f"select {columns}, removed, moved from current_items {which} order by task, position", *values
+            )
         ]
 
     def add_people(self, people: Iterable[Person]) -> int:
@@ -393,7 +408,7 @@ class Ledger:
         ]
 
     def add_pushes(self, server: str, dataset: str, records: Mapping[str, str]) -> None:
-        """Remember which items (id -> Argilla's record id) a dataset holds."""
+        """Remember which items (id -> Argilla's record id) a dataset holds; "" for one that was taken away again."""
         with self.transaction() as db:
             # Where a push was cut off before this, the change feed has told of answers that nobody knew to be ours.
             db.execute(
@@ -408,8 +423,8 @@ class Ledger:
 
     def pushed(self, server: str, dataset: str) -> dict[str, str]:
         """Item id -> record id of what a dataset is known to hold."""
-        found = self.rows("select item_id, record_id from pushes where server = ? and dataset = ?", server, dataset)
-        return {r["item_id"]: r["record_id"] for r in found}
+        query = "select item_id, record_id from pushes where server = ? and dataset = ? and record_id <> ''"
+        return {r["item_id"]: r["record_id"] for r in self.rows(query, server, dataset)}
 
     # -- judgements ---------------------------------------------------------------------------------------
 

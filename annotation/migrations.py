@@ -116,6 +116,28 @@ def _changed_texts(db: sqlite3.Connection) -> None:
     db.execute("create index changed_texts_of_item on changed_texts(server, item_id)")
 
 
+def _changed_prompts(db: sqlite3.Connection) -> None:
+    """A prompt may be taken out, put back, or given another country, language or topic: the newest row wins."""
+    newest = "(select max(seq) from prompt_changes where prompt_id = {})"
+    group = ", ".join(f"coalesce(c.{name}, o.{name}) as {name}" for name in ("country", "language", "topic"))
+    for statement in (
+        """create table prompt_changes (seq integer primary key autoincrement,
+             prompt_id text not null references prompts(id), country text not null, language text not null,
+             topic text not null, removed integer not null, at text not null)""",
+        "create index changes_of_prompt on prompt_changes(prompt_id, seq)",
+        f"""create view current_prompts as select o.rowid as place, o.id, o.text, o.system, {group}, o.source,
+              o.licence, o.author, coalesce(c.removed, 0) as removed
+              from prompts o left join prompt_changes c on c.seq = {newest.format("o.id")}""",
+        # `moved`: people of another country may have been asked about it.
+        f"""create view current_items as select o.id, o.task, o.position, {group}, o.content, o.prompt_id, o.purpose,
+              o.expected, o.parent, coalesce(c.removed, 0) as removed,
+              c.seq is not null and exists
+                (select 1 from prompt_changes m where m.prompt_id = o.prompt_id and m.country <> o.country) as moved
+              from items o left join prompt_changes c on c.seq = {newest.format("o.prompt_id")}""",
+    ):
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
@@ -123,5 +145,6 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _items_of_tasks,
     _excluded_people,
     _changed_texts,
+    _changed_prompts,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

@@ -104,6 +104,11 @@ def show_remedies(reasons: Iterable[str], remedies: Mapping[str, str]) -> None:
             print(f"{reason}: {remedies[reason]}")
 
 
+def counted(number: int, noun: str, more: str = "") -> str:
+    """A number with its noun: "1 prompt", "2 prompts"; `more` is a plural that does not end in s."""
+    return f"{number} {noun if number == 1 else more or f'{noun}s'}"
+
+
 def count_reasons(dropped: Sequence[Dropped]) -> list[tuple[str, int, str]]:
     """Reason, count and one example of what a step dropped; the most frequent first."""
     counts = Counter(drop.reason for drop in dropped)

@@ -35,7 +35,7 @@ class Prompt:
     """A culturally situated question.
 
     Attributes:
-        id: Hash of text, system text, country and language: reading a file twice changes nothing.
+        id: Hash of text, system text, country and language as they came: reading a file twice changes nothing.
         text: The question, NFC.
         country: ISO 3166-1 alpha-2, upper case.
         language: ISO 639-1, lower case.
@@ -44,6 +44,7 @@ class Prompt:
         source: Where it was read from: file name or dataset, and row.
         licence: As the source states it, or "".
         author: User name of the person on the team who wrote it, or "".
+        removed: Taken out by `annot prompts remove`: nothing is done with it, and nothing about it counts.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Prompt:
     source: str = ""
     licence: str = ""
     author: str = ""
+    removed: bool = False
 
     @classmethod
     def make(
@@ -136,6 +138,8 @@ class Item:
         purpose: "work", or why else it is asked.
         expected: The answer that is known to be right, in the task's own form; None where there is none.
         parent: The item that it came from, or "".
+        removed: Its prompt was taken out: nobody is asked any more, and no answer counts.
+        moved: Its prompt was given another country: answers of other countries' teams do not count.
     """
 
     id: str
@@ -149,6 +153,8 @@ class Item:
     purpose: Purpose = "work"
     expected: Mapping[str, Any] | None = None
     parent: str = ""
+    removed: bool = False
+    moved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Pulled:
         new: Responses that were never seen before.
         edited: Responses that changed.
         deleted: Responses that were taken back by their authors.
-        missing: Records that were pushed and are not on the server any more; known where everything was read.
+        missing: Items that were pushed and are not on the server any more; known where everything was read.
         untold: Responses that a whole reading found and the feed had not told.
         texts: Records whose texts were changed on the server, or put back, since they were read last.
         older: Responses of which the server tells an older version than is kept: what is kept counts.
@@ -97,7 +97,8 @@ class Pulled:
         nothing = f"; {unfit} submitted ones give no judgement" if unfit else ""
         foreign = f"; {self.foreign} records are not of this project" if self.foreign else ""
         gone = "item is" if self.missing == 1 else "items are"
-        missing = f"; {self.missing} pushed {gone} not on the server any more" if self.missing else ""
+        again = "not on the server any more (`annot push` sends those of a deleted dataset again)"
+        missing = f"; {self.missing} pushed {gone} {again}" if self.missing else ""
         untold = f"; {self.untold} of them were missing in the server's change feed" if self.untold else ""
         texts = f"; the texts of {self.texts} records were changed on the server, or put back" if self.texts else ""
         older = (
@@ -194,18 +195,20 @@ class Reader:
         with suppress(ArgillaError):  # where Argilla itself is away, the next call says so
             start = self._api.changes(None)
         self._look_around()
-        news, there = Counter[str](), 0
+        news, there = Counter[str](), set[str]()
         for dataset_id in self._workspaces:
             for page in walk_pages(self._api, dataset_id, responses=True, progress=progress):
-                there += self._keep(page, dataset_id, news)
-        (pushed,) = self._ledger.rows("select count(distinct record_id) as n from pushes where server = ?", server)
+                there |= self._keep(page, dataset_id, news)
+        pushed = self._ledger.rows("select item_id from pushes where server = ? and record_id <> ''", server)
         untold = 0
         if start is not None:
             if followed and news:
                 named = self._named_since(read_to)
                 untold = sum(count for item, count in news.items() if item not in named)
             self._ledger.set_feed(server, start.feed, start.last, now())
-        self.pulled = replace(self.pulled, missing=max(0, pushed["n"] - there), untold=untold, whole=True)
+        self.pulled = replace(
+            self.pulled, missing=len({row["item_id"] for row in pushed} - there), untold=untold, whole=True
+        )
 
     def _named_since(self, last: int) -> set[str | None]:
         """The items that the change feed names after a place in it."""
@@ -251,8 +254,8 @@ class Reader:
     def _ask_who_is_there(self) -> None:
         self._usernames = {account.id: account.username for account in self._api.accounts()}
 
-    def _keep(self, records: Iterable[Mapping[str, Any]], dataset_id: str, news: Counter[str]) -> int:
-        """Keep what records of one dataset tell, and count by item what is news; returns how many are of ours."""
+    def _keep(self, records: Iterable[Mapping[str, Any]], dataset_id: str, news: Counter[str]) -> set[str]:
+        """Keep what records of one dataset tell, and count by item what is news; returns the items that they are."""
         records = list(records)
         items = {item.id: item for item in self._ledger.items(ids=[record["external_id"] for record in records])}
         own = [record for record in records if record["external_id"] in items]
@@ -285,7 +288,7 @@ class Reader:
             texts=so_far.texts + texts,
             older=so_far.older + len(differing) - len(fresh),
         )
-        return len(own)
+        return {record["external_id"] for record in own}
 
 
 def _changed_texts(ledger: Ledger, records: Iterable[Mapping[str, Any]], items: Mapping[str, Item]) -> set[str]:

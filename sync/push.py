@@ -15,7 +15,7 @@ from typing import Any
 from annotation.config import Settings
 from annotation.errors import ArgillaError
 from annotation.ledger import Ledger
-from annotation.screen import Progress, silent
+from annotation.screen import Progress, counted, silent
 from annotation.tasks import TASKS
 from annotation.tasks.base import Task, Texts
 from annotation.tasks.form import Form
@@ -31,6 +31,9 @@ from sync.team import workspace_of
 BATCH = 200
 """Items per call. Argilla takes 500; a smaller batch shows progress, and less is repeated after a cut."""
 
+AT_ONCE = 100
+"""Items that are looked at, or deleted, in one call; Argilla takes no more."""
+
 CALL_CHARACTERS = 10_000_000
 """Text per call: many long answers are sent in several."""
 
@@ -44,6 +47,7 @@ class Pushed:
 
     Attributes:
         sent: Items sent now, by workspace; in a dry run, those that would be.
+        taken: Items of removed or moved prompts taken away again, since nobody had answered.
         standing: Items that were there already.
         later: Items that `limit` left for another time.
         dropped: Items that are not sent, and why.
@@ -55,18 +59,21 @@ class Pushed:
     later: int
     dropped: tuple[Dropped, ...]
     notes: tuple[str, ...]
+    taken: int = 0
 
     def sentence(self) -> str:
         """One line for the lead."""
         sent = ", ".join(f"{count} to {workspace}" for workspace, count in sorted(self.sent.items())) or "nothing"
+        taken = f"; took {self.taken} away again" if self.taken else ""
         later = f"; {self.later} left for later" if self.later else ""
         dropped = f"; {len(self.dropped)} not sent" if self.dropped else ""
-        return f"sent {sent}; {self.standing} were there already{later}{dropped}"
+        return f"sent {sent}; {self.standing} were there already{taken}{later}{dropped}"
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
             "sent": dict(self.sent),
+            "taken": self.taken,
             "standing": self.standing,
             "later": self.later,
             "dropped": dict(Counter(d.reason for d in self.dropped)),
@@ -112,6 +119,8 @@ def push(
 ) -> Pushed:
     """Send every item that is not there yet to the dataset of its task and country.
 
+    Items whose prompt was removed, or moved to another country, are taken away where nobody has answered them yet.
+
     Args:
         api: Argilla.
         ledger: Items, what they are about, people; remembers what was sent.
@@ -132,6 +141,9 @@ def push(
     if not items:
         first = TASKS[tasks[0]]
         raise ArgillaError(f"There are no {first.many} to push; run `{first.made_by}` first.")
+    notes = list[str]()
+    taken = _take_away(api, ledger, {item.id: item for own in items.values() for item in own}, notes, dry_run=dry_run)
+    items = {name: [item for item in own if not item.removed] for name, own in items.items()}
     vectors = vectors or {}
     dimensions = len(next(iter(vectors.values()))) if vectors else None
     plan = _plan(api, ledger, settings, items, texts or {}, dimensions, limit, keep=not dry_run)
@@ -141,10 +153,11 @@ def push(
     about = {
         name: Texts.of(ledger, TASKS[name], [item for (task, _), item in plan.chosen if task == name]) for name in items
     }
-    notes, done = _hidden(text for own in about.values() for text in own.candidates.values()), 0
+    notes += _hidden(text for own in about.values() for text in own.candidates.values())
     new = {team.workspace: team.page for team in plan.teams.values() if team.dataset is None}
     notes += [f"{workspace}: {note}" for workspace, page in new.items() if (note := page.fallback())]
     notes += _misnamed([team.page for team in plan.teams.values()])
+    done = 0
     for place, team in sorted(plan.teams.items(), key=lambda pair: pair[0]):
         own = of_team[place]
         if dry_run or not (own or team.dataset):
@@ -161,7 +174,36 @@ def push(
             done += len(part)
     sent = Counter(plan.teams[place].workspace for place, _ in plan.chosen)
     notes += short_teams(count_quotas(settings, count(ledger, settings)), ledger)
-    return Pushed(dict(sent), plan.standing, plan.later, plan.dropped, tuple(notes))
+    return Pushed(dict(sent), plan.standing, plan.later, plan.dropped, tuple(notes), taken)
+
+
+def _take_away(api: ArgillaApi, ledger: Ledger, items: Mapping[str, Item], notes: list[str], *, dry_run: bool) -> int:
+    """Delete the records of items that are not wanted where they are, unless somebody has answered; how many."""
+    taken, answered = 0, 0
+    for dataset in api.datasets():
+        unwanted: dict[str, list[str]] = defaultdict(list)
+        for item_id in ledger.pushed(api.server, dataset.id):
+            item = items.get(item_id)
+            if item and (item.removed or (item.moved and workspace_of(item.country) != dataset.workspace)):
+                unwanted[TASKS[item.task].label].append(item_id)
+        for label, own in unwanted.items():
+            for start in range(0, len(own), AT_ONCE):
+                part = own[start : start + AT_ONCE]
+                there = {record["external_id"]: record for record in api.records_of(dataset.id, label, part)}
+                free = [record["id"] for record in there.values() if not record.get("responses")]
+                gone = {item_id: "" for item_id in part if not there.get(item_id, {}).get("responses")}
+                taken += len(free)
+                answered += len(part) - len(gone)
+                if free and not dry_run:
+                    api.remove_records(dataset.id, free)
+                if not dry_run:
+                    ledger.add_pushes(api.server, dataset.id, gone)
+    if answered:
+        notes.append(
+            f"somebody has answered {counted(answered, 'item')} of removed or moved prompts: that stays where it is, "
+            "and the answers are kept and not counted"
+        )
+    return taken
 
 
 def put_texts_back(api: ArgillaApi, ledger: Ledger, *, progress: Progress = silent) -> int:
@@ -196,7 +238,10 @@ def _plan(
     teams = _teams(api, ledger, settings, datasets, items, texts, dimensions)
     ours = {team.dataset.id for team in teams.values() if team.dataset}
     # Where a dataset was given another name, people go on with the old one: its items are not sent twice.
-    elsewhere = {item_id for d in datasets if d.id not in ours for item_id in ledger.pushed(api.server, d.id)}
+    elsewhere: dict[str, set[str]] = defaultdict(set)
+    for dataset in datasets:
+        if dataset.id not in ours:
+            elsewhere[dataset.workspace].update(ledger.pushed(api.server, dataset.id))
     fresh, standing, dropped = list[tuple[tuple[str, str], Item]](), 0, list[Dropped]()
     of_team: dict[tuple[str, str], list[Item]] = defaultdict(list)
     for name, own in items.items():
@@ -208,7 +253,7 @@ def _plan(
             continue
         team = teams[place]
         held, gone = _held(api, ledger, team.dataset, own, keep=keep)
-        held |= elsewhere & {item.id for item in own}
+        held |= elsewhere[team.workspace] & {item.id for item in own}
         standing += len(held)
         for item in own:
             if item.id in gone:

@@ -91,11 +91,17 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
             "quotas": [
                 {**asdict(state.quota), "completed": state.completed, "people": state.people} for state in quotas
             ],
+            "removed_prompts": _removed(project),
             "settings": project.settings.model_dump(mode="json", exclude={"train": {"launcher"}}),  # it may name a key
         }
         write_whole(marker, json.dumps(facts, indent=2, ensure_ascii=False).encode())
     facts = json.loads(marker.read_text(encoding="utf-8"))
     return Snapshot(snapshot_id, facts["rankings"], facts["preferences"], facts["made_at"])
+
+
+def _removed(project: Project) -> int:
+    """Prompts that were taken out: nothing about them is in a snapshot or an export."""
+    return sum(prompt.removed for prompt in project.ledger.prompts(removed=True))
 
 
 class _Content:
@@ -126,10 +132,11 @@ def _digest(contents: Iterable[_Content]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Files written by `annot export`, and how many rows each holds."""
+    """Files written by `annot export`, how many rows each holds, and how many removed prompts none of them names."""
 
     rows: Mapping[str, int]
     files: tuple[Path, ...]
+    removed_prompts: int = 0
 
 
 def export(project: Project, folder: Path, *, progress: Progress = silent) -> Exported:
@@ -154,7 +161,7 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             written.add(LEFT_OUT, Rows(out, {"annotator": "text", "country": "text", "reason": "text"}))
         else:
             (folder / LEFT_OUT).unlink(missing_ok=True)
-    return Exported(written.counts, tuple(folder / file for file in written.counts))
+    return Exported(written.counts, tuple(folder / file for file in written.counts), _removed(project))
 
 
 class _Tables:

@@ -25,7 +25,7 @@ from annotation.types import Answer, Item
 from sync.quality.agreement import pattern
 from sync.quality.careless import count_habits
 
-LAYOUT = 3
+LAYOUT = 4
 """Another number, and everything is counted anew: raise it when what is counted changes."""
 
 AT_ONCE = 2000
@@ -115,6 +115,7 @@ _WRITTEN_AT = {
     "moved_responses": "at",
     "people": "at",
     "changed_texts": "at",
+    "prompt_changes": "at",
 }
 """Tables whose rows are counted, and the column that tells when one was written."""
 
@@ -146,6 +147,8 @@ def _changed(ledger: Ledger, kept: Mapping[str, Any]) -> set[str]:
         "people": """select distinct item_id as id from responses where annotator in
                      (select username from people where seq > ?)""",
         "changed_texts": "select item_id as id from changed_texts where seq > ?",
+        "prompt_changes": """select id from items where prompt_id in
+                             (select prompt_id from prompt_changes where seq > ?)""",
     }
     return {row["id"] for table, query in queries.items() for row in ledger.rows(query, kept[table][0])}
 
@@ -183,7 +186,8 @@ def count_item(item: Item, responses: Sequence[Response], settings: Settings, te
     task, counts = TASKS[item.task], Counts()
     read = read_answers(responses, {item.id: item}, team)
     group = (item.task, item.country, item.topic, item.language)
-    counts["item", *group, len(read.kept)] = 1
+    if not item.removed:
+        counts["item", *group, len(read.kept)] = 1
     counts.update(("person", *group, answer.annotator) for answer in read.kept)
     counts.update(("team", item.task, answer.country) for answer in read.kept)
     outcome = task.outcome(item, read.kept, settings)

@@ -179,6 +179,14 @@ class FakeArgilla:
             row["fields"] = dict(fields)
             self.note(row)
 
+    def remove_records(self, dataset_id: str, record_ids: Sequence[str]) -> None:
+        if len(record_ids) > 100:
+            raise ArgillaError("refused: more than 100 records")
+        with self.news:
+            for row in [row for row in self.rows[dataset_id] if row["id"] in record_ids]:
+                self.rows[dataset_id].remove(row)
+                self.note(row, gone=True)
+
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         rows = self.rows[dataset_id]
         with self.news:

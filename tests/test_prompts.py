@@ -543,6 +543,7 @@ def test_the_command_adds_lists_and_is_quiet_the_second_time(project: Project, t
     listed = json.loads(runner.invoke(app, ["prompts", "list", "--json", "-p", str(project.folder)]).output)
     assert listed == {
         "prompts": 2,
+        "removed": 0,
         "groups": [
             {"country": "PE", "language": "es", "topic": topic, "prompts": 1, "candidates": 0}
             for topic in ("comida", "general")

@@ -138,6 +138,7 @@ Step = st.one_of(
     st.tuples(st.just("move"), st.integers(0, 99), st.sampled_from(["before", "after", "never"])),
     st.tuples(st.just("join")),
     st.tuples(st.just("item")),
+    st.tuples(st.just("change"), Numbers, st.booleans(), st.sampled_from(COUNTRIES), st.sampled_from(["t0", "t1"])),
     st.tuples(st.just("settings")),
     st.tuples(st.just("count")),
 )
@@ -166,6 +167,10 @@ def test_after_any_history_the_counts_are_those_of_a_fresh_start(
                 story.join(PEOPLE[-1])
             case ("item",):
                 story.add_item(next(items))
+            case ("change", number, removed, country, topic):
+                (item,) = story.ledger.items(ids=[f"s{number}"])
+                (prompt,) = story.ledger.prompts([item.prompt_id])
+                story.ledger.change_prompts([replace(prompt, removed=removed, country=country, topic=topic)])
             case ("settings",):
                 story.settings = STRICT if story.settings is PLAIN else PLAIN
             case ("count",):
@@ -196,7 +201,7 @@ def assert_plain(story: Story, counts: Counts) -> None:
     items = {item.id: item for item in story.ledger.items("ranking")}
     for state in count_quotas(story.settings, counts):
         if state.quota.task == "ranking":
-            own = [item.id for item in items.values() if item.country == state.quota.country]
+            own = [item.id for item in items.values() if item.country == state.quota.country and not item.removed]
             people = {slate: {a.annotator for a in ranked if a.item_id == slate} for slate in own}
             assert (state.items, state.answers) == (len(own), sum(map(len, people.values())))
             assert state.completed == sum(len(who) >= asked.overlap for who in people.values())
@@ -262,6 +267,8 @@ def test_only_items_that_somebody_answered_since_are_counted_again(
     assert counted_now() == ["s1"]
     story.move(1, "rui", "before")
     assert counted_now() == ["s1"]
+    story.ledger.change_prompts([replace(story.ledger.prompts()[4], removed=True)])
+    assert counted_now() == ["s4"]
     story.settings = STRICT
     assert counted_now() == [*everything, f"s{SLATES}"]
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from annotation.errors import SettingsError
 
 if TYPE_CHECKING:
     from annotation.project import Project
+    from annotation.prompts.change import Which
 
 # -- project ------------------------------------------------------------------------------------------------
 
@@ -132,20 +133,100 @@ def prompts_add(
         print(f"Note: {notice}")
 
 
-@prompts_app.command("list", epilog="Example: annot prompts list --json")
-def prompts_list(folder: Folder = Path(), json: Json = False) -> None:
-    """Count the project's prompts by country, language and topic."""
+@prompts_app.command("list", epilog="Example: annot prompts list --each")
+def prompts_list(
+    folder: Folder = Path(),
+    each: Annotated[bool, typer.Option("--each", help="Every prompt with its id, removed ones too.")] = False,
+    json: Json = False,
+) -> None:
+    """Count the project's prompts by country, language and topic, or list them."""
     from annotation.prompts.add import count_prompts
     from annotation.screen import print_json, table
 
-    groups = count_prompts(open_project(folder))
+    project = open_project(folder)
+    groups = count_prompts(project)
+    everyone = project.ledger.prompts(removed=True)
+    removed = sum(prompt.removed for prompt in everyone)
     if json:
-        total = sum(group.prompts for group in groups)
-        print_json({"prompts": total, "groups": [asdict(group) for group in groups]})
-    elif groups:
-        table("", ("country", "language", "topic", "prompts", "answers"), (tuple(asdict(g).values()) for g in groups))
-    else:
+        listed = {"each": [asdict(prompt) for prompt in everyone]} if each else {}
+        total = len(everyone) - removed
+        print_json({"prompts": total, "removed": removed, "groups": [asdict(group) for group in groups], **listed})
+    elif not everyone:
         print("There are no prompts yet. Next: annot prompts add FILE")
+    elif each:
+        rows = ((p.id, p.country, p.language, p.topic, "removed" if p.removed else "", p.text) for p in everyone)
+        table("", ("id", "country", "language", "topic", "", "prompt"), rows)
+    else:
+        table("", ("country", "language", "topic", "prompts", "answers"), (tuple(asdict(g).values()) for g in groups))
+        if removed:
+            print(f"{removed} removed; `annot prompts list --each` shows which.")
+
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of prompts (`annot prompts list --each`), or beginnings.")]
+File = Annotated[str, typer.Option("--file", help="Those that were read from this file or dataset.")]
+OfCountry = Annotated[str, typer.Option("--country", help="Those of this country.")]
+OfLanguage = Annotated[str, typer.Option("--language", help="Those in this language.")]
+OfTopic = Annotated[str, typer.Option("--topic", help="Those of this topic.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")]
+
+
+@prompts_app.command("remove", epilog="Example: annot prompts remove --file questions.csv --dry-run")
+def prompts_remove(
+    ids: Ids = None,
+    folder: Folder = Path(),
+    file: File = "",
+    country: OfCountry = "",
+    language: OfLanguage = "",
+    topic: OfTopic = "",
+    undo: Annotated[bool, typer.Option("--undo", help="Put them back into the project.")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Take prompts out of the project: nobody is asked about them, and no answer to them counts. Deletes nothing."""
+    from annotation.prompts.change import Which
+
+    which = Which(tuple(ids or ()), file, country, language, topic)
+    _change_prompts(folder, which, {"removed": not undo}, dry_run=dry_run, json=json)
+
+
+@prompts_app.command("set", epilog="Example: annot prompts set --country MX --language pt --to-country BR")
+def prompts_set(
+    ids: Ids = None,
+    folder: Folder = Path(),
+    file: File = "",
+    country: OfCountry = "",
+    language: OfLanguage = "",
+    topic: OfTopic = "",
+    to_country: Annotated[str, typer.Option(help="The country that they belong to.")] = "",
+    to_language: Annotated[str, typer.Option(help="The language that they are in.")] = "",
+    to_topic: Annotated[str, typer.Option(help="The topic that they are about.")] = "",
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Give prompts another country, language or topic. Their answers and slates follow; nothing is drafted again."""
+    from annotation.prompts.change import Which, check_codes
+    from annotation.text.clean import clean_label
+
+    became = dict(zip(("country", "language"), check_codes(to_country, to_language), strict=True))
+    changes = {name: value for name, value in {**became, "topic": clean_label(to_topic)}.items() if value}
+    _change_prompts(
+        folder, Which(tuple(ids or ()), file, country, language, topic), changes, dry_run=dry_run, json=json
+    )
+
+
+def _change_prompts(folder: Path, which: Which, changes: dict[str, Any], *, dry_run: bool, json: bool) -> None:
+    from annotation.prompts.change import change_prompts
+    from annotation.screen import count_reasons, print_json, table
+
+    done = change_prompts(open_project(folder), which, changes, dry_run=dry_run)
+    if json:
+        print_json(done.as_json())
+        return
+    print("\n".join(done.sentences()))
+    if dry_run:
+        table("", ("country", "language", "topic", "prompts"), done.groups())
+        table("", ("id", "the first of them"), ((prompt.id, prompt.text[:100]) for prompt in done.changed[:5]))
+    table("Left as they are", ("reason", "prompts", "for example"), count_reasons(done.dropped))
 
 
 # -- draft --------------------------------------------------------------------------------------------------

@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from annotation.errors import SettingsError
+from annotation.prompts.change import check_codes
 from annotation.prompts.columns import map_columns
 from annotation.prompts.duplicates import compare
 from annotation.prompts.languages import assign_languages, language_notices
 from annotation.prompts.rows import Entry, StepResult, clean_entries, read_answers, read_entries
 from annotation.reading.rows import Table
 from annotation.reading.table import read_table
-from annotation.screen import Progress, count_reasons, silent
+from annotation.screen import Progress, count_reasons, counted, silent
 from annotation.text.clean import clean, clean_label
-from annotation.text.locales import country_code, language_code
 from annotation.text.privacy import KINDS, mask
 from annotation.types import Candidate, Dropped, Prompt
 
@@ -52,6 +52,7 @@ class PromptsAdded:
         rows: Rows it holds.
         kept: Prompts that are new, in the order of the source.
         already_there: Rows whose prompt the project had.
+        removed: Prompts among those that were taken out.
         credited: Prompts that the project had without their author.
         dropped: Rows and answers left out; id is "file:row", for an answer "file:row chosen".
         news: How many of the dropped the project had not dropped before.
@@ -65,6 +66,7 @@ class PromptsAdded:
     rows: int
     kept: tuple[Prompt, ...]
     already_there: int
+    removed: int
     credited: int
     dropped: tuple[Dropped, ...]
     news: int
@@ -89,13 +91,14 @@ class PromptsAdded:
 
     def sentence(self) -> str:
         """Summary for a person, in one or two lines."""
+        removed = f"; {self.removed} of them removed: `annot prompts remove --undo` puts back" if self.removed else ""
         if not self.changed:
-            return f"Nothing new: the project knows all {self.rows} rows of {self.source}."
-        answers = f" with {_count(self.candidates, 'answer')}" if self.candidates else ""
+            return f"Nothing new: the project knows all {counted(self.rows, 'row')} of {self.source}{removed}."
+        answers = f" with {counted(self.candidates, 'answer')}" if self.candidates else ""
         parts = [
-            f"{_count(len(self.kept), 'new prompt')}{answers}{' would come' if self.dry_run else ''} from "
-            f"{_count(self.rows, 'row')} of {self.source}",
-            *([f"already there: {self.already_there}"] if self.already_there else []),
+            f"{counted(len(self.kept), 'new prompt')}{answers}{' would come' if self.dry_run else ''} from "
+            f"{counted(self.rows, 'row')} of {self.source}",
+            *([f"already there: {self.already_there}{removed.replace(';', ',')}"] if self.already_there else []),
             *([f"now with their author: {self.credited}"] if self.credited else []),
             *([f"left out: {len(self.dropped)}"] if self.dropped else []),
         ]
@@ -109,6 +112,7 @@ class PromptsAdded:
             "rows": self.rows,
             "kept": len(self.kept),
             "already_there": self.already_there,
+            "removed": self.removed,
             "credited": self.credited,
             "candidates": self.candidates,
             "dropped": {reason: {"count": count, "example": shown} for reason, count, shown in self.reasons()},
@@ -117,10 +121,6 @@ class PromptsAdded:
             "dry_run": self.dry_run,
             **({"prompts": [asdict(prompt) for prompt in self.kept]} if self.dry_run else {}),
         }
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def add_prompts(
@@ -156,7 +156,7 @@ def add_prompts(
         ledger = None if dry_run and not (project.folder / "ledger.sqlite").exists() else project.ledger
         if author and not any(person.username == author for person in (ledger.people() if ledger else ())):
             raise SettingsError(f'Nobody called "{author}" is on the team; `annot team list` shows who is.')
-        known = ledger.prompts() if ledger else []
+        known = ledger.prompts(removed=True) if ledger else []
         answered = {row["id"] for row in ledger.rows("select id from candidates")} if ledger else set()
         dropped_before = {(drop.id, drop.reason) for drop in ledger.dropped("prompts")} if ledger else set()
 
@@ -189,6 +189,7 @@ def add_prompts(
         rows=len(table.rows),
         kept=compared.kept,
         already_there=compared.already_there,
+        removed=len({prompt.id for prompt in known if prompt.removed} & {prompt.id for _, prompt in prompts}),
         credited=len(credited),
         dropped=dropped,
         news=len(news),
@@ -222,14 +223,8 @@ def check_defaults(defaults: Mapping[str, str], countries: Sequence[str]) -> dic
     found = {name: mask(clean_label(value))[0] for name, value in defaults.items()}
     if strange := sorted(set(found) - set(DEFAULTS)):
         raise SettingsError(f'"{strange[0]}" has no default; there are defaults for {", ".join(DEFAULTS)}.')
-    if country := found.get("country"):
-        if not (code := country_code(country)):
-            raise SettingsError(f'--country "{country}" is no country; write a code or name, for example MX or México.')
-        found["country"] = code
-    if language := found.get("language"):
-        if not (code := language_code(language)):
-            raise SettingsError(f'--language "{language}" is no language; write a code or name, for example es.')
-        found["language"] = code
+    country, language = check_codes(found.get("country", ""), found.get("language", ""))
+    found |= {name: code for name, code in (("country", country), ("language", language)) if code}
     if not found.get("country") and countries:
         found["country"] = countries[0]
     return found
@@ -264,7 +259,8 @@ def count_prompts(project: Project) -> list[PromptGroup]:
         PromptGroup(*row)
         for row in project.ledger.rows(
             """select p.country, p.language, p.topic, count(*), coalesce(sum(c.answers), 0)
-               from prompts p left join (select prompt_id, count(*) as answers from candidates group by prompt_id) c
-               on c.prompt_id = p.id group by 1, 2, 3 order by 1, 2, 3"""
+               from current_prompts p
+               left join (select prompt_id, count(*) as answers from candidates group by prompt_id) c
+               on c.prompt_id = p.id where not p.removed group by 1, 2, 3 order by 1, 2, 3"""
         )
     ]

@@ -68,7 +68,8 @@ def select(
     """
     with project.lock("select"):
         prompts, answers = _read(project)
-        slates = read_slates(project.ledger)
+        every = read_slates(project.ledger)
+        slates = [slate for slate in every if slate.prompt_id in prompts]
         named = encoder.identity if encoder else project.settings.select.encoder
         if not dry_run and (last := read_selection(project, mark_of(project, prompts, answers, slates, named))):
             return last
@@ -84,7 +85,7 @@ def select(
         ready = [choice.prompt.id for choice in choices if choice.seats and choice.prompt.id not in seats]
         order = order_prompts(prompts, ready, slates, of_prompt, project.settings)
         chosen = {choice.prompt.id: choice.seats for choice in choices}
-        first = slates[-1].position + 1 if slates else 0
+        first = every[-1].position + 1 if every else 0
         new = tuple(
             make_slate(prompt_id, chosen[prompt_id], position=position, seed=project.settings.project.seed)
             for position, prompt_id in enumerate(order[:limit], first)

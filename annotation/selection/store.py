@@ -101,7 +101,7 @@ def mark_of(
     settings = project.settings
     facts = [
         LAYOUT,
-        [(prompt.id, prompt.topic) for prompt in prompts.values()],
+        [(prompt.id, prompt.topic, prompt.country, prompt.language) for prompt in prompts.values()],
         sorted(candidate.id for some in answers.values() for candidate in some),
         [slate.id for slate in slates],
         settings.project.model_dump(),

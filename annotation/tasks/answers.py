@@ -123,6 +123,10 @@ def _read(response: Response, items: Mapping[str, Item], team: Mapping[str, str]
     item = items.get(response.item_id)
     if item is None:
         raise Unfit("the item is not in this project")
+    if item.removed:
+        raise Unfit("its prompt was removed")
+    if item.moved and response.country != item.country:
+        raise Unfit(f"given in {response.country}, from where its prompt was moved")
     if response.annotator not in team:
         raise Unfit(f'by "{response.annotator}", who is not on the team')
     if reason := team[response.annotator]:

@@ -202,6 +202,11 @@ class ArgillaClient:
         """See ArgillaApi."""
         self._send("PATCH", f"/records/{record_id}", "the texts of a record", {"fields": dict(fields)})
 
+    def remove_records(self, dataset_id: str, record_ids: Sequence[str]) -> None:
+        """See ArgillaApi."""
+        params = {"ids": ",".join(record_ids)}
+        self.ask("DELETE", f"/datasets/{dataset_id}/records", "to delete records", params=params)
+
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         """See ArgillaApi."""
         parameters: dict[str, str | int] = {"offset": offset, "limit": limit}

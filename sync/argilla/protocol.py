@@ -160,6 +160,9 @@ class ArgillaApi(Protocol):
     def set_texts(self, record_id: str, fields: Mapping[str, Any]) -> None:
         """Have a record show these texts; its answers stay."""
 
+    def remove_records(self, dataset_id: str, record_ids: Sequence[str]) -> None:
+        """Delete records, 100 at most, with what was answered to them."""
+
     def records(self, dataset_id: str, offset: int, limit: int, *, responses: bool) -> Page:
         """Records by the time they were added. Records that were added in one instant have no order."""
 

@@ -111,7 +111,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write what people said, under pseudonyms: rankings, preferences also in TRL's form, and every other task's."""
-    from annotation.screen import print_json, progress
+    from annotation.screen import counted, print_json, progress
     from sync.snapshot import export as write
 
     if run is not None:
@@ -132,3 +132,5 @@ def export(
         return
     for file in done.files:
         print(f"{done.rows[file.name]:>9,} rows in {file}")
+    if done.removed_prompts:
+        print(f"Left out: {counted(done.removed_prompts, 'removed prompt')}, with all that was answered to them.")

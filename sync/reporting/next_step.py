@@ -13,10 +13,12 @@ from sync.trigger import Launch
 def stock(project: Project) -> dict[str, int | float]:
     """How much there is of everything before the judgements; dollars for "usd"."""
     (have,) = project.ledger.rows(
-        """select (select count(*) from prompts) as prompts, (select count(*) from candidates) as candidates,
-             (select count(distinct item_id) from pushes) as pushed"""
+        """select (select count(*) from current_prompts where not removed) as prompts,
+             (select count(*) from candidates) as candidates,
+             (select count(distinct item_id) from pushes where record_id <> '') as pushed"""
     )
-    items = {row["task"]: row["n"] for row in project.ledger.rows("select task, count(*) as n from items group by 1")}
+    rows = project.ledger.rows("select task, count(*) as n from current_items where not removed group by 1")
+    items = {row["task"]: row["n"] for row in rows}
     waiting = {task.many: items.get(name, 0) for name, task in TASKS.items() if task.trains or name in items}
     return {
         "prompts": have["prompts"],

@@ -1,0 +1,221 @@
+"""`annot prompts remove` and `set`: prompts are taken out, put back, or given another country, language or topic.
+
+Nothing is deleted and nothing is paid again: a prompt keeps its candidates, its slate and every answer, and these
+follow it. Whatever was changed can be changed back.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import SettingsError
+from annotation.project import Project
+from annotation.screen import counted
+from annotation.text.clean import clean
+from annotation.text.locales import country_code, language_code
+from annotation.text.privacy import mask
+from annotation.types import Dropped, Prompt, content_id
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Prompts that are meant: those that fit everything that is given.
+
+    Attributes:
+        ids: Their ids, or the beginnings of them.
+        file: Name of the file or dataset that they were read from.
+        country: ISO code or name.
+        language: ISO code or name.
+        topic: As `annot prompts list` shows it.
+    """
+
+    ids: tuple[str, ...] = ()
+    file: str = ""
+    country: str = ""
+    language: str = ""
+    topic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptsChanged:
+    """Result of a change of prompts.
+
+    Attributes:
+        changed: The prompts as they are now, or would be.
+        unchanged: How many of those meant were so already.
+        dropped: Those that stay as they are, and why: because_of is the prompt that they would repeat.
+        candidates: Answers that the changed prompts have, and keep.
+        waiting: Slates and other items of theirs that are in no Argilla.
+        pushed: Items that are in an Argilla, and that nobody has answered as far as is known here.
+        answered: Items that somebody has answered.
+        answers: Submitted answers to them.
+        became: What was asked for, for a sentence.
+        stays: They stay with the team that they were with, and what was answered goes on to count.
+        dry_run: Nothing was written.
+    """
+
+    changed: tuple[Prompt, ...]
+    unchanged: int
+    dropped: tuple[Dropped, ...]
+    candidates: int
+    waiting: int
+    pushed: int
+    answered: int
+    answers: int
+    became: str
+    stays: bool
+    dry_run: bool
+
+    def groups(self) -> list[tuple[str, str, str, int]]:
+        """Country, language, topic and count of the changed prompts, as they are now."""
+        counts = Counter((prompt.country, prompt.language, prompt.topic) for prompt in self.changed)
+        return [(*group, count) for group, count in sorted(counts.items())]
+
+    def sentences(self) -> list[str]:
+        """What a person should know, a line each."""
+        if not self.changed:
+            return [f"Nothing to change: {counted(self.unchanged, 'prompt')} so already."]
+        lines = [
+            f"{counted(len(self.changed), 'prompt')} {'would be' if self.dry_run else 'now'} {self.became}; "
+            f"{counted(self.candidates, 'candidate')} of theirs stay with them, and nothing is paid again."
+        ]
+        if self.unchanged:
+            lines.append(f"{counted(self.unchanged, 'prompt')} so already.")
+        if self.pushed and not self.stays:
+            lines.append(
+                f"{counted(self.pushed, 'item')} of theirs in Argilla: the next `annot push` brings Argilla up "
+                "to date, and takes nothing away that somebody has answered."
+            )
+        if self.answers and not self.stays:
+            lines.append(
+                f"{counted(self.answers, 'answer')} to {counted(self.answered, 'item')} of theirs: kept, and counted "
+                "only while the prompt stands in the project with the country in which they were given."
+            )
+        return lines
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {**asdict(self), "changed": [asdict(prompt) for prompt in self.changed]}
+
+
+def find_prompts(project: Project, which: Which) -> list[Prompt]:
+    """Prompts that are meant, those that were removed before too.
+
+    Raises:
+        SettingsError: Nothing is said, or something that no prompt has.
+    """
+    if which == Which():
+        raise SettingsError("Say which prompts: their ids, --file, --country, --language or --topic.")
+    everyone = project.ledger.prompts(removed=True)
+    for id_ in which.ids:
+        fitting = sum(prompt.id.startswith(id_) for prompt in everyone)
+        if fitting != 1:
+            near = difflib.get_close_matches(id_, [prompt.id for prompt in everyone], n=1)
+            hint = f'did you mean "{near[0]}"?' if near else "`annot prompts list --each` shows all ids."
+            raise SettingsError(
+                f'{fitting} prompts have an id that begins with "{id_}"; write more of it.'
+                if fitting
+                else f'No prompt has the id "{id_}"; {hint}'
+            )
+    # As `add` writes it: the name of a file without its folders, or that of a dataset.
+    sources = tuple(f"{mask(clean(name))[0]}:" for name in {which.file, Path(which.file).name} if name)
+    country, language = check_codes(which.country, which.language)
+    found = [
+        prompt
+        for prompt in everyone
+        if (not which.ids or prompt.id.startswith(which.ids))
+        and (not sources or prompt.source.startswith(sources))
+        and country in ("", prompt.country)
+        and language in ("", prompt.language)
+        and which.topic in ("", prompt.topic)
+    ]
+    if not found:
+        raise SettingsError("No prompt fits that; `annot prompts list --each` shows them all.")
+    return found
+
+
+def check_codes(country: str, language: str) -> tuple[str, str]:
+    """A country and a language, each a code, a name or "", as codes; SettingsError where there is none of that name."""
+    codes = (country_code(country) if country else "", language_code(language) if language else "")
+    for said, code, noun, example in (
+        (country, codes[0], "country", "MX or México"),
+        (language, codes[1], "language", "es"),
+    ):
+        if code is None:
+            raise SettingsError(f'--{noun} "{said}" is no {noun}; write a code or name, for example {example}.')
+    return codes[0] or "", codes[1] or ""
+
+
+def change_prompts(
+    project: Project, which: Which, changes: Mapping[str, Any], *, dry_run: bool = False
+) -> PromptsChanged:
+    """Change what is meant; the ledger gets one row for each prompt that is changed by it.
+
+    Args:
+        project: The project.
+        which: The prompts.
+        changes: Field -> value: `removed`, or some of `country`, `language` and `topic`.
+        dry_run: Write nothing.
+
+    Raises:
+        SettingsError: Nothing fits, or nothing is to be changed.
+    """
+    if not changes:
+        raise SettingsError("Say what they become: --to-country, --to-language or --to-topic.")
+    languages = project.settings.project.languages
+    if languages and changes.get("language", languages[0]) not in languages:
+        raise SettingsError(
+            f"project.languages in annot.toml does not name {changes['language']}; add it there first, or no slate "
+            "of theirs could be selected."
+        )
+    with project.lock("prompts"):
+        found = find_prompts(project, which)
+        others = {prompt.id for prompt in found}
+        there = {_content(prompt): prompt.id for prompt in project.ledger.prompts() if prompt.id not in others}
+        changed, dropped, unchanged = list[Prompt](), list[Dropped](), 0
+        for prompt in found:
+            new = replace(prompt, **changes)
+            if new == prompt:
+                unchanged += 1
+            elif not new.removed and (twin := there.setdefault(_content(new), new.id)) != new.id:
+                dropped.append(Dropped(prompt.id, "another prompt says the same there", twin))
+            else:
+                changed.append(new)
+        effect = _effect(project, [prompt.id for prompt in changed])
+        if not dry_run:
+            project.ledger.change_prompts(changed)
+    became = "removed" if changes.get("removed") else "in the project again" if "removed" in changes else ""
+    return PromptsChanged(
+        tuple(changed),
+        unchanged,
+        tuple(dropped),
+        *effect,
+        became or " · ".join(changes.values()),
+        stays=not changes.keys() & {"removed", "country"},
+        dry_run=dry_run,
+    )
+
+
+def _content(prompt: Prompt) -> str:
+    return content_id(prompt.text, prompt.system, prompt.country, prompt.language)
+
+
+def _effect(project: Project, ids: Sequence[str]) -> tuple[int, int, int, int, int]:
+    """Candidates, items by how far they have come, and answers of some prompts."""
+    wanted = "prompt_id in (select value from json_each(?))"
+    rows = project.ledger.rows(
+        f"""select (select count(distinct annotator) from responses r where r.item_id = i.id) as answers,
+              exists (select 1 from pushes p where p.item_id = i.id and p.record_id <> '') as pushed
+            from items i where {wanted}""",
+        json.dumps(ids),
+    )
+    (candidates,) = project.ledger.rows(f"select count(*) as n from candidates where {wanted}", json.dumps(ids))
+    answered = [row["answers"] for row in rows if row["answers"]]
+    pushed = sum(bool(row["pushed"]) for row in rows if not row["answers"])
+    return candidates["n"], len(rows) - len(answered) - pushed, pushed, len(answered), sum(answered)

@@ -23,6 +23,7 @@ from annotation.project import Project
 from annotation.prompts.add import add_prompts, count_prompts
 from annotation.text.clean import clean, is_formula
 from annotation.text.language import tell
+from annotation.text.locales import fits
 from annotation.types import Dropped, Prompt, content_id
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -550,6 +551,38 @@ def test_the_command_adds_lists_and_is_quiet_the_second_time(project: Project, t
         ],
     }
     assert "comida" in runner.invoke(app, ["prompts", "list", "-p", str(project.folder)]).output
+
+
+def test_prompts_in_no_language_of_their_country_are_asked_about_first(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "two", countries=("MX", "BR"), languages=("es", "pt"))
+    texts = ("O que se come na festa de São João?", "Quem dança a quadrilha?", "Como se pede a bênção ao avô?")
+    rows: list[dict[str, object]] = [{"prompt": text, "language": "pt"} for text in texts]
+    rows.append({"prompt": "¿Qué se come en la fiesta del barrio?", "language": "es"})
+    command = ["prompts", "add", write(tmp_path / "a.jsonl", rows), "-p", str(project.folder)]
+    doubt = "3 of 4 new prompts are in Portuguese, which is not a language of Mexico (MX): say --country BR"
+    refused = runner.invoke(app, command)
+    assert isinstance(refused.exception, SettingsError)
+    assert doubt in str(refused.exception)
+    assert project.ledger.prompts() == []
+    assert doubt in runner.invoke(app, [*command, "--dry-run"]).output
+    assert runner.invoke(app, [*command, "--foreign-language"]).exit_code == 0
+    assert len(project.ledger.prompts()) == 4
+    few = [*rows[3:], {"prompt": "¿Qué se regala en una boda?", "language": "es"}, rows[0]]
+    other = make_project(tmp_path / "few", countries=("MX",), languages=("es", "pt"))
+    added = add_prompts(other, write(tmp_path / "b.jsonl", few), foreign_language=False)
+    assert len(added.kept) == 3
+    assert "1 of 3 new prompts is in Portuguese" in added.notices[0]
+
+
+@pytest.mark.parametrize(
+    ("language", "country", "fitting"),
+    [
+        *(("gl", "ES", True), ("qu", "PE", True), ("gn", "PY", True), ("nah", "MX", True), ("ca", "AD", True)),
+        *(("es", "MX", True), ("pt", "BR", True), ("pt", "MX", False), ("es", "BR", False), ("gl", "MX", False)),
+    ],
+)
+def test_a_language_fits_where_it_is_official_or_native(language: str, country: str, fitting: bool) -> None:
+    assert fits(language, country) is fitting
 
 
 def test_a_project_without_prompts_says_what_comes_next(project: Project) -> None:

@@ -15,6 +15,7 @@ from annotation.errors import SettingsError
 
 if TYPE_CHECKING:
     from annotation.project import Project
+    from annotation.prompts.add import PromptsAdded
     from annotation.prompts.change import Which
 
 # -- project ------------------------------------------------------------------------------------------------
@@ -94,11 +95,14 @@ def prompts_add(
     author: Annotated[
         str, typer.Option(metavar="USERNAME", help="Who on the team wrote them: not asked to check them.")
     ] = "",
+    foreign_language: Annotated[
+        bool, typer.Option("--foreign-language", help="They are meant to be in no language of their country.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would come, and write nothing.")] = False,
     json: Json = False,
 ) -> None:
     """Read prompts into the project: cleaned, masked, without duplicates."""
-    from annotation.prompts.add import REMEDIES, add_prompts
+    from annotation.prompts.add import REMEDIES, ForeignLanguage, add_prompts
     from annotation.screen import print_json, progress, show_dropped, table
 
     columns = {}
@@ -109,16 +113,27 @@ def prompts_add(
         columns[wanted.strip()] = name.strip()
     given = {"country": country, "language": language, "topic": topic, "licence": licence}
     defaults = {name: value for name, value in given.items() if value}
-    with progress("prompts") as report:
-        added = add_prompts(
-            open_project(folder),
-            source,
-            columns=columns,
-            defaults=defaults,
-            author=author,
-            dry_run=dry_run,
-            progress=report,
-        )
+
+    def add(*, foreign_language: bool) -> PromptsAdded:
+        with progress("prompts") as report:
+            return add_prompts(
+                open_project(folder),
+                source,
+                columns=columns,
+                defaults=defaults,
+                author=author,
+                foreign_language=foreign_language,
+                dry_run=dry_run,
+                progress=report,
+            )
+
+    try:
+        added = add(foreign_language=foreign_language)
+    except ForeignLanguage as doubt:
+        if json or not sys.stdin.isatty():
+            raise
+        typer.confirm(f"{doubt} Add them all the same?", default=False, abort=True, err=True)
+        added = add(foreign_language=True)
     if json:
         print_json(added.as_json())
         return

@@ -22,6 +22,7 @@ from annotation.reading.rows import Table
 from annotation.reading.table import read_table
 from annotation.screen import Progress, count_reasons, counted, silent
 from annotation.text.clean import clean, clean_label
+from annotation.text.locales import SPOKEN_IN, fits, name_of_country, name_of_language
 from annotation.text.privacy import KINDS, mask
 from annotation.types import Candidate, Dropped, Prompt
 
@@ -41,6 +42,10 @@ REMEDIES = {
     "too long": "raise prompts.max_chars in annot.toml, and run it again.",
 }
 """What helps against a reason for leaving out a row."""
+
+
+class ForeignLanguage(SettingsError):
+    """Most of the new prompts are in no language of their country."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,7 @@ def add_prompts(
     defaults: Mapping[str, str] | None = None,
     author: str = "",
     dry_run: bool = False,
+    foreign_language: bool = True,
     progress: Progress = silent,
 ) -> PromptsAdded:
     """Read prompts, and the answers beside them, into a project. Reading a source again adds nothing.
@@ -142,11 +148,13 @@ def add_prompts(
         defaults: country, language, topic and licence of rows that name none.
         author: User name of whoever on the team wrote the prompts: they have no say in checking them.
         dry_run: Do everything but write.
+        foreign_language: Prompts may be mostly in no language of their country.
         progress: Gets how far each step has come.
 
     Raises:
         SourceError: The source cannot be read, or has no column for the prompt.
         SettingsError: `columns`, `defaults` or `author` name something that does not exist.
+        ForeignLanguage: Most of the new prompts are in no language of their country.
     """
     settings = project.settings
     table, read, notices = _read(settings, source, columns or {}, defaults or {}, progress)
@@ -171,6 +179,9 @@ def add_prompts(
                 candidates.setdefault(candidate.id, (candidate, counts))
         dropped = (*read.dropped, *compared.dropped, *answers.dropped)
         news = [drop for drop in dropped if (drop.id, drop.reason) not in dropped_before]
+        doubt, most = _language_doubt(compared.kept, settings.project.countries)
+        if most and not dry_run and not foreign_language:
+            raise ForeignLanguage(f"{doubt} Nothing was added.")
         if ledger and not dry_run:
             with ledger.transaction():
                 ledger.add_prompts(compared.kept)
@@ -195,7 +206,7 @@ def add_prompts(
         news=len(news),
         candidates=len(candidates),
         masked={kind: masked[token] for token, kind in KINDS.items() if masked[token]},
-        notices=(*notices, *_country_notices(compared.kept, settings.project.countries)),
+        notices=(*notices, *filter(None, [doubt]), *_country_notices(compared.kept, settings.project.countries)),
         dry_run=dry_run,
     )
 
@@ -228,6 +239,22 @@ def check_defaults(defaults: Mapping[str, str], countries: Sequence[str]) -> dic
     if not found.get("country") and countries:
         found["country"] = countries[0]
     return found
+
+
+def _language_doubt(prompts: Sequence[Prompt], countries: Sequence[str]) -> tuple[str, bool]:
+    """A sentence where prompts are in no language of their country, and whether they are more than half of all."""
+    strange = Counter((p.language, p.country) for p in prompts if not fits(p.language, p.country))
+    if not strange:
+        return "", False
+    (language, country), number = strange.most_common(1)[0]
+    other = [code for code in countries if fits(language, code)] or SPOKEN_IN[language].split()
+    which = f"--country {other[0]}" if len(other) == 1 else f"the right --country ({', '.join(other)})"
+    return (
+        f"{number} of {counted(len(prompts), 'new prompt')} {'is' if number == 1 else 'are'} in "
+        f"{name_of_language(language)}, which is not a language of {name_of_country(country, 'en')} ({country}): say "
+        f"{which} if they are from elsewhere, or --foreign-language if it is meant.",
+        2 * strange.total() > len(prompts),
+    )
 
 
 def _country_notices(prompts: Sequence[Prompt], countries: Sequence[str]) -> tuple[str, ...]:

@@ -53,6 +53,33 @@ LANGUAGE_ALIASES = {
 }
 """Names in use that ISO 639 and its translations lack."""
 
+SPOKEN_IN = {
+    "es": "AR BO CL CO CR CU DO EC ES GQ GT HN MX NI PA PE PR PY SV US UY VE EH",
+    "pt": "AO BR CV GQ GW MO MZ PT ST TL UY",
+    "en": "AG AI AS AU BB BI BM BS BW BZ CA CM DM ER FJ FK FM GB GD GG GH GI GM GU GY HK IE IM IN JE JM KE KI KN KY LC "
+    "LR LS MH MP MS MT MU MW NA NF NG NR NU NZ PG PH PK PR PW RW SB SC SD SG SH SL SS SX SZ TC TO TT TV TZ UG US VC VG "
+    "VI VU WS ZA ZM ZW",
+    "fr": "BE BF BI BJ BL CA CD CF CG CH CI CM DJ DZ FR GA GF GN GP GQ HT KM LB LU MA MC MF MG ML MQ MR MU NC NE PF PM "
+    "RE RW SC SN TD TG TN VU WF YT",
+    "it": "CH HR IT SI SM VA",
+    "de": "AT BE CH DE IT LI LU NA",
+    "nl": "AW BE BQ CW NL SR SX",
+    "ca": "AD ES FR IT",
+    "gl": "ES",
+    "eu": "ES FR",
+    "oc": "ES FR IT",
+    "ht": "DO HT",
+    "qu": "AR BO CL CO EC PE",
+    "ay": "AR BO CL PE",
+    "gn": "AR BO BR PY",
+}
+"""Languages that are mistaken for one another, and where each is official, co-official or native."""
+
+
+def fits(language: str, country: str) -> bool:
+    """Whether a language is spoken in a country of old, or is one that nothing is known of here: small ones always."""
+    return language not in SPOKEN_IN or country in SPOKEN_IN[language].split()
+
 
 SPOKEN = {
     "es": frozenset("AD AR BO CL CO CR CU DO EC ES GQ GT HN MX NI PA PE PR PY SV UY VE".split()),  # noqa: SIM905

@@ -247,6 +247,12 @@ class Ledger:
         query = f"select id, prompt_id, text, model, voice, settings, cost_usd from candidates {which} order by rowid"
         return [Candidate(**{**dict(r), "settings": json.loads(r["settings"])}) for r in self.rows(query, *values)]
 
+    def count_candidates(self, prompts: Iterable[str]) -> dict[str, int]:
+        """Prompt id -> candidates, of those among some prompts that have any."""
+        which = "where prompt_id in (select value from json_each(?)) group by prompt_id"
+        found = self.rows(f"select prompt_id, count(*) as n from candidates {which}", json.dumps(list(prompts)))
+        return {row["prompt_id"]: row["n"] for row in found}
+
     def candidate_texts(self, ids: Iterable[str] | None = None) -> dict[str, str]:
         """Candidate id -> text, of all candidates or of those named."""
         which, values = self._named(ids)

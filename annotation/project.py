@@ -38,6 +38,9 @@ _BEFORE = "# Passwords, keys and what people said: none of it belongs into git."
 CACHE = ".cache"
 """Folder in a project of what can be computed again at any time."""
 
+SELECTION = "selection"
+"""Folder in a project of what `annot select` found."""
+
 MOVING = ".moving"
 """File in a project that `annot move` has begun to copy and has not finished: the address that it goes to."""
 

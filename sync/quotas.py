@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from annotation.config import Settings
 from annotation.ledger import Ledger
-from annotation.quota_groups import belongs, plan_quotas
+from annotation.project import Project
+from annotation.quota_groups import Grouped, belongs, plan_quotas
+from annotation.selection.waiting import Waiting
 from annotation.tasks import TASKS
 from annotation.types import Item, Quota
 from sync.tally import Counts
@@ -21,10 +23,11 @@ class QuotaState:
 
     Attributes:
         quota: What the group owes.
-        items: Items of the group that exist; fewer than the target can never meet it.
+        items: Items of the group that exist.
         completed: Items answered by at least `quota.overlap` people.
         answers: Submitted answers to the group's items.
         people: Annotators behind them.
+        coming: Prompts of the group that may still become items.
     """
 
     quota: Quota
@@ -32,11 +35,20 @@ class QuotaState:
     completed: int
     answers: int
     people: int
+    coming: int
+
+    @property
+    def owed(self) -> int:
+        """The target; where there are fewer items and no more can come, those that there are.
+
+        A group without any owes its target all the same: its absence must not look like a met quota.
+        """
+        return self.quota.target if self.coming or not self.items else min(self.quota.target, self.items)
 
     @property
     def met(self) -> bool:
         """Enough items are complete."""
-        return self.completed >= self.quota.target
+        return self.completed >= self.owed
 
     @property
     def group(self) -> str:
@@ -45,10 +57,12 @@ class QuotaState:
 
     def as_json(self) -> dict[str, Any]:
         """For scripts; "slates" and "judgements" are the older names of items and answers."""
-        return {**asdict(self), "met": self.met, "slates": self.items, "judgements": self.answers}
+        return {**asdict(self), "owed": self.owed, "met": self.met, "slates": self.items, "judgements": self.answers}
 
 
-def count_quotas(settings: Settings, counts: Counts) -> tuple[QuotaState, ...]:
+def count_quotas(
+    settings: Settings, counts: Counts, coming: Mapping[str, Sequence[Grouped]] | None = None
+) -> tuple[QuotaState, ...]:
     """Count how far every quota of every task has come. An item counts for every group it belongs to.
 
     A task that starts runs owes from the beginning; another one only when it has items.
@@ -56,6 +70,7 @@ def count_quotas(settings: Settings, counts: Counts) -> tuple[QuotaState, ...]:
     Args:
         settings: Targets and overlaps.
         counts: From `sync.tally.count`.
+        coming: Task -> prompts that may still become items; None where nobody looked, so that no target is capped.
     """
     groups: dict[str, list[tuple[Item, int, int]]] = {name: [] for name in TASKS}
     people: dict[tuple[str, ...], Counter[str]] = {}
@@ -81,9 +96,28 @@ def count_quotas(settings: Settings, counts: Counts) -> tuple[QuotaState, ...]:
                     completed=sum(number for _, answered, number in own if answered >= quota.overlap),
                     answers=sum(answered * number for _, answered, number in own),
                     people=len(set().union(*(people.get(cell, ()) for cell in cells))),
+                    coming=1 if coming is None else sum(belongs(prompt, quota) for prompt in coming[name]),
                 )
             )
     return tuple(states)
+
+
+def what_is_coming(project: Project, waiting: Waiting) -> dict[str, Sequence[Grouped]]:
+    """Task -> prompts that may still become items of it."""
+    asked = {row["prompt_id"] for row in project.ledger.rows("select prompt_id from items where task <> 'ranking'")}
+    unasked = [prompt for prompt in project.ledger.prompts() if prompt.id not in asked] if asked else []
+    return {name: waiting.coming if task.trains else unasked for name, task in TASKS.items()}
+
+
+def capped(states: Sequence[QuotaState]) -> str:
+    """A sentence where groups owe fewer items than their target, because no more can come; "" where none does."""
+    groups = [f"{s.group} {s.owed} of {s.quota.target}" for s in states if s.owed < s.quota.target]
+    if not groups:
+        return ""
+    return (
+        f"Fewer slates than the targets ask for, and no more can come: only those are owed ({', '.join(groups)}), and "
+        "training starts when they are complete. `annot prompts add` lifts that; train.auto = false holds training."
+    )
 
 
 def all_met(states: Sequence[QuotaState]) -> bool:
@@ -93,7 +127,7 @@ def all_met(states: Sequence[QuotaState]) -> bool:
 
 
 def short_teams(states: Sequence[QuotaState], ledger: Ledger) -> tuple[str, ...]:
-    """A sentence for every country whose team is too small to complete an item; nothing before there is a team."""
+    """A sentence for the countries whose teams are too small to complete an item; nothing before there is a team."""
     team = {p.username: p.country for p in ledger.people() if p.active and p.role == "annotator"}
     sizes = Counter(team.values())
     authors = ledger.rows(
@@ -102,10 +136,14 @@ def short_teams(states: Sequence[QuotaState], ledger: Ledger) -> tuple[str, ...]
     own = {(team[row["author"]], row["task"]) for row in authors if row["author"] in team}
     # Who left may have judged before: a quota that is met needs nobody.
     wanted = {(s.quota.country, s.quota.task): s.quota.overlap for s in states if team and not s.met}
+    short: dict[tuple[int, str, bool], list[str]] = {}
+    for (country, task), overlap in sorted(wanted.items()):
+        one_more = (country, task) in own
+        if sizes[country] < overlap + one_more:
+            short.setdefault((overlap, task, one_more), []).append(f"{country} has only {sizes[country]}")
     return tuple(
         f"{overlap} people per {TASKS[task].one} are asked for (task.{task}.overlap)"
-        f"{', nobody about their own,' if (country, task) in own else ','} and {country} has only "
-        f"{sizes[country]}: add people with `annot team add`, or lower task.{task}.overlap in annot.toml."
-        for (country, task), overlap in sorted(wanted.items())
-        if sizes[country] < overlap + ((country, task) in own)
+        f"{', nobody about their own,' if one_more else ','} and {', '.join(countries)}: "
+        f"add people with `annot team add`, or lower task.{task}.overlap in annot.toml."
+        for (overlap, task, one_more), countries in short.items()
     )

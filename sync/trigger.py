@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from annotation.ledger import now
 from annotation.project import Project
 from annotation.tasks import TASKS
-from annotation.types import Quota, content_id
+from annotation.types import content_id
 from sync.quotas import QuotaState, all_met
 from sync.snapshot import freeze
 
@@ -63,7 +63,7 @@ def trigger(project: Project, quotas: Sequence[QuotaState], *, relaunch: bool = 
     if not all_met(quotas):
         return None
     with project.lock("trigger"):
-        key = _key([state.quota for state in quotas if TASKS[state.quota.task].trains])
+        key = _key([state for state in quotas if TASKS[state.quota.task].trains])
         ledger = project.ledger
         found = ledger.rows("select snapshot_id, run from launches where quotas = ?", key)
         if not found:
@@ -88,15 +88,15 @@ def launches(project: Project) -> list[Launch]:
     return [_look(project, row["snapshot_id"], row["run"]) for row in found]
 
 
-def _key(quotas: Sequence[Quota]) -> str:
-    # A task is named only where there are several: one that is added later makes room for another run.
-    several = len({q.task for q in quotas}) > 1
-    return content_id(
-        *(
-            json.dumps([*([q.task] if several else []), q.country, q.topic, q.language, q.target, q.overlap])
-            for q in quotas
-        )
-    )
+def _key(states: Sequence[QuotaState]) -> str:
+    # A task is named only where there are several: one that is added later makes room for another run. How many are
+    # owed below the target does not matter: there is one run of what there is, and then one in full.
+    several = len({state.quota.task for state in states}) > 1
+    parts = []
+    for state in states:
+        q, target = state.quota, state.quota.target if state.completed >= state.quota.target else "all there is"
+        parts.append(json.dumps([*([q.task] if several else []), q.country, q.topic, q.language, target, q.overlap]))
+    return content_id(*parts)
 
 
 def _look(project: Project, snapshot_id: str, run: str) -> Launch:

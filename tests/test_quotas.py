@@ -13,7 +13,7 @@ from annotation.prompts.review import add_checks
 from annotation.quota_groups import plan_quotas
 from annotation.tasks.ranking.slates import add_slates
 from annotation.types import Judgement, Person, Prompt, Slate
-from sync.quotas import QuotaState, all_met, count_quotas, short_teams
+from sync.quotas import QuotaState, all_met, capped, count_quotas, short_teams
 from sync.tally import count
 
 FOOD = Prompt.make("¿Qué se come en una posada?", country="MX", language="es", topic="comida")
@@ -111,6 +111,22 @@ def test_a_country_without_prompts_still_owes_its_quota(ledger: Ledger) -> None:
     found = states(ledger, settings)
     assert [(s.quota.country, s.met) for s in found] == [("BR", True), ("MX", True), ("PE", False)]
     assert not all_met(found)
+
+
+def test_a_group_owes_only_what_exists_where_nothing_more_can_come(ledger: Ledger) -> None:
+    settings, counts = settings_of(target=5, overlap=1), lambda: count(ledger, settings_of(target=5, overlap=1))
+    nothing: dict[str, list[Prompt]] = {"ranking": [], "prompt_check": []}
+    before = count_quotas(settings, counts(), nothing)
+    assert [(s.group, s.owed, s.met) for s in before] == [("BR", 1, False), ("MX", 2, False)]
+    assert "BR 1 of 5, MX 2 of 5" in capped(before)
+    for slate in ("s0", "s1", "s2"):
+        vote(ledger, slate, "p1")
+    assert all_met(count_quotas(settings, counts(), nothing))
+    lifted = count_quotas(settings, counts(), {**nothing, "ranking": [FOOD]})
+    assert [(s.group, s.owed, s.met) for s in lifted] == [("BR", 1, True), ("MX", 5, False)]
+    assert capped(count_quotas(settings_of(target=1), counts(), nothing)) == ""
+    absent = check_settings({"project": {"countries": ["PE"]}, "task": {"ranking": {"target": 5}}}, place="test")
+    assert [(s.group, s.owed, s.met) for s in count_quotas(absent, counts(), nothing)] == [("PE", 5, False)]
 
 
 def test_a_project_without_quotas_has_met_none(ledger: Ledger) -> None:

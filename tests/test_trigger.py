@@ -23,6 +23,7 @@ from annotation.files import read_parquet
 from annotation.project import Project
 from annotation.types import Slate
 from sync.reporting.next_step import next_step
+from sync.reporting.status import report
 from sync.snapshot import export
 from sync.trigger import launches, trigger
 
@@ -77,6 +78,19 @@ def test_a_raised_quota_makes_room_for_the_next_run(tmp_path: Path) -> None:
     again = trigger(project, quotas(project))
     assert again is not None
     assert again.state == "started"
+    assert len(launched(project)) == 2
+
+
+def test_there_is_one_run_of_what_there_is_and_one_in_full(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings(target=5))
+    fill(project, 3)
+    assert trigger(project, quotas(project)) is None  # nobody looked whether more can come
+    assert trigger(project, report(project).quotas) is not None
+    fill(project, 4)
+    assert trigger(project, report(project).quotas) is not None
+    assert len(launched(project)) == 1
+    fill(project, 5)
+    assert trigger(project, report(project).quotas) is not None
     assert len(launched(project)) == 2
 
 
@@ -170,7 +184,7 @@ def test_what_comes_after_a_run_depends_on_how_it_ended(
     if target > 3:
         slates = fill(project, target, ())
     project.ledger.add_pushes("test", "dataset", {slate.id: slate.id for slate in slates})
-    assert step in next_step(project, quotas(project), launches(project), argilla_runs=True)
+    assert step in next_step(project, report(project), argilla_runs=True)
 
 
 def test_a_local_run_that_was_cut_off_can_go_to_a_launcher(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ in for it.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ from annotation.prompts.review import only_accepted
 from annotation.quota_groups import in_project
 from annotation.screen import Progress, silent
 from annotation.tasks.page import own_texts
-from annotation.types import Dropped
+from annotation.types import Dropped, Prompt
 
 UNCOUNTED = ("unreachable", "rate limited")
 """Calls that do not use up a monthly allowance: they did not get in."""
@@ -206,15 +206,23 @@ def _plan(project: Project) -> tuple[list[Todo], dict[str, int]]:
                 "No prompt is accepted yet, and prompts.reviewed_only is true; run `annot prompts review`, "
                 "then `annot sync` when people have answered."
             )
+    return what_to_draft(project, prompts)
+
+
+def what_to_draft(project: Project, prompts: Sequence[Prompt]) -> tuple[list[Todo], dict[str, int]]:
+    """What these prompts still lack, as `plan` says it: an answer counts wherever it came from."""
+    if not prompts:
+        return [], {}
     calls = project.ledger.rows(
-        """select c.slot_id, c.prompt_id, c.attempt, o.outcome
-           from calls c left join outcomes o using (slot_id, attempt) order by c.attempt"""
+        """select c.slot_id, c.attempt, o.outcome from calls c left join outcomes o using (slot_id, attempt)
+           where c.prompt_id in (select value from json_each(?)) order by c.attempt""",
+        json.dumps([prompt.id for prompt in prompts]),
     )
     return plan(
         prompts,
         project.settings.draft,
         project.settings.project.seed,
-        answered=Counter(row["prompt_id"] for row in calls if row["outcome"] == "answer"),
+        answered=project.ledger.count_candidates(prompt.id for prompt in prompts),
         called={row["slot_id"]: (int(row["attempt"]), row["outcome"]) for row in calls},
         texts=own_texts(project.folder),
     )

@@ -133,7 +133,7 @@ def plan(
         prompts: In the order in which they are worked on.
         draft: Settings.
         seed: Of the project.
-        answered: Prompt id -> drafted answers that it has.
+        answered: Prompt id -> answers that it has.
         called: Slot id -> last attempt and its outcome (None: it has none yet). A slot is open when it was never
             called, or when its last attempt certainly cost nothing.
         texts: The project's own, from `annotation.tasks.page.own_texts`.

@@ -208,14 +208,13 @@ def _content(prompt: Prompt) -> str:
 
 def _effect(project: Project, ids: Sequence[str]) -> tuple[int, int, int, int, int]:
     """Candidates, items by how far they have come, and answers of some prompts."""
-    wanted = "prompt_id in (select value from json_each(?))"
+    candidates = sum(project.ledger.count_candidates(ids).values())
     rows = project.ledger.rows(
-        f"""select (select count(distinct annotator) from responses r where r.item_id = i.id) as answers,
+        """select (select count(distinct annotator) from responses r where r.item_id = i.id) as answers,
               exists (select 1 from pushes p where p.item_id = i.id and p.record_id <> '') as pushed
-            from items i where {wanted}""",
+            from items i where prompt_id in (select value from json_each(?))""",
         json.dumps(ids),
     )
-    (candidates,) = project.ledger.rows(f"select count(*) as n from candidates where {wanted}", json.dumps(ids))
     answered = [row["answers"] for row in rows if row["answers"]]
     pushed = sum(bool(row["pushed"]) for row in rows if not row["answers"])
-    return candidates["n"], len(rows) - len(answered) - pushed, pushed, len(answered), sum(answered)
+    return candidates, len(rows) - len(answered) - pushed, pushed, len(answered), sum(answered)

@@ -9,7 +9,7 @@ from annotation.config import Settings
 from annotation.ledger import Ledger
 from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.page import AUTHOR
-from annotation.tasks.prompt_check.task import ACCEPTED, NAME, status_of
+from annotation.tasks.prompt_check.task import ACCEPTED, NAME, REJECTED, status_of
 from annotation.types import Answer, Item, Prompt, content_id
 
 
@@ -36,6 +36,15 @@ def only_accepted(ledger: Ledger, settings: Settings) -> set[str] | None:
 
 def accepted_prompts(ledger: Ledger, settings: Settings) -> set[str]:
     """Ids of the prompts that enough people accepted."""
+    return _with_status(ledger, settings, ACCEPTED)
+
+
+def rejected_prompts(ledger: Ledger, settings: Settings) -> set[str]:
+    """Ids of the prompts that as many people as are asked have not accepted."""
+    return _with_status(ledger, settings, REJECTED)
+
+
+def _with_status(ledger: Ledger, settings: Settings, status: str) -> set[str]:
     items = {item.id: item for item in ledger.items(NAME)}
     of_item: dict[str, list[Answer[Any]]] = defaultdict(list)
     for answer in read_answers(newest_responses(ledger, items), items, roster(ledger)).kept:
@@ -43,5 +52,5 @@ def accepted_prompts(ledger: Ledger, settings: Settings) -> set[str]:
     return {
         items[item_id].prompt_id
         for item_id, own in of_item.items()
-        if status_of(own, settings.task.prompt_check) == ACCEPTED
+        if status_of(own, settings.task.prompt_check) == status
     }

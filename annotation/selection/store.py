@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotation.config import SelectSettings
 from annotation.files import write_whole
-from annotation.project import Project
+from annotation.project import SELECTION, Project
 from annotation.selection.diversity import Floats
 from annotation.selection.outcome import CandidateOutcome, PromptOutcome, Selection
 from annotation.types import Candidate, Prompt, Slate
@@ -29,7 +29,7 @@ LAYOUT = 3
 
 def selection_folder(project: Project) -> Path:
     """Where a project keeps its selection."""
-    return project.folder / "selection"
+    return project.folder / SELECTION
 
 
 def write_selection(project: Project, selection: Selection, of_prompt: Mapping[str, Floats], mark: str) -> None:

@@ -93,8 +93,7 @@ def up(
         print("Ctrl-C stops it.", flush=True)
         attend_argilla(project)
         return
-    found = report(project)
-    print(f"Next: {next_step(project, found.quotas, found.runs, argilla_runs=True)}")
+    print(f"Next: {next_step(project, report(project), argilla_runs=True)}")
 
 
 def attend_argilla(project: Project) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection
 
 from annotation.project import Project
+from annotation.quota_groups import in_project
+from annotation.screen import counted
+from annotation.selection.waiting import Waiting
 from annotation.tasks import TASKS
-from sync.quotas import QuotaState, all_met, short_teams
+from sync.quotas import all_met, short_teams
+from sync.reporting.status import Report
 from sync.trigger import Launch
 
 
@@ -29,43 +34,81 @@ def stock(project: Project) -> dict[str, int | float]:
     }
 
 
-def next_step(
-    project: Project, quotas: Sequence[QuotaState], runs_so_far: Sequence[Launch], *, argilla_runs: bool
-) -> str:
-    """The command that takes the project further."""
-    have = stock(project)
+def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
+    """The command that takes the project further.
+
+    Args:
+        project: The project.
+        found: How it stands.
+        argilla_runs: The embedded Argilla does.
+    """
+    have, waiting, quotas = stock(project), found.waiting, found.quotas
     people = [person for person in project.ledger.people() if person.active]
     runs = argilla_runs or bool(project.settings.argilla.url)
-    short = [state for state in quotas if state.items < state.quota.target]
-    last = runs_so_far[-1] if runs_so_far else None
+    last = found.runs[-1] if found.runs else None
     if not have["prompts"]:
         return "annot prompts add FILE"
-    if not have["candidates"]:
-        return "annot draft --dry-run, then annot draft (or annot draft --from FILE)"
-    if not have["slates"]:
-        return "annot select"
+    if not have["slates"] and (collect := _more_slates(waiting, have["candidates"])):
+        return collect
     if last and last.state == "finished" and not (project.run_folder(last.run) / "evaluation.json").exists():
         return f"annot evaluate {last.run}"
     if not runs:
         return "annot up"
     if not people:
         return "annot team add roster.csv"
-    if have["pushed"] < sum(have[task.many] for task in TASKS.values() if task.many in have):
+    ready, homeless = _unpushed(project, {person.country for person in people})
+    if ready:
         return "annot push"
-    if short:
-        missing = ", ".join(f"{s.group} has {s.items} of {s.quota.target}" for s in short)
-        many = TASKS[short[0].quota.task].many
-        return f"annot sync --watch; too few {many} for the quotas ({missing}): add prompts, or lower the targets"
-    if too_few := short_teams(quotas, project.ledger):
-        return f"annot team add roster.csv with more people, or fewer of them for each item: {too_few[0]}"
+    if waiting.to_check and not have["slates"]:
+        return "annot prompts review, then annot sync when people have answered"
+    if homeless:
+        named = ", ".join(f"{country} {number}" for country, number in sorted(homeless.items()))
+        return f"annot team add roster.csv with people of every country: nobody is asked about these slates ({named})"
+    short = [state for state in quotas if state.items < state.owed]
+    if short and (collect := _more_slates(waiting, have["candidates"])):
+        return collect
+    if none := [state for state in short if not state.items and not state.coming]:
+        return f"annot prompts add FILE: there is no prompt for {none[0].group} that can be asked about"
+    if short_teams(quotas, project.ledger):
+        return "annot team add roster.csv with more people, or fewer people for each item in annot.toml, as said above"
     if last and all_met(quotas):
         return _after_run(last)
     to_go = [
-        f"{task.many} to complete: {', '.join(f'{s.group} {s.quota.target - s.completed}' for s in owed)}"
+        f"{task.many} to complete: {', '.join(f'{s.group} {s.owed - s.completed}' for s in owed)}"
         for name, task in TASKS.items()
         if (owed := [state for state in quotas if state.quota.task == name and not state.met])
     ]
     return "; ".join(["annot sync --watch", *to_go])
+
+
+def _more_slates(waiting: Waiting, candidates: float) -> str:
+    """The command that makes slates of prompts without one; "" where none does."""
+    if waiting.to_select:
+        return "annot select"
+    if waiting.to_draft and not candidates:
+        return "annot draft --dry-run, then annot draft (or annot draft --from FILE)"
+    if waiting.to_draft:
+        return f"annot draft: {counted(len(waiting.to_draft), 'prompt')} without a slate can get more answers"
+    if waiting.stuck and not waiting.to_check:
+        return (
+            f"annot draft --from FILE, or annot prompts add FILE: of {counted(len(waiting.stuck), 'prompt')} too few "
+            "answers are usable, and no more can be drafted"
+        )
+    return ""
+
+
+def _unpushed(project: Project, countries: Collection[str]) -> tuple[int, Counter[str]]:
+    """Items that `annot push` would send, and the others of the project by the country that has no team."""
+    rows = project.ledger.rows(
+        """select id from current_items where not removed
+           and id not in (select item_id from pushes where record_id <> '')"""
+    )
+    items = [
+        item for item in project.ledger.items(ids=[row["id"] for row in rows]) if in_project(item, project.settings)
+    ]
+    homeless = Counter(item.country for item in items if item.country not in countries)
+    fitting = (item for item in items if not TASKS[item.task].misfit(item, project.settings))
+    return sum(item.country in countries for item in fitting), homeless
 
 
 def _after_run(last: Launch) -> str:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -16,11 +16,12 @@ from annotation.files import write_whole
 from annotation.ledger import Ledger
 from annotation.project import CACHE, Project
 from annotation.screen import Progress, silent
+from annotation.selection.waiting import Waiting, prompts_waiting
 from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
 from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
 from sync.quality.careless import doubts
-from sync.quotas import QuotaState, count_quotas, short_teams
+from sync.quotas import QuotaState, capped, count_quotas, short_teams, what_is_coming
 from sync.tally import ALL, LAYOUT, Counts, count
 from sync.trigger import Launch, launches
 
@@ -65,7 +66,9 @@ class Report:
         unfit: Reason -> how many submitted responses are no answer.
         times: Ten minutes (ISO 8601, UTC, without the last digit) -> items submitted in them.
         runs: Those that met quotas own.
-        short_teams: A sentence per country whose team is too small for its quota.
+        short_teams: A sentence where teams are too small for their quotas.
+        waiting: Prompts without a slate, by what could give them one.
+        capped: A sentence where fewer items are owed than the targets, or "".
         doubts: A sentence for every sign of careless answers.
         other_texts: A sentence where records show other texts on the server than were pushed, or "".
     """
@@ -83,6 +86,8 @@ class Report:
     short_teams: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     other_texts: str = ""
+    waiting: Waiting = field(default_factory=Waiting)
+    capped: str = ""
 
     def groups(self) -> dict[str, Agreement | str]:
         """Agreement by group; the task is named where people do several."""
@@ -111,6 +116,7 @@ class Report:
             "short_teams": list(self.short_teams),
             "doubts": list(self.doubts),
             "other_texts": self.other_texts,
+            "capped": self.capped,
         }
 
 
@@ -122,7 +128,8 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         progress: Told how many items are counted, where many were answered since the last time.
     """
     counts = count(project.ledger, project.settings, progress=progress)
-    quotas = count_quotas(project.settings, counts)
+    waiting = prompts_waiting(project)
+    quotas = count_quotas(project.settings, counts, what_is_coming(project, waiting))
     answers, made = Counter[str](), {n: Counter(dict.fromkeys(t.counted, 0)) for n, t in TASKS.items() if t.trains}
     excluded, statuses, unfit, times = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for key, number in counts.items():
@@ -153,6 +160,8 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         short_teams(quotas, project.ledger),
         doubts(counts, project.ledger),
         _other_texts(project, unfit[OTHER_TEXT]),
+        waiting,
+        capped(quotas),
     )
 
 
@@ -170,7 +179,8 @@ def _other_texts(project: Project, answers: int) -> str:
 
 def _people(ledger: Ledger, counts: Counts) -> tuple[Work, ...]:
     country = {p.username: p.country for p in ledger.people()}
-    done: dict[str, Counter[str]] = {p.username: Counter() for p in ledger.people() if p.role == "annotator"}
+    # Who left is shown only with what they answered.
+    done = {p.username: Counter[str]() for p in ledger.people() if p.role == "annotator" and p.active}
     days = Counter[str]()
     for key, number in counts.items():
         match key:

@@ -35,7 +35,7 @@ def show(found: Report, *, brief: bool = False) -> None:
         for line in found.doubts:
             print(f"  {line}")
     runs = (launch.detail for launch in found.runs)
-    for line in filter(None, (found.other_texts, *(() if brief else found.short_teams), *runs)):
+    for line in filter(None, (found.other_texts, found.capped, *(() if brief else found.short_teams), *runs)):
         print(line)
 
 
@@ -59,6 +59,9 @@ def _show_people(found: Report) -> None:
     )
     for name, groups in found.agreement.items():
         task = TASKS[name]
+        if (reason := next(iter(groups.values()), None)) and isinstance(reason, str) and len(set(groups.values())) == 1:
+            print(f"Agreement: {reason}")
+            continue
         of = "" if task.trains else f", {task.title}"
         table(
             f"Agreement{of} (Krippendorff's alpha, {task.scale}; 95 % interval by bootstrap over {task.many})",
@@ -80,7 +83,9 @@ def _interval(agreement: Agreement) -> str:
 
 def _verdict(state: QuotaState, many: str) -> str:
     if state.met:
-        return "met"
-    if state.items < state.quota.target:
-        return f"only {state.items} {many}: add prompts, or lower the target"
-    return f"{state.quota.target - state.completed} to go"
+        return "met" if state.owed == state.quota.target else f"met with all {state.items} {many} there are"
+    if not state.items and not state.coming:
+        return f"no {many}: add prompts, or lower the target"
+    if state.items < state.owed:
+        return f"{state.items} {many} so far, {state.coming} more can come"
+    return f"{state.owed - state.completed} to go"

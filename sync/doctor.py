@@ -36,6 +36,7 @@ from annotation.hosting.processes import redis_binary
 from annotation.hosting.storage import require_sound
 from annotation.migrations import MIGRATIONS
 from annotation.project import MOVING, Project
+from annotation.screen import counted
 from annotation.selection.embedding import encoder_here
 from annotation.tasks import TASKS
 from annotation.tasks.page import own_texts
@@ -218,7 +219,7 @@ def _ledger(project: Project) -> Iterator[Finding]:
         yield Finding("ledger", "fail", f"{path} cannot be read: {error}", "`annot restore` brings a backup back")
         return
     if damage or orphans:
-        said = damage[0] if damage else f"{len(orphans)} rows refer to nothing"
+        said = damage[0] if damage else f"{counted(len(orphans), 'row refers', 'rows refer')} to nothing"
         yield Finding("ledger", "fail", f"{path} is damaged: {said}", "`annot restore` brings a backup back")
     elif done > len(MIGRATIONS):
         yield Finding("ledger", "fail", f"{path} was made by a newer annot", "upgrade annot")
@@ -351,7 +352,7 @@ def _places(project: Project, api: ArgillaClient) -> Iterator[Finding]:
     if gone := sorted(person.username for person in people if person.username not in accounts):
         yield Finding("accounts", "fail", f"missing: {', '.join(gone)}", "`annot team add` with the roster again")
     else:
-        yield Finding("accounts", "ok", f"{len(people)} people")
+        yield Finding("accounts", "ok", counted(len(people), "person", "people"))
     datasets, pages = [d for d in api.datasets() if d.ready], team_pages(people, own_texts(project.folder))
     for name, task in TASKS.items():
         items = project.ledger.items(name)

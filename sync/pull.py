@@ -17,7 +17,7 @@ from typing import Any
 
 from annotation.errors import ArgillaError
 from annotation.ledger import Ledger, Response, now
-from annotation.screen import Progress, silent
+from annotation.screen import Progress, counted, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
 from annotation.tasks.base import Texts
@@ -95,10 +95,9 @@ class Pulled:
         standing = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none yet"
         news = f"{self.new} new, {self.edited} changed, {self.deleted} deleted" if self.changed else "nothing new"
         nothing = f"; {unfit} submitted ones give no judgement" if unfit else ""
-        foreign = f"; {self.foreign} records are not of this project" if self.foreign else ""
-        gone = "item is" if self.missing == 1 else "items are"
+        foreign = f"; {counted(self.foreign, 'record is', 'records are')} not of this project" if self.foreign else ""
         again = "not on the server any more (`annot push` sends those of a deleted dataset again)"
-        missing = f"; {self.missing} pushed {gone} {again}" if self.missing else ""
+        missing = f"; {counted(self.missing, 'pushed item is', 'pushed items are')} {again}" if self.missing else ""
         untold = f"; {self.untold} of them were missing in the server's change feed" if self.untold else ""
         texts = f"; the texts of {self.texts} records were changed on the server, or put back" if self.texts else ""
         older = (

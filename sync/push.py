@@ -411,7 +411,10 @@ def _hidden(texts: Iterable[str]) -> list[str]:
     if not answers:
         return []
     shown = ", ".join(f"{name} {count} times" for name, count in list(counts.items())[:5])
-    return [f"{answers} answers have hidden characters ({shown}); the page shows each as ⟨U+…⟩ and exports keep them"]
+    return [
+        f"{counted(answers, 'answer has', 'answers have')} hidden characters ({shown}); "
+        "the page shows each as ⟨U+…⟩ and exports keep them"
+    ]
 
 
 def _in_calls(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

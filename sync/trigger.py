@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from annotation.ledger import now
 from annotation.project import Project
+from annotation.screen import counted
 from annotation.tasks import TASKS
 from annotation.types import content_id
 from sync.quotas import QuotaState, all_met
@@ -137,7 +138,8 @@ def _ensure_running(project: Project, snapshot_id: str, run: str, relaunch: bool
         if seen.state in ("failed", "missing") or (starts and not _was_local(project, run)):
             return seen
         if starts >= MOST_STARTS:
-            detail = f"runs/{run} was cut off {starts} times; read runs/{run}/log.txt, then `annot sync --relaunch`."
+            detail = f"runs/{run} was cut off {counted(starts, 'time')}; read runs/{run}/log.txt, "
+            detail += "then `annot sync --relaunch`."
             return Launch(snapshot_id, run, "failed", detail)
     folder = project.run_folder(run)
     folder.mkdir(parents=True, exist_ok=True)

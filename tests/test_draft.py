@@ -383,8 +383,8 @@ def test_a_slot_that_cost_nothing_is_asked_again_by_the_next_run(tmp_path: Path,
     assert {candidate.settings["seed"] for candidate in project.ledger.candidates()} == undisturbed
 
 
-def test_a_server_that_is_not_there_ends_the_run_and_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_is_not_there_is_told_once_ends_the_run_and_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with standing_in() as gone:
         url = gone.url
@@ -393,6 +393,7 @@ def test_a_server_that_is_not_there_ends_the_run_and_costs_nothing(
     project = make_project(tmp_path, prompts=8)
     with pytest.raises(DraftError, match=r'5 calls in a row failed.*"unreachable"'):
         draft(project, patience=QUICK)
+    assert capsys.readouterr().err.count("annot: cannot reach Cohere (no connection") == 1
     assert project.ledger.committed_usd() == 0
     assert project.ledger.candidates() == []
 
@@ -564,7 +565,7 @@ def test_a_bill_above_what_a_call_can_cost_ends_the_run(tmp_path: Path, stand_in
 def test_a_trial_key_ends_at_its_monthly_limit_counted_over_runs(tmp_path: Path, stand_in: CohereStandIn) -> None:
     prices = FAST.replace("trial = { per_minute = 60000 }", "trial = { per_minute = 60000, per_month = 10 }")
     project = make_project(tmp_path, prompts=4, prices=prices)
-    assert outlook(project).monthly == (0, 10)
+    assert outlook(project).monthly == (0, 10, 16)
     draft(project, limit=2)
     with pytest.raises(DraftError, match="10 calls were made this month, and a trial key allows 10 a month"):
         draft(project)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -93,6 +94,25 @@ def test_drafting_prints_what_came_back_and_is_quiet_the_second_time(annot: Anno
     told = json.loads(annot("draft", "--json").out)
     assert (told["answers"], told["open"], told["short"]) == (0, 0, [])
     assert told["committed_usd"] > 0
+
+
+def test_a_job_that_a_trial_key_cannot_end_this_month_says_so_before_it_starts(annot: Annot, project: Project) -> None:
+    sentence = "This cannot end this month"
+    assert sentence not in annot("draft", "--dry-run").out
+    path = project.folder / "prices.toml"
+    table = path.read_text()
+    path.write_text(re.sub(r"per_month = \d+", "per_month = 10", table))
+    said = annot("draft", "--dry-run").out
+    assert f"{sentence}: 10 of the 10 calls a month that a trial key allows are left, and it needs 3 months" in said
+    assert 'draft.key = "production"' in said
+
+
+def test_answers_from_a_file_count_for_what_is_drafted(annot: Annot, tmp_path: Path) -> None:
+    path = tmp_path / "respuestas.jsonl"
+    texts = [f"La marinera, como en la cuadra {n}." for n in range(7)]
+    path.write_text(json.dumps({"prompt": "¿Qué se baila en la fiesta 0?", "candidates": texts}))
+    assert annot("draft", "--from", str(path)).code == 0
+    assert "17 calls for 3 prompts" in annot("draft", "--dry-run").out
 
 
 def test_a_run_that_ends_early_shows_its_table_and_then_one_sentence(

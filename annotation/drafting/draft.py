@@ -63,14 +63,15 @@ class Outlook:
         prompts: Prompts that lack answers.
         models: One line per model.
         left_usd: What is left of the budget.
-        monthly: (calls used this month, calls allowed), for models with a monthly limit together; None without one.
+        monthly: (calls used this month, calls allowed, calls of this run), for models with a monthly limit together;
+            None without one.
         prices_date: ISO date of the price table.
     """
 
     prompts: int
     models: tuple[ModelEstimate, ...]
     left_usd: float
-    monthly: tuple[int, int] | None
+    monthly: tuple[int, int, int] | None
     prices_date: str
 
     @property
@@ -98,11 +99,14 @@ def outlook(project: Project, *, limit: int | None = None) -> Outlook:
     """
     prices = _prices(project)
     todo = _plan(project)[0][:limit]
+    key = project.settings.draft.key
+    models, monthly = tuple(estimate(todo, prices, key)), _monthly(project, prices)
+    needed = sum(line.calls for line in models if prices[line.model].limit(key).per_month is not None)
     return Outlook(
         len(todo),
-        tuple(estimate(todo, prices, project.settings.draft.key)),
+        models,
         project.settings.draft.budget_usd - project.ledger.committed_usd(),
-        _monthly(project, prices),
+        monthly and (*monthly, needed),
         read_prices(project.folder).date.isoformat(),
     )
 

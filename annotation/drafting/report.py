@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import asdict, astuple
 from pathlib import Path
@@ -13,7 +14,7 @@ from annotation.drafting.prices import OURS
 from annotation.errors import AnnotError, SettingsError
 from annotation.files import write_whole
 from annotation.project import Project
-from annotation.screen import count_reasons, print_json, progress, show_dropped, table
+from annotation.screen import count_reasons, counted, print_json, progress, show_dropped, table
 
 REMEDIES = {
     "unknown prompt": "bring in the prompts with `annot prompts add`, then run the same command again.",
@@ -43,7 +44,8 @@ def show_outlook(project: Project, limit: int | None, *, json: bool = False) -> 
         print_json(_outlook_as_json(seen))
         return
     table(
-        f"{seen.prompts} prompts lack answers (prices of {seen.prices_date}, {project.settings.draft.key} key)",
+        f"{counted(seen.prompts, 'prompt lacks', 'prompts lack')} answers (prices of {seen.prices_date}, "
+        f"{project.settings.draft.key} key)",
         ("model", "calls", "tokens in", "tokens out", "dollars", "at most", "minutes"),
         ((*astuple(line)[:-1], round(line.minutes, 1)) for line in seen.models),
     )
@@ -80,15 +82,16 @@ def take_from_file(project: Project, source: Path, *, json: bool = False) -> Non
     show_dropped("answers", count_reasons(added.dropped), REMEDIES)
     if added.new or added.dropped:
         masked = f", {added.masked} e-mail addresses, phone numbers or user names masked" if added.masked else ""
-        print(f"{added.new} candidates are new, {added.known} were there already{masked}.")
+        print(f"{counted(added.new, 'candidate is', 'candidates are')} new, {added.known} were there already{masked}.")
 
 
 def _outlook_sentence(project: Project, seen: Outlook) -> str:
     calls = sum(line.calls for line in seen.models)
     key = project.settings.draft.key
     sentences = [
-        f"{calls} calls for {seen.prompts} prompts: about ${seen.usd:.2f}, at most ${seen.most_usd:.2f}; "
-        f"${seen.left_usd:.2f} of the budget is left. With a {key} key it takes {seen.minutes:.0f} min or more."
+        f"{counted(calls, 'call')} for {counted(seen.prompts, 'prompt')}: about ${seen.usd:.2f}, "
+        f"at most ${seen.most_usd:.2f}; ${seen.left_usd:.2f} of the budget is left. "
+        f"With a {key} key it takes {seen.minutes:.0f} min or more."
     ]
     if key == "trial":
         sentences.append(
@@ -97,9 +100,15 @@ def _outlook_sentence(project: Project, seen: Outlook) -> str:
     if seen.most_usd > seen.left_usd:
         sentences.append("The budget may end first: raise draft.budget_usd, or take fewer prompts with --limit.")
     if seen.monthly is not None:
-        used, most = seen.monthly
-        if used + calls > most:
-            sentences.append(f"Only {max(0, most - used)} of the {most} calls of this month are left with this key.")
+        used, most, needed = seen.monthly
+        if used + needed > most:
+            cure = '; with a production key of Cohere, draft.key = "production" in annot.toml lifts that' * (
+                key == "trial"
+            )
+            sentences.append(
+                f"This cannot end this month: {max(0, most - used):,} of the {most:,} calls a month that a {key} key "
+                f"allows are left, and it needs {counted(math.ceil((used + needed) / max(1, most)), 'month')}{cure}."
+            )
     return "\n".join(sentences)
 
 
@@ -118,15 +127,19 @@ def _show(project: Project, done: Drafted, *, json: bool) -> None:
     )
     if done.outcomes:
         print(
-            f"{done.answers} new candidates for ${done.usd:.4f}; ${project.ledger.committed_usd():.4f} of "
+            f"{counted(done.answers, 'new candidate')} for ${done.usd:.4f}; ${project.ledger.committed_usd():.4f} of "
             f"${project.settings.draft.budget_usd:.2f} are spent."
         )
         sys.stdout.flush()
     if done.outcomes and done.open:
-        print(f"{done.open} prompts still lack answers; run `annot draft` again to go on.")
+        print(
+            f"{counted(done.open, 'prompt still lacks', 'prompts still lack')} answers; "
+            "run `annot draft` again to go on."
+        )
     if done.short:
         wanted = project.settings.draft.candidates
         print(
-            f"{len(done.short)} prompts have fewer than {wanted} answers and no spare call left, for example "
+            f"{counted(len(done.short), 'prompt has', 'prompts have')} fewer than {wanted} answers and no "
+            "spare call left, for example "
             f"{done.short[0].id} ({done.short[0].because_of}); other models or temperatures make new calls possible."
         )

@@ -19,7 +19,7 @@ from annotation.drafting.verdict import normal_form, verdict
 from annotation.errors import BudgetExhausted, DraftError
 from annotation.ledger import Call, Outcome
 from annotation.project import Project
-from annotation.screen import Progress
+from annotation.screen import Progress, counted
 from annotation.text.privacy import mask, mask_json
 from annotation.types import Candidate
 
@@ -109,6 +109,7 @@ class Workers:
         self._under_way: set[asyncio.Task[Outcome]] = set()
         self._proven: set[str] = set()  # Models that have answered in this run.
         self._failed_in_a_row = 0
+        self._away = False
         self._stopped_by: DraftError | None = None
         self._interrupted = False
 
@@ -141,8 +142,8 @@ class Workers:
                     self._interrupted = True
                     if self._under_way:
                         print(
-                            f"annot: waiting for {len(self._under_way)} calls that are under way; Ctrl-C again leaves "
-                            "at once and counts them as spent.",
+                            f"annot: waiting for {counted(len(self._under_way), 'call')} under way; Ctrl-C again "
+                            "leaves at once and counts what is under way as spent.",
                             file=sys.stderr,
                         )
         finally:
@@ -179,6 +180,7 @@ class Workers:
                 with trial:
                     outcome, wait_s = await self._call(work, slot, attempt, earlier)
                     attempt += 1
+                    self._tell_reach(outcome)
                     if outcome.outcome in FREE and outcome.outcome != "rejected":
                         raise _Retry(wait_s)
         except _Retry:
@@ -187,6 +189,15 @@ class Workers:
             raise AssertionError("a retry loop without a single attempt")
         self._count_failures(slot, outcome)
         return outcome
+
+    def _tell_reach(self, outcome: Outcome) -> None:
+        """Say that Cohere cannot be reached, once, and when it is reached again: retries would look like slowness."""
+        away = outcome.outcome == "unreachable"
+        if away and not self._away:
+            print(f"annot: cannot reach Cohere ({outcome.detail}); trying again.", file=sys.stderr, flush=True)
+        elif self._away and not away:
+            print("annot: Cohere is reached again.", file=sys.stderr, flush=True)
+        self._away = away
 
     async def _call(self, work: Todo, slot: Slot, attempt: int, earlier: set[str]) -> tuple[Outcome, float | None]:
         await self._limits[slot.model].wait()

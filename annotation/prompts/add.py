@@ -262,10 +262,9 @@ def _country_notices(prompts: Sequence[Prompt], countries: Sequence[str]) -> tup
     if not strange or not countries:
         return ()
     listed = ", ".join(f"{country} {count}" for country, count in strange.most_common(8))
-    some = "prompt is" if strange.total() == 1 else "prompts are"
     return (
-        f"{strange.total()} {some} of countries that annot.toml does not name ({listed}): nothing is drafted for them, "
-        "and they owe nothing, until project.countries names those.",
+        f"{counted(strange.total(), 'prompt is', 'prompts are')} of countries that annot.toml does not name "
+        f"({listed}): nothing is drafted for them, and they owe nothing, until project.countries names those.",
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotation.files import write_whole
-from annotation.screen import show_remedies, table
+from annotation.screen import counted, show_remedies, table
 from annotation.selection.outcome import NEAR_DUPLICATE, OFF_TOPIC, TOO_SHORT, WRONG_LANGUAGE
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ REMEDIES = {
 def show(selection: Selection) -> None:
     """Print what was decided and why."""
     size = selection.thresholds.slate
-    parts = [f"{len(selection.slates)} new slates of {size} answers; {selection.standing} stand in all"]
+    parts = [f"{counted(len(selection.slates), 'new slate')} of {size} answers; {selection.standing} stand in all"]
     if selection.waiting:
-        parts.append(f"{selection.waiting} more prompts are ready and wait for another run")
+        parts.append(f"{counted(selection.waiting, 'more prompt is', 'more prompts are')} ready for another run")
     print("; ".join(parts) + ".")
     answers = _answer_counts(selection)
     total = sum(answers.values())
@@ -59,7 +59,8 @@ def show(selection: Selection) -> None:
         )
     if selection.swapped:
         print(
-            f"{selection.swapped} prompts have too many answers to try every subset; theirs were improved by swaps "
+            f"{counted(selection.swapped, 'prompt has', 'prompts have')} too many answers to try every subset; "
+            "theirs were improved by swaps "
             "until none helped."
         )
 
@@ -67,8 +68,8 @@ def show(selection: Selection) -> None:
 def nothing_new(selection: Selection) -> str:
     """One line for a run that added no slate."""
     few = sum(bool(outcome.dropped) for outcome in selection.prompts)
-    reason = f"; {few} prompts have too few usable answers, `annot draft` adds more" if few else ""
-    return f"Nothing new to select: {selection.standing} slates stand{reason}."
+    reason = f"; {counted(few, 'prompt has', 'prompts have')} too few usable answers" if few else ""
+    return f"Nothing new to select: {counted(selection.standing, 'slate stands', 'slates stand')}{reason}."
 
 
 def _answer_counts(selection: Selection) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annotation.screen import table
+from annotation.screen import counted, table
 from annotation.tasks import TASKS
 from sync.quality.agreement import FEWEST_ITEMS, Agreement
 from sync.quotas import QuotaState
@@ -25,7 +25,7 @@ def show(found: Report, *, brief: bool = False) -> None:
         _show_people(found)
     for name, made in found.made.items():
         what = ", ".join(f"{made[kind]} {kind}" for kind in TASKS[name].counted)
-        print(f"{found.answers.get(name, 0)} judgements give {what}.")
+        print(f"{counted(found.answers.get(name, 0), 'judgement gives', 'judgements give')} {what}.")
     if set_aside := ", ".join(f"{count} {reason}" for reason, count in sorted(found.excluded.items())):
         print(f"Set aside: {set_aside}.")
     for reason, count in sorted(found.unfit.items()):

@@ -60,7 +60,10 @@ def prompts_waiting(project: Project) -> Waiting:
     ]
     ready = {prompt.id for prompt in to_select}
     others = [prompt for prompt in prompts if prompt.id not in ready]
-    open_ones = {work.prompt.id for work in what_to_draft(project, others)[0]}
+    # Where nobody was asked yet every call is open: no need to plan thousands of them.
+    asked = {row["prompt_id"] for row in ledger.rows("select distinct prompt_id from calls")}
+    open_ones = {work.prompt.id for work in what_to_draft(project, [p for p in others if p.id in asked])[0]}
+    open_ones |= {p.id for p in others if p.id not in asked and answers.get(p.id, 0) < settings.draft.candidates}
     return Waiting(
         tuple(to_check),
         tuple(prompt for prompt in others if prompt.id in open_ones),

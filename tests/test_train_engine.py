@@ -60,6 +60,7 @@ def trainer_of(
     checkpointed: int = 0,
     overrides: tuple[str, ...] = (),
     cache: Path | None = None,
+    shape: Any = "rows",
     change: Callable[[Any], None] = lambda model: None,  # noqa: ARG005
 ) -> Any:
     """A trainer of a tiny model with dropout, over the same slates each time."""
@@ -95,6 +96,7 @@ def trainer_of(
         train=TrainingSet(slates, encoded),
         held_out=TrainingSet(slates[:3], encoded[:3]),
         schedule=Schedule(budget, checkpointed, 2, 0, 0),
+        shape=shape,
         cache=ReferenceCache(cache or home / "reference.sqlite"),
         log=RunLog(home, quiet=True),
         callbacks=[],
@@ -112,6 +114,9 @@ def test_an_update_is_the_same_in_any_packs_with_dropout_on(tmp_path: Path, kind
     whole.train()
     small = trainer_of(tmp_path / "small", budget=1, kind=kind, checkpointed=1)
     small.train()
+    alone = trainer_of(tmp_path / "alone", budget=300, kind=kind, shape="alone")
+    alone.train()
+    assert (adapter(whole) - adapter(alone)).abs().max() < 1e-6
     assert (adapter(whole) - adapter(trainer_of(tmp_path / "new", kind=kind))).abs().max() > 1e-4
     assert (adapter(whole) - adapter(small)).abs().max() < 1e-6
     for one, other in zip(whole.state.log_history, small.state.log_history, strict=True):
@@ -273,14 +278,14 @@ def test_another_base_quantisation_or_number_type_has_a_cache_of_its_own(tmp_pat
     tiny_model("llama").save_pretrained(folder)
     base = Base("x", folder, "1")
     paths = {
-        reference_cache(base, load_recipe("cpu-smoke", [change], base=str(folder)), home=tmp_path).path
+        reference_cache(base, load_recipe("cpu-smoke", [change], base=str(folder)), "rows", home=tmp_path).path
         for change in ("run.seed=0", "base.dtype=bfloat16", "base.quantisation=nf4", "optimiser.autocast=bfloat16")
     }
     weights = folder / "model.safetensors"
     changed = bytearray(weights.read_bytes())
     changed[-1] ^= 1
     weights.write_bytes(changed)
-    paths.add(reference_cache(base, load_recipe("cpu-smoke", base=str(folder)), home=tmp_path).path)
+    paths.add(reference_cache(base, load_recipe("cpu-smoke", base=str(folder)), "rows", home=tmp_path).path)
     assert len(paths) == 5
 
 

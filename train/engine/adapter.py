@@ -32,6 +32,41 @@ def lora_config(recipe: Recipe) -> Any:
     )
 
 
+def with_adapter(model: Any, recipe: Recipe) -> Any:
+    """A base with a fresh adapter on it, tried on a few tokens.
+
+    Raises:
+        TrainError: PEFT cannot adapt it as the settings say.
+    """
+    import torch
+    from peft import get_peft_model
+
+    from train.engine.log_probs import FAULTS, reason
+
+    kind, layers = model.config.model_type, sorted({name.rpartition(".")[2] for name in linear_layers(model)})
+    try:
+        adapted = get_peft_model(model, lora_config(recipe))
+        with torch.no_grad():
+            adapted.eval()(input_ids=torch.arange(4, device=adapted.device)[None])
+    except torch.OutOfMemoryError:
+        raise
+    except FAULTS as error:
+        raise TrainError(
+            f"PEFT cannot adapt the base ({kind}) with these settings ({reason(error)}); try lora.dropout = 0.0, or "
+            f"name some of its layers in lora.targets: {', '.join(layers)}."
+        ) from error
+    return adapted
+
+
+def linear_layers(model: Any) -> list[str]:
+    """Names of the linear layers of a base, but its head."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    head, kinds = model.get_output_embeddings(), (torch.nn.Linear, Conv1D)
+    return [name for name, module in model.named_modules() if isinstance(module, kinds) and module is not head]
+
+
 def check_targets(model: Any, recipe: Recipe) -> None:
     """Make sure that every layer that is to be adapted is there; PEFT leaves out what it does not find.
 
@@ -42,19 +77,16 @@ def check_targets(model: Any, recipe: Recipe) -> None:
     Raises:
         TrainError: One is not.
     """
-    import torch
-    from transformers.pytorch_utils import Conv1D
-
     if isinstance(recipe.lora.targets, str):
         return
     head = model.get_output_embeddings()
     for name in (name for name, module in model.named_modules() if module is head):
         if any(f".{name}".endswith(f".{target}") for target in recipe.lora.targets):
             raise TrainError(f'lora.targets: "{name}" is the output head, which the losses do not train; leave it out.')
-    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)]
+    layers = linear_layers(model)
     for target in recipe.lora.targets:
-        if not any(f".{name}".endswith(f".{target}") for name in linear):
-            there = ", ".join(sorted({name.rpartition(".")[2] for name in linear}))
+        if not any(f".{name}".endswith(f".{target}") for name in layers):
+            there = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
             raise TrainError(f'lora.targets: the base has no linear layer "{target}"; it has {there}.')
 
 

@@ -13,13 +13,15 @@ from train.data.encoding import encode_slate
 from train.data.plan import Plan
 from train.data.slates import RankedSlate
 from train.engine import distributed
-from train.engine.adapter import lora_config, training_arguments
+from train.engine.adapter import training_arguments, with_adapter
 from train.engine.memory import Schedule, free_memory, plan_memory, widths_of
+from train.engine.packing import tokens_of
 from train.run_folder import RunLog, read_facts
 from train.settings import Recipe
 
 if TYPE_CHECKING:
     from train.engine.batches import TrainingSet
+    from train.engine.packing import Shape
     from train.engine.trainer import SlateTrainer
 
 SCHEDULE = "engine.json"
@@ -38,10 +40,10 @@ def slate_trainer(plan: Plan, model: Any, log: RunLog, callbacks: list[Any]) -> 
         log: Of the run.
         callbacks: The trainer's.
     """
-    from peft import get_peft_model
     from transformers import TrainingArguments, set_seed
     from trl.trainer.utils import disable_dropout_in_model
 
+    from train.engine.layout import choose_shape
     from train.engine.log_probs import score_answers
     from train.engine.reference import reference_cache
     from train.engine.trainer import SlateTrainer
@@ -49,8 +51,11 @@ def slate_trainer(plan: Plan, model: Any, log: RunLog, callbacks: list[Any]) -> 
     recipe, folder = plan.recipe, log.folder
     score_answers(model, recipe.engine.logits_chunk)
     disable_dropout_in_model(model)
+    train, held_out = (encoded(slates, plan) for slates in (plan.slates.train, plan.slates.held_out))
+    shape, line = choose_shape(model, (*train.encoded, *held_out.encoded))
+    log(f"{'packing':<22}{line}")
     set_seed(recipe.run.seed)
-    model = get_peft_model(model, lora_config(recipe))
+    model = with_adapter(model, recipe)
     if recipe.optimiser.autocast != "none":
         leave_inputs_alone(model)
     size = recipe.optimiser.batch * recipe.optimiser.accumulate
@@ -59,8 +64,7 @@ def slate_trainer(plan: Plan, model: Any, log: RunLog, callbacks: list[Any]) -> 
     )
     # One process drives one card; transformers would split a batch over all that it sees.
     arguments._n_gpu = min(arguments.n_gpu, 1)
-    train, held_out = (encoded(slates, plan) for slates in (plan.slates.train, plan.slates.held_out))
-    schedule = kept_schedule(folder, lambda: plan_schedule(model, recipe, train, held_out))
+    schedule = kept_schedule(folder, lambda: plan_schedule(model, recipe, shape, (train, held_out)))
     log(f"{'engine':<22}{schedule.line()}")
     if distributed.world_size() > 1:
         held = "one base among them (FSDP2)" if recipe.device.sharding == "fsdp2" else "each with the whole base (DDP)"
@@ -72,8 +76,9 @@ def slate_trainer(plan: Plan, model: Any, log: RunLog, callbacks: list[Any]) -> 
         train=train,
         held_out=held_out,
         schedule=schedule,
+        shape=shape,
         # No other run has a base that was made on the spot.
-        cache=reference_cache(plan.base, recipe, home=folder / ".cache" if plan.base.tiny else None),
+        cache=reference_cache(plan.base, recipe, shape, home=folder / ".cache" if plan.base.tiny else None),
         log=log,
         callbacks=callbacks,
     )
@@ -99,10 +104,10 @@ def encoded(slates: Sequence[RankedSlate], plan: Plan) -> TrainingSet:
     return TrainingSet(slates, [encode_slate(slate, tokenizer, limit=limit) for slate in slates])
 
 
-def plan_schedule(model: Any, recipe: Recipe, train: TrainingSet, held_out: TrainingSet) -> Schedule:
+def plan_schedule(model: Any, recipe: Recipe, shape: Shape, sets: Sequence[TrainingSet]) -> Schedule:
     """Plan the memory, with what is free now and what the optimiser will take of it."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    lengths = sorted((slate.tokens for slate in (*train.encoded, *held_out.encoded)), reverse=True)
+    lengths = sorted((tokens_of(slate, shape) for slates in sets for slate in slates.encoded), reverse=True)
     kind = recipe.device.kind
     return plan_memory(
         widths_of(model.config.get_text_config(), recipe),
@@ -111,7 +116,7 @@ def plan_schedule(model: Any, recipe: Recipe, train: TrainingSet, held_out: Trai
         update=sum(lengths[: recipe.optimiser.batch * recipe.optimiser.accumulate]),
         device=kind,
         budget=recipe.engine.token_budget,
-        checkpointed=recipe.engine.checkpoint_layers,
+        checkpointed=recipe.engine.checkpoint_layers if model.supports_gradient_checkpointing else 0,
     )
 
 

@@ -58,10 +58,12 @@ class TokenDropout(nn.Module):
         self.features: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Drop in training; x has the pack's shape and then its features."""
+        """Drop in training; x has the pack's shape, or that of all its tokens in one row, and then its features."""
         if not self.training:
             return x
         hashes = self.tokens.hashes
+        if hashes is not None and x.dim() == 2 and len(x) == hashes.numel():
+            hashes = hashes.flatten()  # some layers take all rows as one
         if hashes is None or hashes.shape != x.shape[:-1]:
             raise TrainError(
                 "the base hands its adapter other tokens than it was given (a mixture of experts does), so dropout "

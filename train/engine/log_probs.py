@@ -9,15 +9,20 @@ are given the hidden states from which an answer's tokens are predicted, and no 
 from __future__ import annotations
 
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from annotation.errors import TrainError
-from train.engine.packing import Pack, attention_masks, attention_windows
+from train.engine.packing import Pack, attention_masks
 
 TILE = 2**19
 """Scores that a CPU computes at once: 2 MB in float32, which its caches hold."""
+
+FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What architectures raise that are not made for being called as a plain causal language model."""
 
 
 def score_answers(model: Any, vocabulary_chunk: int) -> None:
@@ -34,7 +39,6 @@ def score_answers(model: Any, vocabulary_chunk: int) -> None:
     """
     plain = model.forward
     config = model.config.get_text_config()
-    attention_windows(config)
     check_head(model, config)
     scale, softcap = logit_scale(config), getattr(config, "final_logit_softcapping", None)
 
@@ -43,12 +47,14 @@ def score_answers(model: Any, vocabulary_chunk: int) -> None:
             return plain(*args, **kwargs)
         from trl.kernels import ChunkedLogProbFunction
 
-        hidden = self.base_model(
-            input_ids=packed.ids,
-            position_ids=packed.positions,
-            attention_mask=attention_masks(packed, config, activation_dtype(self, packed.ids.device.type)),
-            use_cache=False,
-        ).last_hidden_state
+        placed = {}
+        if not packed.alone:
+            dtype = activation_dtype(self, packed.ids.device.type)
+            placed = {
+                "position_ids": packed.positions,
+                "attention_mask": attention_masks(packed, config, dtype),
+            }
+        hidden = self.base_model(input_ids=packed.ids, use_cache=False, **placed).last_hidden_state
         head = self.get_output_embeddings()
         weight, bias = whole(head.weight), whole(getattr(head, "bias", None))
         predicting = hidden.flatten(0, 1).index_select(0, packed.scored)
@@ -149,26 +155,47 @@ def check_head(model: Any, config: Any) -> None:
         TrainError: There is no head, it gives no finite scores, or something that we know nothing of stands between it
             and the scores.
     """
-    head = model.get_output_embeddings()
+    head, kind = model.get_output_embeddings(), model.config.model_type
     if head is None:
         raise TrainError("the base has no output head, so no answer has a log-prob; choose a causal language model.")
     ids = torch.arange(4, device=head.weight.device)[None]
     training = model.training
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), computed(kind):
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         ours = head(hidden).float() * logit_scale(config)
         if softcap := getattr(config, "final_logit_softcapping", None):
             ours = softcap * torch.tanh(ours / softcap)
-        theirs = model(input_ids=ids, use_cache=False).logits.float()
+        theirs, shorter = (model(input_ids=some, use_cache=False).logits.float() for some in (ids, ids[:, :-1]))
     model.train(training)
     if not bool(theirs.isfinite().all()):
         raise TrainError("the base gives no finite scores; it is damaged, or needs base.dtype = float32.")
-    if not torch.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(theirs.abs().max())):
+    near = 1e-2 * float(theirs.abs().max())
+    if not torch.allclose(shorter, theirs[:, :-1], rtol=1e-2, atol=near):
+        raise TrainError(f"the base ({kind}) looks at words that it is to predict; choose a causal language model.")
+    if not torch.allclose(ours, theirs, rtol=1e-2, atol=near):
         raise TrainError(
-            f"the base ({model.config.model_type}) scores words in a way that the engine does not know; choose another "
-            'base, or set dpo.objective = "trl".'
+            f"the base ({kind}) scores words in a way that the engine does not know; choose another base, or set "
+            'dpo.objective = "trl".'
         )
+
+
+@contextmanager
+def computed(kind: str) -> Iterator[None]:
+    """Put into one sentence what an architecture raises when it is called as a plain causal language model."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except FAULTS as error:
+        raise TrainError(
+            f"the base ({kind}) cannot be computed as a causal language model ({reason(error)}); choose another base."
+        ) from error
+
+
+def reason(error: Exception) -> str:
+    """An error of a library in a few words."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 def activation_dtype(model: Any, device: str) -> torch.dtype:

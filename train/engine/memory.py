@@ -125,7 +125,8 @@ def plan_memory(
 
 def widths_of(config: Any, recipe: Recipe) -> Widths:
     """Read a model's sizes from its configuration."""
-    heads, autocast = config.num_attention_heads, recipe.optimiser.autocast == "bfloat16"
+    # A base without attention has no heads.
+    heads, autocast = getattr(config, "num_attention_heads", None) or 1, recipe.optimiser.autocast == "bfloat16"
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     short = recipe.base.dtype == "bfloat16"
     return Widths(

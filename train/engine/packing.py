@@ -4,13 +4,15 @@ A pack is a rectangle of tokens. In a row, slates stand one after another; in a 
 answers. An answer's token attends to the prompt and to its own answer up to itself, and its position is what it would
 be if the answer alone followed the prompt. So its hidden states, and its log-prob, are those of the answer alone.
 
-`visible` says who attends to whom, once: as a dense mask on a CPU, as FlexAttention's block mask on a GPU.
+`visible` says who attends to whom, once: as a dense mask on a CPU, as FlexAttention's block mask on a GPU. Where a base
+does not keep answers apart by a mask (train/engine/layout.py finds out), each answer has a row of its own, behind its
+own copy of the prompt, and no mask is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from annotation.errors import TrainError
@@ -25,9 +27,9 @@ BLOCK = 128
 NOWHERE = -1
 """The slate of a token that only fills up a row."""
 
-Shape = Literal["row", "rows"]
-"""How a pack lies: everything in one row (a block mask skips what is not attended to), or in rows as long as the
-longest slate (a dense mask grows with the square of the row)."""
+Shape = Literal["row", "rows", "alone"]
+"""How a pack lies: everything in one row (a block mask skips what is not attended to), in rows as long as the longest
+slate (a dense mask grows with the square of the row), or each answer alone in a row, without any mask."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Pack:
         scored: Where the hidden state is that an answer's token is predicted from, in the flattened R x L, shape (N,).
         targets: That token, shape (N,).
         lengths: Tokens of each answer, shape (A,).
+        alone: Each row is a prompt with one answer, and nobody needs a mask.
     """
 
     members: tuple[int, ...]
@@ -53,6 +56,7 @@ class Pack:
     scored: torch.Tensor
     targets: torch.Tensor
     lengths: torch.Tensor
+    alone: bool = field(default=False, kw_only=True)
 
     @property
     def size(self) -> int:
@@ -62,7 +66,12 @@ class Pack:
     def to(self, device: torch.device | str) -> Pack:
         """The same on another device."""
         moved = (self.ids, self.positions, self.slates, self.branches, self.scored, self.targets, self.lengths)
-        return Pack(self.members, *(tensor.to(device, non_blocking=True) for tensor in moved))
+        return Pack(self.members, *(tensor.to(device, non_blocking=True) for tensor in moved), alone=self.alone)
+
+
+def tokens_of(slate: EncodedSlate, shape: Shape) -> int:
+    """Tokens that a slate takes in a pack of its own."""
+    return len(slate.answers) * slate.longest if shape == "alone" else slate.tokens
 
 
 def pack(slates: Sequence[EncodedSlate], budget: int, shape: Shape = "rows") -> list[Pack]:
@@ -74,8 +83,10 @@ def pack(slates: Sequence[EncodedSlate], budget: int, shape: Shape = "rows") -> 
     Args:
         slates: In tokens; none is left out.
         budget: Most tokens of a pack, fillers included. A slate that is longer has a pack to itself.
-        shape: One row, or rows as long as the longest slate of the pack.
+        shape: How the packs lie.
     """
+    if shape == "alone":
+        return [lay_out(slates, [chosen], shape) for chosen in _alone(slates, budget)]
     order = sorted(range(len(slates)), key=lambda number: (-slates[number].tokens, number))
     packs: list[list[list[int]]] = []  # packs of rows of slates
     room: list[list[int]] = []  # tokens left in each row
@@ -97,27 +108,48 @@ def pack(slates: Sequence[EncodedSlate], budget: int, shape: Shape = "rows") -> 
         packs.append([[number]])
         room.append([width - need])
         widths.append(width)
-    return [lay_out(slates, rows, multiple=BLOCK if shape == "row" else 1) for rows in packs]
+    return [lay_out(slates, rows, shape) for rows in packs]
 
 
-def lay_out(slates: Sequence[EncodedSlate], rows: Sequence[Sequence[int]], *, multiple: int = 1) -> Pack:
-    """Write rows of slates as tensors; the length of a row is rounded up to a multiple."""
+def _alone(slates: Sequence[EncodedSlate], budget: int) -> list[list[int]]:
+    """Slates of each pack in which every answer has a row, as long as the longest of the pack."""
+    packs: list[list[int]] = []
+    rows = width = 0
+    for number in sorted(range(len(slates)), key=lambda number: (-slates[number].longest, number)):
+        more = len(slates[number].answers)
+        if not packs or (rows + more) * width > budget:
+            packs.append([])
+            rows, width = 0, slates[number].longest
+        packs[-1].append(number)
+        rows += more
+    return packs
+
+
+def lay_out(slates: Sequence[EncodedSlate], rows: Sequence[Sequence[int]], shape: Shape = "rows") -> Pack:
+    """Write rows of slates as tensors; FlexAttention's single row is rounded up to whole blocks."""
     import torch
 
-    width = max(sum(slates[number].tokens for number in row) for row in rows)
-    width += -width % multiple
-    ids, positions, owners, branches = ([[fill] * width for _ in rows] for fill in (0, 0, NOWHERE, 0))
+    # A line of the pack: slates, and which of their answers stand in it.
+    lines = [[(number, range(len(slates[number].answers))) for number in row] for row in rows]
+    if shape == "alone":
+        lines = [[(number, range(a, a + 1))] for row in lines for number, answers in row for a in answers]
+    width = max(
+        sum(len(slates[n].prompt) + sum(len(slates[n].answers[a]) for a in answers) for n, answers in line)
+        for line in lines
+    )
+    width += -width % (BLOCK if shape == "row" else 1)
+    ids, positions, owners, branches = ([[fill] * width for _ in lines] for fill in (0, 0, NOWHERE, 0))
     scored: list[int] = []
     targets: list[int] = []
     lengths: list[int] = []
-    for line, row in enumerate(rows):
+    for line, parts in enumerate(lines):
         at = 0
-        for number in row:
+        for number, answers in parts:
             slate = slates[number]
             shared = len(slate.prompt)
             if not shared:
                 raise TrainError("a prompt has no token, so nothing predicts the first token of its answers.")
-            for branch, part in enumerate((slate.prompt, *slate.answers)):
+            for branch, part in ((0, slate.prompt), *((a + 1, slate.answers[a]) for a in answers)):
                 begin, end = (0, shared) if branch == 0 else (shared, shared + len(part))
                 ids[line][at : at + len(part)] = part
                 positions[line][at : at + len(part)] = range(begin, end)
@@ -133,7 +165,8 @@ def lay_out(slates: Sequence[EncodedSlate], rows: Sequence[Sequence[int]], *, mu
                 at += len(part)
     tensors = (torch.tensor(rows_of, dtype=torch.long) for rows_of in (ids, positions, owners, branches))
     flat = (torch.tensor(values, dtype=torch.long) for values in (scored, targets, lengths))
-    return Pack(tuple(number for row in rows for number in row), *tensors, *flat)
+    members = tuple(number for row in rows for number in row)
+    return Pack(members, *tensors, *flat, alone=shape == "alone")
 
 
 def visible(packed: Pack, window: int | None = None) -> Callable[..., torch.Tensor]:
@@ -165,7 +198,7 @@ def attention_masks(packed: Pack, config: Any, dtype: torch.dtype) -> Any:
         dtype: Of its activations; dense masks are added to the scores.
 
     Raises:
-        TrainError: The model has layers in which answers cannot be kept apart by a mask.
+        ValueError: The model has layers in which answers cannot be kept apart by a mask.
     """
     windows = attention_windows(config)
     masks = {kind: _mask(packed, window, config, dtype) for kind, window in windows.items()}
@@ -176,7 +209,7 @@ def attention_windows(config: Any) -> dict[str, int | None]:
     """The kinds of attention layers of a model → their sliding window, None where a layer sees everything.
 
     Raises:
-        TrainError: There is a kind of layer in which answers cannot be kept apart by a mask.
+        ValueError: There is a kind of layer in which answers cannot be kept apart by a mask.
     """
     window = getattr(config, "sliding_window", None)
     kinds: list[str] = sorted(set(getattr(config, "layer_types", None) or ()))
@@ -184,10 +217,7 @@ def attention_windows(config: Any) -> dict[str, int | None]:
         kinds = ["full_attention" if window is None else "sliding_attention"]
     unknown = [kind for kind in kinds if kind not in ("full_attention", "sliding_attention")]
     if unknown:
-        raise TrainError(
-            f"the base has {unknown[0]} layers, in which answers that share a prompt cannot be kept apart; "
-            'choose another base, or set dpo.objective = "trl".'
-        )
+        raise ValueError(f"no mask parts answers in {unknown[0]} layers")
     return {kind: window if kind == "sliding_attention" else None for kind in kinds}
 
 
@@ -212,5 +242,4 @@ def _mask(packed: Pack, window: int | None, config: Any, dtype: torch.dtype) -> 
 
 def in_one_pass(slates: Sequence[EncodedSlate], shape: Shape = "rows") -> Iterator[Pack]:
     """Each slate in a pack of its own: what is computed of it depends on nothing but itself."""
-    multiple = BLOCK if shape == "row" else 1
-    return (lay_out(slates, [[number]], multiple=multiple) for number in range(len(slates)))
+    return (lay_out(slates, [[number]], shape) for number in range(len(slates)))

@@ -22,6 +22,7 @@ from annotation.errors import TrainError
 from train.data.tokens import EncodedSlate
 
 if TYPE_CHECKING:
+    from train.engine.packing import Shape
     from train.models.base import Base
     from train.settings import Recipe
 
@@ -78,12 +79,13 @@ class ReferenceCache:
         return sqlite3.connect(self.path, timeout=60)
 
 
-def reference_cache(base: Base, recipe: Recipe, *, home: Path | None = None) -> ReferenceCache:
+def reference_cache(base: Base, recipe: Recipe, shape: Shape, *, home: Path | None = None) -> ReferenceCache:
     """Open the cache of a base as this recipe holds it and this machine computes it.
 
     Args:
         base: The model.
         recipe: Its quantisation and number types.
+        shape: How its packs lie.
         home: Where such files are; by default annot's cache folder of this user.
     """
     import torch
@@ -95,6 +97,7 @@ def reference_cache(base: Base, recipe: Recipe, *, home: Path | None = None) -> 
         "autocast": recipe.optimiser.autocast,
         "device": torch.cuda.get_device_name() if recipe.device.kind == "cuda" else "cpu",
         "versions": [torch.__version__, transformers.__version__],
+        **({"shape": shape} if shape == "alone" else {}),
     }
     name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
     return ReferenceCache((home or cache_folder()) / f"{name}.sqlite")

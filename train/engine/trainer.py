@@ -26,7 +26,7 @@ from train.engine.dropout import Tokens, drop_by_token
 from train.engine.log_probs import answer_log_probs
 from train.engine.losses import Targets, comparison_stats, objective, sft_term, targets
 from train.engine.memory import Schedule, checkpoint_layers
-from train.engine.packing import Pack, Shape, in_one_pass, pack
+from train.engine.packing import Pack, Shape, in_one_pass, pack, tokens_of
 from train.engine.reference import Pending, ReferenceCache, groups, key_of, per_slate
 from train.run_folder import RunLog
 from train.settings import Recipe
@@ -52,6 +52,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         train: TrainingSet,
         held_out: TrainingSet,
         schedule: Schedule,
+        shape: Shape,
         cache: ReferenceCache,
         log: RunLog,
         callbacks: list[Any],
@@ -65,6 +66,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
             train: Slates to train on.
             held_out: Slates to measure on, each args.eval_steps.
             schedule: What the planner chose.
+            shape: How packs lie: what `choose_shape` found to be right for the base.
             cache: Where the base's own log-probs are kept.
             log: Of the run; batches whose gradient is not finite are kept in its folder.
             callbacks: The Trainer's.
@@ -72,7 +74,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         super().__init__(model=model, args=args, train_dataset=train, eval_dataset=held_out, callbacks=callbacks)
         self.train_set, self.held_out = train, held_out
         self.settings, self.cache, self.run_log = recipe.dpo, cache, log
-        self.token_budget = schedule.token_budget
+        self.token_budget, self.shape = schedule.token_budget, shape
         self.bad, self.most_bad = 0, recipe.engine.max_bad_batches
         self.window, self.logged = BatchStats(), 0
         self.learner = model
@@ -169,11 +171,6 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         """Which objective."""
         return self.settings.objective
 
-    @property
-    def shape(self) -> Shape:
-        """How packs lie: FlexAttention skips what is not seen, a dense mask does not."""
-        return "row" if self.model.config._attn_implementation == "flex_attention" else "rows"
-
     def learn(self, update: Sequence[int]) -> BatchStats:
         """This process's part of the gradients of an update's mean loss; on out-of-memory again, in smaller packs."""
         batch = targets([self.train_set.slates[number] for number in update], self.kind)
@@ -264,7 +261,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         self.learner.zero_grad()
         if self.args.device.type == "cuda":
             torch.cuda.empty_cache()
-        largest = max((self.train_set.encoded[number].tokens for number in mine), default=0)
+        largest = max((tokens_of(self.train_set.encoded[number], self.shape) for number in mine), default=0)
         if full and self.token_budget <= largest:
             raise TrainError(
                 f"a slate of {largest} tokens does not fit into memory even alone; set engine.checkpoint_layers to all "

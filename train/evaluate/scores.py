@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,7 +91,10 @@ def _logits(model: Any, answers: Sequence[EncodedAnswer], pad: int) -> Iterator[
     ids, mask = ids.to(device), mask.to(device)
     # The logits at a position are those of the next token.
     first = max(min(answer.start for answer in answers) - 1, 0)
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=width - first).logits
+    # Some architectures do not know how to leave logits out.
+    keep = {"logits_to_keep": width - first}
+    keep = keep if keep.keys() <= inspect.signature(model.get_base_model().forward).parameters.keys() else {}
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **keep).logits[:, first - width :]
     for line, answer in enumerate(answers):
         begin, end = max(answer.start, 1), len(answer.ids)
         yield logits[line, begin - 1 - first : end - 1 - first], ids[line, begin:end]

@@ -1,21 +1,29 @@
 """Files of a run that were damaged from outside: one sentence that names the file and the remedy, and nothing given."""
 
+import hashlib
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from finished_runs import QUICK, finished_run, ranked_slates
+from projects import fill, frozen, make_project
 from train_snapshots import preference_rows
 
 from annotation.errors import TrainError
+from annotation.files import read_parquet, write_parquet
+from train.data.read import read_slates
 from train.dpo import train
 from train.engine.build import SCHEDULE, kept_schedule
 from train.engine.memory import Schedule
 from train.evaluate.run import evaluate
 from train.footprint import footprint
+from train.models import content
+from train.models.tiny_model import make_tiny_base
 from train.release.export import export_run
 from train.run_folder import SEAL, newest_checkpoint, seal
 
@@ -162,3 +170,84 @@ def test_a_damaged_plan_of_packs_is_one_sentence(tmp_path: Path, damage: Callabl
         return
     with pytest.raises(TrainError, match=f"{SCHEDULE} is damaged.*remove that file and run the same command again"):
         kept_schedule(tmp_path, lambda: planned)
+
+
+def _other_weights(base: Path) -> None:
+    """Other numbers of the same shapes in the same place; the time of the file is what it was."""
+    from safetensors.torch import load_file, save_file
+
+    path = base / "model.safetensors"
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    save_file({name: weights.flip(0) for name, weights in load_file(path).items()}, path, {"format": "pt"})
+    os.utime(path, ns=times)
+
+
+def _other_template(base: Path) -> None:
+    path = base / "chat_template.jinja"
+    path.write_text(path.read_text().replace("<|assistant|>", "<|user|>"))
+
+
+def _other_tokenizer(base: Path) -> None:
+    path = base / "tokenizer.json"
+    path.write_text(path.read_text().replace("<|user|>", "<|usar|>"))
+
+
+@pytest.mark.parametrize(
+    ("swap", "file"),
+    [
+        (_other_weights, "model.safetensors"),
+        (_other_template, "chat_template.jinja"),
+        (_other_tokenizer, "tokenizer.json"),
+    ],
+)
+def test_a_base_that_was_swapped_in_place_is_neither_trained_on_nor_measured_nor_merged(
+    tmp_path: Path, swap: Callable[[Path], None], file: str
+) -> None:
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in preference_rows(8)))
+    run, base, source = tmp_path / "runs" / "run", tmp_path / "tiny", tmp_path / "mine.jsonl"
+    make_tiny_base(base, [row["chosen"] for row in preference_rows(8)], seed=1)
+    train(run, source, base=str(base), overrides=FAST, quiet=True)
+    swap(base)
+    told = rf"{file} is no longer what the run run was begun with; put that back, or train under another --run\."
+    with pytest.raises(TrainError, match=told):
+        evaluate(run, say=lambda _line: None)
+    with pytest.raises(TrainError, match=told):
+        export_run(run, tmp_path / "model", merged=True, ungated=True)
+    (run / "DONE").unlink()
+    with pytest.raises(TrainError, match=told):
+        train(run, source, base=str(base), overrides=FAST, quiet=True)
+
+
+def test_a_large_file_is_hashed_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "LARGE", 1)
+    monkeypatch.setattr(content, "SETTLED_S", -1.0)
+    monkeypatch.setenv("ANNOT_REFERENCE", str(tmp_path / "cache"))
+    path, hashed = tmp_path / "large", []
+    file_digest = hashlib.file_digest
+
+    def counted(*args: Any) -> Any:
+        hashed.append(1)
+        return file_digest(*args)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    path.write_bytes(b"one")
+    first, again = content.digests([path]), content.digests([path])
+    stat = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert first == again == [hashlib.sha256(b"one").hexdigest()]
+    assert content.digests([path]) == [hashlib.sha256(b"two").hexdigest()]
+    assert len(hashed) == 2
+    (tmp_path / "cache" / "digests.json").write_text("{")
+    assert content.digests([path]) == [hashlib.sha256(b"two").hexdigest()]
+
+
+def test_a_snapshot_whose_rows_were_changed_is_not_trained_on_under_its_name(tmp_path: Path) -> None:
+    project = make_project(tmp_path, '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n')
+    fill(project, 3)
+    snapshot = project.snapshot_folder(frozen(project).id)
+    assert read_slates(snapshot).slates
+    rows = read_parquet(snapshot / "rankings.parquet")
+    write_parquet(snapshot / "rankings.parquet", [{**rows[0], "ranks": rows[0]["ranks"][::-1]}, *rows[1:]])
+    with pytest.raises(TrainError, match="no longer holds the judgements that its name stands for"):
+        read_slates(snapshot)

@@ -36,6 +36,7 @@ from train.evaluate.run import HeldOutRanking
 from train.footprint import measure_energy
 from train.libraries import deterministic, quiet_libraries
 from train.models.base import load_model
+from train.models.content import check_content, content_of
 from train.report import Outcome, draw_plots, write_report
 from train.run_folder import (
     WEIGHTS,
@@ -205,14 +206,16 @@ def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog) -> Non
         "base_is_tiny_and_random": plan.base.tiny,
         "base_note": plan.base.shown,
     }
-    again = begun_with(folder) is not None
-    if again:
+    begun = begun_with(folder)
+    if begun:
         check_same(folder, base)
+        check_content(plan.base, plan.recipe.base, begun)
     else:
         facts = {
             "run": folder.name,
             **facts,
             **base,
+            "base_files": content_of(plan.base, plan.recipe.base),
             "seed": plan.recipe.run.seed,
             "steps": plan.steps,
             "train_rows": len(plan.pairs.train),
@@ -229,7 +232,7 @@ def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog) -> Non
     write_rows(folder / "held_out_slates.jsonl", [slate.row() for slate in plan.slates.held_out])
     write_rows(folder / "dropped.jsonl", plan.checks.dropped_rows())
     write_if_new(folder / "preflight.json", json.dumps(plan.checks.as_json(), ensure_ascii=False, indent=2).encode())
-    if again:
+    if begun:
         log(f"{folder.name} was cut off; going on.")
         return
     for line in plan.lines(device):

@@ -19,7 +19,7 @@ from annotation.tasks.ranking.preferences import PairVotes, too_few_votes, voter
 from annotation.types import Dropped, content_id
 from train.data.objective import ALL_TIED, ALONE, NOT_RANKED
 from train.data.pairs import COLUMNS, pairs_of
-from train.data.rows import is_gap, label, read_rows, source_digest, system_text, whole_number
+from train.data.rows import check_snapshot, is_gap, label, read_rows, source_digest, system_text, whole_number
 from train.data.slates import Comparison, RankedSlate, Ranking, count_votes, slate_of_pair
 from train.data.texts import Text, as_answer, as_question
 
@@ -103,9 +103,11 @@ def read_slates(source: Path, *, rewrites: bool = False) -> Slates:
         written = facts.get("settings", {})
         min_votes = written.get("task", {}).get("ranking", written.get("preferences", {})).get("min_votes", 1)
         preferences: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-        for row in read_rows(source / "preferences.parquet"):
+        counted, ranked = (read_rows(source / f"{name}.parquet") for name in ("preferences", "rankings"))
+        check_snapshot(source, (counted, ranked))
+        for row in counted:
             preferences[row["slate_id"], row["country"]].append(row)
-        rows = rows_by_slate(read_rows(source / "rankings.parquet"), "rankings.parquet")
+        rows = rows_by_slate(ranked, "rankings.parquet")
         return _from_rankings(f"snapshot {source.name}", rows, preferences, min_votes, rewrites=rewrites)
     found = read_rows(source)
     if holds_rankings(source, found):

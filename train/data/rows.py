@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any
@@ -52,6 +53,26 @@ def source_digest(source: Path) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def check_snapshot(folder: Path, tables: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+    """Make sure that a snapshot holds what its name says: its name is the hash of its rows, as `annot sync` made it.
+
+    Args:
+        folder: Of the snapshot; one whose name is no such hash was made by hand, and says nothing of its content.
+        tables: Its preferences and its rankings.
+
+    Raises:
+        TrainError: Somebody has changed a row.
+    """
+    if not re.fullmatch("[0-9a-f]{16}", folder.name):
+        return
+    content = json.dumps(tables, sort_keys=True, ensure_ascii=False).encode()
+    if hashlib.sha256(content).hexdigest()[:16] != folder.name:
+        raise TrainError(
+            f"{folder} no longer holds the judgements that its name stands for; put its files back "
+            "(a backup has them), or train on what it holds now with --data, which is no snapshot."
+        )
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from annotation.errors import TrainError
 from train.data.tokens import EncodedSlate
+from train.models.content import cache_folder, digests
 
 if TYPE_CHECKING:
     from train.engine.packing import Shape
@@ -103,20 +103,12 @@ def reference_cache(base: Base, recipe: Recipe, shape: Shape, *, home: Path | No
     return ReferenceCache((home or cache_folder()) / f"{name}.sqlite")
 
 
-def cache_folder() -> Path:
-    """Folder of the caches of all runs of this user; ANNOT_REFERENCE names another folder."""
-    if named := os.environ.get("ANNOT_REFERENCE"):
-        return Path(named)
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "annot" / "reference"
-
-
 def weights_digest(folder: Path) -> str:
     """SHA-256 of a model's configuration and weights."""
+    paths = sorted([folder / "config.json", *folder.glob("*.safetensors")])
     digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    for path, content in zip(paths, digests(paths), strict=True):
+        digest.update(path.name.encode() + bytes.fromhex(content))
     return digest.hexdigest()
 
 

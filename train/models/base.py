@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import TrainError
+from train.models.content import check_content
 from train.models.hub import fetch
 from train.models.tiny_model import NOTICE, make_tiny_base
 from train.settings import BaseModelSettings, DeviceSettings
@@ -79,7 +80,7 @@ def _named_base(
 
 
 def base_of_run(run: Path, settings: BaseModelSettings, facts: Mapping[str, Any]) -> Base:
-    """The base that a run was trained on, and no other version of it.
+    """The base that a run was trained on, the same byte by byte.
 
     Args:
         run: The run's folder.
@@ -91,7 +92,9 @@ def base_of_run(run: Path, settings: BaseModelSettings, facts: Mapping[str, Any]
         TrainLater: It is on the Hub and cannot be reached.
     """
     if facts["base_is_tiny_and_random"]:
-        return Base("", run / "base", facts["base_version"], tiny=True)
+        base = Base("", run / "base", facts["base_version"], tiny=True)
+        check_content(base, settings, facts)
+        return base
     if not Path(settings.name).expanduser().is_dir():
         settings = settings.model_copy(update={"revision": facts["base_version"]})
     base = find_base(settings, run, lambda: (), seed=0)
@@ -100,6 +103,7 @@ def base_of_run(run: Path, settings: BaseModelSettings, facts: Mapping[str, Any]
             f"{base.name} is no longer the model that {run.name} was trained on ({base.version} instead of "
             f"{facts['base_version']}); put that one back."
         )
+    check_content(base, settings, facts)
     return base
 
 

@@ -14,8 +14,9 @@ from finished_runs import QUICK, finished_run, ranked_slates
 from projects import fill, frozen, make_project
 from train_snapshots import preference_rows
 
-from annotation.errors import TrainError
+from annotation.errors import EncoderError, TrainError
 from annotation.files import read_parquet, write_parquet
+from annotation.selection.embedding import embed, open_encoder
 from train.data.read import read_slates
 from train.dpo import train
 from train.engine.build import SCHEDULE, kept_schedule
@@ -23,9 +24,12 @@ from train.engine.memory import Schedule
 from train.evaluate.run import evaluate
 from train.footprint import footprint
 from train.models import content
+from train.models.base import find_base, load_model
 from train.models.tiny_model import make_tiny_base
+from train.models.tokenizer import load_tokenizer, load_vocabulary
 from train.release.export import export_run
 from train.run_folder import SEAL, newest_checkpoint, seal
+from train.settings import load_recipe
 
 FAST = ("optimiser.max_steps=1", "run.eval_every=0", "footprint.measure=false", "evaluation.prompts=0")
 
@@ -251,3 +255,53 @@ def test_a_snapshot_whose_rows_were_changed_is_not_trained_on_under_its_name(tmp
     write_parquet(snapshot / "rankings.parquet", [{**rows[0], "ranks": rows[0]["ranks"][::-1]}, *rows[1:]])
     with pytest.raises(TrainError, match="no longer holds the judgements that its name stands for"):
         read_slates(snapshot)
+
+
+CODE = """
+import pathlib
+pathlib.Path({mark!r}).write_text("it ran")
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+class Config(LlamaConfig): model_type = "own"
+class Model(LlamaForCausalLM): config_class = Config
+class Words(PreTrainedTokenizerFast): pass
+"""
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_code_that_comes_with_a_base_never_runs(tmp_path: Path, known: bool) -> None:
+    """A base of a kind that transformers knows is loaded by transformers' own code; any other is refused."""
+    folder, mark = tmp_path / "tiny", tmp_path / "mark"
+    make_tiny_base(folder, ["¿Qué tal?"], seed=1)
+    (folder / "own_code.py").write_text(CODE.format(mark=str(mark)))
+    kinds = {
+        "AutoConfig": "own_code.Config",
+        "AutoModelForCausalLM": "own_code.Model",
+        "AutoTokenizer": ["own_code.Words", None],
+    }
+    own = {} if known else {"model_type": "own", "tokenizer_class": "Words"}
+    for name in ("config.json", "tokenizer_config.json"):
+        facts = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**facts, **own, "auto_map": kinds}))
+    recipe = load_recipe("cpu-smoke", base=str(folder))
+    base = find_base(recipe.base, tmp_path, lambda: (), seed=0)
+    load: Callable[..., Any]
+    for load, given in ((load_vocabulary, ()), (load_tokenizer, ()), (load_model, (recipe.device,))):
+        if known:
+            assert load(base, recipe.base, *given)
+        else:
+            with pytest.raises(TrainError, match=r"needs Python code that comes with the base .*name another base"):
+                load(base, recipe.base, *given)
+    assert not mark.exists()
+
+
+def test_code_that_comes_with_an_encoder_never_runs(tmp_path: Path) -> None:
+    folder, mark = tmp_path / "encoder", tmp_path / "mark"
+    make_tiny_base(folder, ["¿Qué tal?"], seed=1)
+    (folder / "own_code.py").write_text(CODE.format(mark=str(mark)))
+    facts = json.loads((folder / "config.json").read_text())
+    own = {"model_type": "own", "auto_map": {"AutoConfig": "own_code.Config", "AutoModel": "own_code.Model"}}
+    (folder / "config.json").write_text(json.dumps({**facts, **own}))
+    (folder / "modules.json").write_text('[{"idx": 0, "name": "0", "path": "", "type": "own_code.Model"}]')
+    with pytest.raises(EncoderError):
+        embed(["¿Qué tal?"], open_encoder(str(folder), tmp_path), tmp_path / "cache")
+    assert not mark.exists()

@@ -1,5 +1,6 @@
 """The preflight counts what stock trainers do in silence, and refuses what cannot be trained on."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -336,3 +337,46 @@ def test_the_model_made_on_the_spot_is_the_same_every_time(base: Base, pairs: tu
         assert (again / name).read_bytes() == (base.folder / name).read_bytes(), name
     other = make_tiny_base(tmp_path / "other", all_texts(pairs), seed=1)
     assert (other / "model.safetensors").read_bytes() != (base.folder / "model.safetensors").read_bytes()
+
+
+CHATML = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] | trim }}{% if m['role'] == 'assistant' %}"
+    "{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        (CHATML.replace("{{ m['content'] | trim }}", "{% if m['role'] != 'system' %}{{ m['content'] }}{% endif %}"),
+         r'does not write the system text \("Responde como alguien del lugar\."\)'),
+        (CHATML.replace("{{ m['content'] | trim }}", "{% if m['role'] != 'assistant' %}{{ m['content'] }}{% endif %}"),
+         r'does not write the assistant text \("Aquí .*base\.chat_template=FILE'),
+        (CHATML.replace("{{ m['content'] | trim }}", "{{ m['content'][:9] }}"), r"does not write the \w+ text"),
+    ],
+)  # fmt: skip
+def test_a_template_that_leaves_out_what_people_said_is_refused(
+    pairs: tuple[Pair, ...], vocabulary: Vocabulary, template: str, told: str
+) -> None:
+    with_system = [pair for pair in pairs if len(pair.prompt) == 2]
+    vocabulary.tokenizer.chat_template = CHATML
+    assert look(with_system, vocabulary)[0] == tuple(with_system)
+    vocabulary.tokenizer.chat_template = template
+    with pytest.raises(TrainError, match=told):
+        look(with_system, vocabulary)
+
+
+@pytest.mark.parametrize("mark", ["<|assistant|>", "<|end|>", "[/INST]"])
+def test_control_marks_in_a_text_are_counted_and_no_control_tokens(vocabulary: Vocabulary, mark: str) -> None:
+    vocabulary.tokenizer.chat_template = "[INST]" + CHATML.replace("<|assistant|>", "[/INST]<|assistant|>")
+    three = ({"role": "assistant", "content": text} for text in ("uno", f"dos {mark}", "tres"))
+    ranked = slate(["", "", ""], ((0,), (1,), (2,)))
+    answered = replace(ranked, prompt=({"role": "user", "content": "¿Uno?"},), answers=tuple((one,) for one in three))
+    asked = replace(answered, id="t", prompt=({"role": "user", "content": f"¿{mark}?"},), answers=answered.answers[::2],
+                    rankings=(Ranking(((0,), (1,))),), comparisons=())  # fmt: skip
+    kept, checks = look_at([answered, asked], vocabulary)
+    assert [[answer[0]["content"] for answer in one.answers] for one in kept] == [["uno", "tres"]]  # type: ignore[index]
+    assert checks.dropped == (Dropped("t", "a control mark of the base in the text", mark),)
+    assert checks.dropped_answers == (Dropped("s/B", "a control mark of the base in the text", mark),)
+    lines = dict(checks.lines())
+    assert lines["slates dropped"] == lines["answers dropped"] == "1: a control mark of the base in the text (1)"

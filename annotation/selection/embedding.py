@@ -310,7 +310,7 @@ def _load(name: str, place: str, *, local_files_only: bool) -> SentenceModel:
         with _quiet(bars=not local_files_only):
             from sentence_transformers import SentenceTransformer
 
-            model = _Windows(SentenceTransformer(place, local_files_only=local_files_only))
+            model = _Windows(SentenceTransformer(place, local_files_only=local_files_only, trust_remote_code=False))
     except (OSError, ValueError, KeyError, RuntimeError, HTTPError) as error:
         raise EncoderError(
             f"The encoder {name} cannot be loaded ({_first_line(error)}); name another one under [select] in "

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from annotation.errors import TrainError
 from train.data.slates import RankedSlate
-from train.data.texts import Text, as_answer, as_question
+from train.data.texts import Message, Text, as_answer, as_question
 from train.data.tokens import EncodedSlate
+
+BRACKETS = re.compile(r"<[^\s<>]+>|\[/?[A-Z_]+\]")
+"""Marks such as <|im_end|>, <start_of_turn> and [/INST] in what a template writes."""
 
 
 def encode_slate(slate: RankedSlate, tokenizer: Any, *, limit: int = 0) -> EncodedSlate:
@@ -77,6 +82,40 @@ def _generation_prompt(tokenizer: Any) -> str:
     except jinja2.TemplateError:
         return ""  # said with its reason when the first slate is written
     return written.rpartition("¿?")[2].strip()
+
+
+def chat_marks(tokenizer: Any) -> tuple[str, ...]:
+    """Texts that are commands to the base and no words: its special tokens, and what its template writes in brackets.
+
+    Inside a prompt or an answer they would become the very tokens that begin and end a turn.
+    """
+    import jinja2
+
+    marks = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    question, answer = as_question("¿?", "¡!"), as_answer("¡!")
+    for asked in (question, question[1:]):  # some templates refuse a system text
+        for messages, prompt in ((asked, True), (asked + answer, False)):
+            with contextlib.suppress(jinja2.TemplateError):
+                written = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
+                marks |= set(BRACKETS.findall(written))
+    return tuple(sorted(mark for mark in marks if len(mark) > 2 and not mark.isalnum()))
+
+
+def unwritten(prompt: Text, answer: Text, tokenizer: Any) -> Message | None:
+    """The first message of a conversation that the chat template does not write; None where it writes all of them."""
+    if isinstance(prompt, str) or isinstance(answer, str):
+        return None
+    messages, at = (*prompt, *answer), 0
+    written: str = tokenizer.apply_chat_template(list(messages), tokenize=False)
+    for message in messages:
+        text = message["content"].strip()
+        # A system text may stand anywhere, some templates put it into the last question; turns keep their order.
+        system = message["role"] == "system"
+        place = written.find(text, 0 if system else at)
+        if place < 0:
+            return message
+        at = at if system else place + len(text)
+    return None
 
 
 def encode_texts(prompt: Text, answers: Sequence[Text], tokenizer: Any, *, place: str) -> tuple[EncodedSlate, int]:

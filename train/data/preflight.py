@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from annotation.errors import TrainError
 from annotation.screen import Progress, silent
 from annotation.types import SEATS, Dropped
-from train.data.encoding import encode_texts, ends_well
+from train.data.encoding import chat_marks, encode_texts, ends_well, unwritten
 from train.data.length import LengthBias, length_bias
 from train.data.objective import Objective, is_informative, why_uninformative
 from train.data.read import Slates
 from train.data.slates import RankedSlate
-from train.data.texts import question_of, words_of
+from train.data.texts import Text, question_of, words_of
 from train.data.tokens import EncodedSlate
 from train.models.tokenizer import Vocabulary
 from train.settings import DataSettings
@@ -26,6 +26,7 @@ PROMPT_TOO_LONG = "the prompt alone fills max_length"
 NO_QUESTION = "no question"
 NO_TEXT = "an answer without text"
 SAME = "the same answer twice"
+MARK = "a control mark of the base in the text"
 
 ENOUGH = 20
 """Slates from which a bias of length is worth a warning."""
@@ -146,9 +147,10 @@ def preflight(
 ) -> tuple[tuple[RankedSlate, ...], Preflight]:
     """Look at every slate as tokens and keep what can be trained on.
 
-    An answer without text, one that repeats another, and with on_overflow = "drop" one that is too long is taken off
-    its slate: what people said of the others stays true (see RankedSlate.without). A slate on which the objective then
-    finds nothing to learn goes as a whole. Every one of them is in `dropped` or `dropped_answers`.
+    An answer without text, one that repeats another, one with a control mark of the base, and with on_overflow = "drop"
+    one that is too long is taken off its slate: what people said of the others stays true (see RankedSlate.without). A
+    slate on which the objective then finds nothing to learn goes as a whole. Every one of them is in `dropped` or
+    `dropped_answers`.
 
     Args:
         source: All slates, with the settings of the objective on them, and what was left out before, to be counted.
@@ -165,7 +167,8 @@ def preflight(
             settings say "error", or the base has no chat template and the slates need one.
     """
     _check_form(source, vocabulary)
-    sieve = _Sieve(vocabulary, settings, objective, list(source.excluded), list(source.unused))
+    marks = chat_marks(vocabulary.tokenizer) if vocabulary.tokenizer.chat_template else ()
+    sieve = _Sieve(vocabulary, settings, objective, list(source.excluded), list(source.unused), marks)
     for done, slate in enumerate(source.slates):
         progress(done, len(source.slates), "slates looked at")
         sieve.add(slate)
@@ -198,6 +201,7 @@ class _Sieve:
     objective: Objective
     dropped: list[Dropped]
     dropped_answers: list[Dropped]
+    marks: tuple[str, ...] = ()
     kept: list[RankedSlate] = field(default_factory=list)
     rows: list[EncodedSlate] = field(default_factory=list)
     truncated: int = 0
@@ -206,7 +210,11 @@ class _Sieve:
 
     def add(self, slate: RankedSlate) -> None:
         """Look at a slate, and keep what of it can be trained on."""
-        usable, gone, reason = _usable(slate, self.objective)
+        if mark := self._mark(slate.prompt):
+            self.dropped.append(Dropped(slate.id, MARK, mark))
+            return
+        marked = {seat: mark for seat, answer in enumerate(slate.answers) if (mark := self._mark(answer))}
+        usable, gone, reason = _usable(slate, self.objective, marked)
         if reason:
             self.dropped.append(Dropped(slate.id, reason))
             return
@@ -224,8 +232,20 @@ class _Sieve:
         self.kept.append(usable)
         self.rows.append(row)
 
+    def _mark(self, text: Text) -> str:
+        """The first control mark in a conversation, or ""; plain text is the base's own form already."""
+        words = () if isinstance(text, str) else [message["content"] for message in text]
+        return next((mark for mark in self.marks if any(mark in part for part in words)), "")
+
     def _encode(self, slate: RankedSlate) -> tuple[EncodedSlate, int]:
         row, merged = encode_texts(slate.prompt, slate.answers, self.vocabulary.tokenizer, place=slate.id)
+        for answer in slate.answers:
+            if left_out := unwritten(slate.prompt, answer, self.vocabulary.tokenizer):
+                raise TrainError(
+                    f"{slate.id}: the base's chat template does not write the {left_out['role']} text "
+                    f'("{left_out["content"].strip()[:40]}") as it stands, so nothing could be learnt from it; choose '
+                    "another base, name a template with --set base.chat_template=FILE, or mend that row."
+                )
         last = max(max(ids, default=0) for ids in (row.prompt, *row.answers))
         if last >= self.vocabulary.size:
             raise TrainError(
@@ -310,8 +330,10 @@ def _counts(source: Slates, sieve: _Sieve) -> Preflight:
     )
 
 
-def _usable(slate: RankedSlate, objective: Objective) -> tuple[RankedSlate, list[Dropped], str]:
-    """Take off answers without text, and those that repeat another one.
+def _usable(
+    slate: RankedSlate, objective: Objective, marked: Mapping[int, str]
+) -> tuple[RankedSlate, list[Dropped], str]:
+    """Take off answers without text, those with a control mark, and those that repeat another one.
 
     Returns:
         What is left, the answers taken off, and why nothing is left to learn, or "".
@@ -321,8 +343,9 @@ def _usable(slate: RankedSlate, objective: Objective) -> tuple[RankedSlate, list
     texts = [words_of(answer) for answer in slate.answers]
     why = {seat: NO_TEXT for seat, text in enumerate(texts) if not text}
     why |= {seat: SAME for seat, text in enumerate(texts) if text and text in texts[:seat]}
+    why |= dict.fromkeys(marked, MARK)
     left = slate.without(why) if why else slate
-    gone = [Dropped(_seat(slate, seat), reason) for seat, reason in why.items()]
+    gone = [Dropped(_seat(slate, seat), reason, marked.get(seat, "")) for seat, reason in why.items()]
     if is_informative(left, objective):
         return left, gone, ""
     return left, gone, gone[0].reason if gone else why_uninformative(left)

@@ -162,6 +162,7 @@ def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) 
             quantization_config=quantisation_config(settings),
             device_map={"": f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device.kind == "cuda" else "cpu"},
             local_files_only=True,
+            trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
@@ -200,6 +201,11 @@ def loading(base: Base, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise TrainError(
+                f"{base.name}: the {what} needs Python code that comes with the base (auto_map), and annot never runs "
+                "such code; name another base, or this one in a form that transformers knows by itself."
+            ) from error
         kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
         reason = kind + " ".join(str(error).split())[:200]
         raise TrainError(

@@ -42,7 +42,8 @@ def load_vocabulary(base: Base, settings: BaseModelSettings) -> Vocabulary:
     from transformers import AutoConfig
 
     with loading(base, "configuration"):
-        size = int(AutoConfig.from_pretrained(base.folder, local_files_only=True).get_text_config().vocab_size)
+        config = AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
+        size = int(config.get_text_config().vocab_size)
     tokenizer = load_tokenizer(base, settings)
     ends = {tokenizer.eos_token_id}
     path = base.folder / "generation_config.json"
@@ -61,7 +62,7 @@ def load_tokenizer(base: Base, settings: BaseModelSettings) -> Any:
     from transformers import AutoTokenizer
 
     with loading(base, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
     if settings.chat_template:
         path = Path(settings.chat_template).expanduser()
         if not path.is_file():

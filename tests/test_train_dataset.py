@@ -194,3 +194,21 @@ def test_rows_per_vote_have_the_loss_of_smoothed_labels(votes_for: int, votes_ag
 
 def test_texts_come_once_each_in_order() -> None:
     assert all_texts([pair("a"), pair("b")]) == ["a", "sí", "no", "b"]
+
+
+def test_columns_roles_and_countries_of_other_people_are_read_as_what_they_mean(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.jsonl"
+    row = {"country": "Chile", "system_prompt": "Sé breve.", "question": "¿Qué?", "chosen": "Sí.", "rejected": "No."}
+    path.write_text("".join(json.dumps({**row, "country": name}) + "\n" for name in ("CL", "chile", "Chile")))
+    slates = read_slates(path).slates
+    assert {(slate.country, slate.prompt[0]["content"], slate.prompt[1]["content"]) for slate in slates} == {  # type: ignore[index]
+        ("CL", "Sé breve.", "¿Qué?")
+    }
+    turns = {"prompt": [{"from": "human", "value": "¿Qué?"}], "chosen": [{"role": "Assistant", "content": "Sí."}]}
+    said = {**turns, "rejected": [{"from": "gpt", "value": "No."}]}
+    path.write_text(json.dumps(said))
+    (slate,) = read_slates(path).slates
+    assert [text[0]["role"] for text in slate.texts] == ["user", "assistant", "assistant"]  # type: ignore[index]
+    path.write_text(json.dumps({**said, "prompt": [{"role": "narrator", "content": "¿Qué?"}]}))
+    with pytest.raises(TrainError, match=r"theirs.jsonl:1, prompt: the role 'narrator' is none of system, user"):
+        read_slates(path)

@@ -380,3 +380,10 @@ def test_control_marks_in_a_text_are_counted_and_no_control_tokens(vocabulary: V
     assert checks.dropped_answers == (Dropped("s/B", "a control mark of the base in the text", mark),)
     lines = dict(checks.lines())
     assert lines["slates dropped"] == lines["answers dropped"] == "1: a control mark of the base in the text (1)"
+
+
+def test_an_answer_under_many_prompts_is_named(vocabulary: Vocabulary) -> None:
+    banner = "**ERROR DE RED.** Vuelva a cargar la página."
+    _, checks = look_at([slate([f"Sí, {n}.", banner], ((0,), (1,)), name=str(n)) for n in range(3)], vocabulary)
+    assert checks.stock == {banner: 3}
+    assert any("ERROR DE RED" in line and "is an answer to 3 prompts" in line for line in checks.warnings())

@@ -15,8 +15,9 @@ from reprlib import repr as short
 from typing import Any
 
 from annotation.errors import TrainError
+from annotation.prompts.conversations import ASSISTANT, HUMAN, ROLES, SYSTEM
 from annotation.types import content_id
-from train.data.rows import label, read_rows, system_text, whole_number
+from train.data.rows import country_of, label, read_rows, system_text, whole_number
 from train.data.texts import Message, Text, as_answer, as_question, question_of, to_json
 
 COLUMNS = ("prompt", "chosen", "rejected")
@@ -127,8 +128,8 @@ def pair_from_row(row: Mapping[str, Any], place: str) -> Pair:
     if isinstance(prompt, str) and isinstance(chosen, str) and isinstance(rejected, str) and "system" in row:
         # As in an export. Plain text has no place for a system text.
         prompt, chosen, rejected = as_question(prompt, system_text(row, place)), as_answer(chosen), as_answer(rejected)
-    names = ("country", "language", "topic", "slate_id")
-    country, language, topic, slate_id = (label(row, name, place) for name in names)
+    language, topic, slate_id = (label(row, name, place) for name in ("language", "topic", "slate_id"))
+    country = country_of(row, place)
     votes = (_votes(row, name, usual, place) for name, usual in (("votes_for", 1), ("votes_against", 0), ("ties", 0)))
     numbers = (_number(row, name, usual, place) for name, usual in (("weight", 1.0), ("margin", 0.0)))
     for column, answer in (("chosen", chosen), ("rejected", rejected)):
@@ -166,7 +167,12 @@ def _text(value: Any, place: str) -> Text:
         )
     messages: list[Message] = []
     for message in value:
-        if not isinstance(message, Mapping) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
+        said = message if isinstance(message, Mapping) else {}
+        role, content = said.get("role") or said.get("from"), said.get("content", said.get("value"))
+        if not isinstance(role, str) or not isinstance(content, str):
             raise TrainError(f"{place} holds a message without role and content; mend that row.")
-        messages.append({"role": message["role"], "content": message["content"]})
+        known = ROLES.get(role.casefold(), role.casefold())
+        if known not in (SYSTEM, HUMAN, ASSISTANT):
+            raise TrainError(f"{place}: the role {short(role)} is none of system, user and assistant; mend that row.")
+        messages.append({"role": known, "content": content})
     return tuple(messages)

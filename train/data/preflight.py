@@ -28,6 +28,9 @@ NO_TEXT = "an answer without text"
 SAME = "the same answer twice"
 MARK = "a control mark of the base in the text"
 
+OFTEN = 3
+"""Prompts under which the same text stands before it counts as a stock answer: a banner of an error, an excuse."""
+
 ENOUGH = 20
 """Slates from which a bias of length is worth a warning."""
 
@@ -58,6 +61,7 @@ class Preflight:
         merges: Slates where the prompt's last tokens change once an answer follows.
         duplicates: Slates of which an earlier one says the same word for word, kept: more people said so.
         contradictions: Comparisons whose opposite is there too, kept: countries may disagree.
+        stock: Answers that stand under OFTEN prompts and more, kept -> under how many; the most frequent first.
         length: How far length goes with being chosen.
         ends_missing: Answers that do not end with an end-of-sequence token.
         longest: Tokens of the longest sequence that was read, prompt and answer.
@@ -83,6 +87,7 @@ class Preflight:
     merges: int
     duplicates: int
     contradictions: int
+    stock: dict[str, int]
     length: LengthBias
     ends_missing: int
     longest: int
@@ -106,6 +111,7 @@ class Preflight:
             ("boundary merges", str(self.merges)),
             ("duplicate slates", f"{self.duplicates} (kept)"),
             ("contradicted pairs", f"{self.contradictions} (kept)"),
+            ("stock answers", f"{len(self.stock)} (kept)"),
             (
                 "length and choice",
                 f"the longer answer wins {self.length.longer:.1%}; Kendall's tau-b with rank "
@@ -128,6 +134,9 @@ class Preflight:
                 f"the chosen answer is the {longer} one in {max(self.length.longer, 1 - self.length.longer):.0%} of "
                 "comparisons: the model may learn length instead of what people value."
             )
+        for text, prompts in list(self.stock.items())[:OFTEN]:
+            shown = f"{text[:60]}..." if len(text) > 60 else text
+            found.append(f'"{shown}" is an answer to {prompts} prompts: if it is no answer, take it out of the source.')
         if self.merges:
             found.append(f"in {self.merges} slates the prompt's last tokens change once an answer follows.")
         return found
@@ -303,6 +312,11 @@ def _counts(source: Slates, sieve: _Sieve) -> Preflight:
         for slate in kept
         for pair in slate.comparisons
     )
+    under: dict[str, set[str]] = {}
+    for slate in kept:
+        for answer in slate.answers:
+            under.setdefault(words_of(answer), set()).add(slate.prompt_key)
+    stock = {text: len(prompts) for text, prompts in under.items() if len(prompts) >= OFTEN}
     return Preflight(
         source=source.source,
         form="plain text, as it stands" if isinstance(kept[0].prompt, str) else "messages, through the chat template",
@@ -322,6 +336,7 @@ def _counts(source: Slates, sieve: _Sieve) -> Preflight:
         merges=sieve.merges,
         duplicates=sum(count - 1 for count in Counter(map(_content, kept)).values()),
         contradictions=sum(count for (key, a, b), count in opposites.items() if (key, b, a) in opposites),
+        stock=dict(sorted(stock.items(), key=lambda one: (-one[1], one[0]))),
         length=length_bias(kept, [[len(answer) for answer in row.answers] for row in rows]),
         ends_missing=ends_missing,
         longest=sieve.longest,

@@ -19,7 +19,17 @@ from annotation.tasks.ranking.preferences import PairVotes, too_few_votes, voter
 from annotation.types import Dropped, content_id
 from train.data.objective import ALL_TIED, ALONE, NOT_RANKED
 from train.data.pairs import COLUMNS, pairs_of
-from train.data.rows import check_snapshot, is_gap, label, read_rows, source_digest, system_text, whole_number
+from train.data.rows import (
+    check_snapshot,
+    country_of,
+    is_gap,
+    label,
+    read_rows,
+    source_digest,
+    system_text,
+    whole_number,
+    with_our_names,
+)
 from train.data.slates import Comparison, RankedSlate, Ranking, count_votes, slate_of_pair
 from train.data.texts import Text, as_answer, as_question
 
@@ -109,7 +119,7 @@ def read_slates(source: Path, *, rewrites: bool = False) -> Slates:
             preferences[row["slate_id"], row["country"]].append(row)
         rows = rows_by_slate(ranked, "rankings.parquet")
         return _from_rankings(f"snapshot {source.name}", rows, preferences, min_votes, rewrites=rewrites)
-    found = read_rows(source)
+    found = with_our_names(read_rows(source))
     if holds_rankings(source, found):
         return _from_rankings(source.name, rows_by_slate(found, source.name), None, 1, rewrites=rewrites)
     return Slates(source.name, tuple(slate_of_pair(pair) for pair in pairs_of(found, source.name)))
@@ -266,8 +276,8 @@ def ranking_from_row(row: Mapping[str, Any], place: str) -> RankingRow:
             f"{place} is no ranking: it needs a prompt, a list of candidates and a rank for each; mend that row."
         )
     # Without a name a slate is what it holds.
-    names = ("slate_id", "country", "annotator", "language", "topic")
-    slate_id, country, annotator, _, _ = (label(row, name, place) for name in names)
+    slate_id, annotator, _, _ = (label(row, name, place) for name in ("slate_id", "annotator", "language", "topic"))
+    country = country_of(row, place)
     slate_id = slate_id or content_id(system_text(row, place), prompt, *answers)
     none_acceptable, rewrite = row.get("none_acceptable"), row.get("rewrite")
     if not is_gap(none_acceptable) and none_acceptable not in (0, 1):

@@ -12,6 +12,10 @@ from reprlib import repr as short
 from typing import Any
 
 from annotation.errors import TrainError
+from annotation.text.locales import country_code
+
+OTHER_NAMES = {"system_prompt": "system", "system_message": "system", "question": "prompt"}
+"""Names under which other people's files hold a column -> ours."""
 
 LONGEST_LABEL = 200
 """Characters of a name: of a country, a slate, a person, a topic."""
@@ -115,6 +119,19 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         reason = getattr(error, "msg", error)
         raise TrainError(f"{path}, line {number} is no JSON ({reason}); write one object per line.") from None
     return rows
+
+
+def with_our_names(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of somebody's file whose columns have our names, where it has none of that name itself."""
+    there = {name for row in rows for name in row}
+    ours = {name: known for name, known in OTHER_NAMES.items() if known not in there}
+    return [{ours.get(name, name): value for name, value in row.items()} for row in rows]
+
+
+def country_of(row: Mapping[str, Any], place: str) -> str:
+    """The cell `country` as an ISO code where it is a country's name or code, else as it stands."""
+    named = label(row, "country", place)
+    return country_code(named) or named
 
 
 def is_gap(value: Any) -> bool:

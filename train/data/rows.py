@@ -12,6 +12,7 @@ from reprlib import repr as short
 from typing import Any
 
 from annotation.errors import TrainError
+from annotation.tasks.ranking.tables import MARKED
 from annotation.text.locales import country_code
 
 OTHER_NAMES = {"system_prompt": "system", "system_message": "system", "question": "prompt"}
@@ -71,8 +72,15 @@ def check_snapshot(folder: Path, tables: Sequence[Sequence[Mapping[str, Any]]]) 
     """
     if not re.fullmatch("[0-9a-f]{16}", folder.name):
         return
-    content = json.dumps(tables, sort_keys=True, ensure_ascii=False).encode()
-    if hashlib.sha256(content).hexdigest()[:16] != folder.name:
+    digest = hashlib.sha256()
+    for number, table in enumerate(tables):
+        digest.update(b"], [" if number else b"[[")
+        for place, row in enumerate(table):
+            held = {key: value for key, value in row.items() if value is not None or key not in MARKED}
+            digest.update(b", " if place else b"")
+            digest.update(json.dumps(held, sort_keys=True, ensure_ascii=False).encode())
+    digest.update(b"]]")
+    if digest.hexdigest()[:16] != folder.name:
         raise TrainError(
             f"{folder} no longer holds the judgements that its name stands for; put its files back "
             "(a backup has them), or train on what it holds now with --data, which is no snapshot."

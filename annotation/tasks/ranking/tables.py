@@ -42,6 +42,8 @@ RANKINGS: Mapping[str, Kind] = {
     "none_acceptable": "bool",
     "rewrite": "text",
 }
+MARKED = ("candidate_problems", "chosen_problems", "rejected_problems")
+"""Columns that a row has only where somebody marked a problem: so snapshots of older projects keep their ids."""
 SET_ASIDE: Mapping[str, Kind] = {"id": "text", "reason": "text", "because_of": "text"}
 
 
@@ -111,7 +113,6 @@ def preference_rows(
                 "annotators": list(pair.annotators),
                 # The share of voters who said so; one person agrees with nobody.
                 "agreement": pair.votes_for / total if total > 1 else None,
-                # Left out where nothing was marked: so snapshots of older projects keep their ids.
                 **({"chosen_problems": list(pair.chosen_problems)} if pair.chosen_problems else {}),
                 **({"rejected_problems": list(pair.rejected_problems)} if pair.rejected_problems else {}),
             }

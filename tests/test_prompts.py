@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import subprocess
 import sys
 import unicodedata
@@ -18,9 +19,11 @@ from typer.testing import CliRunner
 
 from annotation.cli import app
 from annotation.config import PromptSettings, Settings, check_settings
+from annotation.drafting.from_file import draft_from_file
 from annotation.errors import SettingsError, SourceError
 from annotation.project import Project
 from annotation.prompts.add import add_prompts, count_prompts
+from annotation.prompts.rows import REPEATED_REASON
 from annotation.text.clean import clean, is_formula
 from annotation.text.language import tell
 from annotation.text.locales import fits
@@ -623,3 +626,89 @@ def test_the_same_content_has_the_same_id_wherever_it_stands(project: Project, t
     )
     assert added.already_there == 1
     assert project.ledger.prompts()[0].id == content_id("¿Qué se come en la costa?", "", "MX", "es")
+
+
+def test_what_an_instruction_is_about_belongs_to_its_prompt_and_the_output_is_its_answer(
+    project: Project, tmp_path: Path
+) -> None:
+    rows = [
+        {
+            "instruction": "Clasifica la frase: formal o coloquial.",
+            "input": "Quiubo, ¿qué tal?",
+            "output": "Coloquial.",
+        },
+        {"instruction": "Clasifica la frase: formal o coloquial.", "input": "Le agradezco.", "output": "Formal."},
+        {"instruction": "¿Qué se desayuna un domingo?", "input": "", "output": "Chilaquiles y café de olla."},
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    assert add_prompts(project, str(tmp_path / "a.json")).candidates == 3
+    assert [prompt.text for prompt in project.ledger.prompts()] == [
+        "Clasifica la frase: formal o coloquial.\n\nQuiubo, ¿qué tal?",
+        "Clasifica la frase: formal o coloquial.\n\nLe agradezco.",
+        "¿Qué se desayuna un domingo?",
+    ]
+    assert [c.text for p in project.ledger.prompts() for c in project.ledger.candidates(p.id)] == [
+        row["output"] for row in rows
+    ]
+    assert draft_from_file(project, tmp_path / "a.json").dropped == ()
+
+
+def test_of_a_tree_of_messages_people_s_are_prompts_and_the_replies_their_answers(
+    project: Project, tmp_path: Path
+) -> None:
+    messages = [
+        {
+            "message_id": "m1",
+            "parent_id": None,
+            "text": "¿Qué se lleva a una posada?",
+            "role": "prompter",
+            "rank": None,
+        },
+        {"message_id": "m2", "parent_id": "m1", "text": "Un ponche casero.", "role": "assistant", "rank": 0},
+        {"message_id": "m3", "parent_id": "m1", "text": "Cualquier cosa.", "role": "assistant", "rank": 1},
+        {"message_id": "m4", "parent_id": "m2", "text": "¿Y para los niños?", "role": "prompter"},
+        {"message_id": "m5", "parent_id": "lost", "text": "Colación.", "role": "assistant", "rank": 0},
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, messages)))
+    added = add_prompts(project, str(tmp_path / "a.jsonl"))
+    first, second = project.ledger.prompts()
+    assert first.text == "¿Qué se lleva a una posada?"
+    assert (
+        second.text == "Human: ¿Qué se lleva a una posada?\n\nAssistant: Un ponche casero.\n\nHuman: ¿Y para los niños?"
+    )
+    assert [(c.text, c.settings["stood"]) for c in project.ledger.candidates()] == [
+        ("Un ponche casero.", "rank 0"),
+        ("Cualquier cosa.", "rank 1"),
+    ]
+    assert "1 answers in a.jsonl were left out" in added.notices[0]
+
+
+def test_a_message_alone_is_an_answer_and_conversations_are_a_prompt(project: Project, tmp_path: Path) -> None:
+    row = {
+        "conversations": [{"from": "human", "value": "¿Qué se lleva a una posada?"}],
+        "chosen": {"from": "gpt", "value": "Un ponche casero."},
+        "rejected": {"from": "gpt", "value": "Cualquier cosa."},
+    }
+    (tmp_path / "a.json").write_text(json.dumps([row]))
+    assert add_prompts(project, str(tmp_path / "a.json")).candidates == 2
+
+
+def test_a_rejected_answer_of_many_prompts_is_counted_and_left_out_unless_asked(
+    project: Project, tmp_path: Path
+) -> None:
+    questions = ("¿Qué se come el día de muertos?", "¿Cómo se saluda a la suegra?", "¿Qué música suena en una boda?")
+    rows = [{"prompt": q, "chosen": f"Depende: {q}", "rejected": "ERROR DE RED. VUELVA A CARGAR."} for q in questions]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    added = add_prompts(project, str(tmp_path / "a.json"))
+    assert (added.candidates, [drop.reason for drop in added.dropped]) == (3, [REPEATED_REASON] * 3)
+    assert add_prompts(project, str(tmp_path / "a.json"), repeated=True).candidates == 3
+
+
+def test_a_column_is_known_by_the_beginning_that_only_it_has(project: Project, tmp_path: Path) -> None:
+    long = "2. Escribe una pregunta sobre tu cultura (comida, fiestas, trato y lo que quieras)"
+    (tmp_path / "a.csv").write_text(f'"1. País";"{long}";"1. Edad"\nPerú;¿Qué se come en la mañana?;33\n')
+    with pytest.raises(SourceError, match=re.escape(long)):
+        add_prompts(project, str(tmp_path / "a.csv"))
+    with pytest.raises(SourceError, match="no column"):
+        add_prompts(project, str(tmp_path / "a.csv"), columns={"prompt": "1."})
+    assert len(add_prompts(project, str(tmp_path / "a.csv"), columns={"prompt": "2."}).kept) == 1

@@ -399,6 +399,41 @@ def test_the_first_sheet_with_rows_is_read_and_the_others_are_named(tmp_path: Pa
     assert '"Preguntas"' in table.notices[0]
 
 
+def test_a_cover_is_passed_over_and_a_sheet_can_be_named(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.title = "Portada"
+    for line in (["Proyecto"], ["Hecho por el equipo"]):
+        book.active.append(line)
+    for title, text in (("Preguntas", "¿Qué es el pozole?"), ("Más", "¿Qué es el mate?")):
+        for line in (["prompt", "tema"], [text, "comida"]):
+            (book[title] if title in book.sheetnames else book.create_sheet(title)).append(line)
+    book.save(tmp_path / "a.xlsx")
+    table = read_table(str(tmp_path / "a.xlsx"))
+    assert values(table) == [{"prompt": "¿Qué es el pozole?", "tema": "comida"}]
+    assert '"Portada", "Más"' in table.notices[-1]
+    assert values(read_table(str(tmp_path / "a.xlsx#Más"))) == [{"prompt": "¿Qué es el mate?", "tema": "comida"}]
+    with pytest.raises(SourceError, match=r"no sheet .Otra.; it has Portada, Preguntas, Más"):
+        read_table(str(tmp_path / "a.xlsx#Otra"))
+
+
+def test_text_in_a_column_without_a_name_is_told(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for line in (["prompt", "respuestas", None, "tema"], [None, "A", "B", None], ["¿Qué?", "Uno.", "Dos.", "comida"]):
+        book.active.append(line)
+    book.save(tmp_path / "a.xlsx")
+    (notice,) = read_table(str(tmp_path / "a.xlsx")).notices
+    assert notice.startswith("Column 3 of ")
+    assert "name it there" in notice
+
+
+def test_a_table_that_pandas_wrote_by_columns_is_read_by_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"prompt": {"0": "¿Qué?", "1": "¿Y?"}, "tema": {"0": "a", "1": null}}')
+    assert values(read_table(str(tmp_path / "a.json"))) == [
+        {"prompt": "¿Qué?", "tema": "a"},
+        {"prompt": "¿Y?", "tema": None},
+    ]
+
+
 # -- parquet and the Hub ------------------------------------------------------------------------------------
 
 

@@ -98,6 +98,9 @@ def prompts_add(
     foreign_language: Annotated[
         bool, typer.Option("--foreign-language", help="They are meant to be in no language of their country.")
     ] = False,
+    repeated: Annotated[
+        bool, typer.Option("--repeated", help="Take also a rejected answer that stands beside many prompts.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would come, and write nothing.")] = False,
     json: Json = False,
 ) -> None:
@@ -122,6 +125,7 @@ def prompts_add(
                 columns=columns,
                 defaults=defaults,
                 author=author,
+                repeated=repeated,
                 foreign_language=foreign_language,
                 dry_run=dry_run,
                 progress=report,

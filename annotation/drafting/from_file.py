@@ -12,6 +12,7 @@ from annotation.drafting.verdict import normal_form
 from annotation.errors import SourceError
 from annotation.project import Project
 from annotation.prompts.columns import SYNONYMS, accounts_in
+from annotation.prompts.known_forms import unfold
 from annotation.prompts.review import only_accepted
 from annotation.prompts.rows import ANSWER_ROOM
 from annotation.reading.rows import Table
@@ -60,7 +61,7 @@ def draft_from_file(project: Project, source: Path) -> AnswersAdded:
     Raises:
         SourceError: The file cannot be read, or has no column for the prompt or for the answer.
     """
-    table = read_table(str(source))
+    table = unfold(read_table(str(source)))
     names = {fold(name) for name in table.columns}
     if not names & {*PROMPTS, *PROMPT_IDS} or not names & {*ANSWERS, *LISTS}:
         raise SourceError(

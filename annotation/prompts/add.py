@@ -16,6 +16,7 @@ from annotation.errors import SettingsError
 from annotation.prompts.change import check_codes
 from annotation.prompts.columns import map_columns
 from annotation.prompts.duplicates import compare
+from annotation.prompts.known_forms import unfold
 from annotation.prompts.languages import assign_languages, language_notices
 from annotation.prompts.rows import Entry, StepResult, clean_entries, read_answers, read_entries
 from annotation.reading.rows import Table
@@ -135,6 +136,7 @@ def add_prompts(
     columns: Mapping[str, str] | None = None,
     defaults: Mapping[str, str] | None = None,
     author: str = "",
+    repeated: bool = False,
     dry_run: bool = False,
     foreign_language: bool = True,
     progress: Progress = silent,
@@ -147,6 +149,7 @@ def add_prompts(
         columns: Field (a key of SYNONYMS) to column, where the name says too little.
         defaults: country, language, topic and licence of rows that name none.
         author: User name of whoever on the team wrote the prompts: they have no say in checking them.
+        repeated: Take also a rejected answer that stands beside several prompts.
         dry_run: Do everything but write.
         foreign_language: Prompts may be mostly in no language of their country.
         progress: Gets how far each step has come.
@@ -172,7 +175,7 @@ def add_prompts(
         nobodys = {prompt.id for prompt in known if author and not prompt.author}
         credited = nobodys & {prompt.id for _, prompt in prompts}
         prompt_ids = {prompt.id for prompt in (*known, *compared.kept)}
-        answers = read_answers(read.kept, prompt_ids, mask(clean(table.name))[0])
+        answers = read_answers(read.kept, prompt_ids, mask(clean(table.name))[0], repeated=repeated)
         candidates: dict[str, tuple[Candidate, Mapping[str, int]]] = {}
         for candidate, counts in answers.kept:
             if candidate.id not in answered:
@@ -217,6 +220,7 @@ def _read(
     """Table, the rows that can be prompts with those that cannot, and notices."""
     codes = check_defaults(defaults, settings.project.countries)
     table = read_table(source, progress=progress)
+    table = table if columns else unfold(table)  # where somebody says what the columns mean, that holds
     mapped = map_columns(table, columns, settings.project.languages)
     read = read_entries(table, mapped)
     cleaned = clean_entries(read.kept, settings.prompts, codes, progress)

@@ -19,6 +19,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         *("prompt", "prompts", "prompt text", "user prompt", "question", "questions", "question text"),
         *("pregunta", "preguntas", "pergunta", "perguntas", "consulta", "instruction", "instructions", "instruccion"),
         *("instrucciones", "instrucao", "enunciado", "query", "input", "messages", "text", "texto"),
+        *("conversations", "conversation"),
     ),
     "country": ("country", "country code", "pais", "codigo pais", "codigo de pais", "nation", "nacion"),
     "language": ("language", "language code", "lang", "idioma", "lengua", "lingua", "locale"),
@@ -91,10 +92,13 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
     folded: dict[str, str] = {}
     for column in table.columns:
         folded.setdefault(fold(column), column)
-    there = ", ".join(f'"{column[:40]}"' for column in table.columns[:30])
+    there = ", ".join(f'"{column}"' for column in table.columns[:30])
     found: dict[str, str] = {}
     for wanted, name in named.items():
         column = name if name in table.columns else folded.get(fold(name), "")
+        begun = [whole for plain, whole in folded.items() if fold(name) and plain.startswith(fold(name))]
+        if not column and len(begun) == 1:
+            column = begun[0]
         if not column:
             raise SourceError(f'{table.name} has no column "{name}"; its columns are {there}.')
         if fold(column) in PERSONAL_COLUMNS:
@@ -119,7 +123,7 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
         elif "chosen" not in found and "rejected" not in found:
             raise SourceError(
                 f"{table.name} has no column that annot knows as the prompt; its columns are {there}; "
-                "say which one it is with --column prompt=NAME."
+                f"say which one it is with --column prompt=NAME.{''.join(f' {notice}' for notice in table.notices)}"
             )
     personal = tuple(column for column in table.columns if fold(column) in PERSONAL_COLUMNS)
     if personal:

@@ -60,11 +60,15 @@ def read_turns(cell: object) -> tuple[Turn, ...] | None:
         cell: A list of {"role", "content"} (or ShareGPT's {"from", "value"}) as TRL has them, JSON text of one, or a
             transcript as hh-rlhf has them: blank line, "Human:" or "Assistant:", text.
 
+        One message alone is a conversation of one turn.
+
     Returns:
         The turns, without a last empty one; None when the cell is plain text.
     """
+    if isinstance(cell, dict) and (cell.keys() & {"role", "from"}):
+        return read_turns([cell])
     if isinstance(cell, str):
-        if cell.lstrip().startswith("[{"):
+        if cell.lstrip().startswith(("[{", '{"role"', '{"from"')):
             try:
                 return read_turns(json.loads(cell))
             except ValueError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from annotation.prompts.columns import SYNONYMS, Columns, accounts_in
 from annotation.prompts.conversations import Unclear, as_text, read_exchange
+from annotation.prompts.known_forms import ANSWERS
 from annotation.reading.rows import Row, Table
 from annotation.screen import Progress, silent
 from annotation.text.clean import clean, clean_label, is_formula
@@ -27,6 +28,10 @@ ANSWER_ROOM = 5
 TOPIC_CHARS = 80
 """Longer topics are no labels."""
 
+REPEATED, REPEATED_SHARE = 3, 0.01
+"""A rejected answer of so many prompts, and of such a share of them, is most often a program's message of an error."""
+REPEATED_REASON = "the rejected answer of many prompts (--repeated takes it)"
+
 MASK = re.compile("|".join(map(re.escape, KINDS)))
 """What stands in the place of masked personal data."""
 
@@ -41,7 +46,7 @@ class StepResult(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class EntryAnswer:
-    """An answer that came with a prompt; `kind` is "chosen" or "rejected"."""
+    """An answer that came with a prompt; `kind` is "chosen", "rejected", "output" or "rank 0"."""
 
     kind: str
     text: str
@@ -97,6 +102,8 @@ def read_entries(table: Table, columns: Columns) -> StepResult[Entry]:
         except Unclear as unclear:
             dropped.append(Dropped(where, "unclear conversation", str(unclear)))
             continue
+        told = row.values.get(ANSWERS)
+        beside = [EntryAnswer(a["stood"], a["text"]) for a in told] if isinstance(told, tuple) else []
         cells = {name: as_text(_cell(row, columns, name)) for name in SYNONYMS if name != "prompt"}
         kept.append(
             Entry(
@@ -108,7 +115,7 @@ def read_entries(table: Table, columns: Columns) -> StepResult[Entry]:
                 language=cells["language"],
                 topic=cells["topic"],
                 licence=cells["licence"],
-                answers=tuple(EntryAnswer(kind, text) for kind, text in exchange.answers),
+                answers=(*(EntryAnswer(kind, text) for kind, text in exchange.answers), *beside),
                 accounts=accounts_in(row.values),
             )
         )
@@ -194,7 +201,7 @@ def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, 
 
 
 def read_answers(
-    entries: Sequence[Entry], prompt_ids: set[str], model: str
+    entries: Sequence[Entry], prompt_ids: set[str], model: str, *, repeated: bool = False
 ) -> StepResult[tuple[Candidate, Mapping[str, int]]]:
     """Make candidates of the answers that came with prompts.
 
@@ -204,12 +211,16 @@ def read_answers(
         entries: Clean rows.
         prompt_ids: Prompts that are in the project, or will be.
         model: Where the answers come from.
+        repeated: Take also a rejected answer that stands beside many prompts.
 
     Returns:
         Candidates, each with its masked tokens; an answer that comes twice stands twice.
     """
     kept: list[tuple[Candidate, Mapping[str, int]]] = []
     dropped: list[Dropped] = []
+    answered = {(a.text, entry.prompt().id) for entry in entries for a in entry.answers if a.kind == "rejected"}
+    times = Counter(text for text, _ in answered)
+    many = max(REPEATED, REPEATED_SHARE * len(answered))
     for entry in entries:
         if not entry.answers or (prompt_id := entry.prompt().id) not in prompt_ids:
             continue
@@ -221,6 +232,8 @@ def read_answers(
                 dropped.append(Dropped(f"{entry.where} {answer.kind}", "answer empty or too long"))
             elif is_formula(answer.text):
                 dropped.append(Dropped(f"{entry.where} {answer.kind}", "formula", excerpt(answer.text)))
+            elif answer.kind == "rejected" and times[answer.text] >= many and not repeated:
+                dropped.append(Dropped(f"{entry.where} {answer.kind}", REPEATED_REASON, excerpt(answer.text)))
             else:
                 settings = {"stood": answer.kind}
                 candidate = Candidate.make(prompt_id, answer.text, model=model, settings=settings)

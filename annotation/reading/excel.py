@@ -1,4 +1,4 @@
-"""Rows of an Excel workbook (.xlsx): the first sheet that has any, formulas by the values that they last showed."""
+"""Rows of an Excel workbook (.xlsx): one sheet, formulas by the values that they last showed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from annotation.reading.rows import CHUNK, Limits, Row, Table, read_grid, size
 from annotation.screen import Progress
 
 
-def read_workbook(path: Path, source: str, limits: Limits, progress: Progress) -> Table:
-    """Read an .xlsx file; `source` is its name in sentences."""
+def read_workbook(path: Path, source: str, limits: Limits, progress: Progress, sheet: str = "") -> Table:
+    """Read an .xlsx file; `source` is its name in sentences, `sheet` the one to read where somebody named it."""
     import openpyxl
     from openpyxl.utils.exceptions import InvalidFileException
 
@@ -36,7 +36,7 @@ def read_workbook(path: Path, source: str, limits: Limits, progress: Progress) -
             # The formulas themselves are read as text beside the values last shown, to tell one from the other.
             written = openpyxl.load_workbook(path, read_only=True) if formulas else None
             try:
-                return _read_sheets(path, source, shown, written, progress)
+                return _read_sheets(path, source, shown, written, progress, sheet)
             finally:
                 shown.close()
                 if written is not None:
@@ -70,22 +70,35 @@ def _holds(parts: Any, name: str, needle: bytes) -> bool:
     return False
 
 
-def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Progress) -> Table:
-    """The first sheet that has rows, of a workbook opened once for its values and once for its formulas."""
+def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Progress, named: str) -> Table:
+    """A sheet of a workbook that was opened once for its values and once for its formulas.
+
+    The one that is named, else the first that has rows; but one with a single column is a cover where a later one has
+    more columns and no fewer rows.
+    """
     columns: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     computed: list[int] = []
     notices: list[str] = []
-    sheets = shown.worksheets
-    title = ""
-    for number, sheet in enumerate(sheets):
-        title = sheet.title
-        records = _records(sheet, written.worksheets[number] if written is not None else None, computed, progress)
-        columns, rows = read_grid(records, source)
-        if columns:
+    titles = [sheet.title for sheet in shown.worksheets]
+    if named and named not in titles:
+        raise SourceError(f'{source} has no sheet "{named}"; it has {", ".join(titles)}.')
+    title = titles[0] if titles else ""
+    for number, sheet in enumerate(shown.worksheets):
+        if named and sheet.title != named:
+            continue
+        formulas = list[int]()
+        records = _records(sheet, written.worksheets[number] if written is not None else None, formulas, progress)
+        found, own, said = read_grid(records, source)
+        if not columns or (len(found) > 1 and len(own) >= len(rows)):
+            title, columns, rows, notices, computed = sheet.title, found, own, list(said), formulas
+        if len(columns) > 1:
             break
-    if len(sheets) > 1:
-        notices.append(f'Of {len(sheets)} sheets in {source}, only "{title}" was read.')
+    if len(titles) > 1 and not named:
+        others = ", ".join(f'"{other}"' for other in titles if other != title)
+        notices.append(
+            f'Of {len(titles)} sheets in {source}, only "{title}" was read, not {others}; FILE#SHEET names one.'
+        )
     if computed:
         notices.append(
             f"Cells of {source} with a formula: {len(computed)}; the values that they last showed were read."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -67,10 +68,14 @@ def size(count: int) -> str:
 
 def read_grid(
     records: Iterable[tuple[int, Sequence[object]]], source: str, delimiter: str = ""
-) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-    """Read lines of cells: the first that is not blank names the columns; with a delimiter all must be as long."""
+) -> tuple[tuple[str, ...], tuple[Row, ...], tuple[str, ...]]:
+    """Columns, rows and notices of lines of cells.
+
+    The first line that is not blank names the columns; with a delimiter all must be as long.
+    """
     names: list[str] = []
     rows: list[Row] = []
+    nameless = set[int]()
     for line, record in records:
         if not any(cell is not None and str(cell).strip() for cell in record):
             continue
@@ -84,7 +89,11 @@ def read_grid(
                 "from a spreadsheet."
             )
         rows.append(Row(str(line), {name: cell for name, cell in zip(names, record, strict=False) if name}))
-    return tuple(name for name in names if name), tuple(rows)
+        texts = {place for place, cell in enumerate(record) if isinstance(cell, str) and re.search(r"[^\W\d_]", cell)}
+        nameless |= {place for place in texts if place >= len(names) or not names[place]}
+    places = ", ".join(str(place + 1) for place in sorted(nameless))
+    notice = f"Column {places} of {source} has text and no name in the first row, so it was not read: name it there."
+    return tuple(name for name in names if name), tuple(rows), (notice,) if nameless else ()
 
 
 def _column_names(record: Sequence[object], source: str) -> list[str]:

@@ -25,11 +25,16 @@ FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx")
 def read_table(source: str, *, limits: Limits | None = None, progress: Progress = silent) -> Table:
     """Read a file, or a dataset of the Hub when there is no such file and the name looks like owner/name.
 
+    `FILE.xlsx#SHEET` names a sheet of a workbook.
+
     Raises:
         SourceError: It is not there, is in no known format, is damaged, too large, or holds no rows.
     """
     limits = limits or Limits()
-    path = Path(source).expanduser()
+    path, sheet = Path(source).expanduser(), ""
+    if not path.exists() and ".xlsx#" in source:
+        source, _, sheet = source.rpartition("#")
+        path = Path(source).expanduser()
     if not path.exists():
         if HUB_NAME.fullmatch(source) and not _format(Path(source.partition(":")[0])):
             return read_dataset(source, limits=limits, progress=progress)
@@ -49,7 +54,7 @@ def read_table(source: str, *, limits: Limits | None = None, progress: Progress 
         if suffix == ".parquet":
             table = read_parquet_file(path, source, limits)
         elif suffix == ".xlsx":
-            table = read_workbook(path, source, limits, progress)
+            table = read_workbook(path, source, limits, progress, sheet)
         else:
             table = read_text_file(path, source, suffix, limits)
     except PermissionError:

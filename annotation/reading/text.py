@@ -30,7 +30,8 @@ def read_text_file(path: Path, source: str, suffix: str, limits: Limits) -> Tabl
             opened.seek(0)
             with io.TextIOWrapper(opened, encoding=encoding, newline="") as text:
                 if suffix in (".csv", ".tsv"):
-                    columns, rows = _read_delimited(text, source, suffix, limits)
+                    columns, rows, more = _read_delimited(text, source, suffix, limits)
+                    notices = (*notices, *more)
                 elif suffix == ".json":
                     columns, rows = _read_json(text, source)
                 else:
@@ -46,7 +47,7 @@ def read_text_file(path: Path, source: str, suffix: str, limits: Limits) -> Tabl
 
 def _read_delimited(
     text: Iterable[str], source: str, suffix: str, limits: Limits
-) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+) -> tuple[tuple[str, ...], tuple[Row, ...], tuple[str, ...]]:
     lines = iter(text)
     first, skipped = next(lines, ""), 0
     if named := re.fullmatch(r"sep=(.)\s*", first):  # What Excel writes where a comma is no separator.
@@ -99,6 +100,9 @@ def _read_json(text: IO[str], source: str) -> tuple[tuple[str, ...], tuple[Row, 
     items: Iterable[tuple[object, Any]]
     if isinstance(document, list):
         items = enumerate(document, 1)
+    elif isinstance(document, dict) and _is_by_column(document):
+        numbers = list(next(iter(document.values())))
+        items = [(number, {column: cells[number] for column, cells in document.items()}) for number in numbers]
     elif isinstance(document, dict) and all(isinstance(value, dict) for value in document.values()):
         items = document.items()
     else:
@@ -108,6 +112,16 @@ def _read_json(text: IO[str], source: str) -> tuple[tuple[str, ...], tuple[Row, 
         )
     rows = [_json_row(str(key), value, f"{source}, item {key}") for key, value in items]
     return all_columns(rows), tuple(rows)
+
+
+def _is_by_column(document: dict[str, Any]) -> bool:
+    """Whether it is column -> {row: value}, as pandas writes a table unless it is told otherwise."""
+    tables = list(document.values())
+    return (
+        all(isinstance(cells, dict) and cells and all(key.isdecimal() for key in cells) for cells in tables)
+        and all(cells.keys() == tables[0].keys() for cells in tables)
+        and not all(column.isdecimal() for column in document)
+    )
 
 
 def _parse(text: str, source: str, line: int | None = None) -> Any:

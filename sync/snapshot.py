@@ -161,7 +161,18 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             written.add(LEFT_OUT, Rows(out, {"annotator": "text", "country": "text", "reason": "text"}))
         else:
             (folder / LEFT_OUT).unlink(missing_ok=True)
+    _describe(folder, written.counts)
     return Exported(written.counts, tuple(folder / file for file in written.counts), _removed(project))
+
+
+def _describe(folder: Path, names: Iterable[str]) -> None:
+    """Have `datasets.load_dataset(FOLDER)` load the first table, and `load_dataset(FOLDER, NAME)` each."""
+    path, head = folder / "README.md", "---\nconfigs:\n"
+    if path.exists() and not path.read_text(encoding="utf-8").startswith(head):
+        return  # somebody's own
+    tables = [name for name in names if name.endswith(".parquet")]  # one kind of file: the library takes no other then
+    first, *more = (f"- config_name: {Path(name).stem}\n  data_files: {name}\n" for name in tables)
+    write_whole(path, (head + first + "  default: true\n" + "".join(more) + "---\n").encode())
 
 
 class _Tables:

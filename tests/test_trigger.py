@@ -318,13 +318,34 @@ def test_an_export_is_trls_conversational_form_and_says_what_was_set_aside(tmp_p
         "rankings.parquet": 4,
         "set_aside.parquet": 2,
     }
-    assert sorted(done.rows) == sorted(file.name for file in done.files) == sorted(os.listdir(tmp_path / "out"))
+    assert sorted(done.rows) == sorted(file.name for file in done.files)
+    assert {*done.rows, "README.md"} == set(os.listdir(tmp_path / "out"))
     lines = [json.loads(line) for line in (tmp_path / "out" / "preferences.jsonl").read_text().splitlines()]
     assert len(lines) == 10
     assert lines[0]["prompt"][0]["role"] == "user"
     assert [m["role"] for key in ("chosen", "rejected") for m in lines[0][key]] == ["assistant", "assistant"]
     assert "mx_1" not in (tmp_path / "out" / "preferences.jsonl").read_text()
     assert {row["reason"] for row in read_parquet(tmp_path / "out" / "set_aside.parquet")} == {"tied"}
+
+
+def test_an_export_is_a_folder_that_the_library_datasets_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project(tmp_path / "p", settings())
+    fill(project, 2)
+    project.ledger.exclude("mx_2", "the same order always")
+    folder = project.folder / "exports"
+    for _ in range(2):
+        rows = export(project, folder).rows
+    for name, value in (("HF_HUB_OFFLINE", "1"), ("HF_HOME", str(tmp_path / "hub"))):
+        monkeypatch.setenv(name, value)
+    import datasets
+
+    def load(*names: str) -> int:
+        return len(datasets.load_dataset(str(folder), *names, split="train", cache_dir=str(tmp_path / "cache")))
+
+    assert (load(), load("rankings"), load("left_out")) == (rows["preferences.parquet"], 2, 1)
+    (folder / "README.md").write_text("mine")
+    export(project, folder)
+    assert (folder / "README.md").read_text() == "mine"
 
 
 def test_what_identifies_somebody_in_a_rewrite_stays_home(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import os
 import signal
 import sqlite3
 import sys
+from typing import NoReturn
 
 from annotation.commands import app
 from annotation.errors import AnnotError
+from annotation.screen import print_json
 
 COMMANDS = (
     "annotation.commands.collect",
@@ -21,7 +23,7 @@ COMMANDS = (
     "sync.commands.judgements",
     "train.commands",
 )
-"""Modules that put their commands into `app`, in the order of `annot --help`. By name: nothing here imports upward."""
+"""Modules that put their commands into `app`. By name: nothing here imports upward."""
 for _module in COMMANDS:
     importlib.import_module(_module)
 
@@ -58,28 +60,27 @@ def main() -> None:
     try:
         app()
     except AnnotError as error:
-        print(f"annot: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _refuse(str(error), error.exit_code)
     except OSError as error:
         if error.errno not in REFUSED:
             raise
-        print(
-            f"annot: {error.filename or 'a file'}: {error.strerror}; mend that, then run the same command again.",
-            file=sys.stderr,
-        )
-        sys.exit(AnnotError.exit_code)
+        _refuse(f"{error.filename or 'a file'}: {error.strerror}; mend that, then run the same command again.")
     except sqlite3.OperationalError as error:
         if not any(word in str(error) for word in ("full", "readonly", "locked", "disk I/O", "unable to open")):
             raise
-        print(
-            f"annot: the ledger cannot be written ({error}); mend that, then run the same command again.",
-            file=sys.stderr,
-        )
-        sys.exit(AnnotError.exit_code)
+        _refuse(f"the ledger cannot be written ({error}); mend that, then run the same command again.")
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Typer has turned Ctrl-C into this.
             print("annot: stopped; run the same command again to go on.", file=sys.stderr)
         raise
+
+
+def _refuse(sentence: str, exit_code: int = AnnotError.exit_code) -> NoReturn:
+    """End with a sentence on stderr; with --json also as an object on stdout, where a script reads whatever comes."""
+    print(f"annot: {sentence}", file=sys.stderr)
+    if "--json" in sys.argv[1:]:
+        print_json({"error": sentence})
+    sys.exit(exit_code)
 
 
 if __name__ == "__main__":

@@ -129,6 +129,9 @@ def test_a_run_that_ends_early_shows_its_table_and_then_one_sentence(
     assert shown.err.startswith("annot: Cohere wants payment (402")
     assert shown.err.count("\n") == 1
     assert len(project.ledger.candidates()) == 5
+    again = annot("draft", "--json")
+    assert again.code == 2
+    assert json.loads(again.out)["error"].startswith("Cohere wants payment (402")
 
 
 def test_without_a_key_the_command_says_one_sentence(annot: Annot, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,21 @@ def test_help_loads_no_heavy_library() -> None:
     assert not HEAVY & set(loaded)
 
 
+def test_help_names_the_commands_in_the_order_of_work_with_whole_sentences() -> None:
+    import typer.main
+    from typer.testing import CliRunner
+
+    from annotation.cli import app
+    from annotation.commands import ORDER
+
+    assert set(ORDER) == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert "..." not in shown.partition("\nCommands:")[2]
+    places = [shown.index(f"\n  {name} ") for name in ORDER]
+    assert places == sorted(places)
+    assert "--install-completion" in shown
+
+
 def test_every_command_has_help_an_example_a_project_and_json() -> None:
     import typer.main
 

@@ -609,6 +609,9 @@ def test_a_mistake_at_the_terminal_is_one_sentence_and_exit_code_2(project: Proj
         assert said in done.stderr
         assert done.stderr.startswith("annot: ")
         assert len(without_progress(done.stderr)) == 1
+        asked = annot(*words, "--json")
+        assert asked.returncode == 2
+        assert f"annot: {json.loads(asked.stdout)['error']}" == without_progress(asked.stderr)[0]
 
 
 def test_the_settings_of_the_project_decide_what_is_trivial(tmp_path: Path) -> None:

@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from annotation.project import Project
 
+ORDER = (
+    *("init", "prompts", "draft", "select", "up", "team", "push", "sync", "status", "export"),
+    *("train", "evaluate", "release", "doctor", "logs", "down", "backup", "restore", "move", "server", "quickstart"),
+)
+"""Commands in the order of work: that of `annot --help`."""
+
+
+class InOrder(TyperGroup):
+    """Commands in the order of work, each with its whole first sentence."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See click; what has no place in ORDER comes last, as it was added."""
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """See click, which cuts sentences off."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, command.get_short_help_str(1000)) for name, command in found if command and not command.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="annot",
+    cls=InOrder,
     epilog="First time here: annot init . --country MX --language es, then annot status says what comes next.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-prompts_app = typer.Typer(help="Read prompts into the project and look at them.", no_args_is_help=True)
+prompts_app = typer.Typer(cls=InOrder, help="Read prompts into the project and look at them.", no_args_is_help=True)
 team_app = typer.Typer(
+    cls=InOrder,
     help="Who ranks: accounts, workspaces and roles. An annotator answers; an admin may also read, change and "
     "delete all that is in the workspace of their country.",
     no_args_is_help=True,
 )
-server_app = typer.Typer(help="Look after the embedded Argilla.", no_args_is_help=True)
+server_app = typer.Typer(cls=InOrder, help="Look after the embedded Argilla.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(team_app, name="team")
 app.add_typer(server_app, name="server")

@@ -67,7 +67,11 @@ def draft_and_show(project: Project, limit: int | None, *, ask_first: bool, json
     try:
         with progress("drafting") as bar:
             done = draft(project, limit=limit, progress=bar)
-    except (AnnotError, KeyboardInterrupt):
+    except (AnnotError, KeyboardInterrupt) as error:
+        if json and isinstance(error, AnnotError):  # one object on stdout, not two
+            print_json({**_drafted_as_json(project, drafted(project, mark)), "error": str(error)})
+            print(f"annot: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
         _show(project, drafted(project, mark), json=json)
         raise
     _show(project, done, json=json)
@@ -116,9 +120,13 @@ def _outlook_as_json(seen: Outlook) -> dict[str, Any]:
     return {**asdict(seen), "usd": seen.usd, "most_usd": seen.most_usd, "minutes": seen.minutes}
 
 
+def _drafted_as_json(project: Project, done: Drafted) -> dict[str, Any]:
+    return {**asdict(done), "committed_usd": project.ledger.committed_usd()}
+
+
 def _show(project: Project, done: Drafted, *, json: bool) -> None:
     if json:
-        print_json({**asdict(done), "committed_usd": project.ledger.committed_usd()})
+        print_json(_drafted_as_json(project, done))
         return
     table(
         "what came back",

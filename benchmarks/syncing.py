@@ -32,10 +32,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from embedded_argilla import ANNOTATORS, COUNTRIES, PACE_S, TOPICS, Person, Texts, client, free_port, judgement, prepare
+from embedded_argilla import COUNTRIES, PACE_S, TOPICS, Person, client, free_port, judgement, prepare
 
 from annotation.ledger import now
 from annotation.migrations import MIGRATIONS
+from annotation.tasks.page import as_written
 
 HERE = Path(__file__).parent.parent
 SETTINGS = """[project]
@@ -57,32 +58,34 @@ def make_project(folder: Path, records: int, port: int) -> None:
     ready = prepare(folder, records)
     (folder / "annot.toml").write_text(SETTINGS.format(port=port), encoding="utf-8")
     with closing(sqlite3.connect(ready.home / "argilla.db")) as db:
-        held = db.execute("select external_id, id from records order by external_id").fetchall()
-    texts = Texts(5)
+        held = db.execute("select external_id, id, fields from records order by external_id").fetchall()
+        people = db.execute("select username from users where role = 'annotator'").fetchall()
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
         db.execute("pragma synchronous = off")
         db.execute("create table migrations (number integer primary key, name text, at text)")
         for number, migration in enumerate(MIGRATIONS[:3], 1):
             migration(db)
             db.execute("insert into migrations values (?, ?, ?)", (number, migration.__name__, now()))
-        for number, (slate, record) in enumerate(held):
+        db.executemany(
+            """insert into people (username, name, role, country, languages, active, at)
+               values (?, '', 'annotator', 'MX', '["es"]', 1, 't')""",
+            people,
+        )
+        for number, (slate, record, fields) in enumerate(held):
             country, topic = COUNTRIES[number % len(COUNTRIES)], TOPICS[number * 7 % len(TOPICS)]
             prompt, answers = f"p{number}", [f"c{number}{seat}" for seat in "ABCD"]
-            text = f"{texts.text(1)} {number}"
+            shown = {name: as_written(text) for name, text in json.loads(fields).items()}
             db.execute(
-                "insert into prompts values (?,?,?,?,?,?,?,?,?)", (prompt, text, "", country, "es", topic, "", "", "t")
+                "insert into prompts values (?,?,?,?,?,?,?,?,?)",
+                (prompt, shown["prompt"], "", country, "es", topic, "", "", "t"),
             )
             db.executemany(
                 "insert into candidates values (?,?,?,?,?,?,?,?)",
-                [(answer, prompt, texts.text(3), "a model", "", "{}", 0.0, "t") for answer in answers],
+                [(answer, prompt, shown[answer[-1]], "a model", "", "{}", 0.0, "t") for answer in answers],
             )
             db.execute("insert into slates values (?,?,?,?,?)", (slate, prompt, json.dumps(answers), number, "t"))
             pushed = ("embedded", str(uuid.UUID(ready.dataset)), slate, str(uuid.UUID(record)), "t")
             db.execute("insert into pushes values (?,?,?,?,?)", pushed)
-        db.executemany(
-            "insert into people (username, name, role, country, languages, active, at) values (?,?,?,?,?,?,?)",
-            [(f"annotator-{number}", "", "annotator", "MX", '["es"]', 1, "t") for number in range(ANNOTATORS + 1)],
-        )
         db.commit()
 
 

@@ -250,12 +250,22 @@ def launcher_line(line: str) -> str:
     return line
 
 
+OPEN_BASE = "Qwen/Qwen2.5-7B-Instruct"
+"""A base that everybody may use, under Apache-2.0, and that speaks Spanish and Portuguese."""
+
+
+def is_closed(base: str) -> bool:
+    """Whether a base is one of Cohere Labs': CC-BY-NC-4.0, and given out only to who accepts that on its page."""
+    return base.startswith("CohereLabs/")
+
+
 class TrainSettings(Section):
     """[train]: what starts when every quota is met."""
 
     auto: bool = True
     preset: str = "l40s-8b-lora-bf16"
     base: str = Field("", description="a model folder or Hub id; empty takes the preset's")
+    dollars_per_hour: float = Field(1.8, ge=0, description="for one card, to estimate; one L40S on the Hub in 2026-11")
     by: Literal["shared", "country", "prompt"] = "shared"
     launcher: Annotated[str, AfterValidator(launcher_line)] = Field(
         "local", description='"local", or a command line; {run}, {project} and {snapshot} are filled in'
@@ -455,7 +465,8 @@ by = "country"           # or "country+topic"
 [train]
 # auto = true              # start a run when every quota is met
 preset = {preset}
-# base = ""                # a model folder or Hub id; empty: the preset's
+# base = ""                # a model folder or Hub id; empty: the preset's, which may be CC-BY-NC
+# dollars_per_hour = 1.8   # of one card, for the estimate of `annot train --dry-run`: one L40S on the Hub in 2026-11
 # by = "shared"            # "country": an adapter per country too; "prompt": one that is told the country
 # launcher = "local"       # or a command line, for example "/path/to/docker/trainer/slurm.sh --account=team"
 """

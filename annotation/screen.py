@@ -29,23 +29,32 @@ def silent(done: int, total: int | None = None, note: str = "") -> None:
 
 @contextmanager
 def progress(label: str) -> Iterator[Progress]:
-    """A bar on stderr once the work takes longer than SHOW_AFTER_S; where stderr is a file, a line every 30 s."""
+    """A bar on stderr once the work takes longer than SHOW_AFTER_S; where stderr is a file, a line every 30 s.
+
+    Both say how long the stage that the work is in will still take; another total is another stage.
+    """
     began = last = time.monotonic()
     bar: Any = None
     task: Any = None
+    stage: int | None = None
+    since, first = began, 0
 
     def report(done: int, total: int | None = None, note: str = "") -> None:
-        nonlocal bar, task, last
+        nonlocal bar, task, last, stage, since, first
         present = time.monotonic()
+        if total != stage:
+            stage, since, first = total, present, done
+            if bar is not None:
+                bar.reset(task)
         if present - began < SHOW_AFTER_S:
             return
         if not sys.stderr.isatty():
             if present - last >= 30:
                 last = present
-                print(
-                    f"annot: {label}: {done}{f' of {total}' if total else ''} {note}".rstrip(),
-                    file=sys.stderr,
-                )
+                line = f"annot: {label}: {done}{f' of {total}' if total else ''} {note}".rstrip()
+                if total and first < done < total:
+                    line += f", about {_duration((present - since) / (done - first) * (total - done))} left"
+                print(line, file=sys.stderr)
             return
         if bar is None:
             from rich.console import Console
@@ -70,6 +79,11 @@ def progress(label: str) -> Iterator[Progress]:
     finally:
         if bar is not None:
             bar.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ from packaging.version import Version
 
 from annotation.backups.make import archives, is_ahead, say_ahead
 from annotation.backups.rolling import standing
-from annotation.config import refuse_half_restored
+from annotation.config import OPEN_BASE, is_closed, refuse_half_restored
 from annotation.errors import AnnotError, EncoderError, ServerError, SettingsError
 from annotation.hosting import embedded
 from annotation.hosting.address import HOST, require_free
@@ -449,8 +450,20 @@ def _encoder(project: Project) -> Iterator[Finding]:
 
 
 def _base(project: Project) -> Iterator[Finding]:
-    """The model folder that training would start from, where the settings name one; the trainer looks up Hub ids."""
-    base = project.settings.train.base
+    """The model that training would start from: its folder, or what is known of its licence; others are looked up on
+    the Hub by the trainer.
+    """
+    from huggingface_hub import get_token
+
+    train = project.settings.train
+    base = train.base
+    path = files("train") / "presets" / f"{train.preset}.toml"
+    if not base and path.is_file():
+        base = tomllib.loads(path.read_text(encoding="utf-8"))["base"]["name"]
+    if is_closed(base):
+        said = f"{base} is CC-BY-NC-4.0 (no commercial use), and the Hub gives it out only to who accepted that"
+        remedy = f'accept it on its page and set HF_TOKEN, or set train.base = "{OPEN_BASE}", which is Apache-2.0'
+        yield Finding("base", "ok" if get_token() else "warn", said, remedy)
     if base.startswith((".", "/", "~")) or base.count("/") > 1:
         folder = (project.folder / Path(base).expanduser()).resolve()
         if (folder / "config.json").exists():

@@ -309,3 +309,18 @@ def test_libraries_that_are_newer_than_the_tested_ones_are_named(
     assert finding.level == "warn"
     assert re.search(r"newer than annot is tested with: .*trl 99\.0 \(tested: [\d.]+\)", finding.said)
     assert "cohere" not in finding.said
+
+
+def test_the_licence_of_the_default_base_is_told_with_an_open_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "none"))
+    make_project(tmp_path, '[project]\ncountries = ["MX"]\n[train]\npreset = "l40s-8b-lora-bf16"\n')
+    base = found(tmp_path, "base")
+    assert (base.level, "CohereLabs/aya-expanse-8b is CC-BY-NC-4.0" in base.said) == ("warn", True)
+    assert 'train.base = "Qwen/Qwen2.5-7B-Instruct", which is Apache-2.0' in base.remedy
+    monkeypatch.setenv("HF_TOKEN", "hf_mine")
+    assert found(tmp_path, "base").level == "ok"
+    make_project(tmp_path, '[project]\ncountries = ["MX"]\n[train]\npreset = "cpu-smoke"\n')
+    assert not [finding for finding in examine(tmp_path) if finding.what == "base"]

@@ -154,8 +154,8 @@ def test_a_dry_run_says_which_countries_get_an_adapter_and_writes_nothing(projec
 
 def test_with_the_country_in_the_prompt_the_split_is_the_same(project: Path) -> None:
     source = project / "snapshots" / "abc"
-    plain, _ = dry_run(source, overrides=QUICK)
-    told, _ = dry_run(source, overrides=[*QUICK, "region.in_prompt=true"])
+    plain, *_ = dry_run(source, overrides=QUICK)
+    told, *_ = dry_run(source, overrides=[*QUICK, "region.in_prompt=true"])
     assert [slate.id for slate in told.slates.held_out] == [slate.id for slate in plain.slates.held_out]
     assert {slate.prompt[0]["content"].splitlines()[-1] for slate in told.slates.train} == {
         "País: Argentina.",

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -234,13 +235,14 @@ def test_a_run_is_not_gone_on_with_under_other_settings(finished: Path, source: 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(project: Path, source: Path) -> None:
     before = sorted(project.rglob("*"))
-    plan, device = dry_run(source, preset="cpu-smoke")
+    plan, device, _ = dry_run(source, preset="cpu-smoke")
     assert (plan.steps, len(plan.slates.train), len(plan.slates.held_out), len(plan.pairs.held_out)) == (24, 32, 8, 16)
     assert device == "CPU, 1 thread"
+    assert plan.base.licence == ""
     by_trl = ["dpo.objective=trl", "dpo.label_smoothing=0.0"]
-    plan, _ = dry_run(source, preset="cpu-smoke", overrides=by_trl)
+    plan, *_ = dry_run(source, preset="cpu-smoke", overrides=by_trl)
     assert (plan.steps, len(plan.pairs.train), len(plan.pairs.held_out)) == (40, 64, 16)
-    plan, _ = dry_run(source, preset="cpu-smoke", overrides=by_trl[:1])
+    plan, *_ = dry_run(source, preset="cpu-smoke", overrides=by_trl[:1])
     held_out = {pair.prompt_key for pair in plan.pairs.held_out}
     rest = [pair for pair in pairs_of_slates(read_slates(source).slates) if pair.prompt_key not in held_out]
     assert len(plan.pairs.train) == sum(pair.votes_for + pair.votes_against for pair in rest) == 32 * 3 + 32 * 4
@@ -729,7 +731,7 @@ def test_texts_that_were_written_for_the_base_already_stay_as_they_stand(base: P
         row["prompt"] = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
         del row["system"]
     (tmp_path / "written.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    plan, _ = dry_run(tmp_path / "written.jsonl", base=str(base))
+    plan, *_ = dry_run(tmp_path / "written.jsonl", base=str(base))
     assert plan.checks.form == "plain text, as it stands"
     assert plan.slates.train[0].prompt in {row["prompt"] for row in rows}
 
@@ -748,3 +750,22 @@ def test_a_refused_run_leaves_no_base_for_other_judgements(tmp_path: Path) -> No
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:8]))
     with pytest.raises(TrainError, match=r"mine.jsonl holds other judgements than when the run run was begun; choose"):
         train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=few, quiet=True)
+
+
+def test_a_dry_run_estimates_memory_time_and_dollars_and_names_the_licence(project: Path, source: Path) -> None:
+    base = Path(shutil.copytree(project / "tiny", project / "licensed"))
+    (base / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    words = ["train", "--project", str(project), "--snapshot", "abc", "--preset", "l40s-8b-lora-bf16", "--dry-run"]
+    shown = CliRunner().invoke(app, [*words, "--base", str(base)], catch_exceptions=False).stdout
+    assert re.search(r"licence +cc-by-nc-4\.0; no commercial use; Qwen/Qwen2.5-7B-Instruct with --base", shown)
+    assert re.search(r"memory, estimated +[\d.]+ GiB: [\d.]+ weights, [\d.]+ adapter and optimiser, ", shown)
+    assert re.search(r"time, estimated +.*dollars at 1.80 an hour, on one \w+, .*never measured", shown)
+    _, _, short = dry_run(source, preset="l40s-8b-lora-bf16", base=str(base), dollars_per_hour=2.0)
+    _, _, longer = dry_run(
+        source, preset="l40s-8b-lora-bf16", base=str(base), dollars_per_hour=2.0, overrides=["optimiser.epochs=20.0"]
+    )
+    _, _, quantised = dry_run(source, preset="l40s-8b-qlora", base=str(base))
+    assert short.dollars == pytest.approx(2.0 * short.hours)
+    assert 2 < longer.hours / short.hours < 10  # ten times the epochs; the reference and the measuring stay
+    assert quantised.weights_gib < short.weights_gib
+    assert dry_run(source, preset="cpu-smoke")[2].dollars is None

@@ -62,9 +62,11 @@ def train(
     change = [*(change or ()), *(["region.in_prompt=true"] if by == "prompt" else ())]
     target = home / "runs" / name_run(run, preset, source)
     if dry_run:
-        plan, device = plan_run(source, preset=preset, base=base, overrides=change)
-        lines = [*plan.lines(device), *(map(region_line, plan.regions) if by == "country" else ())]
-        print_json(plan.as_json(device)) if json else print("\n".join(lines))
+        price = settings.dollars_per_hour
+        plan, device, needed = plan_run(source, preset=preset, base=base, overrides=change, dollars_per_hour=price)
+        lines = [*plan.lines(device), *(f"{label:<22}{value}" for label, value in needed.lines())]
+        lines += map(region_line, plan.regions) if by == "country" else ()
+        print_json({**plan.as_json(device), "estimate": asdict(needed)}) if json else print("\n".join(lines))
         return
     if by == "country" and max(several, distributed.world_size()) > 1:
         raise SettingsError("--by country trains in one process; with several, --set region.country=MX trains one.")

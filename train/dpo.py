@@ -28,6 +28,7 @@ from train.engine.adapter import check_float32, check_targets, gathered_weights,
 from train.engine.build import slate_trainer
 from train.engine.callbacks import kept_metrics, log_at_the_end, run_callback, show_no_logs_twice
 from train.engine.divergence import why_diverged
+from train.engine.estimate import Estimate, estimate
 from train.engine.memory import check_device
 from train.engine.trl_dpo import pair_trainer
 from train.evaluate.model import AdaptedModel, Batches
@@ -174,12 +175,17 @@ def run_worker(folder: Path, source: Path, recipe: Recipe) -> Run:
 
 
 def dry_run(
-    source: Path, *, preset: str = "cpu-smoke", base: str = "", overrides: Sequence[str] = ()
-) -> tuple[Plan, str]:
+    source: Path,
+    *,
+    preset: str = "cpu-smoke",
+    base: str = "",
+    overrides: Sequence[str] = (),
+    dollars_per_hour: float = 0.0,
+) -> tuple[Plan, str, Estimate]:
     """Do all that comes before the weights, and write nothing.
 
     Returns:
-        The plan, and the device, or one sentence that says why this machine cannot run it.
+        The plan; the device, or one sentence that says why this machine cannot run it; and what the run will need.
 
     Raises:
         SettingsError: There is no such preset or key, or a value is impossible.
@@ -189,10 +195,11 @@ def dry_run(
     recipe = load_recipe(preset, overrides, base=base)
     with tempfile.TemporaryDirectory(prefix="annot-dry-run-") as home, quiet_libraries(None):
         plan = make_plan(recipe, source, Path(home), weights=False)
+        needed = estimate(plan, dollars_per_hour)
         try:
-            return plan, check_device(recipe.device, preset)
+            return plan, check_device(recipe.device, preset), needed
         except TrainError as error:
-            return plan, str(error)
+            return plan, str(error), needed
 
 
 def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog) -> None:

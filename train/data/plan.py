@@ -64,6 +64,7 @@ class Plan:
             *(f"{label:<22}{value}" for label, value in self.checks.lines()),
             *(f"warning: {sentence}" for sentence in self.checks.warnings()),
             f"{'base':<22}{self.base.shown}",
+            *([f"{'licence':<22}{self.base.licence}"] if self.base.licence else []),
             f"{'device':<22}{device}",
             f"{'split by prompt':<22}{len(rows.train)} {unit} to train on{self._of_others()}, {len(rows.held_out)} "
             f"{'pairs ' if self.by_trl else ''}held out",
@@ -82,6 +83,7 @@ class Plan:
             "preflight": self.checks.as_json(),
             "base": self.base.shown,
             "base_is_tiny_and_random": self.base.tiny,
+            "licence": self.base.licence,
             "device": device,
             "train_rows": len(self.pairs.train),
             "held_out_pairs": len(self.pairs.held_out),

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from annotation.config import is_closed
 from annotation.errors import TrainError
 from train.models.content import check_content
-from train.models.hub import fetch
+from train.models.hub import NOT_OPEN, fetch, licence_in
 from train.models.tiny_model import NOTICE, make_tiny_base
 from train.settings import BaseModelSettings, DeviceSettings
 
@@ -34,6 +35,16 @@ class Base:
     folder: Path
     version: str
     tiny: bool = False
+
+    @property
+    def licence(self) -> str:
+        """What its licence is, and what that means, for people; "" for a made-up model."""
+        if self.tiny:
+            return ""
+        known = "CC-BY-NC-4.0" if is_closed(self.name) else licence_in(self.folder / "README.md")
+        if not known:
+            return "not named by its folder (README.md); look it up before you give an adapter away"
+        return f"{known}; {NOT_OPEN}" if "nc" in known.casefold().split("-") else known
 
     @property
     def shown(self) -> str:
@@ -178,6 +189,20 @@ def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) 
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
     return model
+
+
+def load_shape(base: Base) -> Any:
+    """The base without its weights: only their shapes, which take no memory.
+
+    Raises:
+        TrainError: transformers cannot make it from its configuration.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with loading(base, "configuration"), torch.device("meta"):
+        config = AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
 
 
 def wrong_weights(model: Any, loaded: Mapping[str, Any]) -> list[str]:

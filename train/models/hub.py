@@ -5,16 +5,33 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from annotation.config import OPEN_BASE
 from annotation.errors import TrainError, TrainLater
 
 HUB_TIMEOUT_S = 5.0
 """How long the Hub may be silent before it counts as unreachable; a download may take as long as it needs."""
 
-HUB_FILES = ("*.json", "*.model", "*.txt", "*.jinja")
-"""What a model consists of beside its weights."""
+HUB_FILES = ("*.json", "*.model", "*.txt", "*.jinja", "README.md")
+"""What a model consists of beside its weights; its card names the licence."""
 
 HUB_WEIGHTS = ("*.safetensors",)
 """Its weights; the same in other formats stay on the Hub."""
+
+
+NOT_OPEN = f"no commercial use; {OPEN_BASE} with --base, or train.base in annot.toml, is open (Apache-2.0)"
+"""What follows from a licence that is not open."""
+
+
+def licence_in(card: Path) -> str:
+    """The licence that a model card names in its head; "" where it names none."""
+    from huggingface_hub.repocard import metadata_load
+
+    try:
+        facts = metadata_load(card) if card.exists() else None
+    except (ValueError, OSError):  # a card is for people: a damaged head stops nothing
+        return ""
+    named = (facts or {}).get("license_name") or (facts or {}).get("license")
+    return named if isinstance(named, str) else ""
 
 
 def fetch(name: str, revision: str, *, weights: bool) -> Path:
@@ -52,7 +69,8 @@ def fetch(name: str, revision: str, *, weights: bool) -> Path:
             folder = Path(snapshot_download(name, revision=commit, allow_patterns=wanted))
     except GatedRepoError:
         raise TrainError(
-            f"the Hub does not give out {name} to everyone: accept its licence on its page, and set HF_TOKEN."
+            f"the Hub does not give out {name} to everyone: accept its licence on its page, and set HF_TOKEN, or take "
+            f"an open base, for example --base {OPEN_BASE} (Apache-2.0)."
         ) from None
     except (RepositoryNotFoundError, HFValidationError):
         raise TrainError(

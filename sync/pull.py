@@ -99,7 +99,9 @@ class Pulled:
         again = "not on the server any more (`annot push` sends those of a deleted dataset again)"
         missing = f"; {counted(self.missing, 'pushed item is', 'pushed items are')} {again}" if self.missing else ""
         untold = f"; {self.untold} of them were missing in the server's change feed" if self.untold else ""
-        texts = f"; the texts of {self.texts} records were changed on the server, or put back" if self.texts else ""
+        texts = (
+            f"; on the server texts were changed, or put back, in {counted(self.texts, 'record')}" if self.texts else ""
+        )
         older = (
             f"; {self.older} are older on the server than here, so its clock or its database went back: what is here "
             "counts"

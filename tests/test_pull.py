@@ -152,7 +152,7 @@ def test_answers_to_a_text_that_was_changed_on_the_server_wait_until_it_is_put_b
     assert counted[0] == (item, mexican.username)
     assert (item, other.username) not in counted
     assert stage.report().unfit == {OTHER_TEXT: 1}
-    assert "1 answers came since" in stage.report().other_texts
+    assert "1 answer came since" in stage.report().other_texts
     assert put_texts_back(stage.world.api, stage.ledger) == 1
     assert stage.pull(whole=not feed).texts == 1
     assert (item, other.username) in [(a.item_id, a.annotator) for a in answers(stage.ledger, "ranking")]

@@ -202,7 +202,7 @@ def push(
     json: Json = False,
 ) -> None:
     """Send what is not in Argilla yet, each to the team of its country; can be run again at any time."""
-    from annotation.screen import print_json, progress
+    from annotation.screen import counted, print_json, progress
 
     project = open_project(folder)
     if put_back:
@@ -211,7 +211,9 @@ def push(
 
         with project.lock("push"), progress("putting back") as bar:
             count = put_texts_back(connect(project), project.ledger, progress=bar)
-        print_json({"put_back": count}) if json else print(f"put back the texts of {count} records; now run annot sync")
+        print_json({"put_back": count}) if json else print(
+            f"Put back: the texts of {counted(count, 'record')}. Next: annot sync"
+        )
         return
     pushed = push_tasks(project, known_tasks(task), limit=limit, dry_run=dry_run)
     print_json(pushed.as_json()) if json else show_pushed(pushed, dry_run=dry_run)

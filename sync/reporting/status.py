@@ -15,7 +15,7 @@ from annotation.errors import NotEnoughOverlap
 from annotation.files import write_whole
 from annotation.ledger import Ledger
 from annotation.project import CACHE, Project
-from annotation.screen import Progress, silent
+from annotation.screen import Progress, counted, silent
 from annotation.selection.waiting import Waiting, prompts_waiting
 from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
@@ -172,8 +172,8 @@ def _other_texts(project: Project, answers: int) -> str:
         return ""
     named = ", ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
     return (
-        f"Records that show other texts on the server than were pushed: {named}. {answers} answers came since and are "
-        "kept, not counted; `annot push --put-back` puts the texts back, and the next sync counts them."
+        f"Records that show other texts on the server than were pushed: {named}. "
+        f"{counted(answers, 'answer')} came since: kept, not counted; `annot push --put-back` puts the texts back, and the next sync counts them."
     )
 
 

@@ -31,48 +31,45 @@ def silent(done: int, total: int | None = None, note: str = "") -> None:
 def progress(label: str) -> Iterator[Progress]:
     """A bar on stderr once the work takes longer than SHOW_AFTER_S; where stderr is a file, a line every 30 s.
 
-    Both say how long the stage that the work is in will still take; another total is another stage.
+    Both show the time left, from the pace since the present step of the work began.
     """
     began = last = time.monotonic()
     bar: Any = None
     task: Any = None
-    stage: int | None = None
-    since, first = began, 0
+    step: int | None = None
+    first, since = 0, began
 
     def report(done: int, total: int | None = None, note: str = "") -> None:
-        nonlocal bar, task, last, stage, since, first
+        nonlocal bar, task, last, step, first, since
         present = time.monotonic()
-        if total != stage:
-            stage, since, first = total, present, done
-            if bar is not None:
-                bar.reset(task)
+        if total != step or done < first:
+            step, first, since = total, done, present
+        left = time_left(done - first, total - done, present - since) if total else ""
         if present - began < SHOW_AFTER_S:
             return
         if not sys.stderr.isatty():
             if present - last >= 30:
                 last = present
-                line = f"annot: {label}: {done}{f' of {total}' if total else ''} {note}".rstrip()
-                if total and first < done < total:
-                    line += f", about {_duration((present - since) / (done - first) * (total - done))} left"
-                print(line, file=sys.stderr)
+                far = f"{done}{f' of {total}' if total else ''} {note}".rstrip()
+                print(f"annot: {label}: {far}{left and f', {left}'}", file=sys.stderr)
             return
         if bar is None:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
             from rich.progress import Progress as Bar
 
             bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TimeRemainingColumn(),
+                TextColumn("{task.fields[left]}"),
                 TextColumn("{task.fields[note]}"),
                 console=Console(stderr=True),
                 transient=True,
             )
             bar.start()
-            task = bar.add_task(label, total=total, note=note)
-        bar.update(task, completed=done, total=total, note=note)
+            task = bar.add_task(label, total=total, note=note, left=left)
+        bar.update(task, completed=done, total=total, note=note, left=left)
 
     try:
         yield report
@@ -81,9 +78,14 @@ def progress(label: str) -> Iterator[Progress]:
             bar.stop()
 
 
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    return f"{seconds:.0f} s" if minutes < 2 else f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+def time_left(done: int, left: int, seconds: float) -> str:
+    """How long the rest of a work will take, in words; "" while nobody can know."""
+    if done <= 0 or left <= 0:
+        return ""
+    minutes = seconds * left / done / 60
+    if minutes < 1:
+        return "less than a minute left"
+    return f"about {minutes:.0f} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,27 +1,41 @@
-"""What commands show while they work."""
+"""What a command says of how far it is."""
+
+import time
 
 import pytest
 
-from annotation.screen import progress
+from annotation.screen import progress, time_left
 
 
-def test_a_file_is_told_every_half_minute_how_long_the_stage_still_takes(
+@pytest.mark.parametrize(
+    ("done", "left", "seconds", "words"),
+    [
+        (0, 10, 5.0, ""),
+        (10, 0, 5.0, ""),
+        (10, 10, 30.0, "less than a minute left"),
+        (10, 40, 30.0, "about 2 min left"),
+        (1, 99, 60.0, "about 1.6 h left"),
+    ],
+)
+def test_the_time_left_is_told_in_words(done: int, left: int, seconds: float, words: str) -> None:
+    assert time_left(done, left, seconds) == words
+
+
+def test_a_log_says_how_far_each_step_is_and_how_long_it_will_take(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter((0, 0, 300, 301, 361, 400, 1000, 1060))
-    monkeypatch.setattr("annotation.screen.time.monotonic", lambda: float(next(clock)))
-    with progress("training") as bar:
-        bar(0, 10, "groups scored")
-        bar(9, 10, "groups scored")
-        bar(0, 100, "steps")
-        bar(2, 100, "steps")
-        bar(13, 100, "steps")
-        bar(50, 100, "steps")
-        bar(100, 100, "steps")
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with progress("selecting") as report:
+        for clock[0], done, total, note in (
+            (0.0, 0, 300, "loading"),
+            (60.0, 100, 300, ""),
+            (90.0, 0, 50, "languages"),
+            (120.0, 10, 50, ""),
+        ):
+            report(done, total, note)
     assert capsys.readouterr().err.splitlines() == [
-        "annot: training: 9 of 10 groups scored, about 33 s left",
-        "annot: training: 2 of 100 steps, about 49 min left",
-        "annot: training: 13 of 100 steps, about 11 min left",
-        "annot: training: 50 of 100 steps, about 12 min left",
-        "annot: training: 100 of 100 steps",
+        "annot: selecting: 100 of 300, about 2 min left",
+        "annot: selecting: 0 of 50 languages",
+        "annot: selecting: 10 of 50, about 2 min left",
     ]

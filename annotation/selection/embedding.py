@@ -110,7 +110,7 @@ def embed(texts: Sequence[str], encoder: Encoder, cache_folder: Path, progress: 
         texts: Any texts; equal ones are encoded once.
         encoder: From `open_encoder`, or a test's.
         cache_folder: Holds one folder per encoder identity. One writer at a time.
-        progress: Gets how many texts are done.
+        progress: Gets how many texts of mean length are done: the long ones, which come first, count for more.
 
     Returns:
         Shape (len(texts), d), rows of length 1.
@@ -125,6 +125,7 @@ def embed(texts: Sequence[str], encoder: Encoder, cache_folder: Path, progress: 
     if missing:
         order = sorted(missing, key=lambda key: (-len(missing[key]), missing[key]))
         progress(0, len(order), "loading the encoder")
+        read, characters = 0, sum(map(len, missing.values()))
         model = encoder.load()
         parts, held = ([vectors], len(vectors)) if len(vectors) else ([], 0)
         for start in range(0, len(order), PART):
@@ -132,7 +133,8 @@ def embed(texts: Sequence[str], encoder: Encoder, cache_folder: Path, progress: 
             batches = []
             for begin in range(0, len(part), BATCH):
                 batches.append(_encode(model, [missing[key] for key in part[begin : begin + BATCH]], encoder.name))
-                progress(start + min(begin + BATCH, len(part)), len(order))
+                read += sum(len(missing[key]) for key in part[begin : begin + BATCH])
+                progress(len(order) * read // characters if characters else len(order), len(order))
             fresh = np.concatenate(batches)
             _write_part(folder, part, fresh)
             rows.update(zip(part, range(held, held + len(part)), strict=True))

@@ -270,4 +270,4 @@ def test_a_long_text_is_read_to_its_end_and_a_short_one_as_ever(tmp_path: Path) 
     assert cut[0] @ cut[1] == pytest.approx(1, abs=1e-4), "alone, the model reads the beginning"
     assert bus @ cows < 0.98
     assert bus @ short > cows @ short + 0.1
-    assert short == pytest.approx(alone.encode(["The bus is late."])[0], abs=1e-3)
+    assert short @ alone.encode(["The bus is late."])[0] > 0.9999

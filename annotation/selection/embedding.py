@@ -326,7 +326,7 @@ class _Windows:
 
     A text that fits into the model is its one window, and has the model's own vector. A CPU that multiplies bfloat16
     does so: its vectors have a cosine above 0.9999 with those of float32, so that both may stand in one cache. Of
-    sets of 8 answers 1 % then get another slate, as good to within 0.001 % (benchmarks/selection.py).
+    sets of 8 answers 1 to 2 % then get another slate, as good to within 0.001 % (benchmarks/selection.py).
     """
 
     def __init__(self, model: Any) -> None:

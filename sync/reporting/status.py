@@ -173,7 +173,8 @@ def _other_texts(project: Project, answers: int) -> str:
     named = ", ".join(items[:3]) + (f" and {len(items) - 3} more" if len(items) > 3 else "")
     return (
         f"Records that show other texts on the server than were pushed: {named}. "
-        f"{counted(answers, 'answer')} came since: kept, not counted; `annot push --put-back` puts the texts back, and the next sync counts them."
+        f"{counted(answers, 'answer')} came since: kept, not counted; `annot push --put-back` puts the texts back, and "
+        "the next sync counts them."
     )
 
 

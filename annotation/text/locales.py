@@ -54,7 +54,7 @@ LANGUAGE_ALIASES = {
 """Names in use that ISO 639 and its translations lack."""
 
 SPOKEN_IN = {
-    "es": "AR BO CL CO CR CU DO EC ES GQ GT HN MX NI PA PE PR PY SV US UY VE EH",
+    "es": "AD AR BO CL CO CR CU DO EC ES GQ GT HN MX NI PA PE PR PY SV US UY VE EH",
     "pt": "AO BR CV GQ GW MO MZ PT ST TL UY",
     "en": "AG AI AS AU BB BI BM BS BW BZ CA CM DM ER FJ FK FM GB GD GG GH GI GM GU GY HK IE IM IN JE JM KE KI KN KY LC "
     "LR LS MH MP MS MT MU MW NA NF NG NR NU NZ PG PH PK PR PW RW SB SC SD SG SH SL SS SX SZ TC TO TT TV TZ UG US VC VG "
@@ -80,12 +80,6 @@ def fits(language: str, country: str) -> bool:
     """Whether a language is spoken in a country of old, or is one that nothing is known of here: small ones always."""
     return language not in SPOKEN_IN or country in SPOKEN_IN[language].split()
 
-
-SPOKEN = {
-    "es": frozenset("AD AR BO CL CO CR CU DO EC ES GQ GT HN MX NI PA PE PR PY SV UY VE".split()),  # noqa: SIM905
-    "pt": frozenset("AO BR CV GW MO MZ PT ST TL".split()),  # noqa: SIM905
-}
-"""Countries in which a language is read by nearly everybody, whatever else they speak."""
 
 LANGUAGE_NAMES = {"gl": {"es": "gallego"}, "nah": {"en": "Nahuatl", "es": "náhuatl", "pt": "náuatle"}}
 """Names of languages that ISO 639-3 or its translations lack."""
@@ -162,7 +156,8 @@ def name_of_country(code: str, language: str) -> str:
 
 def common_language(country: str) -> str:
     """The language that nearly everybody in a country reads: "es" or "pt"; "en" for all other countries."""
-    return next((language for language, countries in SPOKEN.items() if country in countries), "en")
+    spoken = (language for language in ("es", "pt") if country in SPOKEN_IN[language].split())
+    return "en" if country == "US" else next(spoken, "en")
 
 
 def name_of_language(code: str, language: str = "en") -> str:

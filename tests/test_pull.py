@@ -338,7 +338,7 @@ def test_records_that_somebody_else_put_there_are_not_ours(memory: Stage) -> Non
     memory.annotator_client(memory.people[0]).answer(made["theirs"], ranking_of("1234"))
     pulled = memory.pull()
     assert (pulled.foreign, pulled.new) == (1, 0)
-    assert "1 records are not of this project" in memory.sentence(pulled)
+    assert "1 record is not of this project" in memory.sentence(pulled)
 
 
 def test_other_datasets_on_the_server_are_not_read(memory: Stage, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from train.engine.dropout import Tokens, drop_by_token
 from train.engine.layout import choose_shape
 from train.engine.log_probs import answer_log_probs, score_answers
 from train.engine.packing import pack
+from train.models.base import Base, load_model
 from train.settings import load_recipe
 
 REFUSED = "refused"
@@ -121,3 +123,13 @@ def test_where_peft_cannot_adapt_a_base_the_sentence_names_what_can_be_done(kind
     with pytest.raises(TrainError, match=rf"\({kind}\).*try lora.dropout = 0.0, or name some of its layers in lora"):
         with_adapter(model, load_recipe("cpu-smoke", ["lora.dropout=0.1"]))
     assert with_adapter(tiny(kind), load_recipe("cpu-smoke", [change])).peft_config
+
+
+def test_a_base_without_the_presets_attention_is_told_which_it_has(tmp_path: Path) -> None:
+    model = tiny("mpt")
+    model.save_pretrained(tmp_path)
+    base = Base("mine", tmp_path, "1")
+    recipe = load_recipe("cpu-smoke")
+    with pytest.raises(TrainError, match=r'mine: its architecture has no such attention.*base.attention = "eager"'):
+        load_model(base, recipe.base, recipe.device)
+    assert load_model(base, load_recipe("cpu-smoke", ["base.attention=eager"]).base, recipe.device)

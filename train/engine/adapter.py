@@ -47,7 +47,7 @@ def with_adapter(model: Any, recipe: Recipe) -> Any:
     try:
         adapted = get_peft_model(model, lora_config(recipe))
         with torch.no_grad():
-            adapted.eval()(input_ids=torch.arange(4, device=adapted.device)[None])
+            adapted.eval()(input_ids=torch.arange(4, device=adapted.device)[None], use_cache=False)
     except torch.OutOfMemoryError:
         raise
     except FAULTS as error:

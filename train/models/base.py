@@ -231,6 +231,10 @@ def loading(base: Base, what: str) -> Iterator[None]:
                 f"{base.name}: the {what} needs Python code that comes with the base (auto_map), and annot never runs "
                 "such code; name another base, or this one in a form that transformers knows by itself."
             ) from error
+        if "does not support an attention implementation" in str(error):
+            raise TrainError(
+                f'{base.name}: its architecture has no such attention in transformers; set base.attention = "eager".'
+            ) from error
         kind = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
         reason = kind + " ".join(str(error).split())[:200]
         raise TrainError(

@@ -305,7 +305,9 @@ def read_settings(path: Path) -> Settings:
     except UnicodeDecodeError:
         raise SettingsError(f"{path} is not UTF-8 text; save it again as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is no valid TOML: {error}; mend that line.") from None
+        raise SettingsError(
+            f"{path} is no valid TOML: {error}; mend that line (words stand in quotes, decimals have a point)."
+        ) from None
     except (ValueError, RecursionError):
         raise SettingsError(
             f"{path} holds a number or a nesting that is far too long; start from `annot init`."
@@ -328,7 +330,8 @@ def check_settings(raw: Mapping[str, Any], *, place: str) -> Settings:
     try:
         return Settings.model_validate(current)
     except ValidationError as error:
-        raise SettingsError(f"{place}: {'; '.join(_sentences(error, moved))}.") from None
+        said = "; ".join(_sentences(error, moved))
+        raise SettingsError(f"{place}: {said}{'' if said.endswith('?') else '.'}") from None
 
 
 def _in_tasks(raw: Mapping[str, Any], place: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -371,7 +374,8 @@ def _sentences(error: ValidationError, moved: Mapping[str, str]) -> Iterable[str
             known = list(RANKING_BEFORE[table]) if moved.get(str(loc[-1])) == loc[-1] else _keys_at(loc[:-1])
             near = difflib.get_close_matches(last, known, n=1)
             other = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(known)}"
-            yield f'there is no setting "{place}"; {other}'
+            elsewhere = [name for name in Settings.model_fields if last in _keys_at((name,))] if len(loc) < 3 else []
+            yield f'there is no setting "{place}"; ' + (f"it belongs under [{elsewhere[0]}]" if elsewhere else other)
         elif problem["type"] in ("model_type", "model_attributes_type"):
             yield f"{place} = {problem['input']!r}: write it as a table, [{place}]"
         elif problem["type"] == "value_error" and isinstance(problem["input"], Mapping):

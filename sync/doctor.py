@@ -508,10 +508,10 @@ def _untested() -> Iterator[Finding]:
     newer = [
         f"{name} {here} (tested: {tested[name]})"
         for name in MAIN
-        if name in tested and (here := _version(name)) and Version(here) > Version(tested[name])
+        if name in tested and (here := _version(name)) and Version(Version(here).public) > Version(tested[name])
     ]
     if newer:
-        remedy = "if something fails, install the tested ones: `pip install -c constraints.txt ...`"
+        remedy = f"if something fails, install the tested ones with `pip install --constraint {path} NAME`"
         yield Finding("libraries", "warn", f"newer than annot is tested with: {', '.join(newer)}", remedy)
 
 

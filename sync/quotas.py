@@ -11,6 +11,7 @@ from annotation.config import Settings
 from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.quota_groups import Grouped, belongs, plan_quotas
+from annotation.screen import counted
 from annotation.selection.waiting import Waiting
 from annotation.tasks import TASKS
 from annotation.types import Item, Quota
@@ -109,14 +110,15 @@ def what_is_coming(project: Project, waiting: Waiting) -> dict[str, Sequence[Gro
     return {name: waiting.coming if task.trains else unasked for name, task in TASKS.items()}
 
 
-def capped(states: Sequence[QuotaState]) -> str:
+def capped(states: Sequence[QuotaState], *, auto: bool) -> str:
     """A sentence where groups owe fewer items than their target, because no more can come; "" where none does."""
     groups = [f"{s.group} {s.owed} of {s.quota.target}" for s in states if s.owed < s.quota.target]
-    if not groups:
+    if not groups or all_met(states):
         return ""
+    then = ", and training starts when they are complete; train.auto = false holds it" if auto else ""
     return (
-        f"Fewer slates than the targets ask for, and no more can come: only those are owed ({', '.join(groups)}), and "
-        "training starts when they are complete. `annot prompts add` lifts that; train.auto = false holds training."
+        f"Fewer slates than the targets ask for, and no more can come: only those are owed ({', '.join(groups)}){then}."
+        " `annot prompts add` lifts that."
     )
 
 
@@ -124,6 +126,24 @@ def all_met(states: Sequence[QuotaState]) -> bool:
     """Whether every quota of the tasks that start runs is met; a project without such quotas has met none."""
     owed = [state for state in states if TASKS[state.quota.task].trains]
     return bool(owed) and all(state.met for state in owed)
+
+
+def discarded(states: Sequence[QuotaState], counts: Counts, ledger: Ledger) -> tuple[str, ...]:
+    """A sentence for the countries in which so many discarded an item that nobody is left to complete it."""
+    sizes = Counter(p.country for p in ledger.people() if p.active and p.role == "annotator")
+    wanted = {(s.quota.task, s.quota.country): s.quota.overlap for s in states if not s.met}
+    stuck = Counter[tuple[str, str]]()
+    for key, number in counts.items():
+        match key:
+            case ("refused", str(task), str(country), int(answered), int(refused)):
+                overlap = wanted.get((task, country), 0)
+                if answered < overlap and sizes[country] - refused < overlap:
+                    stuck[task, country] += number
+    return tuple(
+        f"{country}: {counted(number, f'{TASKS[task].one} was', f'{TASKS[task].many} were')} discarded by so many that "
+        f"nobody is left to complete what is owed: add people with `annot team add`, or lower task.{task}.overlap in annot.toml."
+        for (task, country), number in sorted(stuck.items())
+    )
 
 
 def short_teams(states: Sequence[QuotaState], ledger: Ledger) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ from annotation.tasks.ranking.texts import TEXTS as RANKING
 from annotation.types import Person
 from sync.push import team_pages
 
+UNNAMED = "cultural fit"
+"""The name of a project that nobody gave one."""
+
 
 def page_address(project: Project) -> str:
     """The address of the page: the server's of annot.toml, or where the embedded one is, for others where it may be.
@@ -35,13 +38,13 @@ def log_in_sheets(project: Project, people: Iterable[Person], url: str) -> dict[
     sheets = {}
     for person in people:
         page = pages[person.country]
-        say = page.texts("page", TEXTS)
+        say, rank = page.texts("page", TEXTS), page.texts("ranking", RANKING)
         sheets[person.username] = say["sheet"].format(
             name=person.name or person.username,
-            project=project.settings.project.name,
+            project=project.settings.project.name if project.settings.project.name != UNNAMED else rank["dataset"],
             url=url,
             username=person.username,
             password=passwords.get("passwords", {}).get(person.username) or say["own_password"],
-            keys=page.texts("ranking", RANKING)["keys"],
+            keys=rank["keys"],
         )
     return sheets

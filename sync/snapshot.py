@@ -132,21 +132,30 @@ def _digest(contents: Iterable[_Content]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Files written by `annot export`, how many rows each holds, and how many removed prompts none of them names."""
+    """Files written by `annot export`.
+
+    Attributes:
+        rows: File -> how many it holds.
+        files: Where they are.
+        typed: Rows with a text that somebody typed.
+        removed_prompts: Prompts that none of them names, as they were taken out.
+    """
 
     rows: Mapping[str, int]
     files: tuple[Path, ...]
+    typed: int = 0
     removed_prompts: int = 0
 
 
 def export(project: Project, folder: Path, *, progress: Progress = silent) -> Exported:
     """Write what the ledger says now for people and for other trainers: the tables of every task that has items."""
     with project.ledger.moment(), ExitStack() as files:
-        written = _Tables(folder, files)
+        written, typed = _Tables(folder, files), 0
         for name in TASKS:
             for tables in read_tables(project, name, progress=progress):
                 for file, table in tables.items():
                     written.add(file, table)
+                    typed += sum(bool(row.get("rewrite") or row.get("comment")) for row in table.rows)
         people = tuple(project.ledger.people())
         out = [
             {
@@ -162,7 +171,7 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
         else:
             (folder / LEFT_OUT).unlink(missing_ok=True)
     _describe(folder, written.counts)
-    return Exported(written.counts, tuple(folder / file for file in written.counts), _removed(project))
+    return Exported(written.counts, tuple(folder / file for file in written.counts), typed, _removed(project))
 
 
 def _describe(folder: Path, names: Iterable[str]) -> None:

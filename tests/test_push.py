@@ -298,10 +298,10 @@ def test_a_dataset_that_asks_something_else_is_refused(real_world: RealWorld, pr
 
 def test_an_older_dataset_keeps_its_form_and_takes_new_slates(world: World, project: Project) -> None:
     with_team(world, project, "MX", "BR")
-    form = task.form("es", 4, 2)
+    form = task.form(TeamPage("es"), 4, 2)
     of_the_slate = replace(form.questions[2], options=dict(zip(PROBLEMS, PROBLEMS, strict=True)))
     older = replace(form, questions=(*form.questions[:2], of_the_slate, *form.questions[3:]))
-    made = world.api.add_dataset(project.settings.task.ranking.dataset, world.api.workspaces()["mx"], older)
+    made = world.api.add_dataset(form.names[0], world.api.workspaces()["mx"], older)
     assert send(world, project).sent == {"mx": 3, "br": 3}
     assert world.api.shape(made.id) == older.shape
 

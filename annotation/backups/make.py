@@ -71,7 +71,8 @@ def back_up(project: Project, file: Path | None = None, *, progress: Progress = 
 
     Args:
         project: the project.
-        file: the archive to make, or a folder for it; default: `backups` in the project, by name and time.
+        file: the archive to make, or a folder for it (a name without an ending); default: `backups` in the
+            project, by name and time.
         progress: told of bytes.
 
     Raises:
@@ -81,9 +82,11 @@ def back_up(project: Project, file: Path | None = None, *, progress: Progress = 
     project.require_ledger()
     place = _place(project, file)
     with disk_sentence(place), _only_one(project):
-        folder = file is None or place.is_dir()
+        folder = file is None or place.is_dir() or not place.suffix
         for own in {place, place.parent} & set(_own_folders(project)):
             own.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder:
+            place.mkdir(mode=0o700, exist_ok=True)
         made = _write(project, _new_file(project, place) if folder else place, progress)
     if Path(made.path).parent not in _own_folders(project):
         with contextlib.suppress(OSError):  # a project on a full disk can still be copied to another one

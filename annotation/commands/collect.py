@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,10 +33,13 @@ def init(
     """Make a project folder with a commented annot.toml."""
     from annotation.project import init_project
     from annotation.screen import print_json
+    from annotation.text.locales import country_code, language_code
 
     if not country or not language:
         raise SettingsError("annot init needs --country and --language, for example --country MX --language es.")
-    project = init_project(folder, name=name, countries=country, languages=language)
+    project = init_project(
+        folder, name=name, countries=_codes(country, country_code), languages=_codes(language, language_code)
+    )
     notes = begin_texts(project)
     if json:
         print_json({"project": str(project.folder), "settings": project.settings.model_dump(), "notes": notes})
@@ -44,6 +48,11 @@ def init(
         print(f"{project.folder / 'annot.toml'} is ready. Next: {enter}annot prompts add FILE")
         for note in notes:
             print(f"Note: {note}.")
+
+
+def _codes(named: list[str], find: Callable[[str], str | None]) -> list[str]:
+    """Codes of what was named, by code or by name, one by one or with commas; what has none stays, to be refused."""
+    return [find(name) or name for given in named for name in (part.strip() for part in given.split(",")) if name]
 
 
 def begin_texts(project: Project) -> list[str]:
@@ -308,7 +317,7 @@ def select(
         print_json(report.as_json(chosen, dry_run=dry_run))
     elif chosen.slates or not chosen.standing:
         report.show(chosen)
-        following = "annot push" if chosen.slates else "annot draft"
+        following = "annot status" if chosen.slates else "annot draft"
         print("Nothing was stored." if dry_run else f"Plot: {plot}. Next: {following}")
     else:
         print(report.nothing_new(chosen))

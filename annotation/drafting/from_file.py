@@ -65,8 +65,8 @@ def draft_from_file(project: Project, source: Path) -> AnswersAdded:
     names = {fold(name) for name in table.columns}
     if not names & {*PROMPTS, *PROMPT_IDS} or not names & {*ANSWERS, *LISTS}:
         raise SourceError(
-            f"{table.name} has the columns {', '.join(table.columns)}; `annot draft --from` needs one called prompt or "
-            "prompt_id, and one called candidate, response or text, or a list called candidates."
+            f"{table.name} has the columns {', '.join(table.columns)}; `annot draft --from` needs one called prompt "
+            "(or prompt_id), and one called answer (or a list called answers): give them these names."
         )
     there = project.ledger.prompts()
     if not there:

@@ -80,13 +80,12 @@ class PromptsChanged:
     def sentences(self) -> list[str]:
         """What a person should know, a line each."""
         if not self.changed:
-            return [f"Nothing to change: {counted(self.unchanged, 'prompt')} so already."]
-        lines = [
-            f"{counted(len(self.changed), 'prompt')} {'would be' if self.dry_run else 'now'} {self.became}; "
-            f"{counted(self.candidates, 'candidate')} of theirs stay with them, and nothing is paid again."
-        ]
+            return [f"Nothing to change: {counted(self.unchanged, 'prompt is', 'prompts are')} so already."]
+        lines = [f"{'Would become' if self.dry_run else 'Now'} {self.became}: {counted(len(self.changed), 'prompt')}."]
+        if self.candidates:
+            lines.append(f"{counted(self.candidates, 'answer')} of theirs stay with them; nothing is paid again.")
         if self.unchanged:
-            lines.append(f"{counted(self.unchanged, 'prompt')} so already.")
+            lines.append(f"{counted(self.unchanged, 'prompt is', 'prompts are')} so already.")
         if self.pushed and not self.stays:
             lines.append(
                 f"{counted(self.pushed, 'item')} of theirs in Argilla: the next `annot push` brings Argilla up "
@@ -196,7 +195,7 @@ def change_prompts(
         unchanged,
         tuple(dropped),
         *effect,
-        became or " · ".join(changes.values()),
+        became or ", ".join(f"{name} {value}" for name, value in changes.items()),
         stays=not changes.keys() & {"removed", "country"},
         dry_run=dry_run,
     )

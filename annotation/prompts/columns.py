@@ -14,6 +14,9 @@ from annotation.text.language import tell
 from annotation.text.locales import fold
 from annotation.text.privacy import looks_like_account
 
+ANSWERS = "answers"
+"""Column that holds a prompt's answers: a tuple of {"text": ..., "stood": ...}, which no file can hold by itself."""
+
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "prompt": (
         *("prompt", "prompts", "prompt text", "user prompt", "question", "questions", "question text"),
@@ -128,6 +131,12 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
     personal = tuple(column for column in table.columns if fold(column) in PERSONAL_COLUMNS)
     if personal:
         notices.append(f"Not read, as they name people: {', '.join(personal)}.")
+    used = {*found.values(), *personal, *filter(_names_accounts, table.columns)}
+    if unread := [f'"{column}"' for column in table.columns if column not in used and column != ANSWERS]:
+        more = f" and {len(unread) - 12} more" if len(unread) > 12 else ""
+        notices.append(
+            f"Not read: {', '.join(unread[:12])}{more}; --column topic=NAME, for example, says what one means."
+        )
     return Columns(found, personal, tuple(notices))
 
 

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from annotation.prompts.columns import ANSWERS
 from annotation.prompts.conversations import ASSISTANT, ROLES, as_text
 from annotation.reading.rows import Row, Table, all_columns
 from annotation.text.locales import fold
-
-ANSWERS = "answers"
-"""Column that holds a prompt's answers: a tuple of {"text": ..., "stood": ...}, which no file can hold by itself."""
 
 
 def unfold(table: Table) -> Table:

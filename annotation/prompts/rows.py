@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from annotation.prompts.columns import SYNONYMS, Columns, accounts_in
+from annotation.prompts.columns import ANSWERS, SYNONYMS, Columns, accounts_in
 from annotation.prompts.conversations import Unclear, as_text, read_exchange
-from annotation.prompts.known_forms import ANSWERS
 from annotation.reading.rows import Row, Table
 from annotation.screen import Progress, silent
 from annotation.text.clean import clean, clean_label, is_formula

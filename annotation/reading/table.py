@@ -38,7 +38,7 @@ def read_table(source: str, *, limits: Limits | None = None, progress: Progress 
     if not path.exists():
         if HUB_NAME.fullmatch(source) and not _format(Path(source.partition(":")[0])):
             return read_dataset(source, limits=limits, progress=progress)
-        raise SourceError(f"There is no file {source}; {_nearest(path)}.")
+        raise SourceError(f"There is no file {source}; {_nearest(path)}")
     if path.is_dir():
         raise SourceError(f"{source} is a folder; name a file in it ({', '.join(FORMATS)}).")
     if not path.is_file():
@@ -81,5 +81,5 @@ def _nearest(path: Path) -> str:
     with contextlib.suppress(OSError):
         names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
         if near := difflib.get_close_matches(path.name, names, n=1):
-            return f'did you mean "{near[0]}"'
-    return "check the name and the folder"
+            return f'did you mean "{near[0]}"?'
+    return "check the name and the folder."

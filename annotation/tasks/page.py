@@ -193,7 +193,7 @@ class TeamPage:
                 raise SettingsError(f"{place} has no text {key!r}; {_remedy(near, texts)}")
             if not isinstance(text, str) or not text.strip() or not _blanks(text) <= _blanks(texts[key]):
                 blanks = ", ".join(f"{{{name}}}" for name in sorted(_blanks(texts[key]))) or "none"
-                raise SettingsError(f"{place}.{key} must be text in quotes; what may stand in it in braces: {blanks}.")
+                raise SettingsError(f"{place}.{key} must be text in quotes, and in braces may stand: {blanks}.")
         return {**texts, **theirs}
 
     def names(self, named: str, table: str, ours: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ class TeamPage:
             return ""
         return (
             f"annot has no texts in {name_of_language(self.language)}, so {name_of_language(self.base)} stands in "
-            f"their place; to change that, write {wanted} in the project"
+            f"their place; to change that, put texts into {wanted}"
         )
 
     def _own_tables(self) -> Mapping[str, Any]:

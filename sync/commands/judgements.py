@@ -132,5 +132,10 @@ def export(
         return
     for file in done.files:
         print(f"{done.rows[file.name]:>9,} rows in {file}")
+    if done.typed:
+        print(
+            f"{counted(done.typed, 'row has', 'rows have')} a text that somebody typed. Names of people other than the "
+            "team are not masked: read those texts before you publish them."
+        )
     if done.removed_prompts:
-        print(f"Left out: {counted(done.removed_prompts, 'removed prompt')}, with all that was answered to them.")
+        print(f"Left out: {counted(done.removed_prompts, 'removed prompt')} and what was answered to them.")

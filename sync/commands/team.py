@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 @team_app.command("add", epilog="Example: annot team add roster.csv")
 def team_add(
-    roster: Annotated[Path, typer.Argument(help="CSV: username,name,role,country,languages.")],
+    roster: Annotated[
+        Path, typer.Argument(help="csv or xlsx: username, name, role, country, languages; or in Spanish.")
+    ],
     folder: Folder = Path(),
     adopt: Annotated[bool, typer.Option("--adopt", help="Accounts that are on the server already are theirs.")] = False,
     json: Json = False,
 ) -> None:
     """Make accounts, a workspace per country and memberships agree with a roster; can be run again at any time."""
-    from annotation.screen import print_json, progress
+    from annotation.screen import counted, print_json, progress
     from sync.argilla.client import connect
     from sync.team import add_team, read_roster
 
@@ -45,6 +47,8 @@ def team_add(
         if names:
             said = [f"{name} ({known[name].role}, {known[name].country})" if name in known else name for name in names]
             print(f"{what}: {', '.join(said)}")
+    if not any(asdict(change).values()):
+        print(f"Nothing to change: {counted(len(people), 'person is', 'people are')} as the roster says.")
     if change.created:
         print("`annot team sheet` prints a log-in sheet for each person, to hand out.")
 

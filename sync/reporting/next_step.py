@@ -10,7 +10,7 @@ from annotation.quota_groups import in_project
 from annotation.screen import counted
 from annotation.selection.waiting import Waiting
 from annotation.tasks import TASKS
-from sync.quotas import all_met, short_teams
+from sync.quotas import all_met
 from sync.reporting.status import Report
 from sync.trigger import Launch
 
@@ -69,8 +69,8 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
         return collect
     if none := [state for state in short if not state.items and not state.coming]:
         return f"annot prompts add FILE: there is no prompt for {none[0].group} that can be asked about"
-    if short_teams(quotas, project.ledger):
-        return "annot team add roster.csv with more people, or fewer people for each item in annot.toml, as said above"
+    if found.short_teams:
+        return "annot team add roster.csv with more people, or a lower overlap in annot.toml, as said above"
     if last and all_met(quotas):
         return _after_run(last)
     to_go = [
@@ -98,7 +98,7 @@ def _more_slates(waiting: Waiting, candidates: float) -> str:
 
 
 def _unpushed(project: Project, countries: Collection[str]) -> tuple[int, Counter[str]]:
-    """Items that `annot push` would send, and the others of the project by the country that has no team."""
+    """Items that `annot push` would send or take away, and the others by the country that has no team."""
     rows = project.ledger.rows(
         """select id from current_items where not removed
            and id not in (select item_id from pushes where record_id <> '')"""
@@ -106,9 +106,15 @@ def _unpushed(project: Project, countries: Collection[str]) -> tuple[int, Counte
     items = [
         item for item in project.ledger.items(ids=[row["id"] for row in rows]) if in_project(item, project.settings)
     ]
+    # Records of prompts that were removed or moved since they were sent are taken away while nobody has answered.
+    (stale,) = project.ledger.rows(
+        """select count(*) as n from current_items i join pushes p on p.item_id = i.id and p.record_id <> ''
+           where (i.removed or i.moved) and not exists (select 1 from responses r where r.item_id = i.id)
+             and p.at < (select max(at) from prompt_changes c where c.prompt_id = i.prompt_id)"""
+    )
     homeless = Counter(item.country for item in items if item.country not in countries)
     fitting = (item for item in items if not TASKS[item.task].misfit(item, project.settings))
-    return sum(item.country in countries for item in fitting), homeless
+    return stale["n"] + sum(item.country in countries for item in fitting), homeless
 
 
 def _after_run(last: Launch) -> str:

@@ -21,7 +21,7 @@ from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
 from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
 from sync.quality.careless import doubts
-from sync.quotas import QuotaState, capped, count_quotas, short_teams, what_is_coming
+from sync.quotas import QuotaState, capped, count_quotas, discarded, short_teams, what_is_coming
 from sync.tally import ALL, LAYOUT, Counts, count
 from sync.trigger import Launch, launches
 
@@ -66,7 +66,7 @@ class Report:
         unfit: Reason -> how many submitted responses are no answer.
         times: Ten minutes (ISO 8601, UTC, without the last digit) -> items submitted in them.
         runs: Those that met quotas own.
-        short_teams: A sentence where teams are too small for their quotas.
+        short_teams: Sentences where too few people are left for a quota.
         waiting: Prompts without a slate, by what could give them one.
         capped: A sentence where fewer items are owed than the targets, or "".
         doubts: A sentence for every sign of careless answers.
@@ -157,11 +157,11 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         unfit,
         times,
         tuple(launches(project)),
-        short_teams(quotas, project.ledger),
+        (*short_teams(quotas, project.ledger), *discarded(quotas, counts, project.ledger)),
         doubts(counts, project.ledger),
         _other_texts(project, unfit[OTHER_TEXT]),
         waiting,
-        capped(quotas),
+        capped(quotas, auto=project.settings.train.auto),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -94,9 +95,14 @@ def warn_of_bases(folder: Path, other: Path) -> str:
     if all(one[fact] == two[fact] for fact in decides):
         return ""
     return (
-        f"{folder.name} and {other.name} stand on different bases ({one['base_note']}, version {one['base_version']}; "
-        f"{two['base_note']}, version {two['base_version']}): the difference is that of bases and adapters together."
+        f"{folder.name} and {other.name} stand on different bases ({_named(one)}; {_named(two)}): the difference is "
+        "that of bases and adapters together."
     )
+
+
+def _named(facts: Mapping[str, Any]) -> str:
+    made = f", made of {facts['digest'][:8]} by seed {facts['seed']}" if facts["base_is_tiny_and_random"] else ""
+    return f"{facts['base_note']}, version {facts['base_version']}{made}"
 
 
 def compare(folder: Path, other: Path, *, seed: int = 0) -> tuple[Versus, ...]:

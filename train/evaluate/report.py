@@ -14,7 +14,7 @@ from train.evaluate.gate import EVALUATION, remedy
 from train.evaluate.ranking import Group, SlateScore
 from train.evaluate.writing import PromptSamples
 from train.run_folder import write_rows
-from train.statistics import Estimate
+from train.statistics import FEWEST_PROMPTS, Estimate
 
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 """Around the section of report.md, which is written anew when the run is measured otherwise."""
@@ -72,10 +72,11 @@ GROUP_COLUMNS = (
 
 
 HOW_TO_READ = (
-    "Held-out slates, worst group first; in brackets 95 % bootstrap intervals over prompts, – where there is only "
-    "one. **Ranking accuracy**: share of people's votes about two answers that the implicit reward agrees with; **at "
-    "most**: the share that agrees with the majority, which no order exceeds. **tau-b**: Kendall's, with each person's "
-    "ranking. **Likelier**: the same accuracy by the model's own mean log-prob per token, without → with the adapter."
+    "Held-out slates, worst group first; in brackets 95 % bootstrap intervals over prompts, – where there are fewer than "
+    f"{FEWEST_PROMPTS}. **Ranking accuracy**: share of people's votes about two answers that the implicit reward agrees "
+    "with; **at most**: the share that agrees with the majority, which no order exceeds. **tau-b**: Kendall's, with each "
+    "person's ranking. **Likelier**: the same accuracy by the model's own mean log-prob per token, without → with the "
+    "adapter."
 )
 """What stands under the table of groups."""
 

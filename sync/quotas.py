@@ -113,7 +113,7 @@ def what_is_coming(project: Project, waiting: Waiting) -> dict[str, Sequence[Gro
 def capped(states: Sequence[QuotaState], *, auto: bool) -> str:
     """A sentence where groups owe fewer items than their target, because no more can come; "" where none does."""
     groups = [f"{s.group} {s.owed} of {s.quota.target}" for s in states if s.owed < s.quota.target]
-    if not groups or all_met(states):
+    if not groups:
         return ""
     then = ", and training starts when they are complete; train.auto = false holds it" if auto else ""
     return (
@@ -141,7 +141,8 @@ def discarded(states: Sequence[QuotaState], counts: Counts, ledger: Ledger) -> t
                     stuck[task, country] += number
     return tuple(
         f"{country}: {counted(number, f'{TASKS[task].one} was', f'{TASKS[task].many} were')} discarded by so many that "
-        f"nobody is left to complete what is owed: add people with `annot team add`, or lower task.{task}.overlap in annot.toml."
+        f"nobody is left to complete what is owed: add people with `annot team add`, or lower task.{task}.overlap in "
+        "annot.toml."
         for (task, country), number in sorted(stuck.items())
     )
 

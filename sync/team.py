@@ -133,6 +133,10 @@ def add_team(
     passwords = project.secrets().get("passwords", {})
     known = {person.username for person in project.ledger.people()}
     _refuse_strangers(people, accounts, set(accounts) if adopt else known | set(passwords), api.url)
+    alike = {name.casefold(): name for name in (*accounts, *known)}
+    for person in people:
+        if (other := alike.get(person.username.casefold(), person.username)) != person.username:
+            raise ArgillaError(f'"{person.username}" differs from "{other}" in capitals alone; write "{other}".')
     fresh = [person for person in people if person.username not in accounts]
     # A password that a killed run kept for an account it never made is used, not replaced.
     missing = {p.username: make_password() for p in fresh if p.username not in passwords}

@@ -178,6 +178,15 @@ def test_the_archives_of_a_project_are_listed(project: Project) -> None:
     assert {found["path"] for found in told["backups"]} == set(listed)
 
 
+def test_a_name_without_an_ending_is_a_folder_and_guidelines_come_back(project: Project, tmp_path: Path) -> None:
+    (project.folder / "guidelines").mkdir()
+    (project.folder / "guidelines" / "gl.md").write_text("As nosas", encoding="utf-8")
+    made = [back_up(project, tmp_path / "disk") for _ in range(2)]
+    assert {Path(backup.path).parent for backup in made} == {tmp_path / "disk"}
+    restore(Path(made[0].path), tmp_path / "place")
+    assert (tmp_path / "place" / "guidelines" / "gl.md").read_text(encoding="utf-8") == "As nosas"
+
+
 def test_the_last_archive_made_elsewhere_is_listed_although_its_disk_is_away(project: Project, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     back_up(project, tmp_path / "disk" / "first.zip")
@@ -887,3 +896,29 @@ def test_a_pg_dump_that_is_too_old_or_missing_is_named(
     with pytest.raises(ServerError, match="pg_dump is not on PATH"):
         back_up(project, tmp_path / "out" / "one.zip")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("annot.toml", b"train = 3\n"),
+        ("manifest.json", b"[" * 100_000),
+        ("manifest.json", b'{"counts": {"x": Infinity}}'),
+    ],
+)
+def test_an_archive_of_nonsense_is_a_sentence_and_its_server_is_named(
+    project: Project, tmp_path: Path, name: str, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = Path(back_up(project, tmp_path / "one.zip").path)
+    if name == "manifest.json":
+        with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
+            other.writestr(name, content)
+        with pytest.raises(ProjectError, match="damaged"):
+            restore(tmp_path / "other.zip", tmp_path / "place")
+        return
+    restore(rewritten(archive, lambda _manifest, contents: contents.update({name: content})), tmp_path / "place")
+    with pytest.raises(SettingsError, match="write it as a table"):
+        Project.open(tmp_path / "place")
+    there = b'[argilla]\nurl = "https://elsewhere.example"\n'
+    restore(rewritten(archive, lambda _manifest, contents: contents.update({name: there})), tmp_path / "other")
+    assert "https://elsewhere.example" in capsys.readouterr().err

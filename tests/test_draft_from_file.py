@@ -179,8 +179,8 @@ def test_a_paid_candidate_is_not_touched_by_the_same_text_from_a_file(project: P
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.csv", "prompt,color\n¿Qué?,rojo\n", r"columns prompt, color.*candidate, response or text"),
-        ("a.csv", "text,color\nAlgo,rojo\n", r"needs one called prompt or prompt_id"),
+        ("a.csv", "prompt,color\n¿Qué?,rojo\n", r"columns prompt, color.*called answer"),
+        ("a.csv", "text,color\nAlgo,rojo\n", r"needs one called prompt .or prompt_id"),
         ("a.jsonl", "{broken\n", "no valid JSON"),
         ("a.docx", "x", "format that annot does not read"),
         ("missing.csv", None, "There is no file"),

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,17 @@ from annotation.backups.archive import opened
 from annotation.backups.copies import copy_sqlite
 from annotation.backups.make import rolling_folder
 from annotation.backups.rolling import standing
-from annotation.errors import ServerError
+from annotation.errors import ArgillaError, ServerError
 from annotation.hosting import embedded, logs
 from annotation.hosting.address import exposure, listening_address, listens, outside_addresses
 from annotation.hosting.environment import ensure_environment
+from annotation.hosting.home import new_secrets
 from annotation.hosting.processes import has_ended
 from annotation.hosting.storage import require_sound
 from annotation.migrations import MIGRATIONS
 from annotation.project import Project
 from annotation.tasks.ranking.slates import read_slates
+from sync.argilla.client import connect
 
 START = (
     "import sys; from pathlib import Path; from annotation.hosting import embedded; "
@@ -127,6 +130,41 @@ def test_of_two_projects_that_start_on_one_port_one_is_refused_and_neither_key_g
 
 
 @pytest.mark.server
+def test_no_key_goes_to_who_takes_the_port_of_a_server_that_died(tmp_path: Path) -> None:
+    port = free_port()
+    project = make_project(tmp_path / "p", f'[project]\ncountries = ["MX"]\n[argilla]\nport = {port}\n')
+    heard: list[str | None] = []
+
+    class Impostor(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(self.headers.get("x-argilla-api-key"))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"version": "2.8.0", "items": []}')
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    try:
+        state = embedded.start(project.argilla_home, port=port)
+        client = connect(project)
+        assert client.workspaces() == {}
+        os.kill(state.processes["server"], signal.SIGKILL)
+        psutil.wait_procs([psutil.Process(state.processes["server"])], timeout=10)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", port), Impostor) as impostor:
+            threading.Thread(target=impostor.serve_forever, daemon=True).start()
+            for _ in range(2):
+                with pytest.raises(ArgillaError, match="annot up"):
+                    client.workspaces()
+            impostor.shutdown()
+        assert heard == []
+        assert embedded.start(project.argilla_home, port=port).running
+        assert client.workspaces() == {}, "a server that came back is ours again"
+    finally:
+        embedded.stop(project.argilla_home)
+
+
+@pytest.mark.server
 def test_a_folder_that_is_renamed_while_argilla_runs_keeps_its_one_server(tmp_path: Path) -> None:
     before, after = tmp_path / "before" / ".argilla", tmp_path / "after" / ".argilla"
     before.parent.mkdir()
@@ -198,10 +236,24 @@ def test_a_process_that_another_command_has_not_taken_notice_of_has_ended() -> N
     assert has_ended(process) is True
 
 
-def test_damaged_secrets_are_never_replaced_in_silence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"redis_password": "pw\nlogfile /tmp/elsewhere"},
+        {"redis_password": "pw loadmodule x"},
+        {"session_key": 7},
+        {"api_key": "a\nb"},
+        {"unknown": "x"},
+        None,
+    ],
+)
+def test_damaged_secrets_are_never_replaced_in_silence_nor_obeyed(
+    tmp_path: Path, changed: dict[str, object] | None
+) -> None:
     home = tmp_path / ".argilla"
     home.mkdir()
-    (home / "secrets.json").write_text('{"username": "ow')
+    whole = json.dumps({**asdict(new_secrets()), **(changed or {})})
+    (home / "secrets.json").write_text(whole if changed else whole[:20])
     with pytest.raises(ServerError, match=r"secrets\.json is damaged"):
         embedded.owner(home)
 

@@ -192,7 +192,9 @@ def test_a_foreign_name_that_was_pointed_here_is_refused(http: httpx.Client, hos
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "http://127.0.0.1:1", "https://localhost"])
+@pytest.mark.parametrize(
+    "origin", ["http://elsewhere.example", "null", "http://127.0.0.1:1", "https://localhost", "http://["]
+)
 def test_pages_of_other_sites_may_not_ask_anything(
     http: httpx.Client, argilla_server: tuple[str, Owner], origin: str
 ) -> None:

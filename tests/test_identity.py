@@ -462,3 +462,22 @@ def test_masking_numbers_twice_changes_nothing(text: str) -> None:
 def test_the_time_is_linear_in_the_length(piece: str) -> None:
     """A quadratic pattern would need hours for a million characters; the test's own limit is minutes."""
     mask(piece * (1_000_000 // len(piece)), "MX")
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("4111–1111–1111–1111", BANK),
+        ("iban es91 2100 0418 4502 0005 1332", f"iban {BANK}"),
+        ("meu rg é mg-12.345.678", f"meu rg é {ID}"),
+        ("mi pasaporte mexicano es G12345678", f"mi pasaporte mexicano es {ID}"),
+        ("cuenta Bancomer 0123456789", f"cuenta Bancomer {BANK}"),
+        ("contribuinte é o 123 456 789", f"contribuinte é o {ID}"),
+        ("número de la seguridad social 28 12345678 40", f"número de la seguridad social {ID}"),
+        ("identidad 1810-1910 mexicana", "identidad 1810-1910 mexicana"),
+        ("un documento del 15/03/2024", "un documento del 15/03/2024"),
+        ("cartão 1990 1994 1998", "cartão 1990 1994 1998"),
+    ],
+)
+def test_however_it_is_written(text: str, masked: str) -> None:
+    assert mask(text, "MX")[0] == masked

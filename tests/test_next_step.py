@@ -8,6 +8,7 @@ from fake_argilla import FakeWorld, person
 from projects import annot, fill, make_project
 from select_project import word_encoder
 
+from annotation.ledger import Response
 from annotation.project import Project
 from annotation.prompts.change import Which, change_prompts
 from annotation.selection.select import select
@@ -115,3 +116,29 @@ def test_a_dataset_that_was_deleted_and_pushed_again_leaves_nothing_missing(proj
     assert pull(world.api, project.ledger, whole=True).missing == 3
     assert push(world.api, project.ledger, project.settings).sent == {"mx": 3}
     assert pull(world.api, project.ledger, whole=True).missing == 0
+
+
+def test_a_prompt_that_was_moved_or_removed_after_the_push_asks_for_another(tmp_path: Path) -> None:
+    world, project = FakeWorld(), make_project(tmp_path, SETTINGS.replace('["MX"]', '["MX", "BR"]'))
+    fill(project, 3, ())
+    add_team(project, world.api, [person("ana"), person("eva"), person("rui", "BR"), person("lu", "BR")])
+    push(world.api, project.ledger, project.settings)
+    first, second, _ = (prompt.id for prompt in project.ledger.prompts())
+    for which, change in ((first, {"country": "BR"}), (second, {"removed": True})):
+        assert step(project) != "annot push"
+        change_prompts(project, Which(ids=(which,)), change)
+        assert step(project) == "annot push"
+        push(world.api, project.ledger, project.settings)
+    assert step(project) != "annot push"
+
+
+def test_a_slate_that_was_discarded_by_too_many_is_told(project: Project) -> None:
+    slates = fill(project, 2, ())
+    project.ledger.add_pushes("test", "dataset", {slate.id: slate.id for slate in slates})
+    project.ledger.add_people([person("ana"), person("eva")])
+    assert report(project).short_teams == ()
+    project.ledger.add_responses("test", [Response("r", slates[0].id, "ana", "MX", "discarded", "2026", "{}")])
+    assert report(project).short_teams[0].startswith("MX: 1 slate was discarded by so many that nobody is left")
+    assert step(project).startswith("annot team add roster.csv")
+    project.ledger.add_people([person("ines")])
+    assert report(project).short_teams == ()

@@ -111,7 +111,7 @@ def test_init_takes_languages_that_annot_has_no_texts_in_and_says_what_stands_fo
 ) -> None:
     command = [sys.executable, "-m", "annotation.cli", "init", str(tmp_path / "p"), "--country", "BO"]
     done = subprocess.run([*command, "--language", language], capture_output=True, text=True, check=True)
-    assert f"so Spanish stands in their place; to change that, write guidelines/{language}.md and " in done.stdout
+    assert f"to change that, put texts into guidelines/{language}.md and guidelines/{language}.toml" in done.stdout
     project = Project.open(tmp_path / "p")
     assert project.settings.project.languages == (language,)
     page = TeamPage(language, "BO", own_texts(project.folder))

@@ -715,3 +715,11 @@ def test_a_column_is_known_by_the_beginning_that_only_it_has(project: Project, t
     with pytest.raises(SourceError, match="no column"):
         add_prompts(project, str(tmp_path / "a.csv"), columns={"prompt": "1."})
     assert len(add_prompts(project, str(tmp_path / "a.csv"), columns={"prompt": "2."}).kept) == 1
+
+
+def test_a_column_that_is_not_read_is_named(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("Consulta;Rubro\n¿Qué se come en la feria del pueblo?;comida\n", encoding="utf-8")
+    (notice,) = add_prompts(project, str(path), dry_run=True).notices
+    assert notice.startswith('Not read: "Rubro";')
+    assert add_prompts(project, str(path), columns={"topic": "Rubro"}).notices == ()

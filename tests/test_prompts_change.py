@@ -131,14 +131,16 @@ def test_the_commands_say_what_changed_and_how_to_find_a_prompt(project: Project
         assert done.exit_code == 0, done.output
         return done.output
 
-    assert "2 prompts now BR" in annot("set", "--country", "México", "--language", "pt", "--to-country", "Brasil")
-    assert "2 prompts would be removed" in annot("remove", "--country", "BR", "--dry-run")
+    assert "Now country BR: 2 prompts." in annot(
+        "set", "--country", "México", "--language", "pt", "--to-country", "Brasil"
+    )
+    assert "Would become removed: 2 prompts." in annot("remove", "--country", "BR", "--dry-run")
     assert json.loads(annot("remove", "--country", "BR", "--json"))["candidates"] == 0
     assert "2 removed" in annot("list")
     assert project.ledger.prompts()[0].id in annot("list", "--each")
     listed = json.loads(annot("list", "--each", "--json"))
     assert (listed["prompts"], listed["removed"], len(listed["each"])) == (1, 2, 3)
-    assert "2 prompts now in the project again" in annot("remove", "--country", "BR", "--undo")
+    assert "Now in the project again: 2 prompts." in annot("remove", "--country", "BR", "--undo")
 
 
 # -- when people were asked already -------------------------------------------------------------------------

@@ -185,6 +185,8 @@ TEAM = (
         ("A Silva da Mata e o João", "A Silva da Mata e o João"),
         ("mx_anabel y jperezmo son otros", "mx_anabel y jperezmo son otros"),
         ("Jose\u0301 Pe\u0301rez", USER),
+        ("J. Pérez, A. L. García y José-Pérez; mx-ana", f"{USER}, {USER} y {USER}; {USER}"),
+        ("San José Pérez", "San José Pérez"),
     ],
 )
 def test_names_and_user_names_of_the_team_are_masked_in_what_people_type(text: str, masked: str) -> None:

@@ -227,8 +227,8 @@ def test_a_push_says_which_language_stands_for_one_that_has_no_texts(tmp_path: P
     world, project = FakeWorld(), some_project(tmp_path / "p")
     add_team(project, world.api, [person("ana", languages=("nah", "es"))])
     said = (
-        "mx: annot has no texts in Nahuatl, so Spanish stands in their place; to change that, write guidelines/nah.md "
-        "and guidelines/nah.toml in the project"
+        "mx: annot has no texts in Nahuatl, so Spanish stands in their place; to change that, put texts into "
+        "guidelines/nah.md and guidelines/nah.toml"
     )
     assert said in send(world, project, dry_run=True).notes
     assert said in send(world, project).notes

@@ -249,8 +249,8 @@ def test_a_projects_own_texts_stand_before_annots_and_a_countrys_before_a_langua
     assert TASKS["prompt_check"].form(TeamPage("gl", "ES", own), Settings()).guidelines == "Outra"
     assert TeamPage("gl", "ES", own).fallback() == ""
     assert TeamPage("gl", "ES", {"gl.md": "x"}).fallback() == (
-        "annot has no texts in Galician, so Spanish stands in their place; to change that, write guidelines/gl.toml in "
-        "the project"
+        "annot has no texts in Galician, so Spanish stands in their place; to change that, put texts into "
+        "guidelines/gl.toml"
     )
 
 
@@ -264,8 +264,8 @@ def test_a_projects_own_texts_stand_before_annots_and_a_countrys_before_a_langua
         ("gl.toml", b"[rankin]", r"no table 'rankin'; did you mean \"ranking\"\?"),
         ("gl.toml", b'[ranking]\npromt = "x"', r"guidelines/gl\.toml: ranking has no text 'promt'; did you mean"),
         ("gl.toml", b"[ranking]\nprompt = 3", r"ranking\.prompt must be text in quotes"),
-        ("gl.toml", b'[ranking]\nseat = "{sit}"', r"may stand in it in braces: \{seat\}\."),
-        ("gl.toml", b'[ranking]\nprompt = "{"', "in braces: none"),
+        ("gl.toml", b'[ranking]\nseat = "{sit}"', r"in braces may stand: \{seat\}\."),
+        ("gl.toml", b'[ranking]\nprompt = "{"', "in braces may stand: none"),
     ],
 )
 def test_a_text_of_a_project_that_cannot_be_shown_is_one_sentence(

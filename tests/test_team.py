@@ -74,6 +74,19 @@ def test_a_roster_from_a_spreadsheet_in_spanish_is_understood(tmp_path: Path, en
     ]
 
 
+@pytest.mark.parametrize("cell", ["qu es", "qu y es", "quechua español", "qu|es", '"qu, es"'])
+def test_languages_may_be_parted_by_blanks(tmp_path: Path, cell: str) -> None:
+    (ana,) = read_roster(roster(tmp_path, f"username,role,country,languages\nana,annotator,PE,{cell}\n"))
+    assert ana.languages == ("qu", "es")
+
+
+def test_a_roster_that_changes_somebodys_languages_says_so(world: World, project: Project) -> None:
+    ana = Person("ana", "Ana", "annotator", "MX", ("es",))
+    add_team(project, world.api, [ana])
+    changed = add_team(project, world.api, [replace(ana, languages=("nah", "es"))])
+    assert changed == TeamChange(languages=("ana: es -> nah, es",))
+
+
 def test_a_roster_in_portuguese_is_understood(tmp_path: Path) -> None:
     text = "usuário\tnome\tpapel\tpaís\tidiomas\nlu\tLu\tCoordenadora\tbrasil\tportuguês\n"
     assert read_roster(roster(tmp_path, text)) == [Person("lu", "Lu", "admin", "BR", ("pt",))]
@@ -392,7 +405,7 @@ def test_the_commands_do_it_all(
         return capsys.readouterr().out
 
     assert name in annot("team", "add", path)
-    assert annot("team", "add", path) == ""
+    assert annot("team", "add", path) == "Nothing to change: 1 person is as the roster says.\n"
     assert name in annot("team", "list")
     password = project.secrets()["passwords"][name]
     assert password not in annot("team", "list")
@@ -404,7 +417,7 @@ def test_the_commands_do_it_all(
     assert [note.partition("and ")[2].partition(":")[0] for note in pushed.pop("notes")] == [
         "BR has only 0, MX has only 1"
     ]
-    assert pushed == {"sent": {}, "standing": 3, "later": 0, "dropped": {"no team for the country": 3}}
+    assert pushed == {"sent": {}, "standing": 3, "later": 0, "taken": 0, "dropped": {"no team for the country": 3}}
     assert "stays" in annot("team", "remove", name)
 
 

@@ -186,7 +186,7 @@ def _read_manifest(file: Path, archive: zipfile.ZipFile) -> tuple[Backup, list[M
             ledger=int(manifest["ledger"]),
             postgresql=int(manifest["postgresql"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise ProjectError(f"{file} has a damaged {_MANIFEST}; take another archive.") from None
     _require_names(file, backup, [member.name for member in members], archive.namelist())
     return backup, members
@@ -211,7 +211,7 @@ def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         found = json.loads(text) if len(text) <= _LARGEST_MANIFEST else None
     except KeyError:
         raise ProjectError(f"{file} is no archive of annot: it holds no {_MANIFEST}; take another file.") from None
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError):
+    except (ValueError, zipfile.BadZipFile, OSError, EOFError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise ProjectError(f"{file} has a damaged {_MANIFEST}; take another archive.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -93,7 +94,13 @@ def read_secrets(home: Path) -> Secrets | None:
     """
     path = home / "secrets.json"
     try:
-        return Secrets(**json.loads(path.read_text()))
+        kept = Secrets(**json.loads(path.read_text()))
+        # They become lines of Redis's configuration and headers: a line of its own in one of them would be obeyed.
+        if not all(isinstance(value, str) and value.isprintable() for value in asdict(kept).values()):
+            raise ValueError("a value that annot never makes")
+        if not all(re.fullmatch(r"[\w-]+", key) for key in (kept.redis_password, kept.session_key)):
+            raise ValueError("a key that annot never makes")
+        return kept
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as problem:

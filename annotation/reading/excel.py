@@ -14,6 +14,9 @@ from annotation.errors import SourceError
 from annotation.reading.rows import CHUNK, Limits, Row, Table, read_grid, size
 from annotation.screen import Progress
 
+LINES = 2**20
+"""What a sheet of Excel can have; a file may say that it has a thousand million."""
+
 
 def read_workbook(path: Path, source: str, limits: Limits, progress: Progress, sheet: str = "") -> Table:
     """Read an .xlsx file; `source` is its name in sentences, `sheet` the one to read where somebody named it."""
@@ -88,7 +91,9 @@ def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Pr
         if named and sheet.title != named:
             continue
         formulas = list[int]()
-        records = _records(sheet, written.worksheets[number] if written is not None else None, formulas, progress)
+        records = _records(
+            sheet, written.worksheets[number] if written is not None else None, source, formulas, progress
+        )
         found, own, said = read_grid(records, source)
         if not columns or (len(found) > 1 and len(own) >= len(rows)):
             title, columns, rows, notices, computed = sheet.title, found, own, list(said), formulas
@@ -106,7 +111,9 @@ def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Pr
     return Table(path.name, columns, rows, tuple(notices))
 
 
-def _records(shown: Any, written: Any, computed: list[int], progress: Progress) -> Iterator[tuple[int, list[object]]]:
+def _records(
+    shown: Any, written: Any, source: str, computed: list[int], progress: Progress
+) -> Iterator[tuple[int, list[object]]]:
     """Line and cells of a sheet; `computed` gets the line of each cell that a formula filled."""
     shown.reset_dimensions()  # Some programs write wrong ones.
     values: Iterator[tuple[object, ...]] = shown.iter_rows(values_only=True)
@@ -115,6 +122,10 @@ def _records(shown: Any, written: Any, computed: list[int], progress: Progress) 
         written.reset_dimensions()
         texts = written.iter_rows(values_only=True)
     for line, (cells, formulas) in enumerate(zip(values, texts, strict=False), 1):
+        if line > LINES:
+            raise SourceError(
+                f"{source} has a line {LINES + 1:,}, which no spreadsheet writes; save it again from one."
+            )
         record = list(cells)
         for column, formula in enumerate(formulas):
             if formula == record[column] or isinstance(formula, (int, float, bool)) or formula is None:

@@ -75,25 +75,33 @@ FORMS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
 """What stands in a number's place, how it is written, and whether it can be one."""
 
 _FORMS = tuple((token, re.compile(rf"(?<![\w.+]){form}(?!\w)"), fits) for token, form, fits in FORMS)
-_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,4})?(?!\w)")
+_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d\d(?: ?[A-Z\d]{4}){2,7}(?: ?[A-Z\d]{1,4})?(?!\w)", re.IGNORECASE)
 
 _OF_A_PERSON = (
     r"curp|rfc|cpf|cnpj|rg|dni|nie|nif|rut|c[eé]dula|c\.?\s?c\.|c\.?\s?i\.|ci|ruc|cuit|cuil|nit|dui|dpi|cui|ine|cnh|pis|nss"
     r"|documento(?: de identi\w+)?|(?:tarjeta|carn[eé]|bilhete) de identi\w+|clave de elector|pasaporte|passaporte"
-    r"|seguro social|cart[aã]o (?:de )?cidad[aã]o|contribuinte|t[ií]tulo (?:de )?eleitor|identi(?:dad|dade)"
+    r"|segur(?:o|idad|idade|ança) social|cart[aã]o (?:de )?cidad[aã]o|contribuinte|t[ií]tulo (?:de )?eleitor"
+    r"|identi(?:dad|dade)"
 )
 _OF_A_BANK = r"clabe|cbu|cvu|iban|(?:n[uú]mero d[eao] )?(?:cuenta|conta|tarjeta|cart[aã]o)"
 _BETWEEN = (
-    r"(?:[^\w\n]{1,3}(?:de|del|da|do|la|el|al|es|é|n\.?[º°o]?|n[uú]m(?:ero)?|mi|minha|meu|con|com|cr[eé]dito|d[eé]bito"
-    r"|ahorros?|corriente|corrente|poupan[çc]a|banc[aá]ria|ciudadan[ií]a|extranjer[ií]a|nacional)(?!\w)){0,4}[^\w\n]{0,3}"
+    r"(?:[^\w\n]{1,3}(?:de|del|da|do|la|el|al|o|a|es|é|n\.?[º°o]?|n[uú]m(?:ero)?|mi|minha|meu|con|com|cr[eé]dito|d[eé]bito"
+    r"|ahorros?|corriente|corrente|poupan[çc]a|banc[aá]ria|ciudadan[ií]a|extranjer[ií]a|nacional|(?-i:[A-ZÁÉÍÓÚÑÇ]\w{2,})|mexicano|español|peruano|brasileiro)(?!\w)){0,4}[^\w\n]{0,3}"
 )
-_NUMBER = r"(?:[A-Z]{1,3}[-. ]?)?\d(?:[.\-/ ]?\d){%s}(?:[- ]?[A-Z\d]{1,2})?(?!\w)"
+_NUMBER = r"(?:[A-Z]{1,3}[-. ]?|[a-z]{1,2}-?)?\d(?:[.\-/ ]?\d){%s}(?:[- ]?[A-Z\d]{1,2})?(?!\w)"
 _NAMED = tuple(
     (token, re.compile(rf"(?<!\w)((?i:(?:{names}){_BETWEEN})){_NUMBER % digits}"))
     for token, names, digits in ((ID, _OF_A_PERSON, "5,21"), (BANK, _OF_A_BANK, "7,21"))
 )
 _AMOUNT = re.compile(r"\d{1,3}(?:[., ]\d{3})+|\d+00")
-"""So counts and prices are written, and nobody's number."""
+"""So counts and prices are written, and nobody's account."""
+
+_YEARS = re.compile(
+    r"(?:1\d|20)\d\d(?:[-/ ](?:1\d|20)\d\d)+|(?:1\d|20)\d\d[-/]\d\d?[-/]\d\d?|\d\d?[-/]\d\d?[-/]\d{2,4}"
+)
+"""Years and dates, nobody's number either."""
+
+_DASHES = str.maketrans("‐‑‒–—−\u00a0\u202f", "------  ")
 
 
 def numbers(text: str) -> Iterator[tuple[int, int, str]]:
@@ -101,6 +109,7 @@ def numbers(text: str) -> Iterator[tuple[int, int, str]]:
 
     A number whose form has check digits must have the right ones; others are found where the text says what they are.
     """
+    text = text.translate(_DASHES)  # sign by sign: places stay
     found: list[tuple[int, int, str]] = []
     taken = bytearray(len(text))
 
@@ -122,6 +131,7 @@ def numbers(text: str) -> Iterator[tuple[int, int, str]]:
     for token, named in _NAMED:
         for match in named.finditer(text):
             start = match.end(1)
-            if token == ID or not _AMOUNT.fullmatch(text, start, match.end()):
+            amount = token == BANK and _AMOUNT.fullmatch(text, start, match.end())
+            if not amount and not _YEARS.fullmatch(text, start, match.end()):
                 take(start, match.end(), token)
     yield from sorted(found)

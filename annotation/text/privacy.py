@@ -68,8 +68,8 @@ _CHAT = re.compile(r"\b((?:wa\.me/|api\.whatsapp\.com/send\?phone=|tel:)\+?)\d{7
 _PLUS = re.compile(r"(?<![\w+])\+\s?(?:\d[\s().-]{0,2}){8,14}\d(?!\w)")
 _CALLED = re.compile(
     r"(\b(?:tel|tels|telf|tel[eé]fonos?|telefones?|fon[eo]s?|cel|cels|celu|celular|m[oó]vil|tlm|telem[oó]vel|whats?app|wpp|zap"
-    r"|phone|ll[aá]m[ae]\w*|(?:marqu?[ea]n?|disque|ligue)(?=\s(?:al?|el|para|no)\b))"
-    r"\b[\s.:]{0,3}(?:(?:al?|ao|no|para|es|é|el|o|n[uú]mero|n[uú]m|number|is|at)\b[\s.:]{0,2}){0,3})"
+    r"|phone|(?:ll|ch)[aá]m[ae]\w*|(?:marqu?[ea]n?|disque|ligue)(?=\s(?:al?|el|para|no)\b))"
+    r"\b[\s.:]{0,3}(?:(?:al?|ao|no|para|es|é|el|o|fij[oa]|fix[oa]|particular|n[uú]mero|n[uú]m|number|is|at)\b[\s.:]{0,2}){0,3})"
     r"\(?(?:\d[\s().-]{0,2}){6,14}\d(?!\w)",
     re.IGNORECASE,
 )
@@ -157,8 +157,9 @@ def mask(text: str, region: str | None = None, accounts: Iterable[str] = ()) -> 
 def mask_typed(text: str, region: str | None, people: tuple[Person, ...]) -> str:
     """What somebody of a team typed, masked, with the user names and full names of the team.
 
-    Accents and capitals make no difference, and of a name of several words any two beside each other are enough. A
-    first name alone names nobody. A user name that is a word ("rosa") goes where it has a capital and is no saint's.
+    Accents, capitals and what joins the parts make no difference. Of a name any two words beside each other are
+    enough, or initials and one; a first name alone names nobody. A user name that is a word ("rosa") goes where it
+    has a capital and is no saint's.
     """
     if not text:
         return ""
@@ -171,7 +172,7 @@ def mask_typed(text: str, region: str | None, people: tuple[Person, ...]) -> str
         start, after = match.span()
         words = {word for word in re.split(r"[\W_]+", match[0]) if word not in _PARTICLES}
         saint = _SAINT.search(text[max(0, start - 6) : start])
-        if (match.lastgroup == "name" and len(words) < 2) or (
+        if (match.lastgroup == "name" and (saint or len(words) < 2)) or (
             match.lastgroup == "word" and (saint or not text[start].isupper())
         ):
             continue
@@ -182,6 +183,8 @@ def mask_typed(text: str, region: str | None, people: tuple[Person, ...]) -> str
 
 _PARTICLES = frozenset(("de", "del", "la", "las", "los", "el", "da", "do", "das", "dos"))
 _SAINT = re.compile(r"\b(?:san|santa|santo|são)\s\Z", re.IGNORECASE)
+_JOINT = r"[\s,.'’_-]{1,3}"
+"""Between two parts of a name."""
 
 
 def _folded(text: str) -> str:
@@ -193,20 +196,23 @@ def _folded(text: str) -> str:
 def _names(people: tuple[Person, ...]) -> re.Pattern[str] | None:
     """What masks a team's names in a folded text; None without any."""
     accounts, words, names = set[str](), set[str](), list[str]()
-    particle = rf"(?:(?:{'|'.join(sorted(_PARTICLES))})\s+)"
+    # "de la", or the initial of a second name; a vowel alone is a word.
+    particle, initial = "|".join(sorted(_PARTICLES)), r"[a-z][.'’]\s?|[b-df-hj-np-tv-xz]" + _JOINT
+    between = rf"{_JOINT}(?:(?:{particle}){_JOINT}|{initial}){{0,2}}"
     for person in people:
-        own = _folded(unicodedata.normalize("NFC", person.name)).split()
+        own = re.findall(r"[^\W_]+", _folded(unicodedata.normalize("NFC", person.name)))
         username = _folded(unicodedata.normalize("NFC", person.username))
         if looks_like_account(username) or (username.isalpha() and len(username) >= 6 and username not in own):
-            accounts.add(username)
+            accounts.add(re.sub(r"[_.-]", r"[\\s_.-]?", username))
         elif username.isalpha():
             words.add(username)
-        spoken = sorted({re.escape(word) for word in own if word not in _PARTICLES and len(word) > 1}, reverse=True)
+        spoken = {word for word in own if word not in _PARTICLES and (len(word) > 1 or not word.isascii())}
         if len(spoken) >= 2:
-            either = f"(?:{'|'.join(spoken)})"
-            names.append(rf"{either}(?:,?\s+{particle}{{0,2}}{either})+")
+            either = f"(?:{'|'.join(sorted(map(re.escape, spoken), reverse=True))})"
+            initials = f"(?:[{''.join(sorted({word[0] for word in spoken}))}]\\.\\s?-?)"
+            names.append(rf"(?:{either}(?:{between}{either})+|{initials}{{1,3}}{either})")
     parts = {
-        "account": sorted(map(re.escape, accounts), reverse=True),
+        "account": sorted(accounts, reverse=True),
         "name": names,
         "word": sorted(map(re.escape, words), reverse=True),
     }

@@ -7,8 +7,9 @@ the fields of records that stand); the SDK makes datasets.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -17,6 +18,9 @@ from annotation.project import Project
 from annotation.tasks.form import Field, Form, Question, Shape, Vector
 from sync.argilla.errors import first_line, json_of, translated
 from sync.argilla.protocol import EMBEDDED, WRITTEN, Account, Change, Changes, Dataset, Named, Page
+
+if TYPE_CHECKING:
+    from annotation.hosting.embedded import ServerState
 
 FEWEST_SHOWN = 3
 """Argilla takes no smaller number of options to show at once; fewer are always shown."""
@@ -45,13 +49,45 @@ def connect(project: Project) -> ArgillaClient:
     found = state(project.argilla_home)
     if not found.running:
         raise ArgillaError(found.detail)
-    return ArgillaClient(found.url, owner(project.argilla_home).api_key, server=EMBEDDED)
+    prove = _prover(project.argilla_home, found)
+    return ArgillaClient(found.url, owner(project.argilla_home).api_key, server=EMBEDDED, prove=prove)
+
+
+def _prover(home: Path, found: ServerState) -> Callable[[object], None]:
+    """What makes sure, before each request, that our own process answers: a key goes to no other.
+
+    A server holds its port for as long as it lives. Where it is gone, whoever has the port by now is looked at again.
+    """
+    import psutil
+
+    from annotation.hosting.embedded import state
+
+    process = psutil.Process(found.processes["server"])
+
+    def prove(_request: object) -> None:
+        nonlocal process
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            return
+        now = state(home)
+        if not now.running or now.url != found.url:
+            raise ArgillaError(now.detail or f"Argilla is at {now.url} by now; run the same command again.")
+        process = psutil.Process(now.processes["server"])
+
+    return prove
 
 
 class ArgillaClient:
     """A real Argilla 2.8 server, seen by an owner."""
 
-    def __init__(self, url: str, key: str, *, server: str = "", named: Named = WRITTEN) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        server: str = "",
+        named: Named = WRITTEN,
+        prove: Callable[[object], None] | None = None,
+    ) -> None:
         """Connect, and check that the key is an owner's.
 
         Args:
@@ -59,6 +95,7 @@ class ArgillaClient:
             key: An owner's API key.
             server: Name in the ledger; empty takes the address.
             named: Where the address and the key were written.
+            prove: Called before each request; raises where somebody else answers by now.
 
         Raises:
             ArgillaError: Nothing answers there, or the key is not an owner's.
@@ -76,6 +113,7 @@ class ArgillaClient:
                 headers={"X-Argilla-Api-Key": key},
                 timeout=httpx.Timeout(TIMEOUT_S, connect=10.0),
                 transport=httpx.HTTPTransport(retries=1),
+                event_hooks={"request": [prove] if prove else []},
             )
         role = self._get("/me", "to know who is there")["role"]
         if role != "owner":
@@ -237,7 +275,7 @@ class ArgillaClient:
             if answer.status_code == httpx.codes.NOT_FOUND:
                 return None
             payload = json_of(answer)
-        if not isinstance(payload["last"], int) or payload["last"] < 0:
+        if not isinstance(payload.get("last"), int) or payload["last"] < 0:
             raise ArgillaError(f"The change feed of {self.url} makes no sense; `annot sync --full` reads without it.")
         changes = tuple(
             Change(change["record_id"], change["dataset_id"], change["external_id"]) for change in payload["changes"]

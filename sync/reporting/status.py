@@ -21,7 +21,7 @@ from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
 from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
 from sync.quality.careless import doubts
-from sync.quotas import QuotaState, capped, count_quotas, discarded, short_teams, what_is_coming
+from sync.quotas import QuotaState, all_met, capped, count_quotas, discarded, short_teams, what_is_coming
 from sync.tally import ALL, LAYOUT, Counts, count
 from sync.trigger import Launch, launches
 
@@ -129,7 +129,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
     """
     counts = count(project.ledger, project.settings, progress=progress)
     waiting = prompts_waiting(project)
-    quotas = count_quotas(project.settings, counts, what_is_coming(project, waiting))
+    quotas, runs = count_quotas(project.settings, counts, what_is_coming(project, waiting)), tuple(launches(project))
     answers, made = Counter[str](), {n: Counter(dict.fromkeys(t.counted, 0)) for n, t in TASKS.items() if t.trains}
     excluded, statuses, unfit, times = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for key, number in counts.items():
@@ -156,12 +156,12 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         statuses,
         unfit,
         times,
-        tuple(launches(project)),
+        runs,
         (*short_teams(quotas, project.ledger), *discarded(quotas, counts, project.ledger)),
         doubts(counts, project.ledger),
         _other_texts(project, unfit[OTHER_TEXT]),
         waiting,
-        capped(quotas, auto=project.settings.train.auto),
+        "" if runs and all_met(quotas) else capped(quotas, auto=project.settings.train.auto),
     )
 
 

@@ -109,8 +109,12 @@ def read_slates(source: Path, *, rewrites: bool = False) -> Slates:
     """
     source_digest(source)  # says what is missing
     if source.is_dir():
-        facts = json.loads((source / "snapshot.json").read_text(encoding="utf-8"))
-        written = facts.get("settings", {})
+        try:
+            written = json.loads((source / "snapshot.json").read_text(encoding="utf-8")).get("settings", {})
+        except (ValueError, AttributeError):
+            raise TrainError(
+                f"{source / 'snapshot.json'} is damaged; a backup has it, or run `annot sync` again."
+            ) from None
         min_votes = written.get("task", {}).get("ranking", written.get("preferences", {})).get("min_votes", 1)
         preferences: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
         counted, ranked = (read_rows(source / f"{name}.parquet") for name in ("preferences", "rankings"))

@@ -72,11 +72,11 @@ GROUP_COLUMNS = (
 
 
 HOW_TO_READ = (
-    "Held-out slates, worst group first; in brackets 95 % bootstrap intervals over prompts, – where there are fewer than "
-    f"{FEWEST_PROMPTS}. **Ranking accuracy**: share of people's votes about two answers that the implicit reward agrees "
-    "with; **at most**: the share that agrees with the majority, which no order exceeds. **tau-b**: Kendall's, with each "
-    "person's ranking. **Likelier**: the same accuracy by the model's own mean log-prob per token, without → with the "
-    "adapter."
+    "Held-out slates, worst group first; in brackets 95 % bootstrap intervals over prompts, – where there are fewer "
+    f"than {FEWEST_PROMPTS}. **Ranking accuracy**: share of people's votes about two answers that the implicit reward "
+    "agrees with; **at most**: the share that agrees with the majority, which no order exceeds. **tau-b**: Kendall's, "
+    "with each person's ranking. **Likelier**: the same accuracy by the model's own mean log-prob per token, without → "
+    "with the adapter."
 )
 """What stands under the table of groups."""
 

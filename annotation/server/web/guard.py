@@ -145,7 +145,7 @@ class Guard:
                 421, "This server is not known by that name. Where it should be, start it with ANNOT_HOSTS=name,name."
             )
         origin = headers.get("origin", "").lower()
-        if origin and urlsplit(origin).netloc != host and origin not in self._origins:
+        if origin and _netloc(origin) != host and origin not in self._origins:
             return _refusal(403, "Pages of other sites may not call this server.")
         return None
 
@@ -299,14 +299,22 @@ def _again(body: bytes) -> Receive:
     return receive
 
 
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""
+
+
 async def _account(scope: Scope, body: bytes) -> str:
     """The name in a log-in form, read as Argilla reads it; empty when there is none."""
     from multipart.exceptions import FormParserError
+    from starlette.formparsers import MultiPartException
 
     try:
         async with Request(scope, _again(body)).form() as form:
             name = form.get("username")
-    except (HTTPException, FormParserError):
+    except (HTTPException, FormParserError, MultiPartException):
         return ""  # Argilla says what is wrong with it
     return name if isinstance(name, str) else ""
 

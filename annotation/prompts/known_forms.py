@@ -12,6 +12,10 @@ from annotation.prompts.conversations import ASSISTANT, ROLES, as_text
 from annotation.reading.rows import Row, Table, all_columns
 from annotation.text.locales import fold
 
+ALPACA = ("instruction", "input", "output")
+OASST = ("text", "role", "rank", "message id", "parent id", "message tree id")
+"""Columns whose cells become a prompt with its answers, folded."""
+
 
 def unfold(table: Table) -> Table:
     """The table with one row per prompt where its columns say that it is of a known form; else as it is."""
@@ -31,7 +35,7 @@ def _unfold_instructions(table: Table, names: Mapping[str, str]) -> Table:
     for row in table.rows:
         parts = (as_text(row.values.get(names[name])).strip() for name in ("instruction", "input"))
         answer = as_text(row.values.get(names.get("output", ""))).strip()
-        own = {column: cell for column, cell in row.values.items() if fold(column) not in ("instruction", "input")}
+        own = {column: cell for column, cell in row.values.items() if fold(column) not in ALPACA}
         made = {"prompt": "\n\n".join(filter(None, parts)), **own}
         rows.append(Row(row.place, {**made, ANSWERS: ({"text": answer, "stood": "output"},)} if answer else made))
     return replace(table, columns=("prompt", *all_columns(rows)[1:]), rows=tuple(rows))
@@ -65,7 +69,7 @@ def _unfold_trees(table: Table, names: Mapping[str, str]) -> Table:
             {"text": as_text(cell(reply, "text")), "stood": f"rank {as_text(cell(reply, 'rank'))}".strip()}
             for reply in replies.get(name, ())
         )
-        own = {column: value for column, value in row.values.items() if fold(column) not in ("text", "role")}
+        own = {column: value for column, value in row.values.items() if fold(column) not in OASST}
         prompt = turns if len(turns) > 1 else turns[0]["content"]
         rows.append(Row(row.place, {"prompt": prompt, **own, ANSWERS: answers}))
     lost = sum(len(found) for parent, found in replies.items() if parent not in messages)

@@ -435,7 +435,7 @@ def test_the_command_selects_shows_and_then_has_nothing_to_do(tmp_path: Path) ->
     assert read_slates(project.ledger) == []
     shown = annot("select", "--project", str(tmp_path))
     assert shown.returncode == 0, shown.stderr
-    for words in ("12 new slates of 4 answers", "on a slate", "MX", "comida", "annot push"):
+    for words in ("12 new slates of 4 answers", "on a slate", "MX", "comida", "annot status"):
         assert words in shown.stdout
     assert (tmp_path / "selection" / "prompts.png").exists()
     assert without_progress(shown.stderr) == [], "no library chats on the terminal"

@@ -9,9 +9,11 @@ sheet's peak times a share that such models usually reach.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from train.data.plan import Plan
+from train.data.slates import RankedSlate
 from train.engine.adapter import linear_layers
 from train.engine.build import OPTIMISER_BYTES, encoded
 from train.engine.memory import GIB, free_memory, plan_memory, widths_of
@@ -28,6 +30,9 @@ USUAL_CARD = "L40S"
 
 SHARE = 0.3
 """Of a card's peak; a guess, never measured with this engine."""
+
+SAMPLE = 1000
+"""Slates by which the lengths of all are estimated."""
 
 BYTES = {"none": 2.0, "nf4": 0.55, "int8": 1.0}
 """Of a weight in a linear layer, by quantisation; everything else has 2, or 4 in float32."""
@@ -92,7 +97,7 @@ def estimate(plan: Plan, dollars_per_hour: float) -> Estimate:
         names = [name for name in names if any(f".{name}".endswith(f".{target}") for target in targets)]
     adapter = OPTIMISER_BYTES * recipe.lora.rank * sum(sum(model.get_submodule(name).weight.shape) for name in names)
 
-    train, held_out = (encoded(slates, plan).encoded for slates in (plan.slates.train, plan.slates.held_out))
+    train, held_out = (encoded(_sample(slates), plan).encoded for slates in (plan.slates.train, plan.slates.held_out))
     lengths = sorted((tokens_of(slate, "rows") for slate in (*train, *held_out)), reverse=True)
     kind, card, speed, room = recipe.device.kind, "", 0.0, 0
     if kind == "cpu":
@@ -119,12 +124,21 @@ def estimate(plan: Plan, dollars_per_hour: float) -> Estimate:
         answers = sum(len(slate.answers) for slate in train)
         seen = plan.steps * update * 2 * sum(len(s.answers) * s.longest for s in train) / answers
     looks = 2 + (plan.steps // recipe.run.eval_every if recipe.run.eval_every else 0)
-    looked_at = sum(lengths) + looks * sum(slate.tokens for slate in held_out)
+    train_tokens, held_out_tokens = (
+        len(every) * sum(slate.tokens for slate in some) / max(1, len(some))
+        for every, some in ((plan.slates.train, train), (plan.slates.held_out, held_out))
+    )
+    looked_at = train_tokens + (1 + looks) * held_out_tokens
     hours = counted * ((6 if schedule.checkpoint_layers else 4) * seen + 2 * looked_at) / speed / 3600
     dollars = hours * dollars_per_hour if kind == "cuda" else None
     needed = schedule.needed / GIB
     gib = (weights / GIB, adapter / GIB, needed)
     return Estimate(*gib, schedule.token_budget, hours, card, dollars, dollars_per_hour)
+
+
+def _sample(slates: Sequence[RankedSlate]) -> Sequence[RankedSlate]:
+    """Slates from all places, enough for an estimate: the preflight has read them all as tokens before."""
+    return slates[:: max(1, len(slates) // SAMPLE)]
 
 
 def _card_here() -> str:

@@ -7,31 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
-from importlib.metadata import PackageNotFoundError, distribution, version
-from importlib.resources import files
 from pathlib import Path
-from typing import Literal
 
 import httpx
-from packaging.version import Version
 
 from annotation.backups.make import archives, is_ahead, say_ahead
 from annotation.backups.rolling import standing
-from annotation.config import OPEN_BASE, is_closed, refuse_half_restored
-from annotation.errors import AnnotError, EncoderError, ServerError, SettingsError
+from annotation.config import refuse_half_restored
+from annotation.errors import AnnotError, ServerError, SettingsError
 from annotation.hosting import embedded
 from annotation.hosting.address import HOST, require_free
 from annotation.hosting.environment import pinned_version, standing_environment
@@ -40,15 +32,13 @@ from annotation.hosting.storage import require_sound
 from annotation.migrations import MIGRATIONS
 from annotation.project import MOVING, Project
 from annotation.screen import counted
-from annotation.selection.embedding import encoder_here
 from annotation.tasks import TASKS
 from annotation.tasks.page import own_texts
 from sync.argilla.client import ArgillaClient, connect
+from sync.model_findings import Finding, Level, examine_base, examine_encoder, examine_training, version_of
 from sync.moving.unfinished import unfinished
 from sync.push import standing_dataset, team_pages
 from sync.team import workspace_of
-
-Level = Literal["ok", "warn", "fail"]
 
 ENVIRONMENT_BYTES = 1_500_000_000
 """Argilla's environment and what its making leaves behind."""
@@ -60,32 +50,6 @@ SKEW_S = (5.0, 120.0)
 """Between two clocks: from here on a sentence, and from here on sessions and the order of answers are in danger."""
 
 TIMEOUT_S = 5.0
-
-LEAST_DRIVER = {11: 450, 12: 525, 13: 580}
-"""CUDA -> the oldest driver that runs it, by NVIDIA's table of minor version compatibility."""
-
-MAIN = (
-    *("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "datasets"),
-    *("argilla", "cohere", "sentence-transformers", "pyarrow", "pydantic"),
-)
-"""Libraries whose new versions have broken things before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        what: In a word or two.
-        level: "ok"; "warn": it works, but not as it should; "fail": something will not work.
-        said: What was found.
-        remedy: What to do; empty where nothing is to be done.
-    """
-
-    what: str
-    level: Level
-    said: str
-    remedy: str = ""
 
 
 def examine(folder: Path) -> list[Finding]:
@@ -102,19 +66,19 @@ def examine(folder: Path) -> list[Finding]:
         try:
             refuse_half_restored(folder)
         except SettingsError as error:
-            return [*found, Finding("project", "fail", "half restored", str(error)), *_training("")]
+            return [*found, Finding("project", "fail", "half restored", str(error)), *examine_training("")]
         found.append(Finding("project", "warn", f"{folder} holds no annot.toml", "`annot init`, or --project DIR"))
-        return [*found, *_training("")]
+        return [*found, *examine_training("")]
     try:
         project = Project.open(folder)
     except AnnotError as error:
-        return [*found, Finding("project", "fail", "annot.toml cannot be used", str(error)), *_training("")]
+        return [*found, Finding("project", "fail", "annot.toml cannot be used", str(error)), *examine_training("")]
     for part in (_files, _ledger, _locks, _move, _server, _backup):
         try:
             found += part(project)
         except (AnnotError, OSError) as error:
             found.append(Finding(part.__name__.strip("_"), "fail", "could not be looked at", str(error)))
-    return [*found, *_encoder(project), *_training(project.settings.train.preset), *_base(project)]
+    return [*found, *examine_encoder(project), *examine_training(project.settings.train.preset), *examine_base(project)]
 
 
 def worst(findings: list[Finding]) -> Level:
@@ -128,8 +92,8 @@ def worst(findings: list[Finding]) -> Level:
 
 def _versions() -> Iterator[Finding]:
     yield Finding("Python", "ok", "{}.{}.{} at {}".format(*sys.version_info[:3], sys.executable))
-    yield Finding("annot", "ok", _version("annot"))
-    sdk, server = _version("argilla"), pinned_version()
+    yield Finding("annot", "ok", version_of("annot"))
+    sdk, server = version_of("argilla"), pinned_version()
     if not sdk:
         yield Finding(
             "Argilla's SDK", "warn", "not installed: `annot push` cannot make datasets", "`pip install argilla`"
@@ -146,7 +110,7 @@ def _environment() -> Iterator[Finding]:
     try:
         import uv
 
-        yield Finding("uv", "ok", f"{_version('uv')} at {uv.find_uv_bin()}")
+        yield Finding("uv", "ok", f"{version_of('uv')} at {uv.find_uv_bin()}")
     except (ImportError, FileNotFoundError):
         yield Finding("uv", "fail", "missing: Argilla's environment cannot be built", "`pip install uv`")
     python = standing_environment()
@@ -407,119 +371,6 @@ def _backup(project: Project) -> Iterator[Finding]:
         yield Finding("backup", "ok", said)
     if project.settings.argilla.url:
         yield Finding("backup", "warn", f"the server {project.settings.argilla.url} is not in it", "back that up there")
-
-
-# -- training ---------------------------------------------------------------------------------------------
-
-
-def _training(preset: str) -> Iterator[Finding]:
-    missing = [name for name in ("torch", "trl", "peft", "transformers", "accelerate") if not _version(name)]
-    if missing:
-        said = f"not installed: {', '.join(missing)}"
-        yield Finding("training", "warn", said, "`pip install 'annot[train]'` on the machine that trains")
-    else:
-        told = ", ".join(f"{name} {_version(name)}" for name in ("torch", "trl", "peft"))
-        yield Finding("training", "ok", told)
-    yield from _untested()
-    presets = [path.name.removesuffix(".toml") for path in (files("train") / "presets").iterdir()]
-    if preset and preset not in presets:
-        near = get_close_matches(preset, presets, n=1)
-        remedy = f'did you mean "{near[0]}"?' if near else f"train.preset is one of {', '.join(sorted(presets))}"
-        yield Finding("preset", "fail", f"there is no preset {preset}", remedy)
-        preset = ""
-    cards = _cards()
-    if cards:
-        yield Finding("GPU", "ok", "; ".join(cards))
-        yield from _driver(cards)
-    elif preset.startswith("cpu"):
-        yield Finding("GPU", "ok", f"none, and the preset {preset} needs none")
-    else:
-        said = f"none here, and the preset {preset} needs one" if preset else "none here"
-        yield Finding("GPU", "warn", said, "train on another machine (train.launcher, or docker/trainer)")
-
-
-def _encoder(project: Project) -> Iterator[Finding]:
-    """The sentence encoder that `annot select` would load, as far as it is on this machine."""
-    name = project.settings.select.encoder
-    try:
-        found = encoder_here(name, project.folder)
-    except EncoderError as error:
-        yield Finding("encoder", "fail", f"{name} cannot be used", str(error))
-    else:
-        yield Finding("encoder", "ok", name if found else f"{name}, which `annot select` fetches from the Hub")
-
-
-def _base(project: Project) -> Iterator[Finding]:
-    """The model that training would start from: its folder, or what is known of its licence; others are looked up on
-    the Hub by the trainer.
-    """
-    from huggingface_hub import get_token
-
-    train = project.settings.train
-    base = train.base
-    path = files("train") / "presets" / f"{train.preset}.toml"
-    if not base and path.is_file():
-        base = tomllib.loads(path.read_text(encoding="utf-8"))["base"]["name"]
-    if is_closed(base):
-        said = f"{base} is CC-BY-NC-4.0 (no commercial use), and the Hub gives it out only to who accepted that"
-        remedy = f'accept it on its page and set HF_TOKEN, or set train.base = "{OPEN_BASE}", which is Apache-2.0'
-        yield Finding("base", "ok" if get_token() else "warn", said, remedy)
-    if base.startswith((".", "/", "~")) or base.count("/") > 1:
-        folder = (project.folder / Path(base).expanduser()).resolve()
-        if (folder / "config.json").exists():
-            yield Finding("base", "ok", str(folder))
-        else:
-            yield Finding("base", "fail", f"{folder} holds no model (config.json)", "correct train.base in annot.toml")
-
-
-def _cards() -> list[str]:
-    """Names, memory and drivers of NVIDIA's cards; empty where there are none."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    command = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
-
-
-def _driver(cards: list[str]) -> Iterator[Finding]:
-    """The driver, where it is too old for the CUDA that torch is built with."""
-    try:
-        facts = (Path(str(distribution("torch").locate_file("torch"))) / "version.py").read_text(encoding="utf-8")
-    except (PackageNotFoundError, OSError):
-        return
-    built = re.search(r"^cuda\b.*'(\d+)\.[\d.]+'", facts, re.MULTILINE)
-    driver = re.search(r"(\d+)\.[\d.]+$", cards[0])
-    least = LEAST_DRIVER.get(int(built[1]), 0) if built else 0
-    if built and driver and int(driver[1]) < least:
-        said = f"{driver[0]} is too old for torch {_version('torch')}, which is built with CUDA {built[1]}"
-        yield Finding("driver", "fail", said, f"a driver from {least} on, or a torch that is built with an older CUDA")
-
-
-def _untested() -> Iterator[Finding]:
-    """Main libraries that are newer than those that annot is tested with; where annot is a package nobody knows."""
-    path = Path(__file__).parents[1] / "constraints.txt"
-    if not path.exists():
-        return
-    tested = dict(line.split("==") for line in path.read_text(encoding="utf-8").splitlines() if "==" in line)
-    newer = [
-        f"{name} {here} (tested: {tested[name]})"
-        for name in MAIN
-        if name in tested and (here := _version(name)) and Version(Version(here).public) > Version(tested[name])
-    ]
-    if newer:
-        remedy = f"if something fails, install the tested ones with `pip install --constraint {path} NAME`"
-        yield Finding("libraries", "warn", f"newer than annot is tested with: {', '.join(newer)}", remedy)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _ago(age: timedelta) -> str:

@@ -153,3 +153,14 @@ def world(request: pytest.FixtureRequest) -> World:
         found: RealWorld = request.getfixturevalue("real_world")
         return found
     return FakeWorld()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For matrices of tests a second thread of torch only waits."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

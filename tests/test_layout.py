@@ -46,7 +46,7 @@ ORDER = {
             "reporting",
             "cycle",
         ),
-        *("moving", "doctor", "simulated", "quickstart", "commands"),
+        *("moving", "model_findings", "doctor", "simulated", "quickstart", "commands"),
     ),
     "train": (
         *("settings", "run_folder", "statistics", "libraries", "footprint", "models", "data", "engine", "evaluate"),

@@ -105,6 +105,24 @@ def test_init_refuses_to_overwrite_a_project(project: Project) -> None:
     assert (project.folder / "annot.toml").read_bytes() == before
 
 
+def test_init_takes_names_and_several_at_once(tmp_path: Path) -> None:
+    place = str(tmp_path / "p")
+    command = [
+        sys.executable,
+        "-m",
+        "annotation.cli",
+        "init",
+        place,
+        "--country",
+        "Perú, BO",
+        "--language",
+        "quechua,es",
+    ]
+    subprocess.run(command, capture_output=True, check=True)
+    found = Project.open(tmp_path / "p").settings.project
+    assert (found.countries, found.languages) == (("PE", "BO"), ("qu", "es"))
+
+
 @pytest.mark.parametrize("language", ["gl", "ca", "eu", "qu", "gn", "nah", "ay", "arn"])
 def test_init_takes_languages_that_annot_has_no_texts_in_and_says_what_stands_for_them(
     tmp_path: Path, language: str

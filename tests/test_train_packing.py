@@ -1,6 +1,5 @@
 """Packs hold every slate once, and give each answer the log-prob that it has alone."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,14 +13,7 @@ from train.data.tokens import EncodedSlate
 from train.engine.log_probs import FrozenHead, answer_log_probs, score_answers
 from train.engine.packing import NOWHERE, Shape, lay_out, pack, tokens_of, visible
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """For matrices this small a second thread only waits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def packed_log_probs(model: Any, slates: list[EncodedSlate], budget: int, shape: Shape = "rows") -> list[torch.Tensor]:

@@ -13,9 +13,10 @@ from train_models import one_by_one, random_slates
 
 from annotation.errors import TrainError
 from train.engine.adapter import with_adapter
-from train.engine.dropout import Tokens, drop_by_token
+from train.engine.dropout import Tokens
 from train.engine.layout import choose_shape
 from train.engine.log_probs import answer_log_probs, score_answers
+from train.engine.low_rank import fuse_adapter
 from train.engine.packing import pack
 from train.models.base import Base, load_model
 from train.settings import load_recipe
@@ -65,7 +66,7 @@ def found(kind: str, *, dtype: torch.dtype = torch.float32, dropout: float = 0.1
         shape, line = choose_shape(model, SLATES)
         packs = pack(SLATES, 200, shape)
         adapted = with_adapter(model, recipe).train()
-        drop_by_token(adapted, tokens)
+        fuse_adapter(adapted, tokens)
         for packed in packs:
             tokens.enter(packed, torch.arange(len(SLATES)), 1)
             answer_log_probs(adapted, packed).sum().backward()

@@ -10,6 +10,7 @@ from train_models import SHAPES, one_by_one, random_slates, tiny_model
 
 from annotation.errors import TrainError
 from train.data.tokens import EncodedSlate
+from train.engine.compiled import compile_flex_attention
 from train.engine.log_probs import FrozenHead, answer_log_probs, score_answers
 from train.engine.packing import NOWHERE, Shape, lay_out, pack, tokens_of, visible
 
@@ -162,21 +163,54 @@ def test_a_token_sees_what_it_would_see_if_its_answer_stood_alone(
         assert seen == set(sequence[max(0, place + 1 - (window or place + 1)) : place + 1])
 
 
-def test_flex_attention_on_a_cpu_gives_the_log_probs_of_the_dense_mask() -> None:
-    """The way of a GPU: one row, a block mask. Heads of 16 and more, as its kernel wants."""
-    sizes = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
-    for shape in ("llama", "cohere2"):
-        slates = random_slates(5)
-        dense, flex = (tiny_model(shape, attention=attention, **sizes) for attention in ("sdpa", "flex_attention"))
-        with torch.compiler.set_stance("force_eager"):
-            for model in (dense, flex):
-                score_answers(model, vocabulary_chunk=40)
-        with torch.no_grad():
-            expected = torch.stack(packed_log_probs(dense, slates, 150))
-            # Compiling takes a minute on a CPU; what is computed is the same.
-            with torch.compiler.set_stance("force_eager"):
-                found = torch.stack(packed_log_probs(flex, slates, 256, "row"))
-        assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+WIDE: dict[str, Any] = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+"""Heads of 16, as FlexAttention's kernel wants them at least."""
+
+
+@pytest.fixture
+def flex_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch refuses FlexAttention's gradient on a CPU, whose compiler has none; written out, it is computed."""
+    monkeypatch.setattr("torch.nn.attention.flex_attention._validate_device", lambda *_: None)
+
+
+@pytest.mark.parametrize("kind", ["llama", "cohere2", "mistral"])
+@pytest.mark.usefixtures("flex_on_a_cpu")
+def test_flex_attention_gives_the_log_probs_and_gradients_of_the_dense_mask(kind: str) -> None:
+    """The way of a GPU: one row, a block mask."""
+    slates = random_slates(5)
+
+    def found(attention: str, shape: Any) -> list[torch.Tensor]:
+        model = tiny_model(kind, attention=attention, **WIDE)
+        score_answers(model, vocabulary_chunk=40)
+        log_probs = torch.stack(packed_log_probs(model, slates, 256, shape))
+        log_probs.sum().backward()
+        return [log_probs, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])]
+
+    with torch.compiler.set_stance("force_eager"):  # compiling takes a minute; what is computed is the same
+        for dense, flex in zip(found("sdpa", "rows"), found("flex_attention", "row"), strict=True):
+            assert (flex - dense).norm() < 1e-5 * dense.norm()
+
+
+@pytest.mark.usefixtures("flex_on_a_cpu")
+def test_packs_of_any_length_share_what_was_compiled_for_the_first_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled for each length anew, a run would compile for minutes."""
+    from torch._dynamo.testing import CompileCounterWithBackend
+    from transformers.integrations import flex_attention as integration
+
+    monkeypatch.setattr(integration, "compile_friendly_flex_attention", None)  # put back afterwards
+    torch.compiler.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    compile_flex_attention(counter)
+    model = tiny_model("llama", attention="flex_attention", num_hidden_layers=1, **WIDE)
+    score_answers(model, vocabulary_chunk=40)
+    counts, widths = [], set()
+    for slates in range(1, 11):
+        (packed,) = pack(random_slates(2 * slates, seed=slates), 10_000, "row")
+        answer_log_probs(model, packed).sum().backward()
+        counts.append(counter.frame_count)
+        widths.add(packed.size)
+    assert len(widths) > 4
+    assert counts[1] == counts[-1] <= 3
 
 
 def test_bfloat16_is_as_close_to_the_answer_alone_as_bfloat16_is_to_float32() -> None:

@@ -24,10 +24,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pydantic import ValidationError
+
 from annotation.errors import AnnotError, SettingsError, TrainError, TrainLater
 from annotation.files import write_whole
 from annotation.ledger import now
 from annotation.screen import Progress, silent
+from train.settings import Recipe
 
 WEIGHTS = "adapter_model.safetensors"
 """The weights among the files of an adapter."""
@@ -292,7 +295,9 @@ def check_same(folder: Path, facts: Mapping[str, Any]) -> None:
     Raises:
         TrainError: One of the facts differs from run.json.
     """
-    begun = begun_with(folder) or {}
+    begun = dict(begun_with(folder) or {})
+    with contextlib.suppress(ValidationError):  # what a setting did before there was one
+        begun["recipe"] = Recipe.model_validate(begun.get("recipe")).model_dump(mode="json")
     for key in (key for key in facts if key in begun):
         given = json.loads(json.dumps(facts[key]))
         if begun[key] != given and key == "digest":

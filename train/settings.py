@@ -124,6 +124,7 @@ class EngineSettings(Section):
     token_budget: int = Field(ge=0, le=2**24)
     checkpoint_layers: int = Field(ge=-1, le=10**4)
     logits_chunk: int = Field(ge=64, le=2**20)
+    compile: bool = False
     max_bad_batches: int = Field(ge=0, le=10**9)
 
 

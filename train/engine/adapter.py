@@ -41,12 +41,12 @@ def with_adapter(model: Any, recipe: Recipe) -> Any:
     import torch
     from peft import get_peft_model
 
-    from train.engine.log_probs import FAULTS, reason
+    from train.engine.log_probs import FAULTS, reason, uncompiled
 
     kind, layers = model.config.model_type, sorted({name.rpartition(".")[2] for name in linear_layers(model)})
     try:
         adapted = get_peft_model(model, lora_config(recipe))
-        with torch.no_grad():
+        with torch.no_grad(), uncompiled():
             adapted.eval()(input_ids=torch.arange(4, device=adapted.device)[None], use_cache=False)
     except torch.OutOfMemoryError:
         raise

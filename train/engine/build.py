@@ -43,12 +43,15 @@ def slate_trainer(plan: Plan, model: Any, log: RunLog, callbacks: list[Any]) -> 
     from transformers import TrainingArguments, set_seed
     from trl.trainer.utils import disable_dropout_in_model
 
+    from train.engine.compiled import compile_flex_attention, compile_layers
     from train.engine.layout import choose_shape
     from train.engine.log_probs import score_answers
     from train.engine.reference import reference_cache
     from train.engine.trainer import SlateTrainer
 
     recipe, folder = plan.recipe, log.folder
+    if recipe.base.attention == "flex_attention" and recipe.device.kind == "cuda":
+        compile_flex_attention()
     score_answers(model, recipe.engine.logits_chunk)
     disable_dropout_in_model(model)
     train, held_out = (encoded(slates, plan) for slates in (plan.slates.train, plan.slates.held_out))
@@ -58,6 +61,8 @@ def slate_trainer(plan: Plan, model: Any, log: RunLog, callbacks: list[Any]) -> 
     model = with_adapter(model, recipe)
     if recipe.optimiser.autocast != "none":
         leave_inputs_alone(model)
+    if recipe.engine.compile:
+        log(f"{'compiling':<22}{compile_layers(model)} layers, when they are first used")
     size = recipe.optimiser.batch * recipe.optimiser.accumulate
     arguments = TrainingArguments(
         **training_arguments(folder / "checkpoints", recipe, plan.steps), per_device_train_batch_size=size
@@ -115,6 +120,7 @@ def plan_schedule(model: Any, recipe: Recipe, shape: Shape, sets: Sequence[Train
         longest=lengths[0],
         update=sum(lengths[: recipe.optimiser.batch * recipe.optimiser.accumulate]),
         device=kind,
+        shape=shape,
         budget=recipe.engine.token_budget,
         checkpointed=recipe.engine.checkpoint_layers if model.supports_gradient_checkpointing else 0,
     )

@@ -10,10 +10,10 @@ is computed again in the backward pass is dropped alike.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from annotation.errors import TrainError
 
@@ -47,20 +47,28 @@ class Tokens:
         self.hashes = _narrow(splitmix(place ^ splitmix(torch.tensor(self.seed * 2**32 + step, device=place.device))))
 
 
-class TokenDropout(nn.Module):
-    """Dropout of a share of the features of each token, the others scaled up (Srivastava et al. 2014)."""
+class TokenDropout:
+    """Dropout of a share of a layer's input, by token (Srivastava et al. 2014); what is left is not scaled up."""
 
-    def __init__(self, share: float, name: str, tokens: Tokens) -> None:
-        """Args are the share, a name that no other module has, and where to look for the tokens."""
-        super().__init__()
+    def __init__(self, share: float, name: str, tokens: Tokens, like: torch.Tensor) -> None:
+        """Args are the share, a name that no other layer has, where to look for the tokens, and the layer's weight."""
         self.share, self.tokens = share, tokens
-        self.name = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
-        self.features: torch.Tensor | None = None
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+        places = torch.arange(like.shape[-1], device=like.device)
+        self.features = _narrow(splitmix(places ^ number)) | 1  # odd: a product with it is a bijection
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Drop in training; x has the pack's shape, or that of all its tokens in one row, and then its features."""
-        if not self.training:
-            return x
+    def now(self, x: torch.Tensor) -> Callable[[], torch.Tensor]:
+        """A function that says, whenever it is called, what of the tokens that are in the model now is kept.
+
+        Args:
+            x: The layer's input: the pack's shape, or that of all its tokens in one row, and then features.
+
+        Returns:
+            The function; what it gives is True where a feature is kept, in the shape of x.
+
+        Raises:
+            TrainError: These are not the tokens that are in the model.
+        """
         hashes = self.tokens.hashes
         if hashes is not None and x.dim() == 2 and len(x) == hashes.numel():
             hashes = hashes.flatten()  # some layers take all rows as one
@@ -69,31 +77,8 @@ class TokenDropout(nn.Module):
                 "the base hands its adapter other tokens than it was given (a mixture of experts does), so dropout "
                 "cannot tell them apart; set lora.dropout = 0.0."
             )
-        if self.features is None or self.features.shape[0] != x.shape[-1] or self.features.device != x.device:
-            places = torch.arange(x.shape[-1], device=x.device)
-            self.features = _narrow(splitmix(places ^ self.name)) | 1  # odd: a product with it is a bijection
-        mixed = hashes[..., None] * self.features
-        kept = mixed >= int(self.share * 2 * HALF) - HALF
-        dropped: torch.Tensor = torch.where(kept, x, 0.0) * (1 / (1 - self.share))
-        return dropped
-
-    def extra_repr(self) -> str:
-        """As nn.Dropout shows itself."""
-        return f"p={self.share}"
-
-
-def drop_by_token(model: Any, tokens: Tokens) -> int:
-    """Put TokenDropout in the place of the adapter's own dropout, and say in how many places."""
-    from peft.tuners.lora import LoraLayer
-
-    places = 0
-    for name, module in model.named_modules():
-        if isinstance(module, LoraLayer):
-            for adapter, dropout in list(module.lora_dropout.items()):
-                if isinstance(dropout, nn.Dropout) and dropout.p:
-                    module.lora_dropout[adapter] = TokenDropout(dropout.p, f"{name}.{adapter}", tokens)
-                    places += 1
-    return places
+        by_token, by_feature, least = hashes[..., None], self.features, int(self.share * 2 * HALF) - HALF
+        return lambda: by_token * by_feature >= least
 
 
 def splitmix(numbers: torch.Tensor) -> torch.Tensor:

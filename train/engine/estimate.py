@@ -17,7 +17,7 @@ from train.data.slates import RankedSlate
 from train.engine.adapter import linear_layers
 from train.engine.build import OPTIMISER_BYTES, encoded
 from train.engine.memory import GIB, free_memory, plan_memory, widths_of
-from train.engine.packing import tokens_of
+from train.engine.packing import Shape, tokens_of
 from train.models.base import load_shape
 
 CPU_OPERATIONS = 46e9
@@ -98,7 +98,8 @@ def estimate(plan: Plan, dollars_per_hour: float) -> Estimate:
     adapter = OPTIMISER_BYTES * recipe.lora.rank * sum(sum(model.get_submodule(name).weight.shape) for name in names)
 
     train, held_out = (encoded(_sample(slates), plan).encoded for slates in (plan.slates.train, plan.slates.held_out))
-    lengths = sorted((tokens_of(slate, "rows") for slate in (*train, *held_out)), reverse=True)
+    shape: Shape = "row" if recipe.base.attention == "flex_attention" else "rows"
+    lengths = sorted((tokens_of(slate, shape) for slate in (*train, *held_out)), reverse=True)
     kind, card, speed, room = recipe.device.kind, "", 0.0, 0
     if kind == "cpu":
         threads = recipe.device.threads or os.cpu_count() or 1
@@ -115,6 +116,7 @@ def estimate(plan: Plan, dollars_per_hour: float) -> Estimate:
         longest=lengths[0],
         update=sum(lengths[:update]),
         device=kind,
+        shape=shape,
         budget=recipe.engine.token_budget,
         checkpointed=recipe.engine.checkpoint_layers,
     )

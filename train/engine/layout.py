@@ -15,7 +15,7 @@ import torch
 
 from annotation.errors import TrainError
 from train.data.tokens import EncodedSlate
-from train.engine.log_probs import FAULTS, computed, reason
+from train.engine.log_probs import FAULTS, computed, reason, uncompiled
 from train.engine.packing import Shape, lay_out
 
 TOLERANCE = {True: 1e-3, False: 0.05}
@@ -48,7 +48,7 @@ def choose_shape(model: Any, slates: Sequence[EncodedSlate]) -> tuple[Shape, str
         return float((model(packed=lay_out([slate], [[0]], shape).to(device)).float() - truth).abs().mean())
 
     with torch.no_grad():
-        with computed(kind):
+        with computed(kind), uncompiled():
             truth = torch.cat([_by_definition(model, slate.prompt, answer, device) for answer in slate.answers])
         try:
             found = away(shape)

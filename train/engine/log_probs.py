@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -161,7 +161,7 @@ def check_head(model: Any, config: Any) -> None:
     ids = torch.arange(4, device=head.weight.device)[None]
     training = model.training
     model.eval()
-    with torch.no_grad(), computed(kind):
+    with torch.no_grad(), computed(kind), uncompiled():
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         ours = head(hidden).float() * logit_scale(config)
         if softcap := getattr(config, "final_logit_softcapping", None):
@@ -191,6 +191,11 @@ def computed(kind: str) -> Iterator[None]:
         raise TrainError(
             f"the base ({kind}) cannot be computed as a causal language model ({reason(error)}); choose another base."
         ) from error
+
+
+def uncompiled() -> AbstractContextManager[None]:
+    """Run what is tried once on a few tokens as it stands: a kernel for them alone would be compiled for seconds."""
+    return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
 
 
 def reason(error: Exception) -> str:

@@ -2,17 +2,19 @@
 
 Memory of one update, in bytes, for a pack of T tokens and c of L layers checkpointed:
 
-    T * (layer * (L - c + min(c, 1)) + kept * c + head) + tile
+    T * (layer * (max(L - c, 1) + 1/2) + kept * c + head) + tile
 
-- `layer`, what a layer keeps for its backward pass per token: b * (8 h + 2 k + 4 i) of activations in b bytes, and what
-  the adapter adds for each of its 6 h + i inputs: 4 bytes where they are turned to float32 (a bfloat16 base without
-  autocast), and one more copy and one byte of mask with dropout; h, k, i are the widths of hidden state, key/value and
-  MLP. One checkpointed layer at a time is computed again in full, hence min(c, 1).
+- `layer`, what a layer keeps for its backward pass per token: b * (12 h + 4 i) of activations in b bytes, and 4 bytes
+  for each of the adapter's 6 h + i inputs where they are turned to float32 (a bfloat16 base without autocast); h and i
+  are the widths of hidden state and MLP. What a layer's backward pass itself needs is less than half of what it kept.
+  The first c layers are checkpointed, and one of them at a time is computed again, when all later ones have let go of
+  what they kept.
 - `kept` = b * h, what a checkpointed layer keeps; `head` = 12 h, hidden states and their gradient in float32.
 - `tile` = 4096 * chunk * (b + 8), TRL's tile of scores and its float32 copies.
 
-The formula is an estimate and is meant to be a little high. What proves it wrong is an out-of-memory error, and then
-the budget is halved and the batch is done again.
+On a CPU, where every allocation can be counted, it is up to 25 % above the peak (tests/test_train_engine.py). Eager
+attention, which keeps squares of the row, is not in it. What proves it wrong is an out-of-memory error, and then the
+budget is halved and the batch is done again.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.errors import TrainError
+from train.engine.packing import Shape
 from train.settings import DeviceSettings, Recipe
 
 SHARE = 0.85
@@ -32,10 +35,11 @@ CPU_SHARE = 0.25
 
 ENOUGH = {"cuda": 4096, "cpu": 512}
 """Tokens that keep a device busy: fewer are slower per token, more are not faster. Checkpointing a layer costs half a
-forward pass of it, so it is done only to reach this many."""
+forward pass of it, so it is done only to reach this many. On a CPU more are slower: they fall out of the caches."""
 
-MOST = {"cuda": 16384, "cpu": 512}
-"""More is no faster, and on a CPU slower: it falls out of the caches and needs fillers."""
+IN_ONE_ROW = 16384
+"""Tokens of a pack that is one row, on a card. Packs of several rows stop at ENOUGH: all of them are as long as the
+longest slate, and the more there are the more of a pack are fillers (benchmarks/gpu.py counts them)."""
 
 TILE = 4096
 GIB = 2**30
@@ -74,11 +78,9 @@ class Widths:
 
     layers: int
     hidden: int
-    key_value: int
     mlp: int
     bytes: int
     copied: int
-    dropout: bool
     chunk: int
 
     def needed(self, tokens: int, checkpointed: int) -> int:
@@ -87,11 +89,9 @@ class Widths:
 
     def per_token(self, checkpointed: int) -> int:
         """Bytes per token of a pack."""
-        activations = self.bytes * (8 * self.hidden + 2 * self.key_value + 4 * self.mlp)
-        dropped = (self.copied or self.bytes) + 1 if self.dropout else 0
-        adapter = (6 * self.hidden + self.mlp) * (self.copied + dropped)
-        full = self.layers - checkpointed + min(checkpointed, 1)
-        return (activations + adapter) * full + self.bytes * self.hidden * checkpointed + 12 * self.hidden
+        layer = self.bytes * (12 * self.hidden + 4 * self.mlp) + self.copied * (6 * self.hidden + self.mlp)
+        halves = 2 * max(self.layers - checkpointed, 1) + 1
+        return layer * halves // 2 + self.bytes * self.hidden * checkpointed + 12 * self.hidden
 
     @property
     def tile(self) -> int:
@@ -100,7 +100,15 @@ class Widths:
 
 
 def plan_memory(
-    model: Widths, free: int, *, longest: int, update: int, device: str, budget: int = 0, checkpointed: int = -1
+    model: Widths,
+    free: int,
+    *,
+    longest: int,
+    update: int,
+    device: str,
+    shape: Shape = "rows",
+    budget: int = 0,
+    checkpointed: int = -1,
 ) -> Schedule:
     """Choose the fewest checkpointed layers with which enough tokens fit, and then as many tokens as are of use.
 
@@ -110,6 +118,7 @@ def plan_memory(
         longest: Tokens of the longest slate: less will not do, whatever the formula says.
         update: Tokens of the largest update: more are never there.
         device: "cuda" or "cpu".
+        shape: How the packs lie.
         budget: Tokens as the settings fix them; 0 leaves them to the planner.
         checkpointed: Layers as the settings fix them; -1 leaves them to the planner.
     """
@@ -119,24 +128,20 @@ def plan_memory(
         fits = (c for c in range(model.layers + 1) if enough * model.per_token(c) <= usable)
         checkpointed = next(fits, model.layers)
     checkpointed = min(checkpointed, model.layers)
-    tokens = budget or max(longest, min(usable // model.per_token(checkpointed), update, MOST[device]))
+    most = IN_ONE_ROW if shape == "row" and device == "cuda" else ENOUGH[device]
+    tokens = budget or max(longest, min(usable // model.per_token(checkpointed), update, most))
     return Schedule(tokens, checkpointed, model.layers, free, model.needed(tokens, checkpointed))
 
 
 def widths_of(config: Any, recipe: Recipe) -> Widths:
     """Read a model's sizes from its configuration."""
-    # A base without attention has no heads.
-    heads, autocast = getattr(config, "num_attention_heads", None) or 1, recipe.optimiser.autocast == "bfloat16"
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    short = recipe.base.dtype == "bfloat16"
+    short, autocast = recipe.base.dtype == "bfloat16", recipe.optimiser.autocast == "bfloat16"
     return Widths(
         config.num_hidden_layers,
         config.hidden_size,
-        (getattr(config, "num_key_value_heads", None) or heads) * width,
         getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
         2 if autocast or short else FLOAT32,
         FLOAT32 if short and not autocast else 0,
-        recipe.lora.dropout > 0,
         min(recipe.engine.logits_chunk, config.vocab_size),
     )
 

@@ -228,11 +228,9 @@ def _mask(packed: Pack, window: int | None, config: Any, dtype: torch.dtype) -> 
     rows, width = packed.ids.shape
     device = packed.ids.device
     if config._attn_implementation == "flex_attention":
-        from torch.nn.attention.flex_attention import create_block_mask
+        from train.engine.compiled import block_mask_maker
 
-        # Compiled, it does not write the square of the row out.
-        make = torch.compile(create_block_mask) if device.type == "cuda" else create_block_mask
-        return make(sees, rows, None, width, width, device=device)
+        return block_mask_maker(device.type)(sees, rows, None, width, width, device=device)
     places = torch.arange(width, device=device)
     seen = sees(torch.arange(rows, device=device)[:, None, None], None, places[:, None], places[None, :])
     # Added to the scores, so that no layer has to turn it into numbers again.

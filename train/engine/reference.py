@@ -98,6 +98,7 @@ def reference_cache(base: Base, recipe: Recipe, shape: Shape, *, home: Path | No
         "device": torch.cuda.get_device_name() if recipe.device.kind == "cuda" else "cpu",
         "versions": [torch.__version__, transformers.__version__],
         **({"shape": shape} if shape == "alone" else {}),
+        **({"compiled": True} if recipe.engine.compile else {}),
     }
     name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
     return ReferenceCache((home or cache_folder()) / f"{name}.sqlite")

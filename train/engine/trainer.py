@@ -22,9 +22,10 @@ from annotation.errors import TrainError
 from annotation.files import write_whole
 from train.engine import distributed
 from train.engine.batches import BatchStats, TrainingSet, UpdateLoader, Updates
-from train.engine.dropout import Tokens, drop_by_token
+from train.engine.dropout import Tokens
 from train.engine.log_probs import answer_log_probs
 from train.engine.losses import Targets, comparison_stats, objective, sft_term, targets
+from train.engine.low_rank import fuse_adapter
 from train.engine.memory import Schedule, checkpoint_layers
 from train.engine.packing import Pack, Shape, in_one_pass, pack, tokens_of
 from train.engine.reference import Pending, ReferenceCache, groups, key_of, per_slate
@@ -82,7 +83,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         self.rounding = recipe.dpo.beta * ROUNDING[frozen == {torch.float32} and not args.bf16]
         self.reference: dict[int, list[tuple[float, ...]]] = {}
         self.tokens = Tokens(args.seed)
-        drop_by_token(model, self.tokens)
+        fuse_adapter(model, self.tokens)
         checkpoint_layers(model, schedule.checkpoint_layers)
 
     # -- what the Trainer asks for -----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from train_models import SHAPES, one_by_one, random_slates, tiny_model
 
 from annotation.errors import TrainError
 from train.data.tokens import EncodedSlate
+from train.engine import log_probs
 from train.engine.compiled import compile_flex_attention
 from train.engine.log_probs import FrozenHead, answer_log_probs, score_answers
 from train.engine.packing import NOWHERE, Shape, lay_out, pack, tokens_of, visible
@@ -38,7 +39,7 @@ def test_packed_log_probs_and_their_gradients_are_those_of_each_answer_alone(
     shape: str, attention: str, head: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A head that is not trained is ours on a CPU, any other is TRL's."""
-    monkeypatch.setattr("train.engine.log_probs.TILE", 400)  # the last tile is not full
+    monkeypatch.setitem(log_probs.TILE, "cpu", 400)  # the last tile is not full
     slates = random_slates(6)
     model = tiny_model(shape, attention=attention)
     model.get_output_embeddings().weight.requires_grad_(head == "trained")
@@ -74,7 +75,7 @@ def trls(hidden: Any, weight: Any, bias: Any, wanted: Any, softcap: float | None
 def test_both_heads_give_the_log_probs_and_gradients_of_the_definition_in_float64(
     head: Any, softcap: float | None, biased: bool, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.engine.log_probs.TILE", 100)  # tiles of three tokens, the last not full
+    monkeypatch.setitem(log_probs.TILE, "cpu", 100)  # tiles of three tokens, the last not full
     chance = torch.Generator().manual_seed(0)
     hidden, weight = torch.randn(11, 8, generator=chance), 2 * torch.randn(30, 8, generator=chance)
     bias = torch.randn(30, generator=chance) if biased else None

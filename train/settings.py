@@ -137,10 +137,11 @@ class FootprintSettings(Section):
     @field_validator("country")
     @classmethod
     def _is_a_country(cls, country: str) -> str:
-        import pycountry
+        if country:
+            import pycountry
 
-        if country and pycountry.countries.get(alpha_2=country) is None:
-            raise ValueError(f'"{country}" is no ISO 3166 code; write two letters such as "MX"')
+            if pycountry.countries.get(alpha_2=country) is None:
+                raise ValueError(f'"{country}" is no ISO 3166 code; write two letters such as "MX"')
         return country
 
 

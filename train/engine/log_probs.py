@@ -18,8 +18,11 @@ import torch
 from annotation.errors import TrainError
 from train.engine.packing import Pack, attention_masks
 
-TILE = 2**19
-"""Scores that a CPU computes at once: 2 MB in float32, which its caches hold."""
+TILE = {"cpu": 2**19, "cuda": 2**27}
+"""Scores that are computed at once: on a CPU 2 MB in float32, which its caches hold; on a card 0.5 GB."""
+
+FROZEN_HEAD_ON = {"cpu"}
+"""Kinds of device whose head is ours if it is not trained. On a card that was never timed (benchmarks/gpu.py does)."""
 
 FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What architectures raise that are not made for being called as a plain causal language model."""
@@ -58,7 +61,7 @@ def score_answers(model: Any, vocabulary_chunk: int) -> None:
         head = self.get_output_embeddings()
         weight, bias = whole(head.weight), whole(getattr(head, "bias", None))
         predicting = hidden.flatten(0, 1).index_select(0, packed.scored)
-        if weight.device.type == "cpu" and not weight.requires_grad:
+        if weight.device.type in FROZEN_HEAD_ON and not weight.requires_grad:
             return FrozenHead.apply(predicting, weight, bias, packed.targets, softcap, scale)  # type: ignore[no-untyped-call]
         return ChunkedLogProbFunction.apply(
             predicting,
@@ -106,23 +109,27 @@ class FrozenHead(torch.autograd.Function):
         Returns:
             Log-probs in float32, shape (N,).
         """
-        found = torch.empty(len(targets), dtype=torch.float32)
-        gradient = torch.empty(hidden.shape, dtype=torch.float32) if ctx.needs_input_grad[0] else None
-        rows = max(1, TILE // len(weight))
+        found = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+        gradient = torch.empty_like(hidden, dtype=torch.float32) if ctx.needs_input_grad[0] else None
+        rows = max(1, TILE[hidden.device.type] // len(weight))
         for at in range(0, len(targets), rows):
             part, wanted = hidden[at : at + rows], targets[at : at + rows, None]
-            scores = torch.nn.functional.linear(part, weight, bias).float() * scale
+            scores = torch.nn.functional.linear(part, weight, bias).float()
+            if scale != 1.0:
+                scores *= scale
+            slope = None
             if softcap:
                 squeezed = torch.tanh(scores / softcap)
-                scores = softcap * squeezed
-            normaliser = scores.logsumexp(-1, keepdim=True)
-            found[at : at + rows] = (scores.gather(1, wanted) - normaliser)[:, 0]
+                scores, slope = softcap * squeezed, 1 - squeezed * squeezed
+            highest, chosen = scores.amax(-1, keepdim=True), scores.gather(1, wanted)
+            likely = scores.sub_(highest).exp_()
+            total = likely.sum(-1, keepdim=True)
+            found[at : at + rows] = (chosen - highest - total.log())[:, 0]
             if gradient is not None:
-                slope = (scores - normaliser).exp_().neg_()
-                slope.scatter_add_(1, wanted, torch.ones_like(slope[:, :1]))
-                if softcap:
-                    slope *= 1 - squeezed * squeezed
-                gradient[at : at + rows] = (slope * scale).to(weight.dtype) @ weight
+                own = weight[wanted[:, 0]].float()
+                if slope is not None:
+                    likely, own = likely * slope, own * slope.gather(1, wanted)
+                gradient[at : at + rows] = (own - (likely.to(weight.dtype) @ weight) / total) * scale
         ctx.number_type = hidden.dtype
         ctx.save_for_backward(gradient)
         return found

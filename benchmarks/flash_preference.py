@@ -154,7 +154,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit("a job needs slates for all its updates, with as many answers each.")
     if on_card and job["memory_gb"]:
         whole = torch.cuda.get_device_properties(0).total_memory
-        torch.cuda.set_per_process_memory_fraction(job["memory_gb"] * 1e9 / whole)
+        torch.cuda.set_per_process_memory_fraction(min(1.0, job["memory_gb"] * 1e9 / whole))
     if not on_card and job.get("threads"):
         torch.set_num_threads(job["threads"])
     model = load_model(job)

@@ -24,6 +24,7 @@ once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import importlib.util
 import json
@@ -122,6 +123,8 @@ def in_child(compute: Callable[[], dict[str, Any]], limit: float) -> dict[str, A
         sys.stdout.flush()
         os._exit(0)
     os.close(write)
+    with contextlib.suppress(OSError):  # whichever of the two is first
+        os.setpgid(child, child)
     signal.signal(signal.SIGALRM, lambda *_: os.killpg(child, signal.SIGKILL))
     signal.setitimer(signal.ITIMER_REAL, max(limit, 1.0))
     with os.fdopen(read) as pipe:
@@ -558,13 +561,15 @@ def summary(found: Iterable[dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Run the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="some of them; none: all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; none: all")
     parser.add_argument("--tiny", action="store_true", help="every part on a CPU, with a tiny model")
     parser.add_argument("--memory", type=float, default=48.0, help="GB of the card that may be used")
     parser.add_argument("--seconds", type=float, default=480.0, help="nothing is begun after so long")
     parser.add_argument("--flash-pref", default="", help="folder with the libraries of flash_preference.py")
     parser.add_argument("--out", type=Path, default=Path("gpu.jsonl"), help="results, a line each")
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     bench = Bench(options)
     # Loaded here, so that no arm loads them again. PEFT and TRL load bitsandbytes, which asks the card what it can do,
     # and whoever has touched a card cannot part into processes that use it.
@@ -573,7 +578,11 @@ def main() -> None:
     import torch
     import transformers.models.llama.modeling_llama  # noqa: F401
 
-    if torch.cuda.is_initialized() or "bitsandbytes" in sys.modules:
+    if not options.tiny and not torch.cuda.is_available():
+        parser.error("there is no CUDA card here; --tiny runs every part on a CPU, which measures nothing")
+    if options.tiny:
+        import trl.trainer.dpo_trainer  # noqa: F401
+    elif torch.cuda.is_initialized() or "bitsandbytes" in sys.modules:
         raise RuntimeError("a library touched the card before the arms began")
     gc.collect()
     if "failed" in bench.keep("libraries", "all that the arms need", libraries):
@@ -581,6 +590,8 @@ def main() -> None:
     for name in options.parts or PARTS:
         PARTS[name](bench)
     print("\n".join(summary(bench.found)))
+    if any("failed" in line for line in bench.found):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

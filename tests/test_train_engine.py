@@ -18,7 +18,7 @@ from train.data.tokens import EncodedSlate
 from train.engine.adapter import check_targets, keep_adapter_in_float32, lora_config
 from train.engine.batches import TrainingSet
 from train.engine.build import leave_inputs_alone
-from train.engine.compiled import compile_layers
+from train.engine.compiled import check_compiler, compile_layers
 from train.engine.dropout import TokenDropout, Tokens
 from train.engine.log_probs import answer_log_probs, score_answers
 from train.engine.losses import objective, targets
@@ -138,6 +138,13 @@ def test_compiled_layers_change_no_update_beyond_rounding(tmp_path: Path) -> Non
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
     assert not torch._dynamo.utils.counters["graph_break"]
     assert (adapter(plain) - adapter(compiled)).abs().max() < 1e-6
+
+
+def test_without_a_c_compiler_compiling_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(TrainError, match=r"need a C compiler.* set engine\.compile = false"):
+        check_compiler()
 
 
 def test_the_loss_of_an_update_is_the_objective_of_its_slates_by_the_definition(tmp_path: Path) -> None:

@@ -351,8 +351,8 @@ def test_too_little_gpu_memory_is_refused_before_anything_is_loaded(monkeypatch:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (20 * 2**30, 44 * 2**30))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "a GPU")
     with pytest.raises(TrainError, match=r"needs 36 GiB of GPU memory and a GPU has 20.0 of 44.0 GiB free"):
-        check_device(load_recipe("l40s-8b-lora-bf16").device, "l40s-8b-lora-bf16")
-    assert check_device(load_recipe("l40s-8b-qlora").device, "l40s-8b-qlora") == "a GPU, 20 of 44 GiB free"
+        check_device(load_recipe("l40s-8b-lora-bf16"), "l40s-8b-lora-bf16")
+    assert check_device(load_recipe("l40s-8b-qlora"), "l40s-8b-qlora") == "a GPU, 20 of 44 GiB free"
 
 
 # -- going on ------------------------------------------------------------------------------------------------

@@ -90,6 +90,7 @@ def test_settings_that_an_objective_would_not_hear_are_refused() -> None:
         ("dpo.weight=people", "no margin, weight or sft_weight reaches TRL's losses"),
         ("dpo.sft_weight=1.0", "no margin, weight or sft_weight reaches TRL's losses"),
         ("region.country=MX", "set region.others=0"),
+        ("engine.compile=true", "TRL's own trainer is not compiled"),
     ):
         with pytest.raises(SettingsError) as caught:
             load_recipe("cpu-smoke", ["dpo.objective=trl", override])
@@ -99,6 +100,11 @@ def test_settings_that_an_objective_would_not_hear_are_refused() -> None:
     assert load_recipe("cpu-smoke", ["dpo.objective=trl", "dpo.loss=robust", "dpo.label_smoothing=0.1"]).dpo.margin == 0
     with pytest.raises(SettingsError, match="needs no country in its prompts"):
         load_recipe("cpu-smoke", ["region.country=MX", "region.in_prompt=true"])
+
+
+def test_a_base_that_processes_share_is_not_compiled() -> None:
+    with pytest.raises(SettingsError, match=r"that processes share .FSDP2. is not compiled; set engine.compile=false"):
+        load_recipe("multi-gpu-fsdp2", ["engine.compile=true"])
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest_one() -> None:

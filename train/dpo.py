@@ -130,7 +130,7 @@ def run_to_the_end(source: Path, facts: Mapping[str, Any], recipe: Recipe, log: 
     began, folder = time.monotonic(), log.folder
     with quiet_libraries(folder / "libraries.log"):
         # The machine, the base and the rows; nothing is trained on rows that were not looked at.
-        device = check_device(recipe.device, facts["preset"])
+        device = check_device(recipe, facts["preset"])
         plan = make_plan(recipe, source, folder, progress=log.progress)
         begin(facts, plan, device, log)
         distributed.init_distributed(recipe.device)
@@ -197,7 +197,7 @@ def dry_run(
         plan = make_plan(recipe, source, Path(home), weights=False)
         needed = estimate(plan, dollars_per_hour)
         try:
-            return plan, check_device(recipe.device, preset), needed
+            return plan, check_device(recipe, preset), needed
         except TrainError as error:
             return plan, str(error), needed
 

@@ -194,6 +194,9 @@ class Recipe(Section):
             raise ValueError("a model made on the spot is not quantised; name a base, or set base.quantisation=none")
         if self.base.attention == "flex_attention" and self.device.kind == "cpu":
             raise ValueError('FlexAttention has no gradient on a CPU; set base.attention = "sdpa"')
+        if self.engine.compile and (self.device.sharding == "fsdp2" or self.dpo.objective == "trl"):
+            where = "TRL's own trainer" if self.dpo.objective == "trl" else "a base that processes share (FSDP2)"
+            raise ValueError(f"{where} is not compiled; set engine.compile=false")
         if self.region.country and self.region.others and self.dpo.objective == "trl":
             raise ValueError("no weight reaches TRL's losses: set region.others=0, or choose another dpo.objective")
         return self

@@ -6,10 +6,27 @@ made once, and once more for packs of a single block.
 
 from __future__ import annotations
 
+import os
+import shutil
 from functools import cache
 from typing import Any
 
 import torch
+
+from annotation.errors import TrainError
+
+
+def check_compiler() -> None:
+    """Check that there is a C compiler, which PyTorch's own compiler needs.
+
+    Raises:
+        TrainError: There is none.
+    """
+    if not os.environ.get("CC") and not any(shutil.which(name) for name in ("gcc", "clang")):
+        raise TrainError(
+            "engine.compile and FlexAttention need a C compiler, and there is none here (gcc or clang): install one, "
+            'or set engine.compile = false and base.attention = "sdpa".'
+        )
 
 
 def compile_flex_attention(backend: Any = "inductor") -> None:

@@ -1,9 +1,9 @@
 """Estimate of a run before it starts: memory, hours, dollars.
 
 An update costs 4 N operations a token where the base is frozen (forward, and backward without gradients of its N
-weights), 6 N where layers are computed twice; the reference and each look at held-out slates cost 2 N. Operations a
-second are measured on a CPU (benchmarks/dpo.py, the small model on one thread) and for no card: there it is the data
-sheet's peak times a share that such models usually reach.
+weights), and 2 N more in layers that are computed twice; the reference and each look at held-out slates cost 2 N.
+Operations a second are measured on a CPU (benchmarks/dpo.py, the small model on one thread) and for no card: there it
+is the data sheet's peak times a share that such models usually reach.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def estimate(plan: Plan, dollars_per_hour: float) -> Estimate:
         for every, some in ((plan.slates.train, train), (plan.slates.held_out, held_out))
     )
     looked_at = train_tokens + (1 + looks) * held_out_tokens
-    hours = counted * ((6 if schedule.checkpoint_layers else 4) * seen + 2 * looked_at) / speed / 3600
+    hours = counted * ((4 + 2 * schedule.checkpoint_layers / schedule.layers) * seen + 2 * looked_at) / speed / 3600
     dollars = hours * dollars_per_hour if kind == "cuda" else None
     needed = schedule.needed / GIB
     gib = (weights / GIB, adapter / GIB, needed)

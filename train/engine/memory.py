@@ -25,7 +25,7 @@ from typing import Any
 
 from annotation.errors import TrainError
 from train.engine.packing import Shape
-from train.settings import DeviceSettings, Recipe
+from train.settings import Recipe
 
 SHARE = 0.85
 """Of free memory that is planned for: allocators waste some."""
@@ -146,14 +146,23 @@ def widths_of(config: Any, recipe: Recipe) -> Widths:
     )
 
 
-def check_device(device: DeviceSettings, preset: str) -> str:
-    """Check that the preset can run on this machine, and name the device.
+def check_device(recipe: Recipe, preset: str) -> str:
+    """Check that a recipe can run on this machine, and name the device.
+
+    Args:
+        recipe: Settings.
+        preset: What they are called.
 
     Raises:
-        TrainError: There is no GPU, or too little of its memory is free.
+        TrainError: There is no GPU, too little of its memory is free, or no compiler where something is to be compiled.
     """
     import torch
 
+    from train.engine.compiled import check_compiler
+
+    device = recipe.device
+    if recipe.engine.compile or recipe.base.attention == "flex_attention":
+        check_compiler()
     if device.kind == "cpu":
         threads = device.threads or os.cpu_count()
         return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}"

@@ -179,9 +179,10 @@ def measure(arm: Arm, gradient: Path | None = None) -> dict[str, Any]:
                 found = {name: p.grad.float().cpu() for name, p in model.named_parameters() if p.grad is not None}
                 torch.save(found, gradient)
 
-        def on_step_end(self, *_: Any, **__: Any) -> None:
+        def on_step_end(self, _args: Any, _state: Any, control: Any, **__: Any) -> None:
             synchronize(arm.device)
             times.append(time.perf_counter() - self.began)
+            control.should_save = False  # transformers would write a checkpoint at the end
 
     clock = Clock()
     with tempfile.TemporaryDirectory() as home, quiet_libraries(None):
@@ -207,7 +208,7 @@ def measure(arm: Arm, gradient: Path | None = None) -> dict[str, Any]:
             if gradient:
                 chance = torch.Generator().manual_seed(0)
                 for name, weight in sorted(trainer.model.named_parameters()):
-                    if "lora_B" in name:
+                    if "lora_" in name:
                         weight.data.copy_(torch.randn(weight.shape, generator=chance) * 0.02)
             trainer.train()
         schedule = {} if plan.by_trl else json.loads((folder / "engine.json").read_text(encoding="utf-8"))

@@ -4,17 +4,18 @@ The most valuable part comes first, every result is printed and written to a fil
 is named. Memory is capped to 48 GB, so that a larger card imitates an L40S. Parts:
 
     ceilings   bfloat16 matrix products and copies; whether cuDNN's attention gives NaN gradients with a mask
-    fillers    how much of a pack is no slate, by the tokens of a pack (needs no card)
     lora       slates of four, bfloat16 base: TRL's pairs, flash-pref, ours with the dense mask and with FlexAttention
     nf4        the same on a 4-bit base
     pairs      one pair a prompt
     parity     loss and gradient of ours and of TRL in bfloat16, against TRL in float32
     memory     what the planner estimates and what is taken; an update that runs out of memory and is done again
+    again      lora, nf4 and pairs once more, the sides in the other order
     more       ours with compiled layers, with dropout, with the CPU's head; TRL with Liger's kernels where they are
+    fillers    how much of a pack is no slate, by the tokens of a pack (needs no card)
 
-TRL runs its DPOTrainer on all pairs, reference computed beforehand, in the fastest of the settings that fit. Arms run
-A B C D D C B A, each in a process of its own; rates are of the median update. `--tiny` runs every part on a CPU, which
-shows that it works and measures nothing.
+TRL runs its DPOTrainer on all pairs, reference computed beforehand, in the fastest of the settings that fit. Sides run
+A B C D, and at last D C B A, each in a process of its own; rates are of the median update. `--tiny` runs every part on
+a CPU, which shows that it works and measures nothing.
 
 MFU is of real tokens: 4 N operations each (N weights but the embedding; a frozen base has no gradients of weights),
 over the data sheet's peak. A real token is one that the side has to compute: no fillers, and a prompt that is shared
@@ -52,8 +53,9 @@ BANDWIDTH = {"H200": 4.8e12, "H100": 3.35e12, "L40S": 0.864e12, "A100": 2.0e12}
 LIMIT_S = 150.0
 """Longest for one arm."""
 
-TRL_SETTINGS = ((8, False), (4, False), (8, True))
-"""Pairs per forward pass, and whether layers are checkpointed: half as much again to compute."""
+TRL_SETTINGS = ((2, False), (4, False), (4, True))
+"""Pairs per forward pass, and whether layers are checkpointed: half as much again to compute. Of the longest passes of
+dpo_lengths.json, those of more pairs do not fit into 48 GB uncheckpointed, and hold more fillers."""
 
 FASTER_THAN_TRL, FASTER_THAN_FLASH_PREF, LESS_MEMORY, FASTER_ON_PAIRS = 6.0, 1.5, 0.7, 1.8
 MFU = {"lora": 0.45, "nf4": 0.38}
@@ -71,7 +73,8 @@ class Bench:
         self.tiny, self.memory, self.flash_pref = options.tiny, options.memory, options.flash_pref
         self.ends, self.file = time.monotonic() + options.seconds, options.out
         self.found: list[dict[str, Any]] = []
-        self.trl: tuple[int, bool] | None = None
+        self.log = self.file.with_suffix(".log")
+        self.trl: dict[bool, tuple[int, bool]] = {}
         self.file.write_text("", encoding="utf-8")
 
     def arm(self, side: str, answers: int = 4, **more: Any) -> Arm:
@@ -89,7 +92,7 @@ class Bench:
         """Compute something in a process of its own, print it and write it down."""
         left = self.ends - time.monotonic()
         began = time.monotonic()
-        result = in_child(compute, min(limit, left)) if left > 0 else {"skipped": "no time was left"}
+        result = in_child(compute, min(limit, left), self.log) if left > 0 else {"skipped": "no time was left"}
         line = {"part": part, "name": name, **result, "wall_s": round(time.monotonic() - began, 1)}
         self.found.append(line)
         with self.file.open("a", encoding="utf-8") as file:
@@ -102,14 +105,14 @@ class Bench:
         return self.keep(part, name, lambda: on_the_card(arm, self.memory, **more))
 
 
-def in_child(compute: Callable[[], dict[str, Any]], limit: float) -> dict[str, Any]:
+def in_child(compute: Callable[[], dict[str, Any]], limit: float, log: Path) -> dict[str, Any]:
     """Call in a forked process, which has the libraries already and leaves no memory on the card behind."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
         os.close(read)
         os.setpgid(0, 0)
-        sys.stdout = sys.stderr = open(os.environ.get("GPU_LOG", os.devnull), "a", encoding="utf-8")  # noqa: SIM115
+        sys.stdout = sys.stderr = log.open("a", encoding="utf-8")
         try:
             result = compute()
         except BaseException as error:  # noqa: BLE001
@@ -196,10 +199,11 @@ def told(line: dict[str, Any]) -> str:
     if "out_of_memory" in line:
         return "out of memory"
     if "slates_per_s" in line:
-        mfu = mfu_of(line)
+        mfu, planned = mfu_of(line), line.get("schedule", {}).get("token_budget", 0)
+        halved = f", packs halved to {line['token_budget']} tokens" if line.get("token_budget", 0) < planned else ""
         return (
             f"{line['slates_per_s']:.2f} slates/s, {line['tokens_per_s']:.0f} tokens/s"
-            f"{f', MFU {mfu:.1%}' if mfu else ''}, {line['peak_gb']:.1f} GB"
+            f"{f', MFU {mfu:.1%}' if mfu else ''}, {line['peak_gb']:.1f} GB{halved}"
         )
     return ", ".join(f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}"
                      for key, value in line.items() if key not in ("part", "name", "wall_s"))  # fmt: skip
@@ -340,20 +344,30 @@ def pairs(bench: Bench) -> None:
     sides(bench, "pairs", 2, nf4=False)
 
 
-def sides(bench: Bench, part: str, answers: int, *, nf4: bool) -> None:
-    """All sides at the same slates, A B C D D C B A."""
+def again(bench: Bench) -> None:
+    """The sides of three parts once more, in the other order."""
+    sides(bench, "lora", 4, nf4=False, back=True)
+    sides(bench, "nf4", 4, nf4=True, back=True)
+    sides(bench, "pairs", 2, nf4=False, back=True)
+
+
+def sides(bench: Bench, part: str, answers: int, *, nf4: bool, back: bool = False) -> None:
+    """All sides at the same slates, A B C D, or back D C B A."""
     arms = {
         "TRL": trl_arm(bench, *fastest_trl(bench, nf4), answers=answers, nf4=nf4),
         "ours": bench.arm("ours", answers, nf4=nf4),
         "ours, FlexAttention": bench.arm("ours", answers, nf4=nf4, attention="flex_attention"),
         "flash-pref": None,
     }
-    for name in (*arms, *reversed(arms)):
+    for name in reversed(arms) if back else arms:
         if arm := arms[name]:
             bench.measured(part, name, arm)
         else:
             bench.keep(part, name, lambda: flash_preference(bench, answers, nf4=nf4))
-    if answers > 2:
+    if not back and not nf4:
+        small = {"engine.token_budget": 100 if bench.tiny else 2048}  # about what TRL computes at once
+        bench.measured(part, "ours, packs of 2048", bench.arm("ours", answers, settings=small))
+    if answers > 2 and not back:
         name = "flash-pref, groups of four"
         bench.keep(part, name, lambda: flash_preference(bench, answers, nf4=nf4, together="slate"))
 
@@ -366,15 +380,15 @@ def trl_arm(bench: Bench, micro: int, checkpointed: bool, **more: Any) -> Arm:
 
 
 def fastest_trl(bench: Bench, nf4: bool) -> tuple[int, bool]:
-    """Settings in which TRL's side is fastest under the cap; found once, on the bfloat16 base."""
-    if bench.trl is None:
+    """Settings in which TRL's side is fastest under the cap, found once for each kind of base."""
+    if nf4 not in bench.trl:
         rates = {}
         for micro, checkpointed in TRL_SETTINGS:
-            name = f"TRL, {micro} pairs{', checkpointed' if checkpointed else ''}"
+            name = f"TRL{' nf4' if nf4 else ''}, {micro} pairs{', checkpointed' if checkpointed else ''}"
             arm = trl_arm(bench, micro, checkpointed, nf4=nf4, timed=1)
             rates[micro, checkpointed] = bench.measured("settings", name, arm).get("slates_per_s", 0.0)
-        bench.trl = max(rates, key=lambda setting: rates[setting])
-    return bench.trl
+        bench.trl[nf4] = max(rates, key=lambda setting: rates[setting])
+    return bench.trl[nf4]
 
 
 def flash_preference(bench: Bench, answers: int, *, nf4: bool, together: str = "pairs") -> dict[str, Any]:
@@ -396,7 +410,7 @@ def flash_preference(bench: Bench, answers: int, *, nf4: bool, together: str = "
         "warm": arm.warm,
         "timed": arm.timed,
         "together": together,
-        "micro": 8 if together == "pairs" else 4,
+        "micro": 4 if together == "pairs" else 2,  # the longest of more do not fit into 48 GB
         "checkpoint": False,
         "rank": 16,
         "alpha": 32,
@@ -512,7 +526,7 @@ def more(bench: Bench) -> None:
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {
-    part.__name__: part for part in (ceilings, fillers, lora, nf4, parity, memory, pairs, more)
+    part.__name__: part for part in (ceilings, lora, nf4, parity, memory, pairs, again, more, fillers)
 }
 
 
@@ -553,6 +567,7 @@ def summary(found: Iterable[dict[str, Any]]) -> list[str]:
     lines += [
         f"wanted: x TRL >= {FASTER_THAN_TRL} ({FASTER_ON_PAIRS} on pairs), x flash-pref >= {FASTER_THAN_FLASH_PREF}, "
         f"memory <= {LESS_MEMORY} of TRL's, MFU >= {MFU['lora']:.0%} (LoRA) and {MFU['nf4']:.0%} (nf4)",
+        "memory: the planner takes what the card has; packs of 2048 tokens are about what TRL computes at once",
         "L40S: a projection, this card's rate times the ratio of memory bandwidths and of peak operations",
     ]
     return lines
@@ -566,7 +581,7 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=48.0, help="GB of the card that may be used")
     parser.add_argument("--seconds", type=float, default=480.0, help="nothing is begun after so long")
     parser.add_argument("--flash-pref", default="", help="folder with the libraries of flash_preference.py")
-    parser.add_argument("--out", type=Path, default=Path("gpu.jsonl"), help="results, a line each")
+    parser.add_argument("--out", type=Path, default=Path("gpu.jsonl"), help="results, a line each; beside it a .log")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
@@ -578,7 +593,8 @@ def main() -> None:
     import torch
     import transformers.models.llama.modeling_llama  # noqa: F401
 
-    if not options.tiny and not torch.cuda.is_available():
+    # Asking CUDA itself would spoil the fork.
+    if not options.tiny and torch.cuda._device_count_nvml() < 1:
         parser.error("there is no CUDA card here; --tiny runs every part on a CPU, which measures nothing")
     if options.tiny:
         import trl.trainer.dpo_trainer  # noqa: F401

@@ -75,7 +75,6 @@ class Bench:
         self.found: list[dict[str, Any]] = []
         self.log = self.file.with_suffix(".log")
         self.trl: dict[bool, tuple[int, bool]] = {}
-        self.file.write_text("", encoding="utf-8")
 
     def arm(self, side: str, answers: int = 4, **more: Any) -> Arm:
         """An arm on the card, or a tiny one on a CPU."""
@@ -112,6 +111,7 @@ def in_child(compute: Callable[[], dict[str, Any]], limit: float, log: Path) -> 
     if not child:
         os.close(read)
         os.setpgid(0, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.stdout = sys.stderr = log.open("a", encoding="utf-8")
         try:
             result = compute()
@@ -130,15 +130,20 @@ def in_child(compute: Callable[[], dict[str, Any]], limit: float, log: Path) -> 
         os.setpgid(child, child)
     signal.signal(signal.SIGALRM, lambda *_: os.killpg(child, signal.SIGKILL))
     signal.setitimer(signal.ITIMER_REAL, max(limit, 1.0))
-    with os.fdopen(read) as pipe:
-        text = pipe.read()
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    _, status = os.waitpid(child, 0)
+    try:
+        with os.fdopen(read) as pipe:
+            text = pipe.read()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _, status = os.waitpid(child, 0)
+    except BaseException:  # Ctrl-C reaches the first process only
+        os.killpg(child, signal.SIGKILL)
+        raise
     if text:
         found: dict[str, Any] = json.loads(text)
         return found
-    late = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    return {"failed": f"stopped after {limit:.0f} s" if late else f"ended with status {status}"}
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        return {"failed" if limit >= LIMIT_S else "skipped": f"stopped after {limit:.0f} s"}
+    return {"failed": f"ended with status {status}"}
 
 
 def on_the_card(
@@ -581,18 +586,27 @@ def main() -> None:
     parser.add_argument("--memory", type=float, default=48.0, help="GB of the card that may be used")
     parser.add_argument("--seconds", type=float, default=480.0, help="nothing is begun after so long")
     parser.add_argument("--flash-pref", default="", help="folder with the libraries of flash_preference.py")
-    parser.add_argument("--out", type=Path, default=Path("gpu.jsonl"), help="results, a line each; beside it a .log")
+    parser.add_argument(
+        "--out", type=Path, default=Path("gpu.jsonl"), help="gets a line for each result; beside it a .log"
+    )
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    try:
+        options.out.open("a", encoding="utf-8").close()
+    except OSError as error:
+        parser.error(f"--out {options.out}: {error.strerror}; name a file that can be written")
     bench = Bench(options)
     # Loaded here, so that no arm loads them again. PEFT and TRL load bitsandbytes, which asks the card what it can do,
     # and whoever has touched a card cannot part into processes that use it.
-    import accelerate  # noqa: F401
-    import datasets  # noqa: F401
-    import torch
-    import transformers.models.llama.modeling_llama  # noqa: F401
-
+    try:
+        import accelerate  # noqa: F401
+        import datasets  # noqa: F401
+        import torch
+        import transformers.models.llama.modeling_llama  # noqa: F401
+    except ImportError as error:
+        parser.error(f"{error}: run `make quickstart`, or set PYTHON; `wheels` in benchmarks/gpu.sh fetches what lacks")
     # Asking CUDA itself would spoil the fork.
     if not options.tiny and torch.cuda._device_count_nvml() < 1:
         parser.error("there is no CUDA card here; --tiny runs every part on a CPU, which measures nothing")
@@ -602,7 +616,7 @@ def main() -> None:
         raise RuntimeError("a library touched the card before the arms began")
     gc.collect()
     if "failed" in bench.keep("libraries", "all that the arms need", libraries):
-        raise SystemExit("what the arms need cannot be loaded: sh benchmarks/gpu.sh wheels VERSION CUDA fetches it.")
+        raise SystemExit("what the arms need cannot be loaded: `wheels` in benchmarks/gpu.sh fetches what lacks.")
     for name in options.parts or PARTS:
         PARTS[name](bench)
     print("\n".join(summary(bench.found)))

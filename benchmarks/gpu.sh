@@ -14,7 +14,8 @@ cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-$([ -x .venv/bin/python ] && echo .venv/bin/python || echo python3)}
 
 if [ "${1:-}" = wheels ]; then
-    version=${2:?"the card's Python, for example 3.12"}
+    version=${2:-}
+    [ -n "$version" ] || { echo "wheels: say the Python of the card's machine, for example: wheels 3.12" >&2; exit 2; }
     fetch() {
         folder=$1
         shift
@@ -52,14 +53,18 @@ fi
 
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 for folder in ours flash_pref; do
     for wheel in .wheels/"$folder"/*.whl; do
         [ -e "$wheel" ] && "$PYTHON" -m zipfile -e "$wheel" "$home/$folder"
     done
 done
 # 4-bit weights are bitsandbytes' on both sides.
-for part in "$home"/ours/bitsandbytes*; do [ -e "$part" ] && cp -r "$part" "$home/flash_pref/"; done
-[ -e "$home/flash_pref" ] && set -- --flash-pref "$home/flash_pref" "$@"
+if [ -e "$home/flash_pref" ]; then
+    for part in "$home"/ours/bitsandbytes*; do [ -e "$part" ] && cp -r "$part" "$home/flash_pref/"; done
+    set -- --flash-pref "$home/flash_pref" "$@"
+fi
 export PYTHONPATH="$home/ours:$PWD"
 # The first process only asks whether there is a card, and has one thread: it parts into one process an arm.
 export PYTORCH_NVML_BASED_CUDA_CHECK=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1

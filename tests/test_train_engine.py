@@ -3,6 +3,7 @@
 import gc
 import json
 import random
+import re
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
@@ -137,14 +138,24 @@ def test_compiled_layers_change_no_update_beyond_rounding(tmp_path: Path) -> Non
     assert layers == [2]
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
     assert not torch._dynamo.utils.counters["graph_break"]
+    assert torch._dynamo.config.recompile_limit > torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert (adapter(plain) - adapter(compiled)).abs().max() < 1e-6
 
 
-def test_without_a_c_compiler_compiling_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.delenv("CC", raising=False)
-    with pytest.raises(TrainError, match=r"need a C compiler.* set engine\.compile = false"):
-        check_compiler()
+@pytest.mark.parametrize(("device", "variable", "named"), [("cpu", "CXX", "g++"), ("cuda", "CC", "gcc or clang")])
+def test_without_a_compiler_compiling_is_refused_before_it_begins(
+    device: str, variable: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(TrainError, match=rf"none here \({re.escape(named)}\).* set engine\.compile = false"):
+        check_compiler(device)
+    monkeypatch.setenv(variable, "nonsense -O2")
+    with pytest.raises(TrainError, match=r"none here \(nonsense\)"):
+        check_compiler(device)
+    (tmp_path / "nonsense").write_text("")
+    (tmp_path / "nonsense").chmod(0o755)
+    check_compiler(device)
 
 
 def test_the_loss_of_an_update_is_the_objective_of_its_slates_by_the_definition(tmp_path: Path) -> None:

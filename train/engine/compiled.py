@@ -7,6 +7,7 @@ made once, and once more for packs of a single block.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from functools import cache
 from typing import Any
@@ -15,17 +16,24 @@ import torch
 
 from annotation.errors import TrainError
 
+GRAPHS = 64
+"""Most graphs of a layer. PyTorch's own limit is 8, and what comes ninth it runs as it stands, without a word: a layer
+has one for the reference, one for learning and one for measuring, and others where it is the first, is checkpointed,
+attends through a window, or has one row and not several."""
 
-def check_compiler() -> None:
-    """Check that there is a C compiler, which PyTorch's own compiler needs.
+
+def check_compiler(device: str) -> None:
+    """Check that there is a compiler, which PyTorch's own calls: of C++ for a CPU, of C for a card.
 
     Raises:
         TrainError: There is none.
     """
-    if not os.environ.get("CC") and not any(shutil.which(name) for name in ("gcc", "clang")):
+    variable, names = ("CXX", ["g++"]) if device == "cpu" else ("CC", ["gcc", "clang"])
+    named = shlex.split(os.environ.get(variable, ""))[:1] or names
+    if not any(shutil.which(name) for name in named):
         raise TrainError(
-            "engine.compile and FlexAttention need a C compiler, and there is none here (gcc or clang): install one, "
-            'or set engine.compile = false and base.attention = "sdpa".'
+            f"engine.compile and FlexAttention need a compiler, and there is none here ({' or '.join(named)}): install "
+            'one, or set engine.compile = false and base.attention = "sdpa".'
         )
 
 
@@ -53,14 +61,16 @@ def block_mask_maker(device: str) -> Any:
 def compile_layers(model: Any, backend: Any = "inductor") -> int:
     """Compile every layer of a model, and say how many: norms, rotations and the adapter's sums are fused.
 
-    One layer is compiled, and all use it; the head and what stands around the layers stay as they are.
+    Layers that are alike share what is compiled; the head and what stands around the layers stay as they are.
 
     Args:
         model: With its adapter.
         backend: Of torch.compile.
     """
+    import torch._dynamo
     from transformers.modeling_layers import GradientCheckpointingLayer
 
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     for layer in layers:
         layer.compile(dynamic=True, backend=backend)

@@ -162,7 +162,7 @@ def check_device(recipe: Recipe, preset: str) -> str:
 
     device = recipe.device
     if recipe.engine.compile or recipe.base.attention == "flex_attention":
-        check_compiler()
+        check_compiler(device.kind)
     if device.kind == "cpu":
         threads = device.threads or os.cpu_count()
         return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -147,7 +148,8 @@ def watching(stage: Stage, *, every_s: float = LONG_S) -> Iterator[list[Synced]]
 def command(project: Project, *words: str) -> Iterator[subprocess.Popen[str]]:
     """`annot sync --watch` as a lead leaves it running."""
     line = [sys.executable, "-m", "annotation.cli", "sync", "--watch", *words, "--project", str(project.folder)]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=buffered)
     try:
         yield process
     finally:

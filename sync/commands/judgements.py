@@ -46,6 +46,7 @@ def sync(
         else:
             print(synced.sentence())
             show(synced.report, brief=not first)
+        sys.stdout.flush()  # whoever reads a pipe has it now, and not when the watch has filled a buffer
         first = False
 
     if not watch:

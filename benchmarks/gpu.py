@@ -85,13 +85,11 @@ class Bench:
             settings = {"device": "cuda", "shape": "8b", "warm": warm, "timed": timed}
         return Arm(side, answers, **{**settings, "dtype": "bfloat16", **more})
 
-    def keep(
-        self, part: str, name: str, compute: Callable[[], dict[str, Any]], limit: float = LIMIT_S
-    ) -> dict[str, Any]:
+    def keep(self, part: str, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Compute something in a process of its own, print it and write it down."""
         left = self.ends - time.monotonic()
         began = time.monotonic()
-        result = in_child(compute, min(limit, left), self.log) if left > 0 else {"skipped": "no time was left"}
+        result = in_child(compute, min(LIMIT_S, left), self.log) if left > 0 else {"skipped": "no time was left"}
         line = {"part": part, "name": name, **result, "wall_s": round(time.monotonic() - began, 1)}
         self.found.append(line)
         with self.file.open("a", encoding="utf-8") as file:

@@ -47,7 +47,8 @@ path.with_suffix(".new").replace(path)
 END
         done
     fi
-    du -sh .wheels/*
+    echo "$version" > .wheels/python
+    du -sh .wheels/ours .wheels/flash_pref 2>/dev/null || true
     exit
 fi
 
@@ -55,7 +56,14 @@ home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-for folder in ours flash_pref; do
+fetched=$(cat .wheels/python 2>/dev/null || true)
+here=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+folders="ours flash_pref"
+if [ -n "$fetched" ] && [ "$fetched" != "$here" ]; then
+    echo "gpu.sh: .wheels is for Python $fetched and this is $here, so it is left out" >&2
+    folders=""
+fi
+for folder in $folders; do
     for wheel in .wheels/"$folder"/*.whl; do
         [ -e "$wheel" ] && "$PYTHON" -m zipfile -e "$wheel" "$home/$folder"
     done

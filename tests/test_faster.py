@@ -90,6 +90,40 @@ except json.JSONDecodeError as problem:
     assert run_in_server(code, tmp_path).startswith("Expecting value")
 
 
+def test_a_statement_that_failed_never_stops_the_event_loop(tmp_path: Path) -> None:
+    """Collecting its cursor would wait for a writer, and the writer for the event loop."""
+    code = """
+import asyncio, gc
+from annotation.server import faster
+from annotation.server.search import dialects
+from argilla_server.database import async_engine
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import create_async_engine
+faster.install(None, async_engine)
+async def main():
+    engine = create_async_engine("sqlite+aiosqlite:///own.db", connect_args={"timeout": 2})
+    async with engine.connect() as writer, engine.connect() as other:
+        await writer.exec_driver_sql("CREATE TABLE t (x UNIQUE)")
+        await writer.exec_driver_sql("INSERT INTO t VALUES (1)")
+        await writer.commit()
+        try:
+            await other.exec_driver_sql("INSERT INTO t VALUES (1)")
+        except IntegrityError:
+            await other.rollback()
+        await writer.exec_driver_sql("INSERT INTO t VALUES (2)")
+        waiting = asyncio.create_task(other.exec_driver_sql("INSERT INTO t VALUES (3)"))
+        await asyncio.sleep(0.3)
+        gc.collect()
+        await writer.commit()
+        await waiting
+        await other.commit()
+        print((await other.exec_driver_sql("SELECT count(*) FROM t")).scalar())
+    await engine.dispose()
+asyncio.run(main())
+"""
+    assert run_in_server(code, tmp_path).strip() == "3"
+
+
 # --- the same records, both ways ----------------------------------------------------------------------
 
 OPTIONS = [{"value": "yes", "text": "yes"}, {"value": "no", "text": "no"}]

@@ -13,12 +13,13 @@ import logging
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiosqlite
 import pydantic_core
 from argilla_server.api.handlers.v1.datasets import records_bulk as bulk_handlers
 from argilla_server.api.schemas.v1.questions import QuestionSettings
@@ -289,6 +290,24 @@ class UncompressedAtHome:
 
 _HOME = ("127.0.0.1", "::1")
 
+# --- statements that failed: closed at once -----------------------------------------------------------
+
+
+async def _execute_and_close_on_error(
+    cursor: aiosqlite.Cursor, function: Callable[..., Any], *arguments: Any, **options: Any
+) -> Any:
+    """As aiosqlite's; the cursor of a statement that failed is closed, which SQLAlchemy leaves to a garbage collection.
+
+    That may come in the event loop's thread while the cursor's connection waits to write. Closing the cursor then waits
+    for the connection, which waits for a writer, who needs the event loop to commit: nobody is answered for a minute.
+    """
+    try:
+        return await cursor._conn._execute(function, *arguments, **options)
+    except Exception:  # numbers beyond 64 bits, halves of surrogate pairs: not only what SQLite says
+        await cursor._conn._execute(cursor._cursor.close)
+        raise
+
+
 # --- what is replaced ---------------------------------------------------------------------------------
 
 REPLACEMENTS = (
@@ -305,4 +324,5 @@ REPLACEMENTS = (
     Replacement(records_bulk.CreateRecordsBulk, "_upsert_records_suggestions", "cefd52bfd9ab", _upsert_suggestions),
     Replacement(bulk_handlers, "CreateRecordsBulk", "9e28397c69ee", AnsweringCreateRecordsBulk),
     Replacement(bulk_handlers, "UpsertRecordsBulk", "c622880182ac", AnsweringUpsertRecordsBulk),
+    Replacement(aiosqlite.Cursor, "_execute", "c2b07decd106", _execute_and_close_on_error),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import shlex
 import tomllib
@@ -12,12 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-import tomlkit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from annotation.database_address import Database
 from annotation.errors import ServerError, SettingsError
-from annotation.files import write_whole
 from annotation.text.locales import LANGUAGE_NAMES
 from annotation.types import SEATS
 
@@ -405,142 +402,3 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
         if not isinstance(part, int):
             model = QuotaGroup if part == "group" else model.model_fields[part].annotation
     return list(model.model_fields)
-
-
-TEMPLATE = """\
-# Settings of this annot project. Every line that is commented out shows its default.
-# Secrets never stand here: CO_API_KEY comes from the environment or from secrets.toml (mode 0600).
-
-[project]
-name = {name}
-countries = {countries}   # ISO 3166; the first is the default for prompts that name none
-languages = {languages}   # ISO 639; what prompts may be in
-# seed = 0                 # of every shuffle and sampling
-
-[prompts]
-# min_chars = 8            # shorter prompts are dropped
-# max_chars = 4000
-# near_duplicate = 0.85    # Jaccard similarity of 5-character shingles from which two prompts are one
-# reviewed_only = false    # true: draft only for prompts that people accepted, see `annot prompts review`
-
-[draft]
-# models = ["command-a-03-2025", "command-r7b-12-2024"]   # each needs a line in prices.toml
-# candidates = 8           # answers per prompt
-# temperatures = [0.3, 0.7, 1.0]
-# max_tokens = 400         # longest answer
-# budget_usd = 500.0       # hard limit over the life of the project
-# key = "trial"            # "production" for a paid key: higher rate limits
-# concurrency = 8
-# timeout_s = 120.0
-
-[select]
-# A Hub id, a folder, or "package:NAME" for a model inside an installed Python package.
-{encoder}
-# slate = 4                # answers on a slate
-# min_chars = 20
-{off_topic:<24} # least cosine to a prompt's other answers, or to the prompt; 0.4 for an English encoder
-# near_duplicate = 0.95    # cosine similarity from which two answers are one
-
-[task.ranking]
-target = {target:<17} # completed slates per group; 0: only the groups named below owe anything
-overlap = {overlap:<16} # people per slate
-by = "country"           # or "country+topic"
-# dataset = ""             # its name in every team's workspace; empty: in the team's language
-# min_margin = 0.0         # a pair trains when (votes for - votes against) / votes exceeds this
-# min_votes = 1
-# [[task.ranking.group]]   # a group with a target of its own
-# country = "MX"
-# topic = "comida"
-# target = 20
-{groups}
-# [task.prompt_check]        # `annot prompts review`: people say which prompts are worth ranking answers to
-# target = 50              # checked prompts per group
-# overlap = 3              # people per prompt
-# accepts = 3              # of them who must accept it
-# dataset = ""
-
-[argilla]
-# url = ""                 # empty: the embedded server of `annot up`; else your server (ARGILLA_API_KEY)
-{port}
-# database = ""            # embedded server: postgresql://user@host/name, no password here; empty: its own SQLite
-# backup_every = "6h"      # rolling backup of the project while `annot up` runs; "never" turns it off
-# backup_keep = 8          # archives of it: half the newest, half the last ones of earlier days
-
-[train]
-# auto = true              # start a run when every quota is met
-preset = {preset}
-# base = ""                # a model folder or Hub id; empty: the preset's, which may be CC-BY-NC
-# dollars_per_hour = 1.8   # of one card, for the estimate of `annot train --dry-run`: one L40S on the Hub in 2026-11
-# by = "shared"            # "country": an adapter per country too; "prompt": one that is told the country
-# launcher = "local"       # or a command line, for example "/path/to/docker/trainer/slurm.sh --account=team"
-"""
-
-
-def _toml(value: str | Iterable[str]) -> str:
-    return tomlkit.item(value if isinstance(value, str) else list(value)).as_string()
-
-
-def write_template(
-    path: Path,
-    *,
-    name: str,
-    countries: Iterable[str],
-    languages: Iterable[str],
-    encoder: str | None = None,
-    target: int = 50,
-    overlap: int = 3,
-    preset: str = "l40s-8b-lora-bf16",
-    groups: Mapping[str, int] | None = None,
-    port: int | None = None,
-    off_topic: float | None = None,
-) -> Settings:
-    """Write a commented annot.toml where there is none, and return what it says.
-
-    Raises:
-        SettingsError: The file exists already, or a value is impossible (nothing is written then).
-    """
-    chosen = f"encoder = {_toml(encoder)}" if encoder else f'# encoder = "{SelectSettings().encoder}"'
-    text = TEMPLATE.format(
-        name=_toml(name),
-        countries=_toml(c.upper() for c in countries),
-        languages=_toml(code.lower() for code in languages),
-        encoder=chosen,
-        target=target,
-        overlap=overlap,
-        preset=_toml(preset),
-        groups="".join(
-            f"[[task.ranking.group]]\ncountry = {_toml(country)}\ntarget = {count}\n"
-            for country, count in (groups or {}).items()
-        ),
-        off_topic="# off_topic = 0.25" if off_topic is None else f"off_topic = {off_topic}",
-        port=f"port = {port}" if port else "# port = 6900",
-    )
-    settings = check_settings(tomllib.loads(text), place="annot.toml")
-    if path.exists():
-        raise SettingsError(f"{path} exists already; edit it, or choose another folder.")
-    refuse_half_restored(path.parent)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"{path.parent} cannot be made ({error.strerror}); choose another folder.") from None
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    try:
-        os.link(beside, path)  # Fails where a second command was quicker; a rename would overwrite.
-    except FileExistsError:
-        raise SettingsError(f"{path} exists already; edit it, or choose another folder.") from None
-    finally:
-        beside.unlink()
-    return settings
-
-
-def set_argilla_url(path: Path, url: str) -> None:
-    """Write another `argilla.url` into an annot.toml; every other line and comment stays as it is."""
-    before = read_settings(path)
-    if before.argilla.url == url:
-        return
-    document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
-    if "argilla" not in document:
-        document["argilla"] = tomlkit.table()
-    document["argilla"]["url"] = url
-    write_whole(path, tomlkit.dumps(document).encode(), mode=path.stat().st_mode & 0o777)

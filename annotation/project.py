@@ -19,10 +19,11 @@ from typing import Any
 
 import tomlkit
 
-from annotation.config import Settings, read_settings, write_template
+from annotation.config import Settings, read_settings
 from annotation.errors import ProjectError
 from annotation.files import write_whole
 from annotation.ledger import Ledger, now
+from annotation.settings_file import write_template
 
 IGNORED = ".gitignore"
 _SHARED = """# Passwords, keys and what people said: none of it belongs into git. Only what is named here is kept there.

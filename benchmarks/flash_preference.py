@@ -6,9 +6,9 @@ bitsandbytes for nf4. The last line printed is `RESULT` and JSON.
 
 A job holds `shape` (of LlamaConfig), `device`, `nf4`, `memory_gb` (0: no cap), `slates`
 (each a `prompt` and its `answers` as token numbers, the best first), `per_update`, `warm` and `timed` (updates),
-`together`, `micro` (groups per forward pass), `checkpoint`, `rank`, `alpha`, `beta`, `learning_rate` and `threads`.
+`together`, `micro` (groups per forward pass), `rank`, `alpha`, `beta`, `learning_rate` and `threads`.
 `together` is "pairs": each pair of a slate is a group, as in the library's own DPO trainer, so an answer is computed in
-every pair it is in; or "slate": all answers of a slate are one group. `stand_in` takes the way of a card on a CPU.
+every pair it is in; or "slate": all answers of a slate are one group. A CPU goes the way of a card, which is slow.
 """
 
 from __future__ import annotations
@@ -88,11 +88,8 @@ def load_model(job: dict[str, Any]) -> Any:
     model = make_llama(job["shape"], device, dtype, nf4=job["nf4"])
     lora = LoraConfig(r=job["rank"], lora_alpha=job["alpha"], lora_dropout=0.0, target_modules="all-linear")
     adapted = get_peft_model(model, lora)  # whatever the base is, these weights are float32
-    if job["checkpoint"]:
-        adapted.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if on_card or job.get("stand_in"):
-        stand_in_for_flash_attn(card_attention if on_card else plain_attention, device)
-        model.config._attn_implementation = "flash_attention_2"  # from_config would ask for the package
+    stand_in_for_flash_attn(card_attention if on_card else plain_attention, device)
+    model.config._attn_implementation = "flash_attention_2"  # from_config would ask for the package
     return adapted.train()
 
 

@@ -6,9 +6,9 @@ is named. Memory is capped to 48 GB, so that a larger card imitates an L40S. Par
     ceilings   bfloat16 matrix products and copies; whether cuDNN's attention gives NaN gradients with a mask
     lora       slates of four, bfloat16 base: TRL's pairs, flash-pref, ours with the dense mask and with FlexAttention
     nf4        the same on a 4-bit base
-    pairs      one pair a prompt
     parity     loss and gradient of ours and of TRL in bfloat16, against TRL in float32
     memory     what the planner estimates and what is taken; an update that runs out of memory and is done again
+    pairs      one pair a prompt
     again      lora, nf4 and pairs once more, the sides in the other order
     more       ours with compiled layers, with dropout, with the CPU's head; TRL with Liger's kernels where they are
     fillers    how much of a pack is no slate, by the tokens of a pack (needs no card)
@@ -407,14 +407,12 @@ def flash_preference(bench: Bench, answers: int, *, nf4: bool, together: str = "
         "nf4": nf4,
         "memory_gb": bench.memory,
         "threads": arm.threads,
-        "stand_in": True,  # on a CPU the way of a card
         "slates": slates,
         "per_update": arm.per_update,
         "warm": arm.warm,
         "timed": arm.timed,
         "together": together,
         "micro": 4 if together == "pairs" else 2,  # the longest of more do not fit into 48 GB
-        "checkpoint": False,
         "rank": 16,
         "alpha": 32,
         "beta": 0.1,

@@ -37,8 +37,8 @@ from annotation.tasks.page import own_texts
 from sync.argilla.client import ArgillaClient, connect
 from sync.model_findings import Finding, Level, examine_base, examine_encoder, examine_training, version_of
 from sync.moving.unfinished import unfinished
-from sync.push import standing_dataset, team_pages
 from sync.team import workspace_of
+from sync.team_datasets import standing_dataset, team_pages
 
 ENVIRONMENT_BYTES = 1_500_000_000
 """Argilla's environment and what its making leaves behind."""

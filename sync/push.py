@@ -17,16 +17,15 @@ from annotation.errors import ArgillaError
 from annotation.ledger import Ledger
 from annotation.screen import Progress, counted, silent
 from annotation.tasks import TASKS
-from annotation.tasks.base import Task, Texts
-from annotation.tasks.form import Form
-from annotation.tasks.page import LANGUAGES, OWN, TeamPage
+from annotation.tasks.base import Texts
 from annotation.text.hidden import count_hidden
-from annotation.types import Dropped, Item, Person
+from annotation.types import Dropped, Item
 from sync.argilla.paging import walk
 from sync.argilla.protocol import ArgillaApi, Dataset
 from sync.quotas import count_quotas, short_teams
 from sync.tally import count
 from sync.team import workspace_of
+from sync.team_datasets import Team, find_teams, misnamed, prepare
 
 BATCH = 200
 """Items per call. Argilla takes 500; a smaller batch shows progress, and less is repeated after a cut."""
@@ -82,22 +81,10 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Team:
-    """A country's team at one task, and its dataset; None where it is still to be made."""
-
-    task: Task[Any]
-    workspace: str
-    workspace_id: str
-    page: TeamPage
-    form: Form
-    dataset: Dataset | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Plan:
     """What a push sends: the task and country of each item, first positions first."""
 
-    teams: Mapping[tuple[str, str], _Team]
+    teams: Mapping[tuple[str, str], Team]
     chosen: Sequence[tuple[tuple[str, str], Item]]
     later: int
     standing: int
@@ -156,13 +143,13 @@ def push(
     notes += _hidden(text for own in about.values() for text in own.candidates.values())
     new = {team.workspace: team.page for team in plan.teams.values() if team.dataset is None}
     notes += [f"{workspace}: {note}" for workspace, page in new.items() if (note := page.fallback())]
-    notes += _misnamed([team.page for team in plan.teams.values()])
+    notes += misnamed([team.page for team in plan.teams.values()])
     done = 0
     for place, team in sorted(plan.teams.items(), key=lambda pair: pair[0]):
         own = of_team[place]
         if dry_run or not (own or team.dataset):
             continue
-        dataset, with_vectors = _prepare(api, team, notes)
+        dataset, with_vectors = prepare(api, team, notes)
         for start in range(0, len(own), batch):
             part = own[start : start + batch]
             progress(done, len(plan.chosen), team.workspace)
@@ -235,7 +222,7 @@ def _plan(
 ) -> _Plan:
     """What is still to be sent, and what is not, and why."""
     datasets = api.datasets()
-    teams = _teams(api, ledger, settings, datasets, items, texts, dimensions)
+    teams = find_teams(api, ledger, settings, datasets, items, texts, dimensions)
     ours = {team.dataset.id for team in teams.values() if team.dataset}
     # Where a dataset was given another name, people go on with the old one: its items are not sent twice.
     elsewhere: dict[str, set[str]] = defaultdict(set)
@@ -273,89 +260,6 @@ def count_dropped(dropped: Iterable[Dropped]) -> list[tuple[str, str, int]]:
     return [(reason, cause, count) for (reason, cause), count in counts.most_common()]
 
 
-def team_pages(people: Iterable[Person], texts: Mapping[str, str]) -> dict[str, TeamPage]:
-    """Country -> what its team reads, for every country that has active people."""
-    of_country: dict[str, list[Person]] = defaultdict(list)
-    for person in people:
-        if person.active:
-            of_country[person.country].append(person)
-    return {country: TeamPage(team_language(members), country, texts) for country, members in of_country.items()}
-
-
-def team_language(people: Iterable[Person]) -> str:
-    """The language of a team's page: the first language of most of its people; at a tie an earlier of LANGUAGES."""
-    spoken = Counter(person.languages[0] for person in people)
-    order = [*LANGUAGES, *sorted(spoken)]
-    return max(spoken, key=lambda language: (spoken[language], -order.index(language)))
-
-
-def standing_dataset(
-    api: ArgillaApi, ledger: Ledger, datasets: Iterable[Dataset], workspace: str, form: Form, items: Iterable[Item]
-) -> Dataset | None:
-    """The dataset of a team that stands: by a name of the form's, or where items were sent under a name of before."""
-    there = {dataset.name: dataset for dataset in datasets if dataset.workspace == workspace}
-    if found := next((there[name] for name in form.names if name in there), None):
-        return found
-    ours = {item.id for item in items} if len(form.names) > 1 else set()
-    return next((d for d in there.values() if ours & ledger.pushed(api.server, d.id).keys()), None)
-
-
-def _teams(
-    api: ArgillaApi,
-    ledger: Ledger,
-    settings: Settings,
-    datasets: Sequence[Dataset],
-    items: Mapping[str, Sequence[Item]],
-    texts: Mapping[str, str],
-    dimensions: int | None,
-) -> dict[tuple[str, str], _Team]:
-    """Task and country -> the team, for every country that has active people, with the dataset that stands."""
-    pages = team_pages(ledger.people(), texts)
-    if not pages:
-        raise ArgillaError("There is no team to push to; run `annot team add roster.csv` first.")
-    workspaces = api.workspaces()
-    if missing := sorted(workspace_of(country) for country in pages if workspace_of(country) not in workspaces):
-        raise ArgillaError(
-            f"{api.url} has no workspace {', '.join(missing)}; run `annot team add roster.csv` again: it makes what "
-            "is missing."
-        )
-    teams = {}
-    for name, own in items.items():
-        task = TASKS[name]
-        for country, page in pages.items():
-            workspace = workspace_of(country)
-            form = task.form(page, settings, dimensions=dimensions)
-            dataset = standing_dataset(api, ledger, datasets, workspace, form, own)
-            if dataset is not None:
-                _check(api, dataset, task, form)
-            teams[name, country] = _Team(task, workspace, workspaces[workspace], page, form, dataset)
-    return teams
-
-
-def _misnamed(pages: Collection[TeamPage]) -> list[str]:
-    """A note for each text of the project's own that nobody reads since capitals and small letters are mixed up."""
-    meant = {name for page in pages for name in (f"{page.country}.md", f"{page.language}.md", f"{page.language}.toml")}
-    plain = {name.casefold(): name for name in meant}
-    return [
-        f"{OWN}/{name} is read for no team; {OWN}/{plain[name.casefold()]} would be: a country is in capitals, a "
-        "language in small letters"
-        for name in next(iter(pages)).own
-        if name not in meant and name.casefold() in plain
-    ]
-
-
-def _check(api: ArgillaApi, dataset: Dataset, task: Task[Any], form: Form) -> None:
-    """Refuse a dataset that items of the task do not fit into; a half-made one of ours fits."""
-    shape, needed = api.shape(dataset.id), form.shape
-    half_made = not dataset.ready and shape.fields <= needed.fields and shape.questions <= needed.questions
-    if shape == needed or half_made or not (reason := task.differs(shape, needed)):
-        return
-    raise ArgillaError(
-        f'The dataset "{dataset.name}" in the workspace {dataset.workspace} {reason}; name '
-        f"another one as task.{task.name}.dataset in annot.toml (the old one and its answers stay)."
-    )
-
-
 def _held(
     api: ArgillaApi, ledger: Ledger, dataset: Dataset | None, own: Sequence[Item], *, keep: bool
 ) -> tuple[set[str], set[str]]:
@@ -373,36 +277,6 @@ def _held(
     if keep and (unrecorded := {item: record for item, record in found.items() if known.get(item) != record}):
         ledger.add_pushes(api.server, dataset.id, unrecorded)
     return set(found), {item.id for item in own if item.id in known and item.id not in found}
-
-
-def _prepare(api: ArgillaApi, team: _Team, notes: list[str]) -> tuple[Dataset, bool]:
-    """Make the dataset, or bring the one that stands up to date. Also tells whether its records can carry vectors."""
-    vector = team.form.vector
-    if team.dataset is None or not team.dataset.ready:
-        if team.dataset is not None:
-            # A push was cut off while it made this one. It was never published, so it holds nothing.
-            api.remove_dataset(team.dataset.id)
-        return api.add_dataset(team.form.names[0], team.workspace_id, team.form), vector is not None
-    own = next((name for name, text in team.page.own.items() if text == team.form.guidelines), "")
-    if own and team.dataset.guidelines != team.form.guidelines:
-        api.set_guidelines(team.dataset.id, team.form.guidelines)
-        notes.append(f"{team.workspace}: the guidelines are those of {OWN}/{own} now")
-    if team.dataset.overlap != team.form.overlap:
-        api.set_overlap(team.dataset.id, team.form.overlap)
-        notes.append(
-            f"{team.workspace}: {team.form.overlap} people per {team.task.one} now, {team.dataset.overlap} before"
-        )
-    if vector is None:
-        return team.dataset, False
-    dimensions = api.vectors(team.dataset.id).get(vector.name)
-    if dimensions is None:
-        api.add_vector(team.dataset.id, vector)
-    elif dimensions != vector.dimensions:
-        notes.append(
-            f"{team.workspace}: sent without vectors, since the encoder gives {vector.dimensions} numbers and the "
-            f"dataset has {dimensions}"
-        )
-    return team.dataset, dimensions in (None, vector.dimensions)
 
 
 def _hidden(texts: Iterable[str]) -> list[str]:

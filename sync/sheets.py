@@ -11,7 +11,7 @@ from annotation.project import Project
 from annotation.tasks.page import TEXTS, own_texts
 from annotation.tasks.ranking.texts import TEXTS as RANKING
 from annotation.types import Person
-from sync.push import team_pages
+from sync.team_datasets import team_pages
 
 UNNAMED = "cultural fit"
 """The name of a project that nobody gave one."""

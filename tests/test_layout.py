@@ -23,6 +23,7 @@ ORDER = {
             "text",
             "database_address",
             "config",
+            "settings_file",
             "migrations",
             "ledger",
             "project",
@@ -35,6 +36,7 @@ ORDER = {
         *(
             "argilla",
             "team",
+            "team_datasets",
             "pull",
             "quality",
             "tally",

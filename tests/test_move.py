@@ -26,11 +26,12 @@ from conftest import free_port
 from fake_argilla import RealWorld, person, ranking_of, some_project
 from projects import frozen
 
-from annotation.config import read_settings, set_argilla_url
+from annotation.config import read_settings
 from annotation.errors import ArgillaError, SettingsError
 from annotation.hosting import embedded
 from annotation.ledger import MovedResponse, Response
 from annotation.project import Project
+from annotation.settings_file import set_argilla_url
 from annotation.tasks.answers import answers, newest_responses
 from annotation.tasks.page import TeamPage
 from annotation.tasks.ranking import task

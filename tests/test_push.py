@@ -26,8 +26,9 @@ from annotation.types import PROBLEMS, Candidate, Prompt, Slate
 from sync.argilla.client import ArgillaClient
 from sync.argilla.paging import walk
 from sync.argilla.protocol import ArgillaApi, Dataset
-from sync.push import NO_TEAM, REMOVED, Pushed, count_dropped, push, team_language
+from sync.push import NO_TEAM, REMOVED, Pushed, count_dropped, push
 from sync.team import add_team
+from sync.team_datasets import team_language
 
 
 def dataset_name() -> str:

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from annotation.backups.rolling import rolling
-from annotation.config import api_address, set_argilla_url
+from annotation.config import api_address
 from annotation.errors import ArgillaError, SettingsError
 from annotation.files import write_whole
 from annotation.hosting import embedded
 from annotation.hosting.address import free_port
-from annotation.passwords import make_password
 from annotation.project import MOVING, Project
 from annotation.screen import Progress, silent
+from annotation.settings_file import set_argilla_url
 from sync.argilla.client import ArgillaClient, connect
 from sync.argilla.protocol import EMBEDDED, Dataset, Named
 from sync.moving.copying import Pass, copy_records, count_answers, ensure_dataset, refuse_other
+from sync.moving.people import Accounts, compare_people, is_ours, move_people
 from sync.moving.unfinished import begun
 from sync.pull import pull
 
@@ -66,67 +67,6 @@ class Move:
             "done": self.done,
             "notes": list(self.notes),
         }
-
-
-@dataclass
-class _Accounts:
-    """Who is who on both servers; makes the accounts that are missing."""
-
-    project: Project
-    target: ArgillaClient
-    of_source: dict[str, dict[str, Any]]
-    of_target: dict[str, dict[str, Any]]
-    adopt: bool
-    made: list[str] = field(default_factory=list)
-    found: list[str] = field(default_factory=list)
-    known: dict[str, str] = field(default_factory=dict)
-
-    def check(self, user_id: str) -> dict[str, Any] | None:
-        """The account on the target that is this person's, None where there is none yet.
-
-        Raises:
-            ArgillaError: Somebody else there has the same user name.
-        """
-        person = self.of_source[user_id]
-        there = self.of_target.get(person["username"])
-        # Accounts are made with the id that they have here: what a cut-off move made is told from a stranger's.
-        if there is not None and there["id"] != user_id and not self.adopt:
-            raise ArgillaError(
-                f'The server {self.target.url} has a user "{person["username"]}" already, whom this project did not '
-                "make; say with --adopt that it is the same person (their password stays)."
-            )
-        return there
-
-    def account_of(self, user_id: str) -> str:
-        """The person's id on the target; their account is made when it is missing."""
-        if user_id in self.known:
-            return self.known[user_id]
-        if user_id not in self.of_source:
-            raise ArgillaError("Somebody joined the old server while it was moved; run the same command again.")
-        person, there = self.of_source[user_id], self.check(user_id)
-        name = person["username"]
-        if there is None:
-            passwords = self.project.secrets().get("passwords", {})
-            if name not in passwords:
-                # In the project before the account is made: cut off in between, the person can still log in.
-                self.project.keep_secrets({"passwords": {name: make_password()}})
-                passwords = self.project.secrets()["passwords"]
-            payload = {
-                "id": user_id,
-                "username": name,
-                "first_name": person["first_name"],
-                "last_name": person["last_name"],
-                # Nobody becomes an owner of somebody else's server by a move.
-                "role": "admin" if person["role"] == "owner" else person["role"],
-                "password": passwords[name],
-            }
-            there = self.target.ask("POST", "/users", f'the new user "{name}"', body=payload)
-            self.of_target[name] = there
-            self.made.append(name)
-        elif there["id"] != user_id:
-            self.found.append(name)
-        self.known[user_id] = there["id"]
-        return str(there["id"])
 
 
 def named_address(url: str) -> str:
@@ -218,7 +158,7 @@ def _source(project: Project, say: Callable[[str], None] | None) -> ArgillaClien
 
 def _plan(
     project: Project, source: ArgillaClient, target: ArgillaClient, adopt: bool
-) -> tuple[Move, _Accounts, list[Dataset]]:
+) -> tuple[Move, Accounts, list[Dataset]]:
     """What is to be moved; refuses before anything is written what could not be carried out."""
     ours = {row["dataset"] for row in project.ledger.rows("select dataset from pushes where server = ?", source.server)}
     everything = source.datasets()
@@ -233,7 +173,7 @@ def _plan(
         if source.server == EMBEDDED and not d.ready
     ]
     users = source.ask("GET", "/users", "the list of users")["items"]
-    accounts = _Accounts(
+    accounts = Accounts(
         project,
         target,
         {user["id"]: user for user in users},
@@ -241,7 +181,7 @@ def _plan(
         adopt,
     )
     counts: dict[str, tuple[int, int]] = {}
-    people = {user["id"] for user in users if _is_ours(project, source, user)}
+    people = {user["id"] for user in users if is_ours(project, source, user)}
     for dataset in datasets:
         records, responses, authors = count_answers(source, dataset.id)
         counts[f"{dataset.workspace}/{dataset.name}"] = (records, responses)
@@ -265,24 +205,17 @@ def _plan(
     return plan, accounts, datasets
 
 
-def _is_ours(project: Project, source: ArgillaClient, user: Mapping[str, Any]) -> bool:
-    """Whether an account is moved even when its person has answered nothing."""
-    if user["role"] == "owner":
-        return False
-    return source.server == EMBEDDED or any(person.username == user["username"] for person in project.ledger.people())
-
-
 def _carry_out(
     project: Project,
     source: ArgillaClient,
     target: ArgillaClient,
     key: str,
-    accounts: _Accounts,
+    accounts: Accounts,
     datasets: list[Dataset],
     say: Callable[[str], None],
     progress: Progress,
 ) -> Move:
-    workspaces = _move_people(project, source, target, accounts, datasets)
+    workspaces = move_people(project, source, target, accounts, datasets)
     copies = {}
     for dataset in datasets:
         say(f'Copying "{dataset.name}" of {dataset.workspace} ...')
@@ -297,8 +230,8 @@ def _carry_out(
     say(f"Comparing everything, {how} ...")
     with _quiet(project, source) as still:
         passes = {d.id: _copy_until_settled(still, d, target, copies[d.id], accounts, progress) for d in datasets}
-        _move_people(project, still, target, accounts, datasets)
-        _compare_people(still, target, accounts, datasets)
+        move_people(project, still, target, accounts, datasets)
+        compare_people(still, target, accounts, datasets)
         # The last word of the old server: what was taken back there since the last sync.
         pull(still, project.ledger, whole=True, progress=progress)
         # Whose account was there already logs in with what they have there.
@@ -320,54 +253,12 @@ def _carry_out(
     )
 
 
-def _move_people(
-    project: Project, source: ArgillaClient, target: ArgillaClient, accounts: _Accounts, datasets: list[Dataset]
-) -> set[str]:
-    """Accounts, workspaces and memberships; returns the workspaces that were made."""
-    for user in accounts.of_source.values():
-        if _is_ours(project, source, user):
-            accounts.account_of(user["id"])
-    here, there = source.workspaces(), target.workspaces()
-    made = set()
-    for name in sorted({dataset.workspace for dataset in datasets}):
-        if name not in there:
-            there[name] = target.add_workspace(name)
-            made.add(name)
-        members = target.members(there[name])
-        for user_id in sorted(_members(source, here[name], accounts)):
-            if accounts.account_of(user_id) not in members:
-                target.add_member(there[name], accounts.account_of(user_id))
-    return made
-
-
-def _members(source: ArgillaClient, workspace_id: str, accounts: _Accounts) -> set[str]:
-    """Members of a workspace, without owners: they see every workspace as it is."""
-    return {
-        user_id
-        for user_id in source.members(workspace_id)
-        if user_id in accounts.of_source and accounts.of_source[user_id]["role"] != "owner"
-    }
-
-
-def _compare_people(source: ArgillaClient, target: ArgillaClient, accounts: _Accounts, datasets: list[Dataset]) -> None:
-    """Raise ArgillaError when someone who ranks on the old server could not on the new one."""
-    here, there = source.workspaces(), target.workspaces()
-    for name in {dataset.workspace for dataset in datasets}:
-        members = target.members(there[name])
-        for user_id in _members(source, here[name], accounts):
-            if accounts.account_of(user_id) not in members:
-                raise ArgillaError(
-                    f"{accounts.of_source[user_id]['username']} is not in the workspace {name} of {target.url}; run "
-                    "the same command again."
-                )
-
-
 def _copy_until_settled(
     source: ArgillaClient,
     dataset: Dataset,
     target: ArgillaClient,
     copy_id: str,
-    accounts: _Accounts,
+    accounts: Accounts,
     progress: Progress,
 ) -> Pass:
     """Pass over a dataset until a pass finds nothing to do: everything is there, and agrees."""

@@ -25,12 +25,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from annotation.server.web.errors import refusal
 from annotation.server.web.pages import File, mend_page, own_files, page_policy
 from annotation.server.web.throttle import Throttle
 
@@ -123,7 +123,7 @@ class Guard:
                 return
             most = LARGEST_BYTES
         if not length.isdigit() or int(length) > most:
-            await _refusal(413, _too_large(most))(scope, receive, send)
+            await refusal(413, _too_large(most))(scope, receive, send)
             return
         body = _Body(receive, most)
         if path == LOG_IN and scope["method"] == "POST":
@@ -135,18 +135,18 @@ class Guard:
         else:
             await self._page(scope, receive, send)
         if body.too_large:
-            await _refusal(413, _too_large(most))(scope, receive, send)
+            await refusal(413, _too_large(most))(scope, receive, send)
 
     def _refuse(self, headers: Mapping[str, str]) -> Response | None:
         """What is said to a request that has no business here."""
         host = headers.get("host", "localhost").lower()
         if not self._is_ours(host):
-            return _refusal(
+            return refusal(
                 421, "This server is not known by that name. Where it should be, start it with ANNOT_HOSTS=name,name."
             )
         origin = headers.get("origin", "").lower()
         if origin and _netloc(origin) != host and origin not in self._origins:
-            return _refusal(403, "Pages of other sites may not call this server.")
+            return refusal(403, "Pages of other sites may not call this server.")
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -186,7 +186,7 @@ class Guard:
             if wait := self.throttle.wait_s(account, address):
                 seconds = int(wait) + 1
                 log.warning("Log-in of %r from %s has to wait %d s: too many failures.", account[:80], address, seconds)
-                answer = _refusal(429, f"Too many failed log-ins. Try again in {seconds} seconds.")
+                answer = refusal(429, f"Too many failed log-ins. Try again in {seconds} seconds.")
                 answer.headers["retry-after"] = str(seconds)
                 await answer(scope, sent.receive, send)
                 return
@@ -243,11 +243,6 @@ class Guard:
             await send({"type": "http.response.body", "body": sent})
 
         await self._app(unpacked_scope, receive, mend)
-
-
-def _refusal(status: int, sentence: str) -> Response:
-    """An answer in the form of Argilla's own errors: the page shows `detail`."""
-    return JSONResponse({"detail": sentence}, status_code=status)
 
 
 def _too_large(most: int) -> str:
@@ -340,10 +335,7 @@ def wrap(app: ASGIApp) -> Guard:
     ANNOT_HOST: where we listen; beyond this machine, its own name is one that people use.
     """
     import argilla_server
-    from argilla_server.api.routes import api_v1
 
-    _say_plainly_when_the_disk_fails(api_v1)
-    _refuse_what_a_database_cannot_hold(api_v1)
     hosts = [name.strip() for name in os.environ.get("ANNOT_HOSTS", "").split(",") if name.strip()]
     if os.environ.get("ANNOT_HOST", "127.0.0.1") != "127.0.0.1":
         own = socket.gethostname().lower()
@@ -353,54 +345,3 @@ def wrap(app: ASGIApp) -> Guard:
     return Guard(
         app, files, hosts=hosts, origins=origins, ancestors=os.environ.get("ANNOT_FRAME_ANCESTORS") or "'none'"
     )
-
-
-def _refuse_what_a_database_cannot_hold(api: FastAPI) -> None:
-    """What is a mistake of who sent it, and no failure of ours.
-
-    NUL in a text (SQLite stores it, PostgreSQL does not), a number beyond 64 bits, and what is there already: Argilla
-    looks first, and of two requests at the same moment both find nothing.
-    """
-    from sqlalchemy.exc import DBAPIError
-
-    too_large = "A number is larger than the server's database can hold."
-
-    async def tell(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, DBAPIError)
-        if "value out of int" in str(error.orig):
-            return _refusal(422, too_large)
-        if "UNIQUE constraint failed" in str(error.orig) or "duplicate key value" in str(error.orig):
-            return _refusal(409, "The same is there already: another request has just made it.")
-        if "invalid byte sequence" not in str(error.orig):
-            raise error
-        return _refusal(422, "A text has the character NUL in it, which the server's database cannot hold.")
-
-    async def tell_of_number(_request: Request, error: Exception) -> Response:
-        if "too large to convert to SQLite" not in str(error):
-            raise error
-        return _refusal(422, too_large)
-
-    api.add_exception_handler(DBAPIError, tell)
-    api.add_exception_handler(OverflowError, tell_of_number)
-
-
-def _say_plainly_when_the_disk_fails(api: FastAPI) -> None:
-    """A full or read-only disk is one sentence, not an error of ours."""
-    from sqlalchemy.exc import OperationalError
-
-    sentences = {
-        "disk is full": "The disk of the server is full: nothing was stored. Make room, then do it again.",
-        "readonly database": "The disk of the server is read-only: nothing was stored.",
-        "disk I/O error": "The disk of the server is full, read-only or broken: nothing was stored.",
-        "No space left": "The disk of the server is full: nothing was stored. Make room, then do it again.",
-    }
-
-    async def tell(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, OperationalError)
-        sentence = next((plain for sign, plain in sentences.items() if sign in str(error)), "")
-        if not sentence:
-            raise error
-        log.error("%s (%s)", sentence, error.orig)
-        return _refusal(507, sentence)
-
-    api.add_exception_handler(OperationalError, tell)

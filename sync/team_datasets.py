@@ -1,0 +1,144 @@
+"""The datasets of the teams, one per task and country: which stands, which fits, and how one is made."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annotation.config import Settings
+from annotation.errors import ArgillaError
+from annotation.ledger import Ledger
+from annotation.tasks import TASKS
+from annotation.tasks.base import Task
+from annotation.tasks.form import Form
+from annotation.tasks.page import LANGUAGES, OWN, TeamPage
+from annotation.types import Item, Person
+from sync.argilla.protocol import ArgillaApi, Dataset
+from sync.team import workspace_of
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """A country's team at one task, and its dataset; None where it is still to be made."""
+
+    task: Task[Any]
+    workspace: str
+    workspace_id: str
+    page: TeamPage
+    form: Form
+    dataset: Dataset | None
+
+
+def team_pages(people: Iterable[Person], texts: Mapping[str, str]) -> dict[str, TeamPage]:
+    """Country -> what its team reads, for every country that has active people."""
+    of_country: dict[str, list[Person]] = defaultdict(list)
+    for person in people:
+        if person.active:
+            of_country[person.country].append(person)
+    return {country: TeamPage(team_language(members), country, texts) for country, members in of_country.items()}
+
+
+def team_language(people: Iterable[Person]) -> str:
+    """The language of a team's page: the first language of most of its people; at a tie an earlier of LANGUAGES."""
+    spoken = Counter(person.languages[0] for person in people)
+    order = [*LANGUAGES, *sorted(spoken)]
+    return max(spoken, key=lambda language: (spoken[language], -order.index(language)))
+
+
+def standing_dataset(
+    api: ArgillaApi, ledger: Ledger, datasets: Iterable[Dataset], workspace: str, form: Form, items: Iterable[Item]
+) -> Dataset | None:
+    """The dataset of a team that stands: by a name of the form's, or where items were sent under a name of before."""
+    there = {dataset.name: dataset for dataset in datasets if dataset.workspace == workspace}
+    if found := next((there[name] for name in form.names if name in there), None):
+        return found
+    ours = {item.id for item in items} if len(form.names) > 1 else set()
+    return next((d for d in there.values() if ours & ledger.pushed(api.server, d.id).keys()), None)
+
+
+def find_teams(
+    api: ArgillaApi,
+    ledger: Ledger,
+    settings: Settings,
+    datasets: Sequence[Dataset],
+    items: Mapping[str, Sequence[Item]],
+    texts: Mapping[str, str],
+    dimensions: int | None,
+) -> dict[tuple[str, str], Team]:
+    """Task and country -> the team, for every country that has active people, with the dataset that stands."""
+    pages = team_pages(ledger.people(), texts)
+    if not pages:
+        raise ArgillaError("There is no team to push to; run `annot team add roster.csv` first.")
+    workspaces = api.workspaces()
+    if missing := sorted(workspace_of(country) for country in pages if workspace_of(country) not in workspaces):
+        raise ArgillaError(
+            f"{api.url} has no workspace {', '.join(missing)}; run `annot team add roster.csv` again: it makes what "
+            "is missing."
+        )
+    teams = {}
+    for name, own in items.items():
+        task = TASKS[name]
+        for country, page in pages.items():
+            workspace = workspace_of(country)
+            form = task.form(page, settings, dimensions=dimensions)
+            dataset = standing_dataset(api, ledger, datasets, workspace, form, own)
+            if dataset is not None:
+                _check(api, dataset, task, form)
+            teams[name, country] = Team(task, workspace, workspaces[workspace], page, form, dataset)
+    return teams
+
+
+def misnamed(pages: Collection[TeamPage]) -> list[str]:
+    """A note for each text of the project's own that nobody reads since capitals and small letters are mixed up."""
+    meant = {name for page in pages for name in (f"{page.country}.md", f"{page.language}.md", f"{page.language}.toml")}
+    plain = {name.casefold(): name for name in meant}
+    return [
+        f"{OWN}/{name} is read for no team; {OWN}/{plain[name.casefold()]} would be: a country is in capitals, a "
+        "language in small letters"
+        for name in next(iter(pages)).own
+        if name not in meant and name.casefold() in plain
+    ]
+
+
+def _check(api: ArgillaApi, dataset: Dataset, task: Task[Any], form: Form) -> None:
+    """Refuse a dataset that items of the task do not fit into; a half-made one of ours fits."""
+    shape, needed = api.shape(dataset.id), form.shape
+    half_made = not dataset.ready and shape.fields <= needed.fields and shape.questions <= needed.questions
+    if shape == needed or half_made or not (reason := task.differs(shape, needed)):
+        return
+    raise ArgillaError(
+        f'The dataset "{dataset.name}" in the workspace {dataset.workspace} {reason}; name '
+        f"another one as task.{task.name}.dataset in annot.toml (the old one and its answers stay)."
+    )
+
+
+def prepare(api: ArgillaApi, team: Team, notes: list[str]) -> tuple[Dataset, bool]:
+    """Make the dataset, or bring the one that stands up to date. Also tells whether its records can carry vectors."""
+    vector = team.form.vector
+    if team.dataset is None or not team.dataset.ready:
+        if team.dataset is not None:
+            # A push was cut off while it made this one. It was never published, so it holds nothing.
+            api.remove_dataset(team.dataset.id)
+        return api.add_dataset(team.form.names[0], team.workspace_id, team.form), vector is not None
+    own = next((name for name, text in team.page.own.items() if text == team.form.guidelines), "")
+    if own and team.dataset.guidelines != team.form.guidelines:
+        api.set_guidelines(team.dataset.id, team.form.guidelines)
+        notes.append(f"{team.workspace}: the guidelines are those of {OWN}/{own} now")
+    if team.dataset.overlap != team.form.overlap:
+        api.set_overlap(team.dataset.id, team.form.overlap)
+        notes.append(
+            f"{team.workspace}: {team.form.overlap} people per {team.task.one} now, {team.dataset.overlap} before"
+        )
+    if vector is None:
+        return team.dataset, False
+    dimensions = api.vectors(team.dataset.id).get(vector.name)
+    if dimensions is None:
+        api.add_vector(team.dataset.id, vector)
+    elif dimensions != vector.dimensions:
+        notes.append(
+            f"{team.workspace}: sent without vectors, since the encoder gives {vector.dimensions} numbers and the "
+            f"dataset has {dimensions}"
+        )
+    return team.dataset, dimensions in (None, vector.dimensions)

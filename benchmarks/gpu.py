@@ -94,7 +94,7 @@ class Bench:
         self.found.append(line)
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        print(f"{part:<10}{name:<28}{told(line)}  [{line['wall_s']:.0f} s]", flush=True)
+        print(f"{part:<10}{name:<32}{told(line)}  [{line['wall_s']:.0f} s]", flush=True)
         return line
 
     def measured(self, part: str, name: str, arm: Arm, **more: Any) -> dict[str, Any]:
@@ -543,7 +543,7 @@ def summary(found: Iterable[dict[str, Any]]) -> list[str]:
         return statistics.mean(line[key] for line in lines) if lines else None
 
     heads = ("slates/s", "x TRL", "x flash-pref", "MFU", "GB", "of TRL", "L40S")
-    lines = [f"\n{'':<38}" + "".join(f"{head:>14}" for head in heads)]
+    lines = [f"\n{'':<42}" + "".join(f"{head:>14}" for head in heads)]
     for (part, name), of in rates.items():
         if part not in ("lora", "nf4", "pairs", "more"):
             continue
@@ -564,7 +564,7 @@ def summary(found: Iterable[dict[str, Any]]) -> list[str]:
             f"{peak / theirs:.2f}" if theirs else "-",
             "-".join(f"{speed * share:.2f}" for share in shares) or "-",
         )
-        lines.append(f"{part:<10}{name:<28}" + "".join(f"{cell:>14}" for cell in cells))
+        lines.append(f"{part:<10}{name:<32}" + "".join(f"{cell:>14}" for cell in cells))
     lines += [
         f"wanted: x TRL >= {FASTER_THAN_TRL} ({FASTER_ON_PAIRS} on pairs), x flash-pref >= {FASTER_THAN_FLASH_PREF}, "
         f"memory <= {LESS_MEMORY} of TRL's, MFU >= {MFU['lora']:.0%} (LoRA) and {MFU['nf4']:.0%} (nf4)",

@@ -15,7 +15,18 @@ from sync.argilla.protocol import EMBEDDED, Dataset
 
 @dataclass
 class Accounts:
-    """Who is who on both servers; makes the accounts that are missing."""
+    """Who is who on both servers; makes the accounts that are missing.
+
+    Attributes:
+        project: Whose secrets get the passwords of new accounts.
+        target: The new server.
+        of_source: Accounts of the old one by id.
+        of_target: Accounts of the new one by user name.
+        adopt: An account of the same user name there is the same person.
+        made: User names that got an account there.
+        found: User names whose accounts were there already.
+        known: Ids there by ids here, as far as asked for.
+    """
 
     project: Project
     target: ArgillaClient

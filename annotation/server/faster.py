@@ -1,4 +1,5 @@
-"""Argilla's slow places, replaced in memory: same results, less time. The wheel on disk stays as released.
+"""Argilla's slow places, replaced in memory: same results, less time, and no standing still (the cursors of failed
+statements). The wheel on disk stays as released.
 
 Every replacement knows the source of what it replaces by a hash. Where Argilla's differs (another version), its own
 code stays, and the log says so: slower, never wrong. `ANNOT_AS_RELEASED=1 annot up` starts without any of them.

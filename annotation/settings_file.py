@@ -65,6 +65,12 @@ by = "country"           # or "country+topic"
 # accepts = 3              # of them who must accept it
 # dataset = ""
 
+# [task.exam]              # people check multiple-choice questions of their country's exams
+# target = 50              # questions per group that as many people have answered
+# overlap = 2              # people per question
+# agree = 2                # people who must say the same of it, and more than half of all who answered
+# dataset = ""
+
 [argilla]
 # url = ""                 # empty: the embedded server of `annot up`; else your server (ARGILLA_API_KEY)
 {port}

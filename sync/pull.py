@@ -21,6 +21,7 @@ from annotation.screen import Progress, counted, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
 from annotation.tasks.base import Texts
+from annotation.tasks.page import PICTURE
 from annotation.types import Item
 from sync.argilla.paging import walk_pages
 from sync.argilla.protocol import ArgillaApi
@@ -293,17 +294,18 @@ class Reader:
 
 
 def _changed_texts(ledger: Ledger, records: Iterable[Mapping[str, Any]], items: Mapping[str, Item]) -> set[str]:
-    """Ids of the records that show other texts than were pushed for their items."""
+    """Ids of the records that show other texts than were pushed for their items. A picture beside them is no text."""
     sent: dict[str, Mapping[str, Any]] = {}
     for name, task in TASKS.items():
         own = [item for item in items.values() if item.task == name]
-        texts = Texts.of(ledger, task, own)
+        texts = replace(Texts.of(ledger, task, own), folder=None)
         sent |= {item.id: task.record(item, texts, None)["fields"] for item in own}
-    return {
-        record["id"]
-        for record in records
-        if {name: text for name, text in record["fields"].items() if text is not None} != sent[record["external_id"]]
-    }
+
+    def shown(record: Mapping[str, Any]) -> dict[str, Any]:
+        picture = PICTURE if items[record["external_id"]].content.get(PICTURE) else ""
+        return {name: text for name, text in record["fields"].items() if text is not None and name != picture}
+
+    return {record["id"] for record in records if shown(record) != sent[record["external_id"]]}
 
 
 def _responses(record: Mapping[str, Any], usernames: Mapping[str, str], country: str) -> Iterable[Response]:

@@ -18,6 +18,7 @@ from annotation.ledger import Ledger
 from annotation.screen import Progress, counted, silent
 from annotation.tasks import TASKS
 from annotation.tasks.base import Texts
+from annotation.tasks.page import PICTURE
 from annotation.text.hidden import count_hidden
 from annotation.types import Dropped, Item
 from sync.argilla.paging import walk
@@ -144,7 +145,7 @@ def push(
     new = {team.workspace: team.page for team in plan.teams.values() if team.dataset is None}
     notes += [f"{workspace}: {note}" for workspace, page in new.items() if (note := page.fallback())]
     notes += misnamed([team.page for team in plan.teams.values()])
-    done = 0
+    done = gone = 0
     for place, team in sorted(plan.teams.items(), key=lambda pair: pair[0]):
         own = of_team[place]
         if dry_run or not (own or team.dataset):
@@ -156,9 +157,16 @@ def push(
             records = [
                 team.task.record(item, about[place[0]], vectors.get(item.id) if with_vectors else None) for item in part
             ]
-            for few in _in_calls(records):
+            pictures = sum(PICTURE in record["fields"] for record in records)
+            gone += sum(bool(item.content.get(PICTURE)) for item in part) - pictures
+            for few in in_calls(records):
                 ledger.add_pushes(api.server, dataset.id, api.add_records(dataset.id, few))
             done += len(part)
+    if gone:
+        notes.append(
+            f"{counted(gone, 'item was', 'items were')} sent without the picture: its file is not in the project, is "
+            "no JPEG, or is too large for Argilla"
+        )
     sent = Counter(plan.teams[place].workspace for place, _ in plan.chosen)
     notes += short_teams(count_quotas(settings, count(ledger, settings)), ledger)
     return Pushed(dict(sent), plan.standing, plan.later, plan.dropped, tuple(notes), taken)
@@ -291,11 +299,11 @@ def _hidden(texts: Iterable[str]) -> list[str]:
     ]
 
 
-def _in_calls(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def in_calls(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Records in calls that a server takes in one piece, in their order."""
     call, size = list[dict[str, Any]](), 0
     for record in records:
-        own = sum(len(text) for text in record["fields"].values())
+        own = sum(len(text or "") for text in record["fields"].values())
         if call and size + own > CALL_CHARACTERS:
             yield call
             call, size = [], 0

@@ -97,7 +97,7 @@ def count_quotas(
                     completed=sum(number for _, answered, number in own if answered >= quota.overlap),
                     answers=sum(answered * number for _, answered, number in own),
                     people=len(set().union(*(people.get(cell, ()) for cell in cells))),
-                    coming=1 if coming is None else sum(belongs(prompt, quota) for prompt in coming[name]),
+                    coming=1 if coming is None else sum(belongs(prompt, quota) for prompt in coming.get(name, ())),
                 )
             )
     return tuple(states)
@@ -105,14 +105,18 @@ def count_quotas(
 
 def what_is_coming(project: Project, waiting: Waiting) -> dict[str, Sequence[Grouped]]:
     """Task -> prompts that may still become items of it."""
-    asked = {row["prompt_id"] for row in project.ledger.rows("select prompt_id from items where task <> 'ranking'")}
-    unasked = [prompt for prompt in project.ledger.prompts() if prompt.id not in asked] if asked else []
-    return {name: waiting.coming if task.trains else unasked for name, task in TASKS.items()}
+    coming: dict[str, Sequence[Grouped]] = {name: waiting.coming for name, task in TASKS.items() if task.trains}
+    for name in TASKS.keys() - coming:
+        rows = project.ledger.rows("select prompt_id from items where task = ? and prompt_id is not null", name)
+        if asked := {row["prompt_id"] for row in rows}:
+            coming[name] = [prompt for prompt in project.ledger.prompts() if prompt.id not in asked]
+    return coming
 
 
 def capped(states: Sequence[QuotaState], *, auto: bool) -> str:
     """A sentence where groups owe fewer items than their target, because no more can come; "" where none does."""
-    groups = [f"{s.group} {s.owed} of {s.quota.target}" for s in states if s.owed < s.quota.target]
+    short = (s for s in states if s.owed < s.quota.target and TASKS[s.quota.task].trains)
+    groups = [f"{s.group} {s.owed} of {s.quota.target}" for s in short]
     if not groups:
         return ""
     then = ", and training starts when they are complete; train.auto = false holds it" if auto else ""

@@ -30,7 +30,7 @@ ORDER = {
             "quota_groups",
             "reading",
         ),
-        *("tasks", "prompts", "drafting", "selection", "hosting", "backups", "commands", "cli"),
+        *("tasks", "exams", "prompts", "drafting", "selection", "hosting", "backups", "commands", "cli"),
     ),
     "sync": (
         *(

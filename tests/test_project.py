@@ -67,6 +67,7 @@ PRIVATE = (
     "ledger.sqlite",
     "exports/rankings.jsonl",
     ".argilla/argilla.db",
+    "exams/pictures/7.jpg",
 )
 
 
@@ -79,7 +80,7 @@ def test_what_people_said_is_for_nobody_else_on_the_machine_and_in_no_commit(
     folder = project.folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for name in (*PRIVATE, "guidelines/MX.md"):
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("x")
     if before is not None:  # a project of an earlier version
         folder.chmod(0o755)

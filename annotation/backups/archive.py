@@ -32,7 +32,7 @@ DUMP = ".argilla/argilla.dump"
 SETTINGS = "annot.toml"
 SINGLE = (SETTINGS, "prices.toml", "secrets.toml", LEDGER, SERVER, DUMP, ".argilla/secrets.json")
 """Every file that may be in an archive, by its name in the project ..."""
-FOLDERS = ("snapshots", "guidelines")
+FOLDERS = ("snapshots", "guidelines", "exams")
 """... and the folders whose files may be."""
 
 _MANIFEST = "manifest.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from annotation.config import Settings, TaskSettings
@@ -30,11 +31,13 @@ class Texts:
         prompts: Prompt id -> prompt.
         candidates: Candidate id -> text.
         people: Everyone ever on the team: their names are masked in what people typed.
+        folder: The project's, below which pictures are; None: records are made without their pictures.
     """
 
     prompts: Mapping[str, Prompt]
     candidates: Mapping[str, str]
     people: tuple[Person, ...] = ()
+    folder: Path | None = None
 
     @classmethod
     def of(cls, ledger: Ledger, task: Task[Any], items: Sequence[Item]) -> Texts:
@@ -45,6 +48,7 @@ class Texts:
             {prompt.id: prompt for prompt in ledger.prompts(prompts)} if prompts else {},
             ledger.candidate_texts(named) if named else {},
             tuple(ledger.people()),
+            ledger.path.parent,
         )
 
 

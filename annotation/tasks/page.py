@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import html
 import string
@@ -24,7 +25,7 @@ LANGUAGES = ("es", "pt", "en")
 OWN = "guidelines"
 """Folder in a project: texts of its own, for a country (AR.md) or a language (gl.md, gl.toml)."""
 
-TABLES = ("page", "ranking", "prompt_check", "personas")
+TABLES = ("page", "ranking", "prompt_check", "exam", "personas")
 """Of a language's .toml there: what its texts stand in the place of."""
 
 MOST_CHARACTERS = 10_000
@@ -35,6 +36,12 @@ VECTOR = "embedding"
 
 AUTHOR = "author"
 """Key in an item's content and a record's metadata: the user name of whoever wrote what it is about."""
+
+PICTURE = "picture"
+"""Key in an item's content: path of a JPEG file below the project's folder. And the field that shows it."""
+
+MOST_PICTURE = 5_000_000
+"""Characters of a picture as an address of its own content: Argilla takes no more."""
 
 TEXTS: Mapping[str, Mapping[str, str]] = {
     "es": {
@@ -292,6 +299,18 @@ def record_of(item: Item, name: str, fields: Mapping[str, Any], vector: Collecti
     if vector is not None:
         made["vectors"] = {VECTOR: [float(value) for value in vector]}
     return made
+
+
+def picture_of(item: Item, folder: Path | None) -> dict[str, str]:
+    """The field with an item's picture; none where it has none, or where no JPEG of that name and size is there."""
+    if folder is None or not item.content.get(PICTURE):
+        return {}
+    try:
+        content = (folder / item.content[PICTURE]).read_bytes()
+    except OSError:
+        return {}
+    picture = f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+    return {PICTURE: picture} if content.startswith(b"\xff\xd8\xff") and len(picture) <= MOST_PICTURE else {}
 
 
 def as_typed(text: str) -> str:

@@ -12,6 +12,9 @@ from sync.argilla.protocol import Page
 PAGE = 1000
 """Argilla refuses a longer page of records."""
 
+PAGE_CHARACTERS = 20_000_000
+"""About as much text on a page: records with pictures come in shorter ones."""
+
 MOST_PASSES = 10
 """Times that `walk` reads a dataset that changes under it."""
 
@@ -50,14 +53,16 @@ def walk_pages(
     seen: set[str] = set()
     for _ in range(MOST_PASSES):
         passed: set[str] = set()
-        offset, most, shrank = 0, 0, False
+        offset, most, shrank, limit = 0, 0, False, min(PAGE, 50)
         while True:
-            page = api.records(dataset_id, offset, PAGE, responses=responses)
+            page = api.records(dataset_id, offset, limit, responses=responses)
             shrank, most = shrank or page.total < most, max(most, page.total)
             passed |= {record["id"] for record in page.records}
             yield [record for record in page.records if record["id"] not in seen]
             seen |= passed
             offset += len(page.records)
+            size = sum(len(text or "") for record in page.records for text in record["fields"].values())
+            limit = max(1, min(PAGE, PAGE_CHARACTERS * len(page.records) // max(size, 1)))
             progress(min(offset, page.total), page.total)
             if not page.records or offset >= page.total:
                 break

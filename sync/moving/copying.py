@@ -21,6 +21,7 @@ from sync.argilla.client import ArgillaClient
 from sync.argilla.paging import walk
 from sync.argilla.protocol import Dataset, Page
 from sync.pull import utc_time
+from sync.push import in_calls
 
 BATCH = 200
 """Records per call: with 384 numbers each they are a megabyte or two. Argilla takes 500."""
@@ -199,11 +200,11 @@ def copy_records(
 
     def write() -> None:
         what = "records of a moved dataset"
-        if fresh:
-            payload = target.ask("POST", f"/datasets/{copy_id}/records/bulk", what, body={"items": fresh})
+        for few in in_calls(fresh):
+            payload = target.ask("POST", f"/datasets/{copy_id}/records/bulk", what, body={"items": few})
             places.update((item["external_id"], item["id"]) for item in payload["items"])
-        if differing:
-            target.ask("PUT", f"/datasets/{copy_id}/records/bulk", what, body={"items": differing})
+        for few in in_calls(differing):
+            target.ask("PUT", f"/datasets/{copy_id}/records/bulk", what, body={"items": few})
         fresh.clear()
         differing.clear()
 

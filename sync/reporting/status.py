@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from annotation.errors import NotEnoughOverlap
+from annotation.exams.checked import count_questions, include_points, settled_questions
 from annotation.files import write_whole
 from annotation.ledger import Ledger
 from annotation.project import CACHE, Project
@@ -19,6 +20,7 @@ from annotation.screen import Progress, counted, silent
 from annotation.selection.waiting import Waiting, prompts_waiting
 from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
+from annotation.tasks.exam.settled import CHECKED
 from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
 from sync.quality.careless import doubts
 from sync.quotas import QuotaState, all_met, capped, count_quotas, discarded, short_teams, what_is_coming
@@ -70,6 +72,7 @@ class Report:
         waiting: Prompts without a slate, by what could give them one.
         capped: A sentence where fewer items are owed than the targets, or "".
         doubts: A sentence for every sign of careless answers.
+        exams: Exam questions by country, exam, category and status.
         other_texts: A sentence where records show other texts on the server than were pushed, or "".
     """
 
@@ -88,6 +91,12 @@ class Report:
     other_texts: str = ""
     waiting: Waiting = field(default_factory=Waiting)
     capped: str = ""
+    exams: Mapping[tuple[str, str, str, str], int] = field(default_factory=dict)
+
+    @property
+    def checked_questions(self) -> int:
+        """Exam questions that people have settled."""
+        return sum(number for (*_, status), number in self.exams.items() if status == CHECKED)
 
     def groups(self) -> dict[str, Agreement | str]:
         """Agreement by group; the task is named where people do several."""
@@ -117,6 +126,11 @@ class Report:
             "doubts": list(self.doubts),
             "other_texts": self.other_texts,
             "capped": self.capped,
+            "exams": [
+                {**dict(zip(("country", "exam", "category", "status"), key, strict=True)), "questions": number}
+                for key, number in sorted(self.exams.items())
+            ],
+            "include_points": include_points(self.checked_questions),
         }
 
 
@@ -162,6 +176,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         _other_texts(project, unfit[OTHER_TEXT]),
         waiting,
         "" if runs and all_met(quotas) else capped(quotas, auto=project.settings.train.auto),
+        count_questions(settled_questions(project.ledger, project.settings)),
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from annotation.exams.checked import MOST_POINTS, include_points
 from annotation.screen import counted, table
 from annotation.tasks import TASKS
+from annotation.tasks.exam.settled import STATUSES
 from sync.quality.agreement import FEWEST_ITEMS, Agreement
 from sync.quotas import QuotaState
 from sync.reporting.status import Report
@@ -23,6 +25,7 @@ def show(found: Report, *, brief: bool = False) -> None:
         )
     if not brief:
         _show_people(found)
+        _show_exams(found)
     for name, made in found.made.items():
         what = ", ".join(f"{made[kind]} {kind}" for kind in TASKS[name].counted)
         print(f"{counted(found.answers.get(name, 0), 'judgement gives', 'judgements give')} {what}.")
@@ -73,6 +76,16 @@ def _show_people(found: Report) -> None:
                 for group, a in groups.items()
             ],
         )
+
+
+def _show_exams(found: Report) -> None:
+    if not found.exams:
+        return
+    groups = sorted({key[:3] for key in found.exams})
+    numbers = [(*group, *(found.exams.get((*group, status), 0) for status in STATUSES)) for group in groups]
+    table("Exam questions", ("country", "exam", "category", *STATUSES), numbers)
+    points = include_points(found.checked_questions)
+    print(f"INCLUDE: {counted(found.checked_questions, 'checked question')}, {points} of {MOST_POINTS} points.")
 
 
 def _interval(agreement: Agreement) -> str:

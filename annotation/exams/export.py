@@ -1,0 +1,202 @@
+"""Checked exam questions as files to give away: INCLUDE's form for contributions, a dataset, and its card."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import ProjectError
+from annotation.exams.checked import settled_questions
+from annotation.exams.formats import english_language, to_released, to_submission
+from annotation.files import write_parquet, write_whole
+from annotation.project import Project
+from annotation.screen import counted
+from annotation.tasks.exam.check import KEPT
+from annotation.tasks.exam.settled import CHECKED, REJECTED, Outcome
+from annotation.text.locales import fold, name_of_country
+from annotation.types import REGIONAL_FEATURES, Dropped, ExamQuestion
+
+CARD = "README.md"
+YOURS = "<!-- What stands below this line is yours: annot keeps it. -->"
+
+_KNOWN_LICENCES = (
+    *("apache-2.0", "mit", "cc0-1.0", "odc-by", "odbl", "pddl"),
+    *("cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0"),
+    *("cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-4.0"),
+)
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedExams:
+    """What was written.
+
+    Attributes:
+        files: Where.
+        questions: Exam -> how many.
+        dropped: Questions that were left out: id, why, and their exam.
+    """
+
+    files: tuple[Path, ...]
+    questions: Mapping[str, int]
+    dropped: tuple[Dropped, ...]
+
+    def sentence(self) -> str:
+        """For a person."""
+        left_out = "".join(f"; left out {line}" for line in _reasons(self.dropped))
+        total = sum(self.questions.values())
+        return f"{counted(total, 'question')} of {counted(len(self.questions), 'exam')} written{left_out}."
+
+
+def export_exams(project: Project, out: Path, *, only_checked: bool = True, notes: Sequence[str] = ()) -> ExportedExams:
+    """Write submission/COUNTRY-LANGUAGE-EXAM.json, data/LANGUAGE.parquet and a dataset card; again changes nothing.
+
+    Left out, counted and named: what no people checked (unless it is asked for), what they rejected, what has no
+    licence, no key, or other than four options.
+
+    Args:
+        project: Whose questions.
+        out: Folder; files of an earlier export go, others stay.
+        only_checked: Questions that people have settled.
+        notes: Lines for the card that others measured, for example on contamination.
+
+    Raises:
+        ProjectError: There is nothing to write, or the folder has somebody else's card.
+    """
+    card = out / CARD
+    before = card.read_text(encoding="utf-8") if card.exists() else YOURS
+    if YOURS not in before:
+        raise ProjectError(f"{card} is not annot's; name another folder, or move that file away.")
+    chosen, dropped = list[Outcome](), list[Dropped]()
+    for found in settled_questions(project.ledger, project.settings):
+        if reason := _reason(found, only_checked=only_checked):
+            dropped.append(Dropped(found.question.id, reason, found.question.exam))
+        else:
+            chosen.append(found)
+    if not chosen:
+        why = "; ".join(_reasons(dropped)) or "the project has none yet: `annot exams add` reads them"
+        raise ProjectError(f"No exam question can be written: {why}.")
+    files = _submissions(out / "submission", [found.question for found in chosen])
+    languages = defaultdict[str, list[Outcome]](list)
+    for found in chosen:
+        languages[found.question.language].append(found)
+    for language, own in sorted(languages.items()):
+        path = out / "data" / f"{english_language(language)}.parquet"
+        write_parquet(path, [_row(found) for found in own], _schema())
+        files.append(path)
+    for stale in {*out.glob("submission/*.json"), *out.glob("data/*.parquet")} - set(files):
+        stale.unlink()
+    yours = before.partition(YOURS)[2] or "\n"
+    write_whole(card, f"{_card(project, languages, dropped, notes)}\n{YOURS}{yours}".encode())
+    return ExportedExams((*files, card), Counter(found.question.exam for found in chosen), tuple(dropped))
+
+
+def _reason(found: Outcome, *, only_checked: bool) -> str:
+    """Why a question is not given away; "" where it is."""
+    question = found.question
+    if found.status == REJECTED or (only_checked and found.status != CHECKED):
+        return "rejected by people" if found.status == REJECTED else "not checked yet"
+    if not question.licence.strip():
+        return "without a licence"
+    if len(question.options) != KEPT:
+        return "without exactly four options"
+    return "without a key" if question.answer is None else ""
+
+
+def _reasons(dropped: Iterable[Dropped]) -> list[str]:
+    """A line for each reason, with the exams that it is about."""
+    exams: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in dropped:
+        exams[one.reason][one.because_of] += 1
+    return [
+        f"{own.total()} {reason} ({', '.join(f'{exam}: {number}' for exam, number in sorted(own.items()))})"
+        for reason, own in sorted(exams.items())
+    ]
+
+
+def _submissions(folder: Path, questions: Iterable[ExamQuestion]) -> list[Path]:
+    """A file for every country, language and exam, in INCLUDE's form."""
+    files = defaultdict[Path, list[dict[str, Any]]](list)
+    for question in questions:
+        exam = fold(question.exam).replace(" ", "-")[:60] or "exam"
+        files[folder / f"{question.country}-{question.language}-{exam}.json"].append(to_submission(question))
+    for path, rows in files.items():
+        write_whole(path, (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode())
+    return list(files)
+
+
+def _row(found: Outcome) -> dict[str, Any]:
+    return {**to_released(found.question), "checked_by": found.agreeing}
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    numbers = ("answer", "checked_by")
+    example = to_released(ExamQuestion("", "", ("",) * KEPT, 0, "MX", "es", ""))
+    return pa.schema({name: pa.int64() if name in numbers else pa.string() for name in (*example, "checked_by")})
+
+
+def _card(
+    project: Project, languages: Mapping[str, list[Outcome]], dropped: Iterable[Dropped], notes: Sequence[str]
+) -> str:
+    """A dataset card of what was measured, with the head that the Hub reads."""
+    chosen = [found for own in languages.values() for found in own]
+    stated = {"-".join(found.question.licence.lower().split()) for found in chosen}
+    size = next((name for most, name in _SIZES if len(chosen) < most), "100K<n<1M")
+    licences = sorted({licence if licence in _KNOWN_LICENCES else "other" for licence in stated})
+    head = ["license:", *(f"- {licence}" for licence in licences)]
+    head += ["language:", *(f"- {language}" for language in sorted(languages))]
+    head += ["task_categories:", "- multiple-choice", "- question-answering", f"size_categories:\n- {size}", "configs:"]
+    for language in sorted(languages):
+        name = json.dumps(english_language(language), ensure_ascii=False)
+        file = json.dumps(f"data/{english_language(language)}.parquet", ensure_ascii=False)
+        head += [f"- config_name: {name}", f"  data_files:\n  - split: test\n    path: {file}"]
+    exams: dict[tuple[str, str, str], list[Outcome]] = defaultdict(list)
+    for found in chosen:
+        exams[found.question.country, found.question.exam, found.question.licence].append(found)
+    rows = [
+        f"| {_cell(name_of_country(country, 'en'))} | {_cell(exam)} | {_cell(licence)} | {len(own)} "
+        f"| {_people(own)} | {_agreement(own)} | {_features(own)} |"
+        for (country, exam, licence), own in sorted(exams.items())
+    ]
+    left_out = [f"- {line}" for line in _reasons(dropped)] or ["- nothing"]
+    return "\n".join(
+        [
+            *("---", *head, "---", "", f"# {_cell(project.settings.project.name)}: exam questions", ""),
+            f"{counted(len(chosen), 'multiple-choice question')} in the columns of INCLUDE: four options, and one right",
+            "answer (`answer`, from 0). `checked_by` is how many people said what a question should be.",
+            *("", "| country | exam | licence | questions | checked by | agreement | regional feature |"),
+            *("|---|---|---|---|---|---|---|", *rows, ""),
+            "*checked by*: fewest to most people who said the same of a question; 0: as it was extracted. *agreement*:",
+            "of all answers to checked questions, those that said what was settled on text, key and options.",
+            *("", "Left out:", "", *left_out),
+            *(("", *notes) if notes else ()),
+            "",
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "/").split())
+
+
+def _people(own: Iterable[Outcome]) -> str:
+    numbers = sorted({found.agreeing for found in own})
+    return f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else str(numbers[0])
+
+
+def _agreement(own: Iterable[Outcome]) -> str:
+    """The share of answers to checked questions that said what was settled."""
+    checked = [found for found in own if found.status == CHECKED]
+    answers = sum(found.answers for found in checked)
+    return f"{sum(found.agreeing for found in checked) / answers:.0%} of {answers}" if answers else "none yet"
+
+
+def _features(own: Iterable[Outcome]) -> str:
+    counts = Counter(found.question.regional_feature or "not said" for found in own)
+    return ", ".join(f"{counts[name]} {name}" for name in (*REGIONAL_FEATURES, "not said") if counts[name])

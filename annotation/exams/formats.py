@@ -1,0 +1,247 @@
+"""Forms of exams: INCLUDE's contributions and released columns, corpus-automation's JSON, and anybody's tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotation.text.locales import country_code, fold, language_code, name_of_country, name_of_language
+from annotation.types import ExamQuestion
+
+LETTERS = "ABCDEFGHIJ"
+
+QUESTION = ("question", "questions", "pregunta", "preguntas", "pergunta", "perguntas", "enunciado", "questao")
+ANSWER = (
+    *("answer", "correct answer", "correct option", "key", "clave", "respuesta", "respuesta correcta", "gabarito"),
+    *("resposta", "resposta correta", "resposta certa", "correcta", "correta"),
+)
+OPTIONS = ("options", "choices", "opciones", "opcoes", "alternativas")
+NUMBER = ("number", "numero", "num", "n", "no", "nr", "question number", "original question num", "question id")
+CATEGORY = ("category en", "category", "subject", "categoria", "materia", "asignatura", "disciplina")
+_ONE_OPTION = re.compile(r"(?:(?:option|opcion|opcao|alternativa|choice) )?([a-j])")
+
+GIVEN: Mapping[str, tuple[str, ...]] = {
+    "country": ("country", "pais"),
+    "language": ("language", "idioma", "lengua", "lingua"),
+    "exam": ("exam name", "exam", "examen", "prueba", "exame", "prova"),
+    "level": ("level", "nivel"),
+    "category_original": ("category original lang", "category original"),
+    "domain": ("domain", "dominio"),
+    "regional_feature": ("regional feature",),
+    "source": ("source", "fuente", "fonte"),
+    "licence": ("license", "licence", "licencia", "licenca"),
+}
+"""What else a row may tell: attribute of an ExamQuestion -> folded names of the column."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRow:
+    """A question as a row of a table has it.
+
+    Attributes:
+        question: Its text.
+        options: Texts of its options, in order.
+        answer: Place of the right one, 0 first; None where the row has no key.
+        number: Number in its exam, or "".
+        category: Subject, as the row names it, or "".
+        given: What else the row tells, by attribute of ExamQuestion; countries and languages as ISO codes.
+    """
+
+    question: str
+    options: tuple[str, ...]
+    answer: int | None
+    number: str = ""
+    category: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
+
+
+# -- INCLUDE -----------------------------------------------------------------------------------------------
+
+
+def to_submission(question: ExamQuestion) -> dict[str, Any]:
+    """A question in INCLUDE's form for contributions: exactly its keys."""
+    return {
+        "language": english_language(question.language),
+        "country": name_of_country(question.country, "en"),
+        "exam_name": question.exam,
+        "source": question.source,
+        "license": question.licence,
+        "level": question.level,
+        "category_en": question.category,
+        "category_original_lang": question.category_original,
+        "original_question_num": _number(question.number),
+        "question": question.question,
+        "options": list(question.options),
+        "answer": question.answer,
+    }
+
+
+def read_submission(row: Mapping[str, Any]) -> FoundRow:
+    """The inverse of `to_submission`; ValueError in a few words where the row is no question."""
+    return _found(row, _listed(row.get("options")), _place(row.get("answer")))
+
+
+def to_released(question: ExamQuestion) -> dict[str, Any]:
+    """A question in the columns of INCLUDE's releases, and behind them what a release leaves out."""
+    named = to_submission(question)
+    options = question.options
+    return {
+        **{name: named[name] for name in ("language", "country")},
+        "domain": question.domain,
+        "subject": question.category,
+        "regional_feature": question.regional_feature,
+        **{name: named[name] for name in ("level", "question")},
+        **{f"option_{letter.lower()}": text for letter, text in zip(LETTERS, options, strict=False)},
+        **{name: named[name] for name in ("answer", "exam_name", "source", "license")},
+        "original_question_num": question.number,
+        "category_original_lang": question.category_original,
+    }
+
+
+def read_released(row: Mapping[str, Any]) -> FoundRow:
+    """The inverse of `to_released`; older releases have a list, `choices`. ValueError where the row is no question."""
+    named = [name for name in sorted(row) if re.fullmatch("option_[a-j]", name)]
+    options = _listed(row["choices"]) if "choices" in row else tuple(_text(row[name]) for name in named)
+    return _found(row, options, _place(row.get("answer")))
+
+
+def english_language(code: str) -> str:
+    """A language as INCLUDE names it: "Spanish"; without what ISO 639 has in brackets."""
+    return name_of_language(code).partition(" (")[0]
+
+
+# -- others ------------------------------------------------------------------------------------------------
+
+
+def to_corpus_automation(question: ExamQuestion) -> dict[str, Any]:
+    """A question in corpus-automation's form, which has no room for where it comes from."""
+    return {
+        "question_id": _number(question.number),
+        "question": question.question,
+        "options": {letter.lower(): text for letter, text in zip(LETTERS, question.options, strict=False)},
+        "correct_answer": None if question.answer is None else LETTERS[question.answer].lower(),
+        "category": question.category,
+    }
+
+
+def read_corpus_automation(row: Mapping[str, Any]) -> FoundRow:
+    """The inverse of `to_corpus_automation`; ValueError in a few words where the row is no question."""
+    return _found(row, _listed(row.get("options")), _letter(row.get("correct_answer")))
+
+
+def read_table_row(row: Mapping[str, Any]) -> FoundRow:
+    """A row of anybody's table: a question and its options under usual names; the key is a letter.
+
+    Raises:
+        ValueError: The row is no question, in a few words that can be counted.
+    """
+    columns = {fold(name): value for name, value in row.items()}
+    own = {found[1].upper(): _text(value) for name, value in columns.items() if (found := _ONE_OPTION.fullmatch(name))}
+    if listed := _first(columns, OPTIONS):
+        options = _listed(listed)
+    else:
+        options = tuple(own.get(letter, "") for letter in LETTERS)
+        while options and not options[-1]:  # a column for a fifth option, and a question with four
+            options = options[:-1]
+    return _found(row, options, _letter(_first(columns, ANSWER)))
+
+
+READERS: Mapping[str, Callable[[Mapping[str, Any]], FoundRow]] = {
+    "submission": read_submission,
+    "released": read_released,
+    "corpus-automation": read_corpus_automation,
+    "table": read_table_row,
+}
+"""Form -> what reads a row of it."""
+
+
+def known_form(columns: Collection[str]) -> str:
+    """Which of READERS a table with these columns is for; "" for none."""
+    names = set(columns)
+    if names >= {"question", "options", "answer", "original_question_num"}:
+        return "submission"
+    if names >= {"question", "answer"} and (names >= {"option_a", "option_b"} or "choices" in names):
+        return "released"
+    if names >= {"question_id", "question", "options", "correct_answer"}:
+        return "corpus-automation"
+    folded = {fold(name) for name in names}
+    options = {found[1] for name in folded if (found := _ONE_OPTION.fullmatch(name))} >= {"a", "b"}
+    return "table" if folded & set(QUESTION) and (options or folded & set(OPTIONS)) else ""
+
+
+# -- cells -------------------------------------------------------------------------------------------------
+
+
+def _found(row: Mapping[str, Any], options: tuple[str, ...], answer: int | None) -> FoundRow:
+    """A row with these options and this key; ValueError where it is no question."""
+    columns = {fold(name): value for name, value in row.items()}
+    question = _text(_first(columns, QUESTION))
+    faults = {
+        "no question": not question,
+        "fewer than two options": len(options) < 2,
+        "more options than letters": len(options) > len(LETTERS),
+        "an empty option": not all(options),
+        "a key that is no option": answer is not None and not 0 <= answer < len(options),
+    }
+    if fault := next((fault for fault, there in faults.items() if there), ""):
+        raise ValueError(fault)
+    given = {name: text for name, names in GIVEN.items() if (text := _text(_first(columns, names)))}
+    for name, code_of in (("country", country_code), ("language", language_code)):
+        if name in given:
+            if (code := code_of(given[name])) is None:
+                raise ValueError(f"an unknown {name}")
+            given[name] = code
+    number, category = _text(_first(columns, NUMBER)), _text(_first(columns, CATEGORY))
+    return FoundRow(question, options, answer, number, category, given)
+
+
+def _first(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((columns[name] for name in names if columns.get(name) not in (None, "")), None)
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:  # pandas writes an absent cell as NaN
+        return ""
+    if isinstance(value, float) and value.is_integer():  # a workbook's number
+        value = int(value)
+    return str(value).strip()
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    """Options from a list, from {"a": …}, or from the JSON of either."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError("options that are no list") from None
+    if isinstance(value, Mapping):
+        letters = LETTERS.lower()[: len(value)]
+        texts = {str(name).strip().lower(): text for name, text in value.items()}
+        if sorted(texts) != list(letters):
+            raise ValueError("options without their letters in order")
+        value = [texts[letter] for letter in letters]
+    if not isinstance(value, (list, tuple)):
+        raise ValueError("options that are no list")
+    return tuple(_text(text) for text in value)
+
+
+def _place(value: Any) -> int | None:
+    """INCLUDE's key: a place, 0 first; a letter says the same."""
+    text = _text(value)
+    return int(text) if re.fullmatch(r"\d", text) else _letter(text)
+
+
+def _letter(value: Any) -> int | None:
+    """A key as a letter; a digit may count from 0 or from 1, and nobody guesses which."""
+    text = _text(value).strip("().").upper()
+    if text and (len(text) != 1 or text not in LETTERS):
+        raise ValueError("a key that is a digit and no letter" if text.isdigit() else "a key that is no letter")
+    return LETTERS.index(text) if text else None
+
+
+def _number(number: str) -> int | str:
+    """As INCLUDE writes it: a number where it is one, and nothing is lost by that."""
+    return int(number) if re.fullmatch(r"0|[1-9]\d{0,8}", number) else number

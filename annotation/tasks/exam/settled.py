@@ -1,0 +1,69 @@
+"""What people's checks of an exam question come to: it is checked, rejected, disputed, or waits for more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from annotation.config import ExamTaskSettings
+from annotation.tasks.exam.check import KEPT, Check
+from annotation.tasks.exam.item import question_of
+from annotation.types import Answer, ExamQuestion, Item
+
+CHECKED, REJECTED, DISPUTED, WAITING = "checked", "rejected", "disputed", "waiting"
+STATUSES = (CHECKED, REJECTED, DISPUTED, WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a question.
+
+    Attributes:
+        status: One of STATUSES.
+        question: As people made it, where it is checked; as it was extracted otherwise.
+        answers: People who answered.
+        agreeing: Those of them who said what decided; 0 where nothing is decided.
+    """
+
+    status: str
+    question: ExamQuestion
+    answers: int = 0
+    agreeing: int = 0
+
+
+def settle(item: Item, answers: Sequence[Answer[Check]], settings: ExamTaskSettings) -> Outcome:
+    """What the answers to one question come to.
+
+    CHECKED: enough people, and more than half of all, say the same of its texts, its key and the option that goes, and
+    what they say is whole: four options and a key. REJECTED: as many find that it does not fit. DISPUTED: as many
+    people as are asked answered without either; it waits for one more. WAITING: not so many yet.
+    """
+    question, checks = question_of(item), [answer.value for answer in answers]
+
+    def decide(said: Sequence[Check]) -> bool:
+        return len(said) >= settings.agree and 2 * len(said) > len(checks)
+
+    rejecting = [check for check in checks if not check.fits]
+    if decide(rejecting):
+        return Outcome(REJECTED, question, len(checks), len(rejecting))
+    made = Counter(check.applied_to(question) for check in checks if check.fits)
+    for wanted, _ in made.most_common(1):
+        agreeing = [check for check in checks if check.fits and check.applied_to(question) == wanted]
+        if decide(agreeing) and len(wanted.options) == KEPT and wanted.answer is not None:
+            features = [check.feature for check in agreeing if check.feature]
+            categories = Counter(check.category or question.category for check in agreeing)
+            category, most = categories.most_common(1)[0]
+            whole = replace(
+                wanted,
+                regional_feature=_most_said(features) if features else question.regional_feature,
+                category=category if 2 * most > len(agreeing) else question.category,
+            )
+            return Outcome(CHECKED, whole, len(checks), len(agreeing))
+    return Outcome(DISPUTED if len(checks) >= settings.overlap else WAITING, question, len(checks))
+
+
+def _most_said(words: Iterable[str]) -> str:
+    """What more people said than anything else; "" on a tie."""
+    (first, most), *others = Counter(words).most_common(2)
+    return "" if others and others[0][1] == most else first

@@ -131,6 +131,9 @@ class FakeArgilla:
         workspace = next(room for room, known in self.rooms.items() if known == workspace_id)
         if any((d.name, d.workspace) == (name, workspace) for d in self.made.values()):
             raise ArgillaError("refused: the dataset exists")
+        named = [part.name for part in (*form.fields, *form.questions, *form.metadata)]
+        if len(set(named)) < len(named):
+            raise ArgillaError(f"refused: names of dataset settings must be unique: {named}")
         dataset = Dataset(str(uuid4()), name, workspace, True, form.overlap, form.guidelines)
         self.made[dataset.id], self.forms[dataset.id], self.rows[dataset.id] = dataset, form, []
         self.extra_vectors[dataset.id] = {form.vector.name: form.vector.dimensions} if form.vector else {}

@@ -168,7 +168,7 @@ def _card(
     return "\n".join(
         [
             *("---", *head, "---", "", f"# {_cell(project.settings.project.name)}: exam questions", ""),
-            f"{counted(len(chosen), 'multiple-choice question')} in the columns of INCLUDE: four options, and one right",
+            f"{counted(len(chosen), 'multiple-choice question')} in INCLUDE's columns: four options and one right",
             "answer (`answer`, from 0). `checked_by` is how many people said what a question should be.",
             *("", "| country | exam | licence | questions | checked by | agreement | regional feature |"),
             *("|---|---|---|---|---|---|---|", *rows, ""),

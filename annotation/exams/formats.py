@@ -19,7 +19,7 @@ ANSWER = (
     *("resposta", "resposta correta", "resposta certa", "correcta", "correta"),
 )
 OPTIONS = ("options", "choices", "opciones", "opcoes", "alternativas")
-NUMBER = ("number", "numero", "num", "n", "no", "nr", "question number", "original question num", "question id")
+NUMBER = ("number", "numero", "num", "n", "n o", "no", "nr", "question number", "original question num", "question id")
 CATEGORY = ("category en", "category", "subject", "categoria", "materia", "asignatura", "disciplina")
 _ONE_OPTION = re.compile(r"(?:(?:option|opcion|opcao|alternativa|choice) )?([a-j])")
 

@@ -12,6 +12,7 @@ from sync.argilla.protocol import Page
 PAGE = 1000
 """Argilla refuses a longer page of records."""
 
+FIRST_PAGE = 50
 PAGE_CHARACTERS = 20_000_000
 """About as much text on a page: records with pictures come in shorter ones."""
 
@@ -53,7 +54,7 @@ def walk_pages(
     seen: set[str] = set()
     for _ in range(MOST_PASSES):
         passed: set[str] = set()
-        offset, most, shrank, limit = 0, 0, False, min(PAGE, 50)
+        offset, most, shrank, limit = 0, 0, False, min(PAGE, FIRST_PAGE)
         while True:
             page = api.records(dataset_id, offset, limit, responses=responses)
             shrank, most = shrank or page.total < most, max(most, page.total)

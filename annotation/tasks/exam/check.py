@@ -78,7 +78,7 @@ def read_check(question: ExamQuestion, values: Mapping[str, Any]) -> Check:
     if feature not in ("", *REGIONAL_FEATURES):
         raise Unfit(f"unknown regional feature: {feature}")
     text, options = read_correction(question, as_written(values.get("correction") or ""))
-    key, removed = (_place(question, values.get(name)) for name in ("key", "removed"))
+    key, removed = (_place(question, values.get(name)) for name in ("answer", "removed"))
     category, comment = (as_written(values.get(name) or "").strip() for name in ("category", "comment"))
     check = Check(verdict, text, options, key, removed, feature, " ".join(category.split()), comment)
     if fault := _contradiction(question, check):
@@ -148,7 +148,7 @@ def write_check(check: Check) -> dict[str, Any]:
     lines += [f"{LETTERS[place]}. {text}" for place, text in check.options]
     values = {
         "verdict": check.verdict,
-        "key": "" if check.key is None else LETTERS[check.key],
+        "answer": "" if check.key is None else LETTERS[check.key],
         "correction": "\n".join(lines),
         "removed": "" if check.removed is None else LETTERS[check.removed],
         "feature": check.feature,

@@ -47,7 +47,7 @@ class Exam:
     one = "exam question"
     many = "exam questions"
     made_by = "annot exams add"
-    label = "question"
+    label = "exam_question"
     scale: Scale = "nominal"
     counted: tuple[str, ...] = (CHECKED, REJECTED, DISPUTED)
     trains = False
@@ -77,7 +77,7 @@ class Exam:
             questions=(
                 asked("verdict", {verdict: say[verdict] for verdict in (*FITS, *REJECT)}, required=True),
                 typed("correction"),
-                asked("key", letters),
+                asked("answer", letters),
                 asked("removed", letters),
                 asked("feature", {feature: say[feature] for feature in REGIONAL_FEATURES}),
                 typed("category"),
@@ -165,8 +165,9 @@ class Exam:
                     name: mask_typed(given.get(name, ""), answer.country, texts.people)
                     for name in ("correction", "category", "comment")
                 }
-                chosen = {name: given.get(name, "") for name in ("verdict", "key", "removed")}
-                said = {**typed, **chosen, "annotator": who, "regional_feature": answer.value.feature}
+                chosen = {"verdict": answer.value.verdict, "regional_feature": answer.value.feature}
+                places = {"key": given.get("answer", ""), "removed": given.get("removed", "")}
+                said = {**typed, **chosen, **places, "annotator": who}
                 checks.append({**_row(question_of(items[item_id]), CHECKS), **said})
         return {"exam_checks.parquet": Rows(checks, CHECKS), "exam_questions.parquet": Rows(questions, QUESTIONS)}
 

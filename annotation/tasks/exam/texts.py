@@ -24,8 +24,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             "Solo lo que cambia. La pregunta, si cambia, va primero y entera. Cada opción va en una línea con su "
             "letra, por ejemplo: B. Quito"
         ),
-        "key": "¿Cuál es la respuesta correcta?",
-        "key.help": "Solo si la clave está mal o no se conoce.",
+        "answer": "¿Cuál es la respuesta correcta?",
+        "answer.help": "Solo si la clave está mal o no se conoce.",
         "removed": "Si hay cinco opciones, ¿cuál quitarías?",
         "removed.help": "Deben quedar cuatro. Quita la incorrecta que menos falta hace; nunca la correcta.",
         "feature": "¿Qué hay que saber para responder?",
@@ -59,8 +59,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             "Só o que muda. A pergunta, se mudar, vem primeiro e inteira. Cada opção fica em uma linha com a sua "
             "letra, por exemplo: B. Quito"
         ),
-        "key": "Qual é a resposta certa?",
-        "key.help": "Só se o gabarito estiver errado ou não for conhecido.",
+        "answer": "Qual é a resposta certa?",
+        "answer.help": "Só se o gabarito estiver errado ou não for conhecido.",
         "removed": "Se há cinco opções, qual delas sai?",
         "removed.help": "Devem ficar quatro. Tire a incorreta que faz menos falta; nunca a certa.",
         "feature": "O que é preciso saber para responder?",
@@ -94,8 +94,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             "Only what changes. The question, if it changes, comes first and whole. Each option stands on a line with "
             "its letter, for example: B. Quito"
         ),
-        "key": "Which answer is right?",
-        "key.help": "Only if the key is wrong or not known.",
+        "answer": "Which answer is right?",
+        "answer.help": "Only if the key is wrong or not known.",
         "removed": "If there are five options, which one goes?",
         "removed.help": "Four must be left. Take away the wrong one that is missed least; never the right one.",
         "feature": "What must one know to answer?",

@@ -1,0 +1,402 @@
+"""Lines of an exam become questions by rules: the next expected number, options in the order of their letters."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from annotation.errors import SourceError
+from annotation.exams.found import Box, FoundQuestion, Line, Mark
+from annotation.exams.keys import ANNULLED, Key, fits, inline_answer, misfits
+from annotation.exams.layout import OPTION, around
+from annotation.screen import counted
+from annotation.types import Dropped
+
+THIN = "\u2009"
+"""Stands between letters where a text layer has no blank, but a gap too narrow to be sure that it is none."""
+AHEAD = 80
+"""Lines within which a question has its options."""
+LOST = 4
+"""So many numbers one after the other may be missing from a page; then the exam ends."""
+MARKED = 0.8
+"""Share of the questions in which one option is marked, so that the mark is the key."""
+LONG = 400
+"""Characters of an option that may have swallowed something."""
+
+_START = re.compile(r"\(?(\d{1,4})\s?(?:\.-|[.)ºª°:]|\s[–-](?=\s))-?(?!\d)")
+_WORD_START = re.compile(r"(?i)(?:pregunta|quest[ãa]o|quesito|item|ítem)\s+(?:n[.º°o]*\s*)?(\d{1,4})\b[\s.:)–-]*")
+_OCR_START = re.compile(r"[(\[]?([\dOolIS|]{1,3})\s?[.,):;]-?(?=\s)")
+_DIGITS = str.maketrans("OolI|S", "001115")
+_MARKER = re.compile(r"(?:(?<=[\n\t])|(?<=\s)|^)\(?([A-Ea-e])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
+_OCR_MARKER = re.compile(r"(?:(?<=[\n\t])|(?<=\s)|^)[(\[]?([A-Ea-e])\s?[.,)\]:]-?(?=\s|$)")
+_LIST = re.compile(r"(?:[IVX]{1,4}|\d{1,2}|[a-e])\s?[.)–-]\s|[•▪●–—-]\s")
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A question that is being read: its exam (from 0), number and lines, and what was seen around it."""
+
+    exam: int
+    number: int
+    lines: list[Line]
+    category: str = ""
+    doubts: list[str] = field(default_factory=list)
+    stem: str = ""
+    options: list[str] = field(default_factory=list)
+    colours: list[set[str]] = field(default_factory=list)
+    answer: str = ""
+
+
+def parse_exam(
+    lines: Sequence[Line], keys: Sequence[Key], *, given: bool = False
+) -> tuple[tuple[FoundQuestion, ...], tuple[Dropped, ...], tuple[str, ...]]:
+    """Find the questions among the lines of a document.
+
+    A line without text ends the question before it.
+
+    Args:
+        lines: In order of reading, without furniture and tables of answers.
+        keys: Tables of answers.
+        given: The keys come from a file that a person has named: one that does not fit is an error.
+
+    Returns:
+        Questions, what was begun and is not whole, and notices.
+
+    Raises:
+        SourceError: No question was found, or a key that was given is not that of the exam.
+    """
+    drafts, dropped = _split(lines)
+    words = Counter(word for line in lines for word in re.findall(r"[^\W\d_]+", line.text))
+    for draft in drafts:
+        _read_parts(draft, words)
+    whole = [draft for draft in drafts if len(draft.options) > 1]
+    if not whole:
+        raise SourceError(
+            "No question was found: each needs a number in front (1. or 1) or Pregunta 1) and options A) B) below; "
+            "check that this is the exam, or write its questions into a table."
+        )
+    exams = sorted({draft.exam for draft in whole})
+    named = {draft.exam: f"{exams.index(draft.exam) + 1}-" if len(exams) > 1 else "" for draft in whole}
+    for draft in drafts:
+        if len(draft.options) < 2:
+            reason = "only one option" if draft.options else "no options"
+            dropped.append((draft.exam, draft.number, reason, f"page {draft.lines[0].box.page}: {draft.stem[:60]}"))
+    notices: list[str] = []
+    if len(exams) > 1:
+        notices.append(f"The numbers begin again: {len(exams)} exams, told apart as 1-1 and 2-1.")
+    lost: dict[int, set[int]] = {exam: {number for of, number, *_ in dropped if of == exam} for exam in exams}
+    chosen = _choose_keys(whole, lost, keys, given=given, notices=notices)
+    found, misfit = [], []
+    for exam in exams:
+        own = [draft for draft in whole if draft.exam == exam]
+        usual = statistics.mode(len(draft.options) for draft in own)
+        answers = _answers(own, chosen.get(exam), notices)
+        key = chosen.get(exam)
+        for draft in own:
+            _doubt(draft, usual)
+            if key and draft.number in key.doubts:
+                draft.doubts.append(key.doubts[draft.number])
+            letter = answers.get(draft.number, "")
+            if letter and letter != ANNULLED and "ABCDE".index(letter) >= len(draft.options):
+                because = f"{letter} of {len(draft.options)} options"
+                misfit.append((exam, draft.number, "the key names an option that is not there", because))
+                continue
+            if answers and not letter:
+                draft.doubts.append("it has no answer where the others have one")
+            found.append(_question(draft, named[exam], letter))
+        for number in sorted(set(key.answers if key else ()) - {draft.number for draft in own} - lost[exam]):
+            misfit.append((exam, number, "answered in the key, and not found in the exam", key.place if key else ""))
+    out = [
+        Dropped(f"question {named.get(exam, '')}{number}", reason, because)
+        for exam, number, reason, because in sorted([*dropped, *misfit])
+    ]
+    return tuple(found), tuple(out), tuple(notices)
+
+
+def _split(lines: Sequence[Line]) -> tuple[list[_Draft], list[tuple[int, int, str, str]]]:
+    """Give every line to the question that it belongs to; numbers that are missing are named."""
+    starts = [_start(line) for line in lines]
+    pitch = _usual_gap(lines)
+    drafts: list[_Draft] = []
+    missing: list[tuple[int, int, str, str]] = []
+    current: _Draft | None = None
+    heading = ""
+    optioned = False  # Whether the present question has its option B.
+    exam = 0
+    for at, (number, length) in enumerate(starts):
+        line = lines[at]
+        expected = current.number + 1 if current else 0
+        if number and _is_next(lines, starts, at, expected, optioned):
+            doubt = ""
+            if current:
+                detached = _detach(current, pitch)
+                text = " ".join(line.text for line in detached)
+                if text and len(text) < 100 and not text.rstrip().endswith((".", "?", ":")):
+                    heading = text
+                elif text:
+                    doubt = f'a text before it may belong to it: "{text[:60]}…"'
+                if number < expected:
+                    exam, heading = exam + 1, ""
+                for gone in range(expected, number):
+                    missing.append((exam, gone, "number missing on the page", f"page {line.box.page}"))
+                if number > expected:
+                    current.doubts.append("the next number is missing: its last option may hold the next question")
+            current, optioned = _Draft(exam, number, [_cut(line, length)], heading), False
+            current.doubts += [doubt] if doubt else []
+            drafts.append(current)
+        elif current:
+            current.lines.append(line)
+        optioned = optioned or any(m[1] in "Bb" for m in _MARKER.finditer(line.text))
+    if current:
+        _detach(current, pitch)
+    return drafts, missing
+
+
+def _start(line: Line) -> tuple[int, int]:
+    """Number at the beginning of a line and the characters that it takes; 0 for none."""
+    if match := _WORD_START.match(line.text) or _START.match(line.text):
+        return int(match[1]), match.end()
+    if line.extractor != "text layer" and (match := _OCR_START.match(line.text)):
+        digits = match[1].translate(_DIGITS)
+        return (int(digits), match.end()) if digits.isdecimal() else (0, 0)
+    return 0, 0
+
+
+def _is_next(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int, expected: int, optioned: bool) -> bool:
+    """Whether the number at the beginning of a line begins a question, and not an entry of a list or an instruction."""
+    number = starts[at][0]
+    if not expected:
+        return _opens(lines, starts, at, {number + 1})
+    if number == expected:
+        return optioned or not _is_entry(lines, starts, at)
+    if not optioned or not (number == 1 or expected < number <= expected + LOST):
+        return False
+    near = {start for start, _ in starts[at + 1 : at + AHEAD]}
+    return (number == 1 or expected not in near) and _opens(lines, starts, at, {number + 1, expected})
+
+
+def _opens(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int, ends: set[int]) -> bool:
+    """Whether an option A comes before the next question."""
+    for here in range(at, min(len(lines), at + AHEAD)):
+        if here > at and starts[here][0] in ends:
+            return False
+        if any(match[1] in "Aa" for match in _markers(lines[here].extractor).finditer(lines[here].text)):
+            return True
+    return False
+
+
+def _is_entry(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int) -> bool:
+    """Whether a list goes on: after the next options the same number comes again, and not the one after it."""
+    number, optioned = starts[at][0], False
+    for here in range(at + 1, min(len(lines), at + AHEAD)):
+        optioned = optioned or any(match[1] in "Bb" for match in _MARKER.finditer(lines[here].text))
+        if optioned and starts[here][0] in (number, number + 1):
+            return starts[here][0] == number
+    return False
+
+
+def _cut(line: Line, length: int) -> Line:
+    marks = tuple(Mark(max(0, m.start - length), m.end - length, m.colour) for m in line.marks if m.end > length)
+    return replace(line, text=line.text[length:], marks=marks)
+
+
+def _markers(extractor: str) -> re.Pattern[str]:
+    return _MARKER if extractor == "text layer" else _OCR_MARKER
+
+
+def _gap(before: Line, after: Line) -> float | None:
+    """Space between two lines of a page in heights of a line; None where the second is not below the first."""
+    height = before.box.bottom - before.box.top
+    if before.box.page != after.box.page or after.box.top < before.box.top or not height:
+        return None
+    return (after.box.top - before.box.bottom) / height
+
+
+def _usual_gap(lines: Sequence[Line]) -> float:
+    gaps = [gap for pair in itertools.pairwise(lines) if (gap := _gap(*pair)) is not None]
+    return statistics.median(gaps) if gaps else 0.0
+
+
+def _detach(draft: _Draft, pitch: float) -> list[Line]:
+    """Take from a question what stands below its options: after a wide gap or a table of answers, or in capitals."""
+    last = max((at for at, line in enumerate(draft.lines) if OPTION.match(line.text)), default=0)
+    for at in range(last + 1, len(draft.lines)) if last else ():
+        line = draft.lines[at]
+        gap = _gap(draft.lines[at - 1], line)
+        if not line.text or (gap is not None and gap > pitch + 0.6) or (line.text.isupper() and " " in line.text):
+            draft.lines, rest = draft.lines[:at], draft.lines[at:]
+            return [line for line in rest if line.text]
+    draft.lines = [line for line in draft.lines if line.text]
+    return []
+
+
+def _read_parts(draft: _Draft, words: Mapping[str, int]) -> None:
+    """Part the text of a question into stem, options and answer."""
+    body, marks = "", list[Mark]()
+    for line in draft.lines:
+        body += "\n" if body else ""
+        marks += [Mark(len(body) + mark.start, len(body) + mark.end, mark.colour) for mark in line.marks]
+        body += line.text
+    sequence = _sequence(body, draft.lines[0].extractor)
+    edges = [*(match.start() for match in sequence), len(body)]
+    stem, answer = inline_answer(body[: edges[0]])
+    draft.stem = _clean(stem, words)
+    draft.answer = answer
+    for match, end in zip(sequence, edges[1:], strict=True):
+        option, answer = inline_answer(body[match.end() : end])
+        draft.answer = draft.answer or answer
+        draft.options.append(_clean(option, words))
+        solid = len(re.sub(r"\s", "", option)) or 1
+        covered = Counter[str]()
+        for mark in marks:
+            part = body[max(mark.start, match.end()) : max(0, min(mark.end, end))]
+            covered[mark.colour] += len(re.sub(r"\s", "", part))
+        draft.colours.append({colour for colour, count in covered.items() if 2 * count > solid})
+    if sequence and any(m[1] == sequence[0][1] and _leads(body, m) for m in _MARKER.finditer(body, sequence[-1].end())):
+        draft.doubts.append(f"the letter {sequence[0][1]} comes twice: it may hold the next question too")
+
+
+def _leads(body: str, match: re.Match[str]) -> bool:
+    """Whether a marker stands at the beginning of a line, or behind a wide gap."""
+    return match.start() == 0 or body[match.start() - 1] in "\n\t"
+
+
+def _sequence(body: str, extractor: str) -> list[re.Match[str]]:
+    """Markers of the options, A first; of two rows of letters, "a) b)" in the stem and "A) B)" below, the later one.
+
+    A letter inside a line counts where none at the beginning of a line stands before the next letter that does.
+    """
+    found = list(_markers(extractor).finditer(body))
+    if extractor != "text layer":
+        return _in_order(body, found)
+    rows = [_in_order(body, [m for m in found if m[1].isupper() == upper]) for upper in (True, False)]
+    return max((row for row in rows if len(row) > 1), key=lambda row: row[0].start(), default=max(rows, key=len))
+
+
+def _in_order(body: str, found: Sequence[re.Match[str]]) -> list[re.Match[str]]:
+    row: list[re.Match[str]] = []
+    for letter in "ABCDE":
+        rest = [m for m in found if not row or m.start() > row[-1].start()]
+        leading = next((m for m in rest if m[1].upper() == letter and _leads(body, m)), None)
+        later = next((m for m in rest if m[1].upper() > letter and _leads(body, m)), None)
+        inside = next((m for m in rest if m[1].upper() == letter), None)
+        if letter == "A" and inside and not leading:
+            line = body[inside.end() :].partition("\n")[0]
+            inside = inside if any(m[1].upper() == "B" for m in _MARKER.finditer(" " + line)) else None
+        best = leading if leading and not (later and later.start() < leading.start() and inside) else inside
+        if best is None:
+            break
+        row.append(best)
+    return row
+
+
+def _clean(text: str, words: Mapping[str, int]) -> str:
+    """Text of a part in one line, but for lists: hyphens at the end of a line and kerning splits are joined."""
+
+    def hyphen(match: re.Match[str]) -> str:
+        left, right = match.groups()
+        return f"{left}-{right}" if f"{left}{right}" not in words and not right[0].islower() else left + right
+
+    def narrow(match: re.Match[str]) -> str:
+        left, right = match.groups()
+        whole = left + right in words or 1 in (words.get(left), words.get(right))
+        return left + right if whole else f"{left} {right}"
+
+    def letter(match: re.Match[str]) -> str:
+        return match[1] + match[2] if match[1] + match[2] in words else match[0]
+
+    text = re.sub(r"([^\W\d_]+)[-\xad]\n([^\W\d_]+)", hyphen, text.replace("\t", " "))
+    text = re.sub(rf"([^\W\d_]+){THIN}([^\W\d_]+)", narrow, text)
+    text = re.sub(r"\b([B-DF-HJ-NP-TV-XZ]) ([^\W\d_]{2,})", letter, text)
+    parts = [" ".join(part.split()) for part in text.strip().split("\n")]
+    joined = parts[0]
+    for part in parts[1:]:
+        joined += ("\n" if _LIST.match(part) else " ") + part
+    return joined.strip()
+
+
+def _choose_keys(
+    whole: Sequence[_Draft], lost: Mapping[int, set[int]], keys: Sequence[Key], *, given: bool, notices: list[str]
+) -> dict[int, Key]:
+    """Exam → its key. Where several fit, and are as many as the exams, they are in the same order."""
+    widths = {exam: {draft.number: len(draft.options) for draft in whole if draft.exam == exam} for exam in lost}
+    fitting = {exam: [key for key in keys if fits(key, widths[exam], lost[exam])] for exam in lost}
+    chosen: dict[int, Key] = {}
+    for place, (exam, mine) in enumerate(fitting.items()):
+        if len(mine) == 1:
+            chosen[exam] = mine[0]
+        elif len(keys) == len(lost) and keys[place] in mine:
+            chosen[exam] = keys[place]
+        elif mine:
+            notices.append(
+                f"{len(mine)} tables of answers fit the same questions, so none was taken; name one with --key."
+            )
+    unused = [key for key in keys if key not in chosen.values()]
+    if unused and len(chosen) < len(lost) and not any(fitting.values()):
+        reasons = [misfits(key, widths[exam], lost[exam]) for exam in lost for key in unused]
+        why = min(reasons, key=len)
+        words = f"{'; '.join(why[:3])}{f', and {len(why) - 3} more' if len(why) > 3 else ''}"
+        if given:
+            raise SourceError(f"The key ({unused[0].place}) is not that of this exam: {words}; name the right one.")
+        notices.append(
+            f"The table of answers on {unused[0].place} is not that of this exam, and was not taken: {words}."
+        )
+    return chosen
+
+
+def _answers(own: Sequence[_Draft], key: Key | None, notices: list[str]) -> Mapping[int, str]:
+    """Number of a question → letter or ANNULLED: by the key, by lines below the questions, or by marked options."""
+    if key:
+        return key.answers
+    if inline := {draft.number: draft.answer for draft in own if draft.answer}:
+        return inline
+    one = Counter(c for d in own for c in set().union(*d.colours) if sum(c in colours for colours in d.colours) == 1)
+    colour, count = one.most_common(1)[0] if one else ("", 0)
+    if count < MARKED * len(own):
+        return {}
+    notices.append(f"The answers are marked in the exam ({colour}), and were taken from there: {count} of {len(own)}.")
+    places = {draft.number: [n for n, colours in enumerate(draft.colours) if colour in colours] for draft in own}
+    return {number: "ABCDE"[marked[0]] for number, marked in places.items() if len(marked) == 1}
+
+
+def _doubt(draft: _Draft, usual: int) -> None:
+    if len(draft.options) != usual:
+        draft.doubts.append(f"it has {counted(len(draft.options), 'option')}, and most have {usual}")
+    if not draft.stem:
+        draft.doubts.append("it has no text before its options")
+    if not all(draft.options):
+        draft.doubts.append("an option has no text: it may be a picture")
+    if len(set(draft.options)) < len(draft.options):
+        draft.doubts.append("two options are the same")
+    lengths = sorted(map(len, draft.options))
+    if lengths[-1] > LONG and lengths[-1] > 3 * lengths[-2]:
+        draft.doubts.append("an option is much longer than the others")
+
+
+def _question(draft: _Draft, prefix: str, letter: str) -> FoundQuestion:
+    first = draft.lines[0]
+    regions: list[list[Line]] = []
+    for line in draft.lines:
+        last = regions[-1][-1].box if regions else None
+        if last and line.box.page == last.page and line.box.top > regions[-1][0].box.top - 2:
+            regions[-1].append(line)
+        else:
+            regions.append([line])
+    boxes: tuple[Box, ...] = tuple(around([line.box for line in region]) for region in regions)
+    return FoundQuestion(
+        place=f"{f'exam {prefix[:-1]}, ' if prefix else ''}page {first.box.page}",
+        number=f"{prefix}{draft.number}",
+        question=draft.stem,
+        options=tuple(draft.options),
+        answer="ABCDE".index(letter) if letter and letter != ANNULLED else None,
+        annulled=letter == ANNULLED,
+        category=draft.category,
+        extractor=first.extractor,
+        page=first.box.page,
+        boxes=boxes,
+        unsure="; ".join(draft.doubts),
+    )

@@ -1,0 +1,388 @@
+"""Exams in PDF: pages become lines of text, by their text layer or by OCR, and lines become questions."""
+
+from __future__ import annotations
+
+import csv
+import ctypes
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from annotation.errors import SourceError
+from annotation.exams.found import Box, FoundExam, Line, Mark
+from annotation.exams.keys import find_keys, read_key_file
+from annotation.exams.layout import Page, around, ordered_lines
+from annotation.exams.parse import THIN, parse_exam
+from annotation.screen import Progress, counted, silent
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+GAP = 1.2
+"""Blanks as wide as so many heights of a line part columns and options that stand side by side."""
+THIN_GAP = 0.17
+"""A blank that pdfium has put in, narrower than so many heights of a line, is most often a gap inside a word."""
+OCR_DPI = 200
+OCR_SECONDS = 120
+"""A page that takes longer is given up."""
+FEW = 20
+"""A page with an image and fewer letters than this in its text layer is a scan with a stamp."""
+PICTURE_DPI, PICTURE_WIDTH, PICTURE_QUALITY, PADDING = 150, 1024, 85, 6
+"""Of the pictures of questions: dots per inch, most pixels, JPEG quality, points around."""
+PASSWORD = 4
+"""Error code of pdfium."""
+
+
+class _Word(NamedTuple):
+    text: str
+    box: Box
+    colour: str
+
+
+class _Fill(NamedTuple):
+    left: float
+    top: float
+    right: float
+    bottom: float
+    colour: str
+
+    def holds(self, x: float, y: float) -> bool:
+        return self.left <= x <= self.right and self.top <= y <= self.bottom
+
+
+@contextmanager
+def open_pdf(path: Path) -> Iterator[Any]:
+    """A pypdfium2 document.
+
+    Raises:
+        SourceError: It is not there, empty, no PDF, damaged, or has a password.
+    """
+    import pypdfium2
+
+    try:
+        if not path.stat().st_size:
+            raise SourceError(f"{path} is empty; copy it again.")
+        with path.open("rb") as file:
+            if b"%PDF" not in file.read(1024):
+                raise SourceError(f"{path} is no PDF; save or print it as PDF, or name the right file.")
+        document = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code == PASSWORD:
+            raise SourceError(
+                f"{path} has a password; open it, print it as PDF without one (or run "
+                "`qpdf --decrypt --password=… OLD.pdf NEW.pdf`), and name the new file."
+            ) from error
+        raise SourceError(f"{path} is damaged ({error}); copy or download it again.") from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror}); check its name and who may read it.") from error
+    try:
+        if not len(document):
+            raise SourceError(f"{path} has no pages; copy or download it again.")
+        yield document
+    finally:
+        document.close()
+
+
+def read_exam_pdf(path: Path, *, language: str, key: Path | None = None, progress: Progress = silent) -> FoundExam:
+    """Find the questions of a PDF, and their answers in it or in a key beside it.
+
+    Args:
+        path: The exam.
+        language: ISO 639-1, for pages that have to be recognised as pictures.
+        key: Its answers: a PDF, a text file or a table.
+        progress: Gets how many pages are done.
+
+    Raises:
+        SourceError: A file or all of its pages cannot be read, or the key is not that of the exam.
+    """
+    lines, notices = read_lines(path, language, progress)
+    keys, lines = find_keys(lines)
+    if key is not None:
+        if key.suffix.lower() == ".pdf":
+            key_lines, about_key = read_lines(key, language, progress)
+            notices += about_key
+            keys = [replace(found, place=f"{key.name}, {found.place}") for found in find_keys(key_lines, alone=True)[0]]
+        else:
+            keys = read_key_file(key)
+        if not keys:
+            raise SourceError(
+                f'{key} holds no answers that can be read; write a number and a letter ("1 A") in each line of a .txt.'
+            )
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    questions, dropped, more = parse_exam(lines, keys, given=key is not None)
+    return FoundExam(path.name, sha256, questions, dropped, (*notices, *more))
+
+
+def read_lines(path: Path, language: str, progress: Progress = silent) -> tuple[list[Line], list[str]]:
+    """Lines of a PDF in order of reading, and notices about pages that could not be read.
+
+    Raises:
+        SourceError: As `open_pdf` does; also where no page could be read.
+    """
+    pages: list[Page] = []
+    unread: dict[str, list[int]] = {}
+    with open_pdf(path) as document:
+        total = len(document)
+        for number in range(1, total + 1):
+            progress(number, total, "reading pages")
+            page, problem = _read_page(document, number, language)
+            if problem:
+                unread.setdefault(problem, []).append(number)
+            elif page.pieces:
+                pages.append(page)
+    notices = [
+        f"{counted(len(numbers), 'page')} of {path.name} not read ({_ranges(numbers)}): {problem}"
+        for problem, numbers in unread.items()
+    ]
+    if not pages:
+        raise SourceError(" ".join(notices) or f"{path} holds no text and no images; name the exam itself.")
+    return list(ordered_lines(pages)), notices
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Page numbers for a sentence: "1–3, 7"."""
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def _read_page(document: Any, number: int, language: str) -> tuple[Page, str]:
+    """A page, and why it could not be read, or ""."""
+    import pypdfium2
+    import pypdfium2.raw as pdfium
+
+    empty = Page(number, 0, 0, ())
+    try:
+        page = document[number - 1]
+    except pypdfium2.PdfiumError:
+        return empty, "damaged; copy or download the PDF again"
+    try:
+        width, height = page.get_size()
+        kinds, fills = _objects(page, height)
+        pieces = _text_pieces(page, number, height, fills)
+        text = "".join(piece.text for piece in pieces)
+        garbled = sum("\ue000" <= char <= "\uf8ff" or char == "\ufffd" for char in text)  # A font without names.
+        if (pdfium.FPDF_PAGEOBJ_IMAGE in kinds and len(text) < FEW) or 3 * garbled > len(text):
+            image = page.render(scale=OCR_DPI / 72).to_pil()
+            pieces, problem = _recognised(image, number, language)
+            return (empty if problem else Page(number, width, height, tuple(pieces))), problem
+        return Page(number, width, height, tuple(pieces)), ""
+    finally:
+        page.close()
+
+
+def _objects(page: Any, height: float) -> tuple[set[int], list[_Fill]]:
+    """Kinds of the objects on a page, and its filled rectangles: left, top, right, bottom, colour.
+
+    Lines of tables are too thin to mark a text, and a background is too large.
+    """
+    import pypdfium2.raw as pdfium
+
+    bounds, rgba = [ctypes.c_float() for _ in range(4)], [ctypes.c_uint() for _ in range(4)]
+    fill, stroke = ctypes.c_int(), ctypes.c_int()
+    kinds, fills = set[int](), list[_Fill]()
+    for index in range(pdfium.FPDFPage_CountObjects(page.raw)):
+        item = pdfium.FPDFPage_GetObject(page.raw, index)
+        kinds.add(kind := pdfium.FPDFPageObj_GetType(item))
+        if kind != pdfium.FPDF_PAGEOBJ_PATH or not pdfium.FPDFPageObj_GetBounds(item, *bounds):
+            continue
+        left, bottom, right, top = (bound.value for bound in bounds)
+        if (
+            right - left < 4
+            or not 4 < top - bottom < 0.3 * height
+            or not pdfium.FPDFPath_GetDrawMode(item, fill, stroke)
+        ):
+            continue
+        if fill.value and pdfium.FPDFPageObj_GetFillColor(item, *rgba):
+            colour = colour_name(*(part.value for part in rgba[:3]))
+            if colour != "white":
+                fills.append(_Fill(left, height - top, right, height - bottom, colour))
+    return kinds, fills
+
+
+def colour_name(red: int, green: int, blue: int) -> str:
+    """A colour in words, so that the same marker is the same on a scan; each part goes from 0 to 255."""
+    most, least = max(red, green, blue), min(red, green, blue)
+    if most - least < 48:
+        return "black" if most < 96 else "white" if least > 215 else "grey"
+    strong = tuple(part > (most + least) / 2 for part in (red, green, blue))
+    names: dict[tuple[bool, ...], str] = {
+        (True, True, False): "yellow",
+        (True, False, True): "pink",
+        (False, True, True): "light blue",
+    }
+    return names.get(strong) or ("red", "green", "blue")[strong.index(True)]
+
+
+def _text_pieces(page: Any, number: int, height: float, fills: Sequence[_Fill]) -> list[Line]:
+    """Pieces of lines by the text layer, each without wide gaps."""
+    import pypdfium2.raw as pdfium
+
+    layer = page.get_textpage()
+    try:
+        raw, read = layer.raw, pdfium.FPDFText_GetUnicode
+        text = "".join(chr(read(raw, index) or 32) for index in range(pdfium.FPDFText_CountChars(raw)))
+        box, rgba = pdfium.FS_RECTF(), [ctypes.c_uint() for _ in range(4)]
+        words: list[_Word] = []
+        pieces: list[Line] = []
+        for match in re.finditer(r"[^\s\ufffe]+|[\r\n]+", text):
+            if match[0].isspace():
+                pieces += _pieces(words, "text layer")
+                words = []
+                continue
+            pdfium.FPDFText_GetLooseCharBox(raw, match.start(), box)
+            left, top, right, bottom = box.left, height - box.top, box.right, height - box.bottom
+            pdfium.FPDFText_GetLooseCharBox(raw, match.end() - 1, box)
+            whole = Box(
+                number, left, min(top, height - box.top), max(right, box.right), max(bottom, height - box.bottom)
+            )
+            centre = ((left + right) / 2, (top + bottom) / 2)
+            colour = next((fill.colour for fill in fills if fill.holds(*centre)), "")
+            if not colour and pdfium.FPDFText_GetFillColor(raw, match.start(), *rgba):
+                colour = colour_name(*(part.value for part in rgba[:3]))
+                colour = colour if colour not in ("black", "white", "grey") else ""
+            if not colour and pdfium.FPDFText_GetFontWeight(raw, match.start()) >= 600:
+                colour = "bold"
+            word = match[0].replace("\x02", "\xad")  # pdfium's sign for a hyphen at the end of a line
+            narrow = words and left - words[-1].box.right < THIN_GAP * (bottom - top)
+            if narrow and pdfium.FPDFText_IsGenerated(raw, match.start() - 1) == 1:
+                word = THIN + word
+            words.append(_Word(word, whole, colour))
+        return pieces + _pieces(words, "text layer")
+    finally:
+        layer.close()
+
+
+def _pieces(words: Sequence[_Word], extractor: str) -> list[Line]:
+    """Words of a line, parted at wide gaps; neighbours in one colour make one mark."""
+    pieces: list[list[_Word]] = []
+    for word in words:
+        last = pieces[-1][-1].box if pieces else None
+        if last and -GAP * (last.bottom - last.top) < word.box.left - last.right < GAP * (last.bottom - last.top):
+            pieces[-1].append(word)
+        else:
+            pieces.append([word])
+    lines = []
+    for piece in pieces:
+        text, marks = "", list[Mark]()
+        for shown, _, colour in piece:
+            text += " " if text and not shown.startswith(THIN) else ""
+            if colour and marks and marks[-1].colour == colour and marks[-1].end >= len(text) - 1:
+                marks[-1] = Mark(marks[-1].start, len(text) + len(shown), colour)
+            elif colour:
+                marks.append(Mark(len(text), len(text) + len(shown), colour))
+            text += shown
+        lines.append(Line(text, around([box for _, box, _ in piece]), extractor, tuple(marks)))
+    return lines
+
+
+def _recognised(image: Image, number: int, language: str) -> tuple[list[Line], str]:
+    """Pieces of lines by tesseract, and what is missing for it, or ""."""
+    tongue = _tesseract_language(language)
+    if not tongue:
+        return [], f"tesseract does not know the language {language}; name the language of the exam"
+    program = shutil.which("tesseract")
+    remedy = (
+        f"`apt install tesseract-ocr tesseract-ocr-{tongue}` (Debian, Ubuntu) or "
+        "`brew install tesseract tesseract-lang` (macOS), and run the command again"
+    )
+    if program is None:
+        return [], f"pictures without text, which tesseract reads, and it is not on this machine; {remedy}"
+    png = io.BytesIO()
+    image.convert("RGB").save(png, "PNG", compress_level=1)
+    command = [program, "stdin", "stdout", "-l", tongue, "--psm", "6", "--dpi", str(OCR_DPI), "tsv"]
+    try:
+        done = subprocess.run(
+            command,
+            input=png.getvalue(),
+            capture_output=True,
+            timeout=OCR_SECONDS,
+            check=False,
+            env={**os.environ, "OMP_THREAD_LIMIT": "1"},  # Its threads wait for each other more than they work.
+        )
+    except subprocess.TimeoutExpired:
+        return [], f"tesseract was not done after {OCR_SECONDS} s; scan it with fewer dots per inch"
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        if "loading language" in said or "Error opening data file" in said:
+            return [], f"tesseract lacks the data of the language {tongue}; {remedy}"
+        return [], f"tesseract failed ({said.splitlines()[-1][:120] if said else done.returncode}); try another version"
+    table = csv.DictReader(io.StringIO(done.stdout.decode(errors="replace")), delimiter="\t", quoting=csv.QUOTE_NONE)
+    pieces: list[Line] = []
+    scale = 72 / OCR_DPI
+    words = (row for row in table if row["level"] == "5" and row["text"].strip())
+    for _, line in groupby(words, key=lambda row: (row["block_num"], row["par_num"], row["line_num"])):
+        found = []
+        for row in line:
+            left, top, width, height = (int(row[name]) for name in ("left", "top", "width", "height"))
+            box = Box(number, left * scale, top * scale, (left + width) * scale, (top + height) * scale)
+            edges = (left, top, left + width, top + height)
+            found.append(_Word(row["text"].strip(), box, _background(image, edges)))
+        # A comma is lower than an L: all words of a line get its height.
+        whole = around([word.box for word in found])
+        level = [word._replace(box=word.box._replace(top=whole.top, bottom=whole.bottom)) for word in found]
+        pieces += _pieces(level, f"OCR {tongue}")
+    return pieces, ""
+
+
+def _tesseract_language(language: str) -> str:
+    import pycountry
+
+    found = pycountry.languages.get(alpha_2=language.lower())
+    return str(found.alpha_3) if found else ""
+
+
+def _background(image: Image, box: tuple[int, int, int, int]) -> str:
+    """Colour of a marker behind a word, or ""; grey is what scanners make of white."""
+    colours = image.crop(box).convert("RGB").resize((16, 8)).getcolors(128) or [(0, (255, 255, 255))]
+    colour = colour_name(*max(colours)[1])  # type: ignore[misc]
+    return "" if colour in ("white", "grey", "black") else colour
+
+
+def pictures(path: Path, regions: Sequence[Sequence[Box]]) -> Iterator[tuple[int, bytes]]:
+    """Pictures of regions as JPEG, each with its place in `regions`; parts are stacked, each page is rendered once.
+
+    A region is given when its last page has been rendered: what is kept is no more than what goes over two pages.
+
+    Raises:
+        SourceError: As `open_pdf` does.
+    """
+    from PIL import Image as Images
+
+    parts: dict[int, dict[int, Image]] = {}
+    wanted = sorted((box.page, place, part) for place, boxes in enumerate(regions) for part, box in enumerate(boxes))
+    with open_pdf(path) as document:
+        for number, here in groupby(wanted, key=lambda want: want[0]):
+            page = document[number - 1]
+            scale = PICTURE_DPI / 72
+            image = page.render(scale=scale).to_pil().convert("RGB")
+            page.close()
+            for _, place, part in here:
+                box = regions[place][part]
+                left, top = max(0, box.left - PADDING), max(0, box.top - PADDING)
+                edges = (left, top, max(left + 1, box.right + PADDING), max(top + 1, box.bottom + PADDING))
+                cut = image.crop([round(edge * scale) for edge in edges])
+                parts.setdefault(place, {})[part] = cut
+                if len(parts[place]) == len(regions[place]):
+                    cuts = [cut for _, cut in sorted(parts.pop(place).items())]
+                    whole = Images.new(
+                        "RGB", (max(cut.width for cut in cuts), sum(cut.height for cut in cuts)), "white"
+                    )
+                    top = 0
+                    for cut in cuts:
+                        whole.paste(cut, (0, top))
+                        top += cut.height
+                    if whole.width > PICTURE_WIDTH:
+                        whole = whole.resize((PICTURE_WIDTH, round(whole.height * PICTURE_WIDTH / whole.width)))
+                    jpeg = io.BytesIO()
+                    whole.save(jpeg, "JPEG", quality=PICTURE_QUALITY)
+                    yield place, jpeg.getvalue()

@@ -31,8 +31,9 @@ _START = re.compile(r"\(?(\d{1,4})\s?(?:\.-|[.)ºª°:]|\s[–-](?=\s))-?(?!\d)"
 _WORD_START = re.compile(r"(?i)(?:pregunta|quest[ãa]o|quesito|item|ítem)\s+(?:n[.º°o]*\s*)?(\d{1,4})\b[\s.:)–-]*")
 _OCR_START = re.compile(r"[(\[]?([\dOolIS|]{1,3})\s?[.,):;]-?(?=\s)")
 _DIGITS = str.maketrans("OolI|S", "001115")
-_MARKER = re.compile(r"(?:(?<=[\n\t])|(?<=\s)|^)\(?([A-Ea-e])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
-_OCR_MARKER = re.compile(r"(?:(?<=[\n\t])|(?<=\s)|^)[(\[]?([A-Ea-e])\s?[.,)\]:]-?(?=\s|$)")
+_MARKER = re.compile(r"(?:(?<=\s)|^)\(?([A-Ea-e])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
+# A recogniser reads "Cc)" for "c)", and loses the dot before a capital letter.
+_OCR_MARKER = re.compile(r"(?:(?<=\s)|^)[(\[]?([A-Ea-e])[ce]?\s?(?:[.,)\]:]-?|(?<=[B-E]) (?=[A-ZÀ-Ý]))(?=\s|\S)")
 _LIST = re.compile(r"(?:[IVX]{1,4}|\d{1,2}|[a-e])\s?[.)–-]\s|[•▪●–—-]\s")
 
 

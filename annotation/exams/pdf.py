@@ -32,6 +32,8 @@ GAP = 1.2
 THIN_GAP = 0.17
 """A blank that pdfium has put in, narrower than so many heights of a line, is most often a gap inside a word."""
 OCR_DPI = 200
+PAPER = 150
+"""The darkest grey, of 255, that is paper and not ink."""
 OCR_SECONDS = 120
 """A page that takes longer is given up."""
 FEW = 20
@@ -298,7 +300,8 @@ def _recognised(image: Image, number: int, language: str) -> tuple[list[Line], s
     if program is None:
         return [], f"pictures without text, which tesseract reads, and it is not on this machine; {remedy}"
     png = io.BytesIO()
-    image.convert("RGB").save(png, "PNG", compress_level=1)
+    # What a marker has coloured becomes white; red and blue letters stay dark enough.
+    image.convert("L").point([min(255, grey * 255 // PAPER) for grey in range(256)]).save(png, "PNG", compress_level=1)
     command = [program, "stdin", "stdout", "-l", tongue, "--psm", "6", "--dpi", str(OCR_DPI), "tsv"]
     try:
         done = subprocess.run(

@@ -17,6 +17,7 @@ from annotation.screen import print_json
 
 COMMANDS = (
     "annotation.commands.collect",
+    "annotation.commands.exams",
     "annotation.commands.host",
     "sync.commands.host",
     "sync.commands.team",

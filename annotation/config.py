@@ -109,6 +109,24 @@ class SelectSettings(Section):
     near_duplicate: float = Field(0.95, gt=0, le=1, description="cosine similarity of two answers")
 
 
+class ExamSettings(Section):
+    """[exams]: what `annot exams add` says of questions that do not say it themselves, and which it leaves out."""
+
+    country: Country | Literal[""] = ""
+    language: Language | Literal[""] = ""
+    exam: str = Field("", max_length=200, description="name of the exam")
+    level: str = Field("", max_length=80, description='for example "Academic", "Professional" or "License"')
+    category: str = Field("", max_length=80, description="subject, in English")
+    source: str = Field("", max_length=2000, description="address from which the exam can be had")
+    licence: str = Field("", max_length=200, description="as the source states it")
+    near_duplicate: float = Field(0.85, gt=0, le=1, description="Jaccard similarity of 5-character shingles")
+    against: tuple[str, ...] = Field((), description="files or Hub datasets whose questions are left out: INCLUDE's")
+
+    def provenance(self) -> dict[str, str]:
+        """Those of the settings that say where questions are from."""
+        return self.model_dump(exclude={"near_duplicate", "against"})
+
+
 class QuotaGroup(Section):
     """[[task.NAME.group]]: a group with a target of its own."""
 
@@ -292,6 +310,7 @@ class Settings(Section):
     prompts: PromptSettings = PromptSettings()
     draft: DraftSettings = DraftSettings()
     select: SelectSettings = SelectSettings()
+    exams: ExamSettings = ExamSettings()
     task: TaskTables = TaskTables()
     argilla: ArgillaSettings = ArgillaSettings()
     train: TrainSettings = TrainSettings()

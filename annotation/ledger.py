@@ -41,7 +41,7 @@ class Call:
     slot: int
     model: str
     voice: str
-    settings: Mapping[str, str | int | float]
+    settings: Mapping[str, Any]
     reserved_usd: float
 
 

@@ -47,6 +47,17 @@ languages = {languages}   # ISO 639; what prompts may be in
 {off_topic:<24} # least cosine to a prompt's other answers, or to the prompt; 0.4 for an English encoder
 # near_duplicate = 0.95    # cosine similarity from which two answers are one
 
+# [exams]                    # `annot exams add`: what holds for all questions that do not say it themselves
+# country = ""             # for example "PE"
+# language = ""            # for example "es"
+# exam = ""                # its name
+# level = ""               # "Academic", "Professional", "License", …
+# category = ""            # subject, in English
+# source = ""              # address from which it can be had
+# licence = ""             # as the source states it
+# near_duplicate = 0.85    # Jaccard similarity of 5-character shingles from which two questions are one
+# against = []             # files or Hub datasets whose questions are left out, for example INCLUDE's
+
 [task.ranking]
 target = {target:<17} # completed slates per group; 0: only the groups named below owe anything
 overlap = {overlap:<16} # people per slate

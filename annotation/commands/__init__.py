@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from annotation.project import Project
 
 ORDER = (
-    *("init", "prompts", "draft", "select", "up", "team", "push", "sync", "status", "export"),
+    *("init", "prompts", "exams", "draft", "select", "up", "team", "push", "sync", "status", "export"),
     *("train", "evaluate", "release", "doctor", "logs", "down", "backup", "restore", "move", "server", "quickstart"),
 )
 """Commands in the order of work: that of `annot --help`."""
@@ -43,6 +43,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 prompts_app = typer.Typer(cls=InOrder, help="Read prompts into the project and look at them.", no_args_is_help=True)
+exams_app = typer.Typer(
+    cls=InOrder,
+    help="Multiple-choice exams of a country: read, checked by people, given away, and used to judge models.",
+    no_args_is_help=True,
+)
 team_app = typer.Typer(
     cls=InOrder,
     help="Who ranks: accounts, workspaces and roles. An annotator answers; an admin may also read, change and "
@@ -51,6 +56,7 @@ team_app = typer.Typer(
 )
 server_app = typer.Typer(cls=InOrder, help="Look after the embedded Argilla.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
+app.add_typer(exams_app, name="exams")
 app.add_typer(team_app, name="team")
 app.add_typer(server_app, name="server")
 

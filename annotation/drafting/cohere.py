@@ -147,7 +147,7 @@ class Cohere:
                         cohere.SystemChatMessageV2(content=slot.persona.system),
                         cohere.UserChatMessageV2(content=slot.text),
                     ],
-                    **slot.settings,  # type: ignore[arg-type]
+                    **slot.settings,
                 )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             return Fault("unreachable", self._clean(f"no connection ({type(error).__name__}: {error})"))

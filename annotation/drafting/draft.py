@@ -100,7 +100,7 @@ def outlook(project: Project, *, limit: int | None = None) -> Outlook:
     prices = _prices(project)
     todo = _plan(project)[0][:limit]
     key = project.settings.draft.key
-    models, monthly = tuple(estimate(todo, prices, key)), _monthly(project, prices)
+    models, monthly = tuple(estimate(todo, prices, key)), calls_this_month(project, prices)
     needed = sum(line.calls for line in models if prices[line.model].limit(key).per_month is not None)
     return Outlook(
         len(todo),
@@ -155,7 +155,7 @@ def draft(
                 else Cohere(key, timeout_s=draft_settings.timeout_s, connections=draft_settings.concurrency)
             )
             wanted = sum(work.missing for work in todo)
-            monthly = _monthly(project, prices)
+            monthly = calls_this_month(project, prices)
             workers = Workers(project, prices, service, patience or Patience(), progress, wanted, monthly)
             try:
                 asyncio.run(workers.work(todo))
@@ -232,7 +232,7 @@ def what_to_draft(project: Project, prompts: Sequence[Prompt]) -> tuple[list[Tod
     )
 
 
-def _monthly(project: Project, prices: Mapping[str, Price]) -> tuple[int, int] | None:
+def calls_this_month(project: Project, prices: Mapping[str, Price]) -> tuple[int, int] | None:
     """Calls of this month (UTC) to models with a monthly limit, and that limit."""
     key = project.settings.draft.key
     limited = {model: most for model, price in prices.items() if (most := price.limit(key).per_month) is not None}

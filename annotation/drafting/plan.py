@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from annotation.config import DraftSettings
 from annotation.drafting.personas import Persona, personas
@@ -46,7 +47,7 @@ class Slot:
     model: str
     persona: Persona
     text: str
-    settings: Mapping[str, str | int | float]
+    settings: Mapping[str, Any]
 
     @property
     def most_input_tokens(self) -> int:

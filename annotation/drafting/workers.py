@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from annotation.drafting.cohere import Fault, Reply, Writer
@@ -21,7 +21,7 @@ from annotation.ledger import Call, Outcome
 from annotation.project import Project
 from annotation.screen import Progress, counted
 from annotation.text.privacy import mask, mask_json
-from annotation.types import Candidate
+from annotation.types import Candidate, Prompt
 
 FAILURES = ("rate limited", "server error", "rejected", "unreachable", "timeout", "broken", "lost")
 """Outcomes that say something about the service, not about the prompt."""
@@ -94,8 +94,23 @@ class Workers:
         progress: Progress,
         wanted: int,
         monthly: tuple[int, int] | None,
+        *,
+        judge: Callable[[str, str, Prompt, set[str]], str] = verdict,
+        candidates: bool = True,
     ) -> None:
-        """Workers for `wanted` answers; `monthly` is calls used and allowed this month, None without a limit."""
+        """Workers for `wanted` answers.
+
+        Args:
+            project: Its settings say how they call, its ledger keeps what comes.
+            prices: Of every model that is called.
+            service: What answers.
+            patience: How often a call that cost nothing is tried again.
+            progress: Gets answers, answers wanted and dollars.
+            wanted: How many answers are.
+            monthly: Calls used and allowed this month; None without a limit.
+            judge: Says what outcome a paid answer is.
+            candidates: An answer becomes a candidate; otherwise the ledger keeps its body alone.
+        """
         self._ledger = project.ledger
         self._settings = project.settings.draft
         self._prices = prices
@@ -104,6 +119,7 @@ class Workers:
         self._progress = progress
         self._wanted, self._answers = wanted, 0
         self._monthly = monthly
+        self._judge, self._makes_candidates = judge, candidates
         self._limits: dict[str, _RateLimit] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._under_way: set[asyncio.Task[Outcome]] = set()
@@ -237,8 +253,8 @@ class Workers:
             if reply.input_tokens is not None and reply.output_tokens is not None:
                 usd = price.usd(reply.input_tokens, reply.output_tokens)
             text, _ = mask(reply.text, work.prompt.country)
-            kind = verdict(text, reply.finish, work.prompt, earlier)
-            if kind == "answer":
+            kind = self._judge(text, reply.finish, work.prompt, earlier)
+            if kind == "answer" and self._makes_candidates:
                 candidate = Candidate.make(
                     slot.prompt_id,
                     text,
@@ -265,7 +281,7 @@ class Workers:
                 )
         if candidate is not None:
             earlier.add(normal_form(candidate.text))
-            self._answers += 1
+        self._answers += outcome.outcome == "answer"
         note = f"${self._ledger.committed_usd():.4f} of ${self._settings.budget_usd:.2f}"
         self._progress(self._answers, self._wanted, note)
         return outcome

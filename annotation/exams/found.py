@@ -87,6 +87,7 @@ class FoundExam:
         questions: In order of reading.
         dropped: Questions that were begun, or counted, and could not be made whole.
         notices: What a person should know about how it was read.
+        doubtful: Page -> its text, where the rules are unsure of a question on it or lost one.
     """
 
     name: str
@@ -94,3 +95,4 @@ class FoundExam:
     questions: tuple[FoundQuestion, ...]
     dropped: tuple[Dropped, ...] = ()
     notices: tuple[str, ...] = ()
+    doubtful: Mapping[int, str] = field(default_factory=dict)

@@ -122,7 +122,10 @@ def read_exam_pdf(path: Path, *, language: str, key: Path | None = None, progres
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     questions, dropped, more = parse_exam(lines, keys, given=key is not None)
-    return FoundExam(path.name, sha256, questions, dropped, (*notices, *more))
+    pages = {question.page for question in questions if question.unsure}
+    pages |= {int(page[1]) for drop in dropped if (page := re.match(r"page (\d+)", drop.because_of))}
+    doubtful = {page: "\n".join(line.text for line in lines if line.box.page == page) for page in sorted(pages)}
+    return FoundExam(path.name, sha256, questions, dropped, (*notices, *more), doubtful)
 
 
 def read_lines(path: Path, language: str, progress: Progress = silent) -> tuple[list[Line], list[str]]:

@@ -1,0 +1,386 @@
+"""`annot exams add`: exams in any form become questions that people can check; what INCLUDE does not take is named.
+
+Every step takes what the one before kept and returns what it keeps and what it drops, with the reason. `add_exams` runs
+them all and writes the result: the pictures first, then questions and reasons in one transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import SettingsError
+from annotation.exams.found import FoundExam, FoundQuestion
+from annotation.exams.pdf import pictures
+from annotation.exams.read import read_exam
+from annotation.exams.with_cohere import read_doubtful_pages
+from annotation.files import write_whole
+from annotation.project import Project
+from annotation.prompts.change import check_codes
+from annotation.prompts.duplicates import near_duplicates
+from annotation.screen import Progress, count_reasons, counted, silent
+from annotation.tasks.exam.item import NAME, item_of, question_of
+from annotation.text.clean import clean, clean_label
+from annotation.text.locales import fold
+from annotation.types import Dropped, ExamQuestion, content_id
+
+PICTURES = "exams/pictures"
+"""Folder in a project: the picture of every question that was read from pages."""
+
+FLAGS = {
+    "country": "--country",
+    "language": "--language",
+    "exam": "--exam",
+    "level": "--level",
+    "category": "--category",
+    "source": "--source-url",
+    "licence": "--licence",
+}
+"""What INCLUDE asks to know of every question, and the flag that says it of those that do not say it themselves."""
+
+OPTIONS = 4
+"""INCLUDE's questions have as many options, of which one is right."""
+
+EXACT = re.compile(
+    r"(?:^| y | e | and |, ?)(?:matematic|mathematic|algebra|geometr|aritmetic|arithmetic|calculo|calculus|estadistic|"
+    r"statistic|fisica|physics|quimica|chemistry|biologia|biology|geologia|geology|astronom|ciencias naturales|"
+    r"ciencias naturais|natural science)\w*"
+)
+"""Categories that INCLUDE does not take: exact and natural sciences, the same in every country. "Educación física" and
+"geografía física" are none."""
+
+REMEDIES = {
+    "annulled by the official key": "nothing helps: the exam's own authors took it back.",
+    "exact or natural science": "INCLUDE wants what differs from country to country; if the category is wrong, give "
+    "another with --category.",
+    "two options are the same": "look at the page and, where the extractor erred, add the question from a csv file.",
+    "near duplicate": "if they ask different things, raise exams.near_duplicate in annot.toml and run it again.",
+}
+"""What helps against a reason for leaving out a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExamsAdded:
+    """Result of reading exams into a project.
+
+    Attributes:
+        sources: Names of the files or datasets.
+        found: Questions in them.
+        kept: Questions that are new, in the order of the sources.
+        already_there: Questions that the project had.
+        dropped: Questions left out; id is "file, place".
+        news: How many of the dropped the project had not dropped before.
+        notices: What a person should know about how it was read.
+        dry_run: Nothing was written.
+    """
+
+    sources: tuple[str, ...]
+    found: int
+    kept: tuple[ExamQuestion, ...]
+    already_there: int
+    dropped: tuple[Dropped, ...]
+    news: int
+    notices: tuple[str, ...]
+    dry_run: bool
+
+    def waiting(self) -> list[tuple[str, int]]:
+        """What a person has to decide about the new questions beside whether they are right, and for how many."""
+        reasons = Counter[str]()
+        for question in self.kept:
+            reasons["which of five options goes"] += len(question.options) > OPTIONS
+            reasons["which option is right: no key says so"] += question.answer is None
+            if question.unsure:
+                reasons[question.unsure] += 1
+        return [(reason, count) for reason, count in reasons.most_common() if count]
+
+    def reasons(self) -> list[tuple[str, int, str]]:
+        """Reason, count and one example of the dropped; the most frequent first."""
+        return count_reasons(self.dropped)
+
+    def groups(self) -> list[tuple[str, str, str, str, int]]:
+        """Country, language, exam, category and count of the new questions."""
+        counts = Counter((q.country, q.language, q.exam, q.category) for q in self.kept)
+        return [(*group, count) for group, count in sorted(counts.items())]
+
+    def sentence(self) -> str:
+        """Summary for a person."""
+        parts = [
+            f"{counted(len(self.kept), 'new question')}{' would come' if self.dry_run else ''} from "
+            f"{counted(self.found, 'question')} of {', '.join(self.sources)}",
+            *([f"already there: {self.already_there}"] if self.already_there else []),
+            *([f"left out: {len(self.dropped)}"] if self.dropped else []),
+        ]
+        return "; ".join(parts) + "."
+
+    def as_json(self) -> dict[str, Any]:
+        """Summary for a script; a dry run also lists the questions."""
+        return {
+            "sources": list(self.sources),
+            "found": self.found,
+            "kept": len(self.kept),
+            "already_there": self.already_there,
+            "dropped": {reason: {"count": count, "example": shown} for reason, count, shown in self.reasons()},
+            "waiting": dict(self.waiting()),
+            "notices": list(self.notices),
+            "dry_run": self.dry_run,
+            **({"questions": [asdict(question) for question in self.kept]} if self.dry_run else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A question that may be let in, and what it was found as."""
+
+    where: str
+    exam: int
+    found: FoundQuestion
+    question: ExamQuestion
+
+
+def add_exams(
+    project: Project,
+    sources: Sequence[str],
+    *,
+    given: Mapping[str, str] | None = None,
+    key: Path | None = None,
+    against: Sequence[str] = (),
+    author: str = "",
+    with_cohere: bool = False,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> ExamsAdded:
+    """Read exams into a project. Reading a source again adds nothing.
+
+    Args:
+        project: Where they go.
+        sources: Files (PDF or tables), or owner/name of Hub datasets.
+        given: Provenance (a key of FLAGS, or "domain") of questions that do not say it themselves; what it leaves out
+            is taken from `[exams]` of annot.toml.
+        key: File with the answers to the only source.
+        against: Tables of questions that are somewhere already (INCLUDE's), as `sources`.
+        author: User name of whoever on the team extracted them: not asked to check them.
+        with_cohere: Have a model tell questions apart on pages that the rules are unsure of.
+        dry_run: Do everything but write and pay.
+        progress: Gets how far each step has come.
+
+    Raises:
+        SourceError: A source or the key cannot be read.
+        DraftError: Cohere cannot be asked, or the budget does not allow it; what was paid for is kept.
+        SettingsError: Something is missing that INCLUDE asks for, or `author` is nobody.
+    """
+    settings = project.settings.exams
+    known = {name: value for name, value in settings.provenance().items() if value}
+    fields = {**known, **{name: clean_label(value) for name, value in (given or {}).items() if value}}
+    if key and len(sources) > 1:
+        raise SettingsError("--key is the key of one exam; add the exams one by one, each with its own.")
+    country, language = check_codes(fields.get("country", ""), fields.get("language", ""))
+    exams = [read_exam(source, language or "es", key, progress) for source in sources]
+    if with_cohere:
+        exams = [read_doubtful_pages(project, exam, country, dry_run=dry_run, progress=progress) for exam in exams]
+    placed = list[_Placed]()
+    dropped = [replace(drop, id=f"{exam.name}, {drop.id}") for exam in exams for drop in exam.dropped]
+    for number, exam in enumerate(exams):
+        kept, left_out = _let_in(number, exam, fields, author)
+        placed += kept
+        dropped += left_out
+    elsewhere = [one for source in (*settings.against, *against) for one in _elsewhere(source, progress)]
+    with nullcontext() if dry_run else project.lock("exams"):
+        # A ledger is made by being opened; a dry run must not make one.
+        ledger = None if dry_run and not (project.folder / "ledger.sqlite").exists() else project.ledger
+        if author and not any(person.username == author for person in (ledger.people() if ledger else ())):
+            raise SettingsError(f'Nobody called "{author}" is on the team; `annot team list` shows who is.')
+        items = ledger.items(NAME) if ledger else []
+        compared = _compare(placed, [question_of(item) for item in items], elsewhere, settings.near_duplicate, progress)
+        dropped += compared.dropped
+        before = {(drop.id, drop.reason) for drop in ledger.dropped("exams")} if ledger else set()
+        news = [drop for drop in dropped if (drop.id, drop.reason) not in before]
+        kept = compared.kept
+        if ledger and not dry_run:
+            kept = _with_pictures(project.folder, kept, sources, progress)
+            start = max((item.position for item in items), default=-1) + 1
+            with ledger.transaction():
+                ledger.add_items(item_of(one.question, start + number) for number, one in enumerate(kept))
+                ledger.add_dropped("exams", news)
+    return ExamsAdded(
+        sources=tuple(exam.name for exam in exams),
+        found=sum(len(exam.questions) + len(exam.dropped) for exam in exams),
+        kept=tuple(one.question for one in kept),
+        already_there=compared.already_there,
+        dropped=tuple(dropped),
+        news=len(news),
+        notices=tuple(f"{exam.name}: {notice}" for exam in exams for notice in (*exam.notices, *_doubts(exam))),
+        dry_run=dry_run,
+    )
+
+
+def _doubts(exam: FoundExam) -> list[str]:
+    if not exam.doubtful or any(question.extractor.startswith("Cohere") for question in exam.questions):
+        return []
+    return [
+        f"the rules are unsure of {counted(len(exam.doubtful), 'page')}; people see why when they check, and "
+        "--with-cohere has a model tell the questions there apart (with --dry-run it says what that may cost)"
+    ]
+
+
+def _let_in(
+    number: int, exam: FoundExam, fields: Mapping[str, str], author: str
+) -> tuple[list[_Placed], list[Dropped]]:
+    """Questions of an exam with their provenance, as far as INCLUDE's rules let them in.
+
+    Raises:
+        SettingsError: One does not say what INCLUDE asks for, and nobody said it for all.
+    """
+    placed, dropped = list[_Placed](), list[Dropped]()
+    for found in exam.questions:
+        question = _question(exam, found, fields, author)
+        where = f"{exam.name}, {found.place}{f', question {found.number}' if found.page else ''}"
+        if reason := misfit(question, annulled=found.annulled):
+            dropped.append(Dropped(where, *reason))
+        else:
+            placed.append(_Placed(where, number, found, question))
+    return placed, dropped
+
+
+def _question(exam: FoundExam, found: FoundQuestion, fields: Mapping[str, str], author: str) -> ExamQuestion:
+    said = {name: clean_label(value) for name, value in found.given.items() if value.strip()}
+    own = {**fields, **said}
+    country, language = check_codes(own.get("country", ""), own.get("language", ""))
+    own |= {"country": country, "language": language}
+    if missing := [name for name in FLAGS if not own.get(name)]:
+        flags = " ".join(f"{FLAGS[name]} …" for name in missing)
+        raise SettingsError(
+            f"{exam.name}, {found.place}, does not say its {', '.join(missing)}, and INCLUDE asks for it: add {flags}, "
+            "or write it under [exams] in annot.toml."
+        )
+    text, options = clean(found.question), tuple(" ".join(clean(option).split()) for option in found.options)
+    return ExamQuestion(
+        id=content_id(text, *options, country, language),
+        question=text,
+        options=options,
+        answer=found.answer,
+        number=found.number,
+        category_original=own.get("category_original") or clean_label(found.category),
+        domain=own.get("domain", ""),
+        regional_feature=own.get("regional_feature", ""),
+        document=exam.sha256,
+        page=found.page,
+        extractor=found.extractor,
+        unsure=found.unsure,
+        author=author,
+        **{name: own[name] for name in FLAGS},
+    )
+
+
+def misfit(question: ExamQuestion, *, annulled: bool = False) -> tuple[str, str] | None:
+    """Why INCLUDE cannot take a question, whatever people say of it: a reason and what decided; None where it can.
+
+    Five options are no misfit: people say which one goes.
+    """
+    if annulled:
+        return "annulled by the official key", ""
+    if not question.question:
+        return "no question", ""
+    if not OPTIONS <= len(question.options) <= OPTIONS + 1:
+        return f"{len(question.options)} options instead of {OPTIONS}", ""
+    if not all(question.options):
+        return "an option is empty", ""
+    if twice := next((option for option in question.options if question.options.count(option) > 1), ""):
+        return "two options are the same", twice
+    if question.answer is not None and not 0 <= question.answer < len(question.options):
+        return "the key names no option", str(question.answer + 1)
+    for category in (question.category, question.category_original):
+        if EXACT.search(fold(category)):
+            return "exact or natural science", category
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Compare:
+    """A question as it is compared: where it stands, its text with its options sorted, and which one is right."""
+
+    where: str
+    text: str
+    right: str
+
+    @classmethod
+    def of(cls, where: str, one: FoundQuestion | ExamQuestion) -> _Compare:
+        options = [" ".join(clean(option).split()) for option in one.options]
+        right = fold(options[one.answer]) if one.answer is not None and one.answer < len(options) else ""
+        return cls(where, "\n".join([clean(one.question), *sorted(options)]), right)
+
+    def repeats(self, other: _Compare, how: str) -> Dropped:
+        """The reason to leave this one out for the other; where their keys differ it says so: a person should look."""
+        differ = self.right and other.right and self.right != other.right
+        return Dropped(self.where, f"{how} duplicate{' with another key' if differ else ''}", other.where)
+
+
+def _elsewhere(source: str, progress: Progress) -> list[_Compare]:
+    """Questions that are somewhere already."""
+    exam = read_exam(source, "", None, progress)
+    return [_Compare.of(f"{exam.name}, {found.place}", found) for found in exam.questions]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    kept: list[_Placed]
+    already_there: int
+    dropped: list[Dropped]
+
+
+def _compare(
+    placed: Sequence[_Placed],
+    known: Sequence[ExamQuestion],
+    elsewhere: Sequence[_Compare],
+    threshold: float,
+    progress: Progress,
+) -> _Compared:
+    """Compare new questions with each other, with known ones and those elsewhere; of repeated ones the first stays."""
+    there = {question.id for question in known}
+    first: dict[str, _Compare] = {}
+    fresh, dropped, already_there = list[tuple[_Placed, _Compare]](), list[Dropped](), 0
+    for one in placed:
+        id_, compared = one.question.id, _Compare.of(one.where, one.question)
+        if id_ in first:
+            dropped.append(compared.repeats(first[id_], "exact"))
+            continue
+        first[id_] = compared
+        if id_ in there:
+            already_there += 1
+        else:
+            fresh.append((one, compared))
+    settled = [*(_Compare.of(f"{q.exam}, question {q.number or q.id}", q) for q in known), *elsewhere]
+    everything = [*settled, *(compared for _, compared in fresh)]
+    kept = list[_Placed]()
+    texts = [compared.text for compared in everything]
+    for index, twin, similarity in near_duplicates(texts, threshold, settled=len(settled)):
+        progress(index + 1, len(texts), "comparing")
+        if twin is None:
+            kept.append(fresh[index - len(settled)][0])
+        else:
+            repeated = everything[index].repeats(everything[twin], "near")
+            dropped.append(replace(repeated, because_of=f"{repeated.because_of} ({similarity:.2f})"))
+    return _Compared(kept, already_there, dropped)
+
+
+def _with_pictures(folder: Path, kept: Sequence[_Placed], sources: Sequence[str], progress: Progress) -> list[_Placed]:
+    """Questions with the picture of their region, which is written before anything refers to it."""
+    of_exam: dict[int, list[_Placed]] = defaultdict(list)
+    for one in kept:
+        if one.found.boxes:
+            of_exam[one.exam].append(one)
+    paths: dict[str, str] = {}
+    done, total = 0, sum(map(len, of_exam.values()))
+    for number, own in of_exam.items():
+        for place, picture in pictures(Path(sources[number]).expanduser(), [one.found.boxes for one in own]):
+            id_ = own[place].question.id
+            (folder / PICTURES).mkdir(parents=True, exist_ok=True)
+            write_whole(folder / f"{PICTURES}/{id_}.jpg", picture)
+            paths[id_] = f"{PICTURES}/{id_}.jpg"
+            done += 1
+            progress(done, total, "pictures")
+    return [replace(one, question=replace(one.question, picture=paths.get(one.question.id, ""))) for one in kept]

@@ -1,0 +1,72 @@
+"""An exam in any form as the questions that stand in it: a PDF, a table of questions, or a dataset on the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from annotation.errors import SettingsError, SourceError
+from annotation.exams.formats import READERS, known_form
+from annotation.exams.found import FoundExam, FoundQuestion
+from annotation.exams.pdf import read_exam_pdf
+from annotation.reading.table import read_table
+from annotation.screen import Progress, silent
+from annotation.types import Dropped
+
+IN_ENGLISH = ("submission", "released")
+"""Forms whose category is in English; those of others are in the language of the exam."""
+
+
+def read_exam(source: str, language: str, key: Path | None = None, progress: Progress = silent) -> FoundExam:
+    """Read an exam; which rows of it can be questions is decided here, which of these are let in is not.
+
+    Args:
+        source: A PDF, a table (csv, tsv, json, jsonl, parquet, xlsx), or owner/name of a Hub dataset.
+        language: ISO 639-1, for pages that have no text and must be recognised.
+        key: Another file with the answers to a PDF.
+        progress: Gets the pages read.
+
+    Raises:
+        SourceError: It cannot be read, or holds no questions.
+        SettingsError: A key is given for a table.
+    """
+    path = Path(source).expanduser()
+    if path.suffix.lower() == ".pdf":
+        return read_exam_pdf(path, language=language, key=key, progress=progress)
+    if key:
+        raise SettingsError(f"--key is for a PDF; {source} is a table: give each of its rows the right option itself.")
+    table = read_table(source, progress=progress)
+    form = known_form(table.columns)
+    if not form:
+        raise SourceError(
+            f"{table.name} has no columns for a question and its options ({', '.join(table.columns[:8])}); name them "
+            "question, option_a to option_d, and answer."
+        )
+    questions, dropped = list[FoundQuestion](), list[Dropped]()
+    for row in table.rows:
+        try:
+            found = READERS[form](row.values)
+        except ValueError as error:
+            dropped.append(Dropped(f"row {row.place}", str(error)))
+            continue
+        questions.append(
+            FoundQuestion(
+                place=f"row {row.place}",
+                number=found.number,
+                question=found.question,
+                options=found.options,
+                answer=found.answer,
+                category="" if form in IN_ENGLISH else found.category,
+                extractor=form,
+                given={"category": found.category, **found.given} if form in IN_ENGLISH else found.given,
+            )
+        )
+    return FoundExam(table.name, _sha256(path), tuple(questions), tuple(dropped), table.notices)
+
+
+def _sha256(path: Path) -> str:
+    """Of a file; "" of a dataset on the Hub, which is no file."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,229 @@
+"""Pages that the rules are unsure of, read by Cohere: only where a person asks for it, within the budget of drafting.
+
+A model only says where a question ends and its options begin. What it says counts where it stands on the page, letter
+by letter; which option is right never comes from it. A page is paid for once: its answer stays in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+from annotation.drafting.cohere import Cohere, Writer
+from annotation.drafting.draft import calls_this_month
+from annotation.drafting.personas import Persona
+from annotation.drafting.plan import FREE, Slot, Todo
+from annotation.drafting.prices import Price, place_of_prices, read_prices
+from annotation.drafting.workers import Patience, Workers
+from annotation.errors import DraftError
+from annotation.exams.found import FoundExam, FoundQuestion
+from annotation.ledger import Ledger
+from annotation.project import Project
+from annotation.screen import Progress, counted, silent
+from annotation.types import Prompt, content_id
+
+LETTERS = "abcde"
+
+TASK = (
+    "You copy multiple-choice questions out of the text of one page of an exam, letter by letter. Give every question "
+    "whose number and options stand on the page: its number as printed, its text without the number, and its options "
+    "a to e without their letters, as many as there are. Add nothing, mend nothing, answer nothing."
+)
+
+REQUIRED = {"number", "question", "a", "b", "c", "d"}
+
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "questions": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("number", "question", *LETTERS)},
+                "required": sorted(REQUIRED),
+            },
+        }
+    },
+    "required": ["questions"],
+}
+
+TRIES = 3
+"""Slots of a page: a call whose fate nobody knows, or whose answer is no JSON, is not paid for again; another is."""
+
+
+def read_doubtful_pages(
+    project: Project,
+    exam: FoundExam,
+    country: str,
+    *,
+    dry_run: bool = False,
+    progress: Progress = silent,
+    patience: Patience | None = None,
+    writer: Callable[[str], Writer] | None = None,
+) -> FoundExam:
+    """Ask Cohere about the pages that the rules are unsure of; what was answered before is not asked again.
+
+    Args:
+        project: Its `draft` settings say which model (the first), what it may cost, and how fast.
+        exam: As the rules read it.
+        country: ISO 3166-1 alpha-2, for what is masked before it is stored.
+        dry_run: Send nothing, and say what it could cost; what was answered before counts all the same.
+        progress: Gets pages, pages wanted and dollars.
+        patience: How often a call that cost nothing is tried again.
+        writer: Makes the service out of the key; None is Cohere.
+
+    Returns:
+        The exam with questions that the model has told apart, and a notice of it.
+
+    Raises:
+        DraftError: There is no key, Cohere refuses, or too many calls failed in a row.
+        BudgetExhausted: The next call could cost more than is left of draft.budget_usd.
+    """
+    if not exam.doubtful:
+        return exam
+    model = project.settings.draft.models[0]
+    prices = read_prices(project.folder).of([model], place=str(place_of_prices(project.folder)))
+    known = project.ledger if (project.folder / "ledger.sqlite").exists() or not dry_run else None
+    with nullcontext() if dry_run else project.lock("draft"):
+        if known and not dry_run:
+            known.settle_lost()
+        todo, answered = _plan(known, exam, model, country)
+        if todo and not dry_run:
+            _call(project, prices, todo, progress, patience, writer)
+            todo, answered = _plan(known, exam, model, country)
+    found, notice = _mended(exam, answered, model)
+    if todo:
+        most = sum(work.open[0][0].most_usd(prices[model]) for work in todo)
+        notice += f"; {counted(len(todo), 'page')} not read by it yet: at most ${most:.2f}"
+    return replace(found, notices=(*found.notices, f"{notice}."))
+
+
+def _call(
+    project: Project,
+    prices: Mapping[str, Price],
+    todo: Sequence[Todo],
+    progress: Progress,
+    patience: Patience | None,
+    writer: Callable[[str], Writer] | None,
+) -> None:
+    settings, key = project.settings.draft, project.secret("CO_API_KEY")
+    if key is None:
+        raise DraftError(
+            'There is no Cohere key: set CO_API_KEY in the environment, or write co_api_key = "..." into '
+            f"{project.folder / 'secrets.toml'} (mode 0600); without --with-cohere the rules alone read the exam."
+        )
+    service = writer(key) if writer else Cohere(key, timeout_s=settings.timeout_s, connections=settings.concurrency)
+    monthly = calls_this_month(project, prices)
+    workers = Workers(
+        project,
+        prices,
+        service,
+        patience or Patience(),
+        progress,
+        len(todo),
+        monthly,
+        judge=lambda text, finish, *_: "cut" if finish == "MAX_TOKENS" else _outcome(text),
+        candidates=False,
+    )
+    try:
+        asyncio.run(workers.work(todo))
+    finally:
+        project.ledger.settle_lost()
+    workers.raise_what_stopped_it()
+
+
+def _plan(ledger: Ledger | None, exam: FoundExam, model: str, country: str) -> tuple[list[Todo], dict[int, str]]:
+    """Pages that are still to be asked about, and page -> answer of the others."""
+    query = """select c.slot_id, c.attempt, o.outcome, o.raw from calls c left join outcomes o using (slot_id, attempt)
+               where c.prompt_id = ? order by c.attempt"""
+    todo, answered = list[Todo](), dict[int, str]()
+    for page, text in exam.doubtful.items():
+        prompt = Prompt.make(text, country=country, language="", topic="exam page")
+        settings = {
+            "temperature": 0.0,
+            "max_tokens": 4000,
+            "response_format": {"type": "json_object", "json_schema": SCHEMA},
+        }
+        calls = {row["slot_id"]: row for row in (ledger.rows(query, prompt.id) if ledger else ())}
+        slots = []
+        for number in range(TRIES):
+            id_ = content_id(TASK, model, json.dumps(SCHEMA), prompt.id, str(number))
+            slot = Slot(id_, prompt.id, number, model, Persona("exam page", TASK), text, {**settings, "seed": number})
+            last = calls.get(id_)
+            if last and last["outcome"] == "answer":
+                answered[page] = last["raw"]
+            elif last is None or last["outcome"] in FREE:
+                slots.append((slot, last["attempt"] + 1 if last else 0))
+        if page not in answered and slots:
+            todo.append(Todo(prompt, 1, tuple(slots)))
+    return todo, answered
+
+
+def _mended(exam: FoundExam, answered: Mapping[int, str], model: str) -> tuple[FoundExam, str]:
+    """Put the model's questions in the place of those that the rules are unsure of; and say how many."""
+    places = {(one.page, _bare(one.number)): number for number, one in enumerate(exam.questions)}
+    questions, lost, mended, refused = list(exam.questions), {_bare(drop.id): drop for drop in exam.dropped}, 0, 0
+    for page, raw in answered.items():
+        text = _folded(exam.doubtful[page])
+        for said in _questions(_text_of(raw)) or ():
+            number, parts = _bare(said["number"]), [said[letter].strip() for letter in LETTERS if letter in said]
+            options, at = tuple(filter(None, parts)), places.get((page, number))
+            if (at is None and number not in lost) or (at is not None and not questions[at].unsure):
+                continue  # the rules are sure of it, or never saw such a number
+            if not all(part and _folded(part) in text for part in (said["question"].strip(), *options)):
+                refused += 1
+                continue
+            # The key stays that of the rules: a letter means the same option however the page is told apart.
+            rules = FoundQuestion(f"page {page}", number, "", (), page=page) if at is None else questions[at]
+            read = replace(
+                rules,
+                question=said["question"].strip(),
+                options=options,
+                extractor=f"Cohere {model}",
+                unsure="told apart by a model",
+            )
+            if at is None:
+                places[page, number] = len(questions)
+                questions.append(read)
+                del lost[number]
+            else:
+                questions[at] = read
+            mended += 1
+    notice = f"{counted(mended, 'question')} on {counted(len(exam.doubtful), 'doubtful page')} told apart by {model}"
+    notice += f", {refused} refused that do not stand there" if refused else ""
+    return replace(exam, questions=tuple(questions), dropped=tuple(lost.values())), notice
+
+
+def _bare(number: str) -> str:
+    """The number of a question without its exam: of "question 2-14" and "14." it is "14"."""
+    return re.split(r"[ -]", number.strip(" .)"))[-1]
+
+
+def _folded(text: str) -> str:
+    """A text without blanks, and without hyphens between letters: pages break words where they like."""
+    return "".join(re.sub(r"(?<=[^\W\d_])[-\xad](?=\s*[^\W\d_])", "", text).split())
+
+
+def _text_of(raw: str) -> str:
+    """The model's text in the body of an answer, as the ledger keeps it."""
+    content = json.loads(raw)["message"]["content"]
+    return "".join(part["text"] for part in content if part["type"] == "text")
+
+
+def _outcome(text: str) -> str:
+    return "broken" if _questions(text) is None else "answer"
+
+
+def _questions(text: str) -> list[dict[str, str]] | None:
+    """Questions in a model's answer; None where it is no JSON of the shape that was asked for."""
+    try:
+        found = json.loads(text)["questions"]
+        right = all(REQUIRED <= one.keys() and all(isinstance(text, str) for text in one.values()) for one in found)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return found if right else None

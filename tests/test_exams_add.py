@@ -1,0 +1,235 @@
+"""`annot exams add`: what comes in, what is left out and why, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from projects import annot, make_project
+
+from annotation.errors import SettingsError, SourceError
+from annotation.exams.add import add_exams, misfit
+from annotation.project import Project
+from annotation.tasks.exam.item import NAME, question_of
+from annotation.types import ExamQuestion, Person
+
+GIVEN = {
+    "country": "PE",
+    "language": "es",
+    "exam": "Examen de muestra",
+    "level": "Academic",
+    "category": "History",
+    "source": "https://example.org/examen",
+    "licence": "CC0-1.0",
+}
+DATA = Path(__file__).parents[2] / "shared" / "data" / "exams"
+
+
+def rows(count: int = 3) -> list[dict[str, Any]]:
+    """Questions in corpus-automation's form, each about something of its own."""
+    themes = (
+        "el mercado de los jueves",
+        "la acequia grande",
+        "el tren de la sierra",
+        "la feria del libro",
+        "el puerto",
+    )
+    return [
+        {
+            "question_id": number,
+            "question": f"¿Quién mandó construir {themes[number % 5]} del distrito {number}?",
+            "options": {letter: f"{letter} {themes[(number + n) % 5]} {number}" for n, letter in enumerate("abcd")},
+            "correct_answer": "b",
+            "category": "historia",
+        }
+        for number in range(1, count + 1)
+    ]
+
+
+def write(path: Path, content: object) -> str:
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return str(path)
+
+
+def questions(project: Project) -> list[ExamQuestion]:
+    return [question_of(item) for item in project.ledger.items(NAME)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "p", '[project]\ncountries = ["PE"]\nlanguages = ["es"]\n')
+
+
+def test_every_question_keeps_where_it_is_from(project: Project, tmp_path: Path) -> None:
+    source = write(tmp_path / "exam.json", rows(2))
+    added = add_exams(project, [source], given=GIVEN)
+    first, second = questions(project)
+    assert added.kept == (first, second)
+    assert (first.exam, first.licence, first.category, first.category_original) == (
+        "Examen de muestra",
+        "CC0-1.0",
+        "History",
+        "historia",
+    )
+    assert (first.number, first.answer, len(first.document), first.extractor) == ("1", 1, 64, "corpus-automation")
+
+
+def test_reading_a_source_again_adds_nothing(project: Project, tmp_path: Path) -> None:
+    source = write(tmp_path / "exam.json", [*rows(2), rows(1)[0]])
+    add_exams(project, [source], given=GIVEN)
+    again = add_exams(project, [source], given=GIVEN)
+    assert (len(again.kept), again.already_there, again.news) == (0, 2, 0)
+    assert len(questions(project)) == 2
+
+
+@pytest.mark.parametrize("field", sorted(GIVEN))
+def test_what_include_asks_for_and_nobody_said_is_named_with_its_flag(
+    project: Project, tmp_path: Path, field: str
+) -> None:
+    source = write(tmp_path / "exam.json", rows(1))
+    given = {name: value for name, value in GIVEN.items() if name != field}
+    flag = {"source": "--source-url"}.get(field, f"--{field}")
+    with pytest.raises(SettingsError, match=rf"exam\.json, row 1, does not say its {field}.*{flag}"):
+        add_exams(project, [source], given=given)
+    assert questions(project) == []
+
+
+def test_settings_say_what_holds_for_all_and_a_row_says_it_better(tmp_path: Path) -> None:
+    lines = "\n".join(f'{name} = "{value}"' for name, value in GIVEN.items())
+    project = make_project(tmp_path / "p", f"[exams]\n{lines}\n")
+    (tmp_path / "exam.csv").write_text("pregunta,a,b,c,d,clave,pais\n¿Qué es?,u,v,w,x,C,Bolivia\n", encoding="utf-8")
+    add_exams(project, [str(tmp_path / "exam.csv")], given={"exam": "Otro"})
+    (question,) = questions(project)
+    assert (question.country, question.exam, question.level, question.answer) == ("BO", "Otro", "Academic", 2)
+
+
+REASONS = {
+    "annulled by the official key": {"annulled": True},
+    "3 options instead of 4": {"options": ("a", "b", "c")},
+    "6 options instead of 4": {"options": tuple("abcdef")},
+    "an option is empty": {"options": ("a", "", "c", "d")},
+    "two options are the same": {"options": ("a", "b", "a", "d")},
+    "the key names no option": {"answer": 4},
+    "exact or natural science": {"category_original": "Matemáticas y lógica"},
+    "no question": {"question": ""},
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_what_include_does_not_take_is_left_out_with_the_reason(reason: str) -> None:
+    values = {"id": "x", "question": "¿?", "options": tuple("abcd"), "answer": 0, **REASONS[reason]}
+    annulled = values.pop("annulled", False)
+    question = ExamQuestion(country="PE", language="es", exam="x", **values)
+    found = misfit(question, annulled=annulled)
+    assert found is not None
+    assert found[0] == reason
+
+
+@pytest.mark.parametrize(
+    "category", ["Educación física", "Geografía física", "Historia", "Law", "Medicine", "Metafísica"]
+)
+def test_subjects_that_only_sound_like_an_exact_science_stay(category: str) -> None:
+    question = ExamQuestion("x", "¿?", tuple("abcd"), 0, "PE", "es", "x", category_original=category)
+    assert misfit(question) is None
+
+
+def test_signs_tell_two_options_apart() -> None:
+    assert misfit(ExamQuestion("x", "¿?", ("5", "-5", "5 %", "+5"), 0, "PE", "es", "x")) is None
+
+
+def test_a_fifth_option_and_a_missing_key_are_for_people_to_decide(project: Project, tmp_path: Path) -> None:
+    five, unknown = rows(2)
+    five["options"]["e"] = "una quinta"
+    unknown["correct_answer"] = None
+    added = add_exams(project, [write(tmp_path / "exam.json", [five, unknown])], given=GIVEN)
+    assert len(added.kept) == 2
+    assert dict(added.waiting()) == {
+        "which of five options goes": 1,
+        "which option is right: no key says so": 1,
+    }
+
+
+def test_repeated_questions_are_left_out_within_a_file_against_the_project_and_elsewhere(
+    project: Project, tmp_path: Path
+) -> None:
+    first, second, third, fourth = rows(4)
+    add_exams(project, [write(tmp_path / "old.json", [first])], given=GIVEN)
+    nearly = {**first, "question": first["question"].replace("Quién", "Quien")}
+    other_key = {**second, "correct_answer": "c"}
+    turned = {**third, "options": dict(zip("abcd", reversed(third["options"].values()), strict=True))}
+    include = write(tmp_path / "include.json", [fourth])
+    source = write(tmp_path / "new.json", [first, nearly, second, other_key, third, turned, fourth])
+    added = add_exams(project, [source], given=GIVEN, against=[include])
+    assert [question.question for question in added.kept] == [second["question"], third["question"]]
+    assert (added.already_there, added.found) == (1, 7)
+    assert [(drop.id, drop.reason) for drop in added.dropped] == [
+        ("new.json, row 4", "exact duplicate with another key"),
+        ("new.json, row 2", "near duplicate"),
+        ("new.json, row 6", "near duplicate with another key"),
+        ("new.json, row 7", "near duplicate"),
+    ]
+    assert added.dropped[3].because_of == "include.json, row 1 (1.00)"
+
+
+def test_a_dry_run_shows_everything_and_writes_nothing(project: Project, tmp_path: Path) -> None:
+    source = write(tmp_path / "exam.json", rows(2))
+    added = add_exams(project, [source], given=GIVEN, dry_run=True)
+    assert (len(added.kept), added.dry_run) == (2, True)
+    assert not (project.folder / "ledger.sqlite").exists()
+    assert len(added.as_json()["questions"]) == 2
+
+
+def test_a_workbook_with_merged_cells_loses_no_row_in_silence(project: Project, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["pregunta", "a", "b", "c", "d", "clave", "examen"])
+    sheet.append(["¿Qué río pasa por el pueblo?", "Uno", "Dos", "Tres", "Cuatro", "A", "Prueba de 2020"])
+    sheet.append(["¿Qué cerro se ve desde la plaza?", "Alto", "Bajo", "Largo", "Corto", "B", None])
+    sheet.append([None, "Este", "Ese", "Aquel", "Ninguno", "C", None])
+    sheet.merge_cells("G2:G4")
+    sheet.merge_cells("A3:A4")
+    book.save(tmp_path / "exam.xlsx")
+    added = add_exams(project, [str(tmp_path / "exam.xlsx")], given=GIVEN)
+    assert [question.exam for question in added.kept] == ["Prueba de 2020", "Examen de muestra"]
+    assert [(drop.id, drop.reason) for drop in added.dropped] == [("exam.xlsx, row 4", "no question")]
+
+
+def test_a_table_without_questions_says_which_columns_it_wants(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("nombre,edad\nuna,2\n", encoding="utf-8")
+    with pytest.raises(SourceError, match=r"t\.csv has no columns for a question.*question, option_a to option_d"):
+        add_exams(project, [str(tmp_path / "t.csv")], given=GIVEN)
+
+
+def test_a_key_beside_a_table_or_several_exams_is_refused(project: Project, tmp_path: Path) -> None:
+    source = write(tmp_path / "exam.json", rows(1))
+    with pytest.raises(SettingsError, match="is a table"):
+        add_exams(project, [source], given=GIVEN, key=Path("key.csv"))
+    with pytest.raises(SettingsError, match="one by one"):
+        add_exams(project, [source, source], given=GIVEN, key=Path("key.csv"))
+
+
+def test_an_author_must_be_on_the_team_and_is_not_asked(project: Project, tmp_path: Path) -> None:
+    source = write(tmp_path / "exam.json", rows(1))
+    with pytest.raises(SettingsError, match='Nobody called "pe_9"'):
+        add_exams(project, [source], given=GIVEN, author="pe_9")
+    project.ledger.add_people([Person("pe_1", "", "annotator", "PE", ("es",))])
+    add_exams(project, [source], given=GIVEN, author="pe_1")
+    (item,) = project.ledger.items(NAME)
+    assert item.content["author"] == "pe_1"
+
+
+def test_the_command_shows_what_came_and_says_what_is_next(project: Project, tmp_path: Path) -> None:
+    source = write(tmp_path / "exam.json", [*rows(2), rows(1)[0]])
+    flags = [
+        word for name, value in GIVEN.items() for word in ({"source": "--source-url"}.get(name, f"--{name}"), value)
+    ]
+    said = annot(project, "exams", "add", source, *flags)
+    assert "2 new questions from 3 questions of exam.json; left out: 1." in said
+    assert "exact duplicate" in said
+    assert "Next: annot push" in said
+    assert "waiting" in annot(project, "exams", "list")
+    listed = json.loads(annot(project, "exams", "list", "--each", "--json"))
+    assert (listed["questions"], listed["each"][0]["question"]["exam"]) == (2, "Examen de muestra")

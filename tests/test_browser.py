@@ -11,17 +11,22 @@ from urllib.parse import urlsplit
 import hostile
 import httpx
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from projects import annot, make_project, push_project, ranking_values
 
+from annotation.exams.checked import exam_questions
 from annotation.hosting.embedded import Owner
 from annotation.project import Project
 from annotation.prompts.review import accepted_prompts
 from annotation.tasks.answers import answers
+from annotation.tasks.exam.check import Check
+from annotation.tasks.exam.item import item_of
+from annotation.tasks.exam.texts import NO_KEY, TEXTS
 from annotation.tasks.prompt_check.task import NAME, Verdict
 from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.text.hidden import show_hidden
-from annotation.types import Candidate, Judgement, Person, Prompt, Slate
+from annotation.types import Candidate, ExamQuestion, Judgement, Person, Prompt, Slate
 from sync.argilla.annotator import AnnotatorClient
 from sync.argilla.client import ArgillaClient
 from sync.push import push
@@ -402,6 +407,107 @@ def test_a_prompt_is_checked_in_the_browser_and_nobody_checks_their_own(
     assert stored.value == Verdict("knowledge", "Falta decir de qué provincia.")
     assert accepted_prompts(project.ledger, project.settings) == {other.id}
     assert "1 accepted" in annot(project, "status")
+
+
+def exam_project(folder: Path, url: str, country: str, language: str) -> Project:
+    """Two pushed exam questions with pictures of their page, and one annotator, COUNTRY_1."""
+    project = make_project(
+        folder,
+        f'[project]\ncountries = ["{country}"]\nlanguages = ["{language}"]\n[task.exam]\ntarget = 2\noverlap = 1\n'
+        f'agree = 1\n[argilla]\nurl = "{url}"\n',
+    )
+    asked = {
+        "es": ("¿Que mercado abre los sabados en la villa de la prueba?", "¿Qué flor lleva el escudo de la prueba?"),
+        "pt": ("Que mercado abre aos sabados na vila da prova?", "Que flor está no brasão da prova?"),
+    }[language]
+    options = (("El de la plaza", HOSTILE, "El del puerto", "Ninguno"), ("Rosa", "Clavel", "Lirio", "Tulipán", "Dalia"))
+    for number, (text, own) in enumerate(zip(asked, options, strict=True)):
+        picture = Image.new("RGB", (900, 260), "white")
+        lines = [
+            f"{number + 1}. {text}",
+            *(f"   {letter}) {option}" for letter, option in zip("ABCDE", own, strict=False)),
+        ]
+        ImageDraw.Draw(picture).multiline_text(
+            (30, 30), "\n".join(lines), "black", ImageFont.load_default(24), spacing=8
+        )
+        (folder / "exams" / "pictures").mkdir(parents=True, exist_ok=True)
+        picture.save(folder / "exams" / "pictures" / f"{number}.jpg")
+        question = ExamQuestion(
+            f"{country}{number}",
+            text,
+            own,
+            0 if number == 0 else None,
+            country,
+            language,
+            "Examen de prueba 2020",
+            number=str(number + 1),
+            category="Geography",
+            picture=f"exams/pictures/{number}.jpg",
+        )
+        project.ledger.add_items([item_of(question, number)])
+    roster = folder / "roster.csv"
+    name = f"{country.lower()}_1"
+    roster.write_text(f"username,name,role,country,languages\n{name},Demo,annotator,{country},{language}\n", "utf-8")
+    annot(project, "team", "add", str(roster))
+    annot(project, "push", "--task", "exam")
+    return project
+
+
+@pytest.mark.parametrize(("country", "language"), [("EC", "es"), ("AO", "pt")])
+def test_exam_questions_are_checked_with_their_picture_beside_them(
+    browser: tuple[Browser, list[bytes]],
+    outside: Outside,
+    tmp_path: Path,
+    argilla_server: tuple[str, Owner],
+    monkeypatch: pytest.MonkeyPatch,
+    country: str,
+    language: str,
+) -> None:
+    url, owner = argilla_server
+    monkeypatch.setenv("ARGILLA_API_KEY", owner.api_key)
+    project, say = exam_project(tmp_path / country, url, country, language), TEXTS[language]
+    context = browser[0].new_context(locale=f"{language}-{country}", viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(60_000)
+    expect.set_options(timeout=30_000)
+    page, name = context.new_page(), f"{country.lower()}_1"
+    outside.listen_to(page)
+    page.goto(f"{url}/sign-in")
+    page.locator("input").first.fill(name)
+    page.locator("input[type=password]").fill(project.secrets()["passwords"][name])
+    page.keyboard.press("Enter")
+    page.get_by_text(say["dataset"], exact=True).first.click()
+    body, typed = page.locator("body"), page.locator("[contenteditable]")
+
+    mended = {"es": "¿Qué mercado abre los sábados?", "pt": "Que mercado abre aos sábados?"}[language]
+    for done in (1, 2):  # everybody has an order of their own
+        expect(page.locator(".fields img")).to_be_visible()
+        assert page.locator(".fields img").evaluate("(picture) => picture.naturalWidth") == 900
+        if has_key := page.get_by_text(NO_KEY[language]).count() == 0:
+            expect(body).to_contain_text(HOSTILE)
+            page.get_by_text(say["typo"]).click()
+            typed.first.click()
+            page.keyboard.type(mended)
+            page.keyboard.press("Enter")
+            page.keyboard.type("D. Ninguno de ellos")
+            page.get_by_text(say["region implicit"]).click()
+        else:
+            page.get_by_text(say["right"]).click()
+            page.locator('label[for="answer_C"]').click()
+            page.locator('label[for="removed_E"]').click()
+            page.get_by_text(say["culture"], exact=True).click()
+        keep_picture(page, f"exam-{language}-{'typo' if has_key else 'five'}")
+        page.get_by_role("button", name="Enviar").click()
+        expect(body).to_contain_text(f"nviado {done}", use_inner_text=True)
+    outside.assert_untouched(page)
+    context.close()
+
+    assert "2 new" in annot(project, "sync")
+    first, second = sorted(answers(project.ledger, "exam"), key=lambda answer: answer.item_id)
+    assert first.value == Check("typo", mended, ((3, "Ninguno de ellos"),), feature="region implicit")
+    assert second.value == Check("right", key=2, removed=4, feature="culture")
+    checked = exam_questions(project.ledger, project.settings)
+    assert [question.options[3] for question in checked] == ["Ninguno de ellos", "Tulipán"]
+    assert [question.answer for question in checked] == [0, 2]
 
 
 @pytest.fixture

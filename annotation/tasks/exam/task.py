@@ -71,8 +71,9 @@ class Exam:
             names=page.names(settings.task.exam.dataset, NAME, TEXTS),
             guidelines=page.guidelines(__package__, folder=f"{NAME}/"),
             fields=(
-                *(Field(name, say[f"field.{name}"]) for name in ("exam", "question", "options", "key")),
+                *(Field(name, say[f"field.{name}"]) for name in ("question", "options", "key")),
                 Field(PICTURE, say["field.picture"], "image", required=False),
+                Field("exam", say["field.exam"]),
             ),
             questions=(
                 asked("verdict", {verdict: say[verdict] for verdict in (*FITS, *REJECT)}, required=True),

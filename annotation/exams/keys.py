@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotation.exams.found import Box, Line
@@ -80,7 +80,12 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
         if pairs and (alone or titled or last or pairs >= UNTITLED):
             page = lines[at].box.page
             legends = [line for line in lines[max(0, at - 8) : end + 8] if line.marks and not _cells(line)]
-            keys += [_explained(table, legends, f"page {page}" if page else "") for table in tables]
+            for table in tables:
+                found = _explained(table, legends, f"page {page}" if page else "")
+                if lines[at].extractor != "text layer" and page:
+                    recognised = dict.fromkeys(found.answers, "its answer was recognised from a picture of the key")
+                    found = replace(found, doubts={**recognised, **found.doubts})
+                keys.append(found)
             rest.append(Line("", lines[at].box))  # Ends the question before the table.
             at = end
         else:
@@ -141,6 +146,14 @@ def _explained(table: Mapping[int, tuple[str, str]], legends: Sequence[Line], pl
         elif not said:
             doubts[number] = f"its answer stands in {colour} in the key, which says nowhere why"
     return Key(answers, place, doubts)
+
+
+def is_lost_table(line: Line) -> bool:
+    """Whether a recognised line is what is left of a table with rules: scraps of a few signs each."""
+    words = [re.sub(r"[\W_]", "", word) for word in line.text.split()]
+    rules = len(re.findall(r"[\[\]|]", line.text))
+    short = sum(len(word) < 4 for word in words)
+    return line.extractor != "text layer" and rules > 1 and len(words) > 3 and short >= 0.7 * len(words)
 
 
 def inline_answer(text: str) -> tuple[str, str]:

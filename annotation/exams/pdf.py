@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from annotation.errors import SourceError
 from annotation.exams.found import Box, FoundExam, Line, Mark
-from annotation.exams.keys import find_keys, read_key_file
+from annotation.exams.keys import find_keys, is_lost_table, read_key_file
 from annotation.exams.layout import Page, around, ordered_lines
 from annotation.exams.parse import THIN, parse_exam
 from annotation.screen import Progress, counted, silent
@@ -108,6 +108,12 @@ def read_exam_pdf(path: Path, *, language: str, key: Path | None = None, progres
     """
     lines, notices = read_lines(path, language, progress)
     keys, lines = find_keys(lines)
+    if grids := [line.box.page for line in lines if is_lost_table(line)]:
+        lines = [replace(line, text="") if is_lost_table(line) else line for line in lines]
+        notices.append(
+            f"A table on page {_ranges(sorted(set(grids)))} could not be recognised; if it holds the answers, write "
+            'them into a text file ("1 A" in each line) and name it with --key.'
+        )
     if key is not None:
         if key.suffix.lower() == ".pdf":
             key_lines, about_key = read_lines(key, language, progress)
@@ -272,7 +278,9 @@ def _pieces(words: Sequence[_Word], extractor: str) -> list[Line]:
     pieces: list[list[_Word]] = []
     for word in words:
         last = pieces[-1][-1].box if pieces else None
-        if last and -GAP * (last.bottom - last.top) < word.box.left - last.right < GAP * (last.bottom - last.top):
+        # Long options that stand side by side leave little room between them.
+        gap = GAP / 2 if re.fullmatch(r"[A-Ea-e][.)]", word.text) else GAP
+        if last and -GAP * (last.bottom - last.top) < word.box.left - last.right < gap * (last.bottom - last.top):
             pieces[-1].append(word)
         else:
             pieces.append([word])

@@ -30,7 +30,7 @@ ORDER = {
             "quota_groups",
             "reading",
         ),
-        *("tasks", "exams", "prompts", "drafting", "selection", "hosting", "backups", "commands", "cli"),
+        *("tasks", "prompts", "drafting", "selection", "exams", "hosting", "backups", "commands", "cli"),
     ),
     "sync": (
         *(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from annotation.config import ExamTaskSettings
-from annotation.tasks.exam.check import KEPT, Check
+from annotation.tasks.exam.check import KEPT, RIGHT, Check
 from annotation.tasks.exam.item import question_of
 from annotation.types import Answer, ExamQuestion, Item
 
@@ -35,11 +35,13 @@ class Outcome:
 def settle(item: Item, answers: Sequence[Answer[Check]], settings: ExamTaskSettings) -> Outcome:
     """What the answers to one question come to.
 
-    CHECKED: enough people, and more than half of all, say the same of its texts, its key and the option that goes, and
-    what they say is whole: four options and a key. REJECTED: as many find that it does not fit. DISPUTED: as many
+    CHECKED: enough people, and more than half of all, say the same of its texts and its key, and what they say is whole:
+    four options and a key. Of five options that one goes which most of them name; on a tie, the one that was named first:
+    each of them is a person's choice. REJECTED: as many find that it does not fit. DISPUTED: as many
     people as are asked answered without either; it waits for one more. WAITING: not so many yet.
     """
-    question, checks = question_of(item), [answer.value for answer in answers]
+    question = question_of(item)
+    checks = [answer.value for answer in sorted(answers, key=lambda one: (one.submitted_at, one.response_id))]
 
     def decide(said: Sequence[Check]) -> bool:
         return len(said) >= settings.agree and 2 * len(said) > len(checks)
@@ -47,9 +49,12 @@ def settle(item: Item, answers: Sequence[Answer[Check]], settings: ExamTaskSetti
     rejecting = [check for check in checks if not check.fits]
     if decide(rejecting):
         return Outcome(REJECTED, question, len(checks), len(rejecting))
-    made = Counter(check.applied_to(question) for check in checks if check.fits)
+    made = Counter(replace(check, removed=None).applied_to(question) for check in checks if check.fits)
     for wanted, _ in made.most_common(1):
-        agreeing = [check for check in checks if check.fits and check.applied_to(question) == wanted]
+        agreeing = [c for c in checks if c.fits and replace(c, removed=None).applied_to(question) == wanted]
+        removed = Counter(check.removed for check in agreeing if check.removed is not None).most_common(1)
+        if removed and len(wanted.options) > KEPT:
+            wanted = Check(RIGHT, removed=removed[0][0]).applied_to(wanted)
         if decide(agreeing) and len(wanted.options) == KEPT and wanted.answer is not None:
             features = [check.feature for check in agreeing if check.feature]
             categories = Counter(check.category or question.category for check in agreeing)

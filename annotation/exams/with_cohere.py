@@ -223,7 +223,7 @@ def _questions(text: str) -> list[dict[str, str]] | None:
     """Questions in a model's answer; None where it is no JSON of the shape that was asked for."""
     try:
         found = json.loads(text)["questions"]
-        right = all(REQUIRED <= one.keys() and all(isinstance(text, str) for text in one.values()) for one in found)
+        right = all(one.keys() >= REQUIRED and all(isinstance(text, str) for text in one.values()) for one in found)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return found if right else None

@@ -35,9 +35,9 @@ class Outcome:
 def settle(item: Item, answers: Sequence[Answer[Check]], settings: ExamTaskSettings) -> Outcome:
     """What the answers to one question come to.
 
-    CHECKED: enough people, and more than half of all, say the same of its texts and its key, and what they say is whole:
-    four options and a key. Of five options that one goes which most of them name; on a tie, the one that was named first:
-    each of them is a person's choice. REJECTED: as many find that it does not fit. DISPUTED: as many
+    CHECKED: enough people, and more than half of all, say the same of its texts and its key, and what they say is
+    whole: four options and a key. Of five options that one goes which most of them name; on a tie, the one that was
+    named first: each of them is a person's choice. REJECTED: as many find that it does not fit. DISPUTED: as many
     people as are asked answered without either; it waits for one more. WAITING: not so many yet.
     """
     question = question_of(item)

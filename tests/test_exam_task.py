@@ -9,10 +9,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
+from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pytest
-from fake_argilla import FakeWorld, World, person
+from fake_argilla import FakeWorld, RealWorld, World, person
 from hypothesis import given, reject
 from hypothesis import strategies as st
 from PIL import Image
@@ -45,7 +46,9 @@ from annotation.tasks.exam.settled import CHECKED, DISPUTED, REJECTED, WAITING, 
 from annotation.tasks.exam.texts import NO_KEY, TEXTS
 from annotation.tasks.page import LANGUAGES, MOST_PICTURE, TeamPage, read_guidelines
 from annotation.types import REGIONAL_FEATURES, Answer, ExamQuestion, Item, content_id
+from sync.argilla.paging import walk
 from sync.cycle import sync_once
+from sync.moving.copying import copy_records, ensure_dataset
 from sync.push import push, put_texts_back
 from sync.reporting.status import report
 from sync.snapshot import export
@@ -448,6 +451,26 @@ def test_pictures_go_in_calls_and_come_in_pages_that_a_machine_can_hold(
     sync_once(project, world.api, whole=True)
     assert sum(pages) == 6
     assert max(pages) < 6
+
+
+@pytest.mark.server
+def test_a_moved_dataset_has_its_pictures_in_calls_that_a_server_takes(
+    real_world: RealWorld, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = real_world.api
+    add_team(project, api, [person(f"m{tmp_path.name[-8:]}".replace("_", ""))])
+    with_questions(project, [asked(n, picture=draw_picture(project.folder, f"{n}.jpg", 200)) for n in range(4)])
+    project = renamed(project, f"moved {tmp_path.name}")
+    push(api, project.ledger, project.settings, tasks=[NAME])
+    (dataset,) = [d for d in api.datasets() if d.name == project.settings.task.exam.dataset]
+    there = api.add_workspace(f"moved{uuid4().hex[:8]}")
+    copy = ensure_dataset(api, dataset, api, there, None)
+    monkeypatch.setattr("sync.push.CALL_CHARACTERS", 100_000)
+    assert copy_records(api, dataset.id, api, copy, str).added == 4
+    assert copy_records(api, dataset.id, api, copy, str).settled
+    shown = [{r["external_id"]: r["fields"] for r in walk(api, place)} for place in (dataset.id, copy)]
+    assert shown[0] == shown[1]
+    assert all(fields["picture"].startswith("data:image/jpeg;") for fields in shown[0].values())
 
 
 def test_pictures_are_in_a_backup_and_come_back(project: Project, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import SettingsError
+from annotation.exams.checked import exam_questions
 from annotation.exams.found import FoundExam, FoundQuestion
 from annotation.exams.pdf import pictures
 from annotation.exams.read import read_exam
@@ -174,8 +175,8 @@ def add_exams(
         SettingsError: Something is missing that INCLUDE asks for, or `author` is nobody.
     """
     settings = project.settings.exams
-    known = {name: value for name, value in settings.provenance().items() if value}
-    fields = {**known, **{name: clean_label(value) for name, value in (given or {}).items() if value}}
+    usual = {name: value for name, value in settings.provenance().items() if value}
+    fields = {**usual, **{name: clean_label(value) for name, value in (given or {}).items() if value}}
     if key and len(sources) > 1:
         raise SettingsError("--key is the key of one exam; add the exams one by one, each with its own.")
     country, language = check_codes(fields.get("country", ""), fields.get("language", ""))
@@ -195,7 +196,9 @@ def add_exams(
         if author and not any(person.username == author for person in (ledger.people() if ledger else ())):
             raise SettingsError(f'Nobody called "{author}" is on the team; `annot team list` shows who is.')
         items = ledger.items(NAME) if ledger else []
-        compared = _compare(placed, [question_of(item) for item in items], elsewhere, settings.near_duplicate, progress)
+        # As they were extracted, and as people made them: both may come back.
+        known = [*map(question_of, items), *(exam_questions(ledger, project.settings) if ledger else ())]
+        compared = _compare(placed, known, elsewhere, settings.near_duplicate, progress)
         dropped += compared.dropped
         before = {(drop.id, drop.reason) for drop in ledger.dropped("exams")} if ledger else set()
         news = [drop for drop in dropped if (drop.id, drop.reason) not in before]
@@ -258,8 +261,8 @@ def _question(exam: FoundExam, found: FoundQuestion, fields: Mapping[str, str], 
             "or write it under [exams] in annot.toml."
         )
     text, options = clean(found.question), tuple(" ".join(clean(option).split()) for option in found.options)
-    return ExamQuestion(
-        id=content_id(text, *options, country, language),
+    question = ExamQuestion(
+        id="",
         question=text,
         options=options,
         answer=found.answer,
@@ -274,6 +277,11 @@ def _question(exam: FoundExam, found: FoundQuestion, fields: Mapping[str, str], 
         author=author,
         **{name: own[name] for name in FLAGS},
     )
+    return replace(question, id=_id_of(question))
+
+
+def _id_of(question: ExamQuestion) -> str:
+    return content_id(question.question, *question.options, question.country, question.language)
 
 
 def misfit(question: ExamQuestion, *, annulled: bool = False) -> tuple[str, str] | None:
@@ -340,7 +348,7 @@ def _compare(
     progress: Progress,
 ) -> _Compared:
     """Compare new questions with each other, with known ones and those elsewhere; of repeated ones the first stays."""
-    there = {question.id for question in known}
+    there = {question.id for question in known} | {_id_of(question) for question in known}
     first: dict[str, _Compare] = {}
     fresh, dropped, already_there = list[tuple[_Placed, _Compare]](), list[Dropped](), 0
     for one in placed:

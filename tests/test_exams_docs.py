@@ -1,0 +1,83 @@
+"""The page about exams, run line by line, with simulated people where people check."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from fake_argilla import person
+
+from annotation.config import read_settings
+from annotation.exams.checked import exam_questions
+from annotation.project import Project
+from annotation.tasks import TASKS
+from annotation.tasks.exam.check import Check
+from sync.argilla.annotator import AnnotatorClient
+from sync.argilla.client import connect
+from sync.team import add_team
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "exams.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def check_as_the_team(project: Project) -> None:
+    """What two people do between the push and the sync: everything is right, and the last of five options goes."""
+    api = connect(project)
+    (dataset,) = [found for found in api.datasets() if found.ready]
+    items = {item.id: item for item in project.ledger.items("exam")}
+    for name in ("mx_1", "mx_2"):
+        client = AnnotatorClient(api.url, name, project.secrets()["passwords"][name])
+        for record in client.queue(dataset.id):
+            item = items[record["external_id"]]
+            gone = len(item.content["options"]) - 1 if len(item.content["options"]) > 4 else None
+            said = Check("right", removed=gone, feature="region explicit")
+            client.answer(record["id"], TASKS["exam"].values(item, said))
+
+
+@pytest.mark.server
+@pytest.mark.timeout(600)
+def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
+    assert len(BLOCKS) == 3
+    folder, bin_ = tmp_path / "mexico", Path(sys.prefix) / "bin"
+    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
+
+    def run(script: str, where: Path = folder) -> str:
+        done = subprocess.run(
+            ["bash", "-c", f"set -euo pipefail\n{script}"],
+            cwd=where,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    run("annot init mexico --country MX --language es", tmp_path)
+    path = folder / "annot.toml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("# port = 6900", f"port = {free_port()}"), encoding="utf-8"
+    )
+    try:
+        said = run(BLOCKS[0])
+        assert "3 new questions would come from 5 questions of examen.csv; left out: 2." in said
+        assert "exact or natural science" in said
+        run("annot up")
+        project = Project(folder, read_settings(path))
+        add_team(project, connect(project), [person("mx_1"), person("mx_2")])
+        push, sync, status = BLOCKS[1].splitlines()
+        run(push)
+        check_as_the_team(project)
+        run(sync)
+        assert "Examen de muestra" in run(status)
+        said = run(BLOCKS[2])
+        assert "3 questions of 1 exam written" in said
+        assert run("annot exams add exams/data/Spanish.parquet").startswith("0 new questions")
+    finally:
+        subprocess.run([bin_ / "annot", "down", "--project", folder], env=environment, check=False)
+    first, *_, third = exam_questions(project.ledger, project.settings)
+    assert (first.answer, first.regional_feature, len(third.options)) == (0, "region explicit", 4)
+    assert (folder / "exams" / "submission" / "MX-es-examen-de-muestra.json").exists()

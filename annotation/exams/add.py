@@ -260,7 +260,7 @@ def _question(exam: FoundExam, found: FoundQuestion, fields: Mapping[str, str], 
             f"{exam.name}, {found.place}, does not say its {', '.join(missing)}, and INCLUDE asks for it: add {flags}, "
             "or write it under [exams] in annot.toml."
         )
-    text, options = clean(found.question), tuple(" ".join(clean(option).split()) for option in found.options)
+    text, options = _clean_texts(found)
     question = ExamQuestion(
         id="",
         question=text,
@@ -278,6 +278,10 @@ def _question(exam: FoundExam, found: FoundQuestion, fields: Mapping[str, str], 
         **{name: own[name] for name in FLAGS},
     )
     return replace(question, id=_id_of(question))
+
+
+def _clean_texts(found: FoundQuestion) -> tuple[str, tuple[str, ...]]:
+    return clean(found.question), tuple(" ".join(clean(option).split()) for option in found.options)
 
 
 def _id_of(question: ExamQuestion) -> str:
@@ -316,10 +320,10 @@ class _Compare:
     right: str
 
     @classmethod
-    def of(cls, where: str, one: FoundQuestion | ExamQuestion) -> _Compare:
-        options = [" ".join(clean(option).split()) for option in one.options]
-        right = fold(options[one.answer]) if one.answer is not None and one.answer < len(options) else ""
-        return cls(where, "\n".join([clean(one.question), *sorted(options)]), right)
+    def of(cls, where: str, question: str, options: Sequence[str], answer: int | None) -> _Compare:
+        """A question whose texts are clean already."""
+        right = fold(options[answer]) if answer is not None and answer < len(options) else ""
+        return cls(where, "\n".join([question, *sorted(options)]), right)
 
     def repeats(self, other: _Compare, how: str) -> Dropped:
         """The reason to leave this one out for the other; where their keys differ it says so: a person should look."""
@@ -327,10 +331,14 @@ class _Compare:
         return Dropped(self.where, f"{how} duplicate{' with another key' if differ else ''}", other.where)
 
 
+def _of_question(where: str, question: ExamQuestion) -> _Compare:
+    return _Compare.of(where, question.question, question.options, question.answer)
+
+
 def _elsewhere(source: str, progress: Progress) -> list[_Compare]:
     """Questions that are somewhere already."""
     exam = read_exam(source, "", None, progress)
-    return [_Compare.of(f"{exam.name}, {found.place}", found) for found in exam.questions]
+    return [_Compare.of(f"{exam.name}, {found.place}", *_clean_texts(found), found.answer) for found in exam.questions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +360,7 @@ def _compare(
     first: dict[str, _Compare] = {}
     fresh, dropped, already_there = list[tuple[_Placed, _Compare]](), list[Dropped](), 0
     for one in placed:
-        id_, compared = one.question.id, _Compare.of(one.where, one.question)
+        id_, compared = one.question.id, _of_question(one.where, one.question)
         if id_ in first:
             dropped.append(compared.repeats(first[id_], "exact"))
             continue
@@ -361,7 +369,10 @@ def _compare(
             already_there += 1
         else:
             fresh.append((one, compared))
-    settled = [*(_Compare.of(f"{q.exam}, question {q.number or q.id}", q) for q in known), *elsewhere]
+    if not fresh:
+        return _Compared([], already_there, dropped)
+    there_already = [*(_of_question(f"{q.exam}, question {q.number or q.id}", q) for q in known), *elsewhere]
+    settled = list({one.text: one for one in reversed(there_already)}.values())
     everything = [*settled, *(compared for _, compared in fresh)]
     kept = list[_Placed]()
     texts = [compared.text for compared in everything]

@@ -31,6 +31,9 @@ AT_ONCE = 2000
 LEFT_OUT = "left_out.parquet"
 """Whose answers are in no other file of an export, and why."""
 
+TYPED = ("rewrite", "comment", "correction")
+"""Columns with what people typed."""
+
 STALE_S = 86_400.0
 """Nothing was written into a file for so long: whoever wrote it is gone."""
 
@@ -156,7 +159,7 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             for tables in read_tables(project, name, progress=progress):
                 for file, table in tables.items():
                     written.add(file, table)
-                    typed += sum(bool(row.get("rewrite") or row.get("comment")) for row in table.rows)
+                    typed += sum(any(row.get(name) for name in TYPED) for row in table.rows)
         people = tuple(project.ledger.people())
         out = [
             {

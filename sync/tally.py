@@ -21,11 +21,12 @@ from annotation.project import CACHE
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers, roster
+from annotation.tasks.base import Task
 from annotation.types import Answer, Item
 from sync.quality.agreement import pattern
 from sync.quality.careless import count_habits
 
-LAYOUT = 5
+LAYOUT = 6
 """Another number, and everything is counted anew: raise it when what is counted changes."""
 
 AT_ONCE = 2000
@@ -43,7 +44,7 @@ Counts = Counter[Key]
     status, STATUS    responses
     work, ANNOTATOR, COUNTRY, STATUS    items that a person submitted, saved as a draft or discarded
     day, ANNOTATOR, DAY; time, TEN MINUTES    submitted items by time, UTC
-    units, TASK, GROUP, PATTERN    items by the values that people of a country, or of all, gave
+    units, TASK, GROUP, PATTERN    items by the values that people of a country, or of all, gave; see `part_of`
     shared, TASK, GROUP, ANNOTATOR    items that a person answered and somebody else too
 """
 
@@ -206,10 +207,25 @@ def count_item(item: Item, responses: Sequence[Response], settings: Settings, te
     for answer in read.kept:
         countries[answer.country].append(answer)
     for name, answers in ((ALL, read.kept), *countries.items()):
-        if len(answers) >= 2 and (given := pattern(task.units(item, answer.value) for answer in answers)):
-            counts["units", item.task, name, given] = 1
-            counts.update(("shared", item.task, name, answer.annotator) for answer in answers)
+        if len(answers) >= 2:
+            _count_units(task, name, {answer.annotator: task.units(item, answer.value) for answer in answers}, counts)
     return counts
+
+
+def _count_units(task: Task[Any], group: str, said: Mapping[str, Mapping[str, Any]], counts: Counts) -> None:
+    """What people of a group said of one item; where its units ask different things, each in a group of its own."""
+    apart = sorted(set().union(*said.values())) if task.scale == "nominal" else [""]
+    for unit in apart:
+        own = {who: {unit: of[unit]} for who, of in said.items() if unit in of} if task.scale == "nominal" else said
+        if given := pattern(own.values()):
+            name = part_of(group, unit)
+            counts["units", task.name, name, given] = 1
+            counts.update(("shared", task.name, name, who) for who in own)
+
+
+def part_of(group: str, unit: str) -> str:
+    """Name of a group's answers to one of the things that a task asks; "" is all that it asks."""
+    return f"{group} · {unit}" if unit else group
 
 
 def _count_work(responses: Sequence[Response], counts: Counts) -> None:

@@ -167,7 +167,8 @@ def test_a_correction_has_only_what_changes_in_any_usual_spelling() -> None:
     assert read(FOUR, verdict="right", correction=whole.replace("Poniente", "Oeste")) == Check("right")
     # The page's copy button hands out what was sent.
     assert read(FOUR, verdict="typo", correction="A. &lt;b&gt;").options == ((0, "<b>"),)
-    assert read(FOUR, verdict="unclear", answer="A", correction="A. Uno") == Check("unclear", "", ((0, "Uno"),), 0)
+    # Who rejects a question need not be exact about it.
+    assert read(FOUR, verdict="unclear", answer="E", correction="A. Sur\nse repite") == Check("unclear")
 
 
 plain = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="&<>⟨⟩"), min_size=1, max_size=9)
@@ -196,7 +197,9 @@ def test_what_is_written_is_read_back(data: st.DataObject) -> None:
 
 
 def composed(check: Check) -> Check:
-    """A check as its texts are kept: NFC."""
+    """A check as it is kept: NFC, and nothing about texts and options from those who reject the question."""
+    if not check.fits:
+        return replace(check, question="", options=(), key=None, removed=None)
     options = tuple((place, normalize("NFC", text)) for place, text in check.options)
     return replace(check, question=normalize("NFC", check.question), options=options)
 
@@ -523,6 +526,21 @@ def test_status_counts_questions_by_exam_and_category_and_the_challenges_points(
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_agreement_on_each_thing_that_is_asked_is_measured_by_itself(project: Project) -> None:
+    """Together, the features on which nobody agrees would hide behind the keys on which everybody does."""
+    with_questions(project, [asked(n, answer=n % 4) for n in range(8)])
+    features = REGIONAL_FEATURES * 3
+    answered(
+        project, {n: (replace(FINE, feature=features[n]), replace(FINE, feature=features[n + 1])) for n in range(8)}
+    )
+    found: Any = report(project).agreement[NAME]
+    assert list(found) == ["MX · feature", "MX · fit", "MX · key"]
+    assert found["MX · key"].alpha == 1
+    assert found["MX · feature"].alpha < 0
+    assert "the same value" in found["MX · fit"]
+    assert (found["MX · key"].items, found["MX · key"].annotators) == (8, 2)
 
 
 def test_an_export_has_checked_questions_alone_and_twice_is_once(project: Project, tmp_path: Path) -> None:

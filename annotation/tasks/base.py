@@ -140,7 +140,10 @@ class Task(Protocol[T]):
         """The inverse of `read`: what the page would send (question -> {"value": ...})."""
 
     def units(self, item: Item, value: T) -> Mapping[str, float | str]:
-        """What agreement is measured on: unit of the item -> value on the task's scale."""
+        """What agreement is measured on: unit of the item -> value on the task's scale.
+
+        On a nominal scale units ask different things, and each is measured by itself; one that is called "" is all.
+        """
 
     def score(self, item: Item, value: T) -> float:
         """How near an answer is to `item.expected`, from 0 to 1."""

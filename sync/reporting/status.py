@@ -24,7 +24,7 @@ from annotation.tasks.exam.settled import CHECKED
 from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
 from sync.quality.careless import doubts
 from sync.quotas import QuotaState, all_met, capped, count_quotas, discarded, short_teams, what_is_coming
-from sync.tally import ALL, LAYOUT, Counts, count
+from sync.tally import ALL, LAYOUT, Counts, count, part_of
 from sync.trigger import Launch, launches
 
 
@@ -260,7 +260,11 @@ def _agreement(project: Project, counts: Counts) -> dict[str, dict[str, Agreemen
                 shared[task, group] += 1
             case ("team", str(task), str(country)):
                 teams.setdefault(task, set()).add(country)
-    groups = {task: [*([ALL] if len(of) != 1 else []), *sorted(of)] for task, of in teams.items()}
+    units = {task: {group.partition(" · ")[2] for of, group in patterns if of == task} or {""} for task in teams}
+    countries = {task: [*([ALL] if len(of) != 1 else []), *sorted(of)] for task, of in teams.items()}
+    groups = {
+        of: [part_of(one, unit) for one in names for unit in sorted(units[of])] for of, names in countries.items()
+    }
     stands_on = [groups, sorted((*of, sorted(given.items()), shared[of]) for of, given in patterns.items())]
     path, seed = project.folder / CACHE / "agreement.json", project.settings.project.seed
     known = sha256(json.dumps([LAYOUT, FEWEST_ITEMS, seed, stands_on]).encode()).hexdigest()

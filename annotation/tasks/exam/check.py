@@ -29,7 +29,7 @@ _OPTION = re.compile(r"([A-Ea-e])(?:[.)]\s*|[:–-]\s+)(.*)")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one person said of one exam question.
+    """What one person said of one exam question; of those who reject it, nothing about texts and options.
 
     Attributes:
         verdict: One of FITS or REJECT.
@@ -77,17 +77,20 @@ def read_check(question: ExamQuestion, values: Mapping[str, Any]) -> Check:
         raise Unfit("nothing was chosen" if verdict is None else f"unknown verdict: {verdict}")
     if feature not in ("", *REGIONAL_FEATURES):
         raise Unfit(f"unknown regional feature: {feature}")
+    category, comment = (as_written(values.get(name) or "").strip() for name in ("category", "comment"))
+    check = Check(verdict, feature=feature, category=" ".join(category.split()), comment=comment)
+    if not check.fits:
+        return check
     text, options = read_correction(question, as_written(values.get("correction") or ""))
     key, removed = (_place(question, values.get(name)) for name in ("answer", "removed"))
-    category, comment = (as_written(values.get(name) or "").strip() for name in ("category", "comment"))
-    check = Check(verdict, text, options, key, removed, feature, " ".join(category.split()), comment)
+    check = replace(check, question=text, options=options, key=key, removed=removed)
     if fault := _contradiction(question, check):
         raise Unfit(fault)
     return check
 
 
 def _contradiction(question: ExamQuestion, check: Check) -> str:
-    """What in an answer contradicts itself or the question; "" for nothing. Those who reject it need not be exact."""
+    """What in an answer contradicts itself or the question; "" for nothing."""
     corrected, other_key = bool(check.question or check.options), check.key not in (None, question.answer)
     answer = question.answer if check.key is None else check.key
     faults = {
@@ -98,7 +101,7 @@ def _contradiction(question: ExamQuestion, check: Check) -> str:
         "the right option is to go": check.removed is not None and check.removed == answer,
         "an option is to go where there are only four": check.removed is not None and len(question.options) <= KEPT,
     }
-    return next((fault for fault, found in faults.items() if found), "") if check.fits else ""
+    return next((fault for fault, found in faults.items() if found), "")
 
 
 def _place(question: ExamQuestion, letter: str | None) -> int | None:

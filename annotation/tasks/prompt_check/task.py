@@ -121,7 +121,7 @@ class PromptCheck:
 
     def units(self, item: Item, value: Verdict) -> Mapping[str, str]:
         """See Task: whether the prompt is accepted; why is a matter of taste."""
-        return {"verdict": "accept" if value.accepts else "reject"}
+        return {"": "accept" if value.accepts else "reject"}
 
     def score(self, item: Item, value: Verdict) -> float:
         """See Task; `expected` is {"accepted": true or false}."""

@@ -516,7 +516,7 @@ def test_status_counts_questions_by_exam_and_category_and_the_challenges_points(
     assert found.exams == count_questions(settled_questions(project.ledger, project.settings))
     shown = annot(project, "status")
     assert "Exam questions" in shown
-    assert "INCLUDE: 1 checked question, 0.0 of 1.0 points." in shown
+    assert "INCLUDE: 1 checked question, 0 of 1 point." in shown
     told = json.loads(annot(project, "status", "--json"))
     assert told["include_points"] == 0
     assert sum(row["questions"] for row in told["exams"]) == 5

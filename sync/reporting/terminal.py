@@ -85,7 +85,7 @@ def _show_exams(found: Report) -> None:
     numbers = [(*group, *(found.exams.get((*group, status), 0) for status in STATUSES)) for group in groups]
     table("Exam questions", ("country", "exam", "category", *STATUSES), numbers)
     points = include_points(found.checked_questions)
-    print(f"INCLUDE: {counted(found.checked_questions, 'checked question')}, {points} of {MOST_POINTS} points.")
+    print(f"INCLUDE: {counted(found.checked_questions, 'checked question')}, {points:g} of {MOST_POINTS:g} point.")
 
 
 def _interval(agreement: Agreement) -> str:

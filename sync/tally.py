@@ -40,6 +40,7 @@ Counts = Counter[Key]
     person, TASK, COUNTRY, TOPIC, LANGUAGE, ANNOTATOR    answers of a person to a group's items
     team, TASK, COUNTRY    answers of a country's people
     made, TASK, NAME; excluded, TASK, REASON    what the answers come to, see `Task.outcome`
+    place, TASK, *PLACE    items by their place in a table of the task's own
     unfit, REASON    submitted responses that are no answer
     status, STATUS    responses
     work, ANNOTATOR, COUNTRY, STATUS    items that a person submitted, saved as a draft or discarded
@@ -197,6 +198,8 @@ def count_item(item: Item, responses: Sequence[Response], settings: Settings, te
     outcome = task.outcome(item, read.kept, settings)
     for name, number in outcome.made.items():
         counts["made", item.task, name] += number
+    if outcome.place:
+        counts["place", item.task, *outcome.place] += 1
     for reason, number in outcome.excluded.items():
         counts["excluded", item.task, reason] += number
     counts.update(("unfit", dropped.reason) for dropped in read.dropped)

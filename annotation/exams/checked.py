@@ -42,7 +42,7 @@ def settled_questions(ledger: Ledger, settings: Settings) -> list[Outcome]:
 
 def count_questions(found: Iterable[Outcome]) -> Counter[tuple[str, str, str, str]]:
     """How many questions of a country, exam and category have a status."""
-    return Counter((o.question.country, o.question.exam, o.question.category, o.status) for o in found)
+    return Counter(outcome.place for outcome in found)
 
 
 def include_points(checked: int) -> float:

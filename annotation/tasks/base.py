@@ -72,10 +72,12 @@ class ItemOutcome:
     Attributes:
         made: Name -> how many of what is counted, for example {"preferences": 5}.
         excluded: Reason -> how many were set aside for it.
+        place: Where the item is counted in a table of the task's own, by its columns; () where there is none.
     """
 
     made: Mapping[str, int] = field(default_factory=Counter)
     excluded: Mapping[str, int] = field(default_factory=Counter)
+    place: tuple[str, ...] = ()
 
 
 class Task(Protocol[T]):

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from annotation.errors import NotEnoughOverlap
-from annotation.exams.checked import count_questions, include_points, settled_questions
+from annotation.exams.checked import include_points
 from annotation.files import write_whole
 from annotation.ledger import Ledger
 from annotation.project import CACHE, Project
@@ -21,6 +21,7 @@ from annotation.selection.waiting import Waiting, prompts_waiting
 from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
 from annotation.tasks.exam.settled import CHECKED
+from annotation.tasks.exam.task import Exam
 from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
 from sync.quality.careless import doubts
 from sync.quotas import QuotaState, all_met, capped, count_quotas, discarded, short_teams, what_is_coming
@@ -145,6 +146,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
     waiting = prompts_waiting(project)
     quotas, runs = count_quotas(project.settings, counts, what_is_coming(project, waiting)), tuple(launches(project))
     answers, made = Counter[str](), {n: Counter(dict.fromkeys(t.counted, 0)) for n, t in TASKS.items() if t.trains}
+    exams = Counter[tuple[str, str, str, str]]()
     excluded, statuses, unfit, times = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for key, number in counts.items():
         match key:
@@ -152,6 +154,8 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
                 answers[task] += answered * number
             case ("made", str(task), str(name)):
                 made.setdefault(task, Counter())[name] += number
+            case ("place", Exam.name, str(country), str(exam), str(category), str(status)):
+                exams[country, exam, category, status] += number
             case ("excluded", _, str(reason)):
                 excluded[reason] += number
             case ("status", str(status)):
@@ -176,7 +180,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         _other_texts(project, unfit[OTHER_TEXT]),
         waiting,
         "" if runs and all_met(quotas) else capped(quotas, auto=project.settings.train.auto),
-        count_questions(settled_questions(project.ledger, project.settings)),
+        exams,
     )
 
 

@@ -31,6 +31,11 @@ class Outcome:
     answers: int = 0
     agreeing: int = 0
 
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """Where it is counted: country, exam, category and status."""
+        return (self.question.country, self.question.exam, self.question.category, self.status)
+
 
 def settle(item: Item, answers: Sequence[Answer[Check]], settings: ExamTaskSettings) -> Outcome:
     """What the answers to one question come to.

@@ -138,9 +138,9 @@ class Exam:
         return sum(said.get(unit) == str(wanted) for unit, wanted in expected.items()) / len(expected)
 
     def outcome(self, item: Item, answers: Sequence[Answer[Check]], settings: Settings) -> ItemOutcome:
-        """See Task: what became of the question; nothing while it waits for people."""
-        status = settle(item, answers, settings.task.exam).status
-        return ItemOutcome() if status == WAITING else ItemOutcome({status: 1})
+        """See Task: what became of the question, by country, exam and category; nothing made while it waits."""
+        found = settle(item, answers, settings.task.exam)
+        return ItemOutcome({} if found.status == WAITING else {found.status: 1}, place=found.place)
 
     def tables(
         self,

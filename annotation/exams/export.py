@@ -173,7 +173,7 @@ def _card(
             *("", "| country | exam | licence | questions | checked by | agreement | regional feature |"),
             *("|---|---|---|---|---|---|---|", *rows, ""),
             "*checked by*: fewest to most people who said the same of a question; 0: as it was extracted. *agreement*:",
-            "of all answers to checked questions, those that said what was settled on text, key and options.",
+            "of all answers to checked questions, those that said what was settled on text and key.",
             *("", "Left out:", "", *left_out),
             *(("", *notes) if notes else ()),
             "",

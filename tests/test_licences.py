@@ -46,12 +46,18 @@ SPELLINGS = {
     "BSD 3-Clause License": "BSD-3-Clause",
     "ISC License (ISCL)": "ISC",
     "MIT License": "MIT",
+    "The MIT License (MIT)": "MIT",
+    # pypdfium2; PDFium itself is under BSD-3-Clause and Apache-2.0.
+    "BSD-3-Clause, Apache-2.0, dependency licenses": "Apache-2.0",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "Python Software Foundation License": "PSF-2.0",
 }
 """How packages without an SPDX expression write theirs."""
 
 OURS = {
+    # Encodings of texts, and HTML from Python: lm-evaluation-harness has its tables written with them. Likewise both.
+    "chardet": "GNU Lesser General Public License v2 or later (LGPLv2+)",
+    "dominate": "GNU Lesser General Public License v3 (LGPLv3)",
     # Names of countries. Imported as it is and replaceable, which is what the LGPL asks of those who use a library.
     "pycountry": "LGPL-2.1-only",
     # Check digits of identity and bank numbers. Likewise.

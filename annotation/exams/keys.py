@@ -22,7 +22,8 @@ MISFITS = 0.05
 
 _ANNULLED = r"(?:preguntas?\s+|quest[õã]o\s+)?(?:anul\w+|nul[ao]s?)|\*+|x"
 _TITLE = re.compile(r"(?i)\b(?:claves?|gabaritos?|respuestas?|respostas?|plantilla|soluci[oó]n\w*|answer key)\b")
-_CELL = re.compile(rf"(?i)(?:(?:pregunta|quest[aã]o|n[.º°]+)?\s*(\d{{1,4}})(?!\d)|(?:([A-E])|({_ANNULLED}))(?!\w))")
+_CELL = re.compile(rf"(?i)(?:(?:pregunta|quest[aã]o|n[.º°]+)?\s*(\d{{1,5}})(?!\d)|(?:([A-E])|({_ANNULLED}))(?!\w))")
+_OPTION_OR_NUMBER = re.compile(r"\s*(?:\d+|[A-Ea-e])\s?[.)]")
 _BETWEEN = re.compile(r"[\s.):(;,|/=–\-]*")
 _INLINE = re.compile(
     r"(?im)^[ \t]*(?:(?:la |a )?(?:respuesta|resposta|alternativa|opci[oó]n)(?: correcta)?(?: es)?|gabarito|clave|rpta)"
@@ -75,9 +76,9 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
             end += 1
         tables = _tables(cells)
         pairs = sum(map(len, tables))
-        titled = any(_TITLE.search(line.text) for line in lines[max(0, at - 3) : at])
-        last = not any(re.match(r"\s*(?:\d+|[A-Ea-e])[.)]", line.text) for line in lines[end:]) and pairs > 2
-        if pairs and (alone or titled or last or pairs >= UNTITLED):
+        titles = [line for line in rest[-3:] if _TITLE.search(line.text) and not _OPTION_OR_NUMBER.match(line.text)]
+        last = not any(_OPTION_OR_NUMBER.match(line.text) for line in lines[end:]) and pairs > 2
+        if pairs and (alone or titles or last or pairs >= UNTITLED):
             page = lines[at].box.page
             legends = [line for line in lines[max(0, at - 8) : end + 8] if line.marks and not _cells(line)]
             for table in tables:
@@ -86,6 +87,8 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
                     recognised = dict.fromkeys(found.answers, "its answer was recognised from a picture of the key")
                     found = replace(found, doubts={**recognised, **found.doubts})
                 keys.append(found)
+            while titles and rest.pop() is not titles[0]:
+                pass
             rest.append(Line("", lines[at].box))  # Ends the question before the table.
             at = end
         else:

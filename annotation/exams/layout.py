@@ -11,7 +11,7 @@ from annotation.exams.found import Box, Line, Mark
 
 OPTION = re.compile(r"\(?([A-Ea-e])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
 """A letter at the beginning of an option; "A.M." and "a.C." are none."""
-NUMBERED = re.compile(r"\(?\d{1,4}\s?[.)]-?\s*(?=\D)")
+NUMBERED = re.compile(r"\(?\d{1,5}\s?[.)]-?\s*(?=\D)")
 REPEATED = 0.6
 """Share of pages on which furniture stands, at about the same height."""
 EDGE = 0.15

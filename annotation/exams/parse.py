@@ -27,8 +27,8 @@ MARKED = 0.8
 LONG = 400
 """Characters of an option that may have swallowed something."""
 
-_START = re.compile(r"\(?(\d{1,4})\s?(?:\.-|[.)ºª°:]|\s[–-](?=\s))-?(?!\d)")
-_WORD_START = re.compile(r"(?i)(?:pregunta|quest[ãa]o|quesito|item|ítem)\s+(?:n[.º°o]*\s*)?(\d{1,4})\b[\s.:)–-]*")
+_START = re.compile(r"\(?(\d{1,5})\s?(?:\.-|[.)ºª°:]|\s[–-](?=\s))-?(?!\d)")
+_WORD_START = re.compile(r"(?i)(?:pregunta|quest[ãa]o|quesito|item|ítem)\s+(?:n[.º°o]*\s*)?(\d{1,5})\b[\s.:)–-]*")
 _OCR_START = re.compile(r"[(\[]?([\dOolIS|]{1,3})\s?[.,):;]-?(?=\s)")
 _DIGITS = str.maketrans("OolI|S", "001115")
 _MARKER = re.compile(r"(?:(?<=\s)|^)\(?([A-Ea-e])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
@@ -151,7 +151,7 @@ def _split(lines: Sequence[Line]) -> tuple[list[_Draft], list[tuple[int, int, st
             drafts.append(current)
         elif current:
             current.lines.append(line)
-        optioned = optioned or any(m[1] in "Bb" for m in _MARKER.finditer(line.text))
+        optioned = optioned or _holds(line, "Bb")
     if current:
         _detach(current, pitch)
     return drafts, missing
@@ -170,14 +170,36 @@ def _start(line: Line) -> tuple[int, int]:
 def _is_next(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int, expected: int, optioned: bool) -> bool:
     """Whether the number at the beginning of a line begins a question, and not an entry of a list or an instruction."""
     number = starts[at][0]
-    if not expected:
-        return _opens(lines, starts, at, {number + 1})
+    if not expected or (number == 1 and optioned):
+        return _is_first(lines, starts, at)
     if number == expected:
         return optioned or not _is_entry(lines, starts, at)
-    if not optioned or not (number == 1 or expected < number <= expected + LOST):
+    if not optioned or not expected < number <= expected + LOST:
         return False
     near = {start for start, _ in starts[at + 1 : at + AHEAD]}
-    return (number == 1 or expected not in near) and _opens(lines, starts, at, {number + 1, expected})
+    return expected not in near and _opens(lines, starts, at, {number + 1, expected})
+
+
+def _is_first(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int) -> bool:
+    """Whether a line begins the first question of an exam: what comes after the next options is one more.
+
+    Instructions may be numbered too, and a list in the question: of two lines with its number the later one is taken,
+    unless nothing between them is one more, as between a question and the first entry of its list.
+    """
+    options = next((n for n in range(at, min(len(lines), at + AHEAD)) if _holds(lines[n], "Aa")), None)
+    if options is None:
+        return False
+    more = next((n for n in range(options, min(len(lines), options + AHEAD)) if _holds(lines[n], "Bb")), options)
+    after = next((number for number, _ in starts[more + 1 : more + AHEAD] if number), 0)
+    before = [n for n in range(max(0, options - AHEAD), options + 1) if starts[n][0]]
+    same = [n for n in before if starts[n][0] == after - 1] or before[-1:]
+    if len(same) > 1 and starts[same[-1]][0] + 1 not in {number for number, _ in starts[same[-2] : same[-1]]}:
+        same.pop()
+    return same[-1] == at
+
+
+def _holds(line: Line, letters: str) -> bool:
+    return any(match[1] in letters for match in _markers(line.extractor).finditer(line.text))
 
 
 def _opens(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int, ends: set[int]) -> bool:
@@ -185,7 +207,7 @@ def _opens(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int, en
     for here in range(at, min(len(lines), at + AHEAD)):
         if here > at and starts[here][0] in ends:
             return False
-        if any(match[1] in "Aa" for match in _markers(lines[here].extractor).finditer(lines[here].text)):
+        if _holds(lines[here], "Aa"):
             return True
     return False
 
@@ -194,7 +216,7 @@ def _is_entry(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int)
     """Whether a list goes on: after the next options the same number comes again, and not the one after it."""
     number, optioned = starts[at][0], False
     for here in range(at + 1, min(len(lines), at + AHEAD)):
-        optioned = optioned or any(match[1] in "Bb" for match in _MARKER.finditer(lines[here].text))
+        optioned = optioned or _holds(lines[here], "Bb")
         if optioned and starts[here][0] in (number, number + 1):
             return starts[here][0] == number
     return False
@@ -228,6 +250,8 @@ def _detach(draft: _Draft, pitch: float) -> list[Line]:
     for at in range(last + 1, len(draft.lines)) if last else ():
         line = draft.lines[at]
         gap = _gap(draft.lines[at - 1], line)
+        if inline_answer(line.text)[1]:
+            continue
         if not line.text or (gap is not None and gap > pitch + 0.6) or (line.text.isupper() and " " in line.text):
             draft.lines, rest = draft.lines[:at], draft.lines[at:]
             return [line for line in rest if line.text]

@@ -40,6 +40,8 @@ FEW = 20
 """A page with an image and fewer letters than this in its text layer is a scan with a stamp."""
 PICTURE_DPI, PICTURE_WIDTH, PICTURE_QUALITY, PADDING = 150, 1024, 85, 6
 """Of the pictures of questions: dots per inch, most pixels, JPEG quality, points around."""
+HYPHEN = "\x02"
+"""pdfium's sign for a hyphen at the end of a line, which it joins to the next one."""
 PASSWORD = 4
 """Error code of pdfium."""
 
@@ -78,7 +80,8 @@ def open_pdf(path: Path) -> Iterator[Any]:
                 raise SourceError(f"{path} is no PDF; save or print it as PDF, or name the right file.")
         document = pypdfium2.PdfDocument(path)
     except pypdfium2.PdfiumError as error:
-        if error.err_code == PASSWORD:
+        # The code may be that of an earlier document.
+        if error.err_code == PASSWORD and b"/Encrypt" in path.read_bytes():
             raise SourceError(
                 f"{path} has a password; open it, print it as PDF without one (or run "
                 "`qpdf --decrypt --password=… OLD.pdf NEW.pdf`), and name the new file."
@@ -245,14 +248,15 @@ def _text_pieces(page: Any, number: int, height: float, fills: Sequence[_Fill]) 
         box, rgba = pdfium.FS_RECTF(), [ctypes.c_uint() for _ in range(4)]
         words: list[_Word] = []
         pieces: list[Line] = []
-        for match in re.finditer(r"[^\s\ufffe]+|[\r\n]+", text):
+        for match in re.finditer(r"[^\s\ufffe\x02]+\x02?|[\r\n]+", text):
             if match[0].isspace():
                 pieces += _pieces(words, "text layer")
                 words = []
                 continue
+            word = match[0].rstrip(HYPHEN)
             pdfium.FPDFText_GetLooseCharBox(raw, match.start(), box)
             left, top, right, bottom = box.left, height - box.top, box.right, height - box.bottom
-            pdfium.FPDFText_GetLooseCharBox(raw, match.end() - 1, box)
+            pdfium.FPDFText_GetLooseCharBox(raw, match.start() + len(word) - 1, box)
             whole = Box(
                 number, left, min(top, height - box.top), max(right, box.right), max(bottom, height - box.bottom)
             )
@@ -263,11 +267,14 @@ def _text_pieces(page: Any, number: int, height: float, fills: Sequence[_Fill]) 
                 colour = colour if colour not in ("black", "white", "grey") else ""
             if not colour and pdfium.FPDFText_GetFontWeight(raw, match.start()) >= 600:
                 colour = "bold"
-            word = match[0].replace("\x02", "\xad")  # pdfium's sign for a hyphen at the end of a line
             narrow = words and left - words[-1].box.right < THIN_GAP * (bottom - top)
             if narrow and pdfium.FPDFText_IsGenerated(raw, match.start() - 1) == 1:
                 word = THIN + word
-            words.append(_Word(word, whole, colour))
+            broken = match[0].endswith(HYPHEN)
+            words.append(_Word(word + "-" if broken else word, whole, colour))
+            if broken:
+                pieces += _pieces(words, "text layer")
+                words = []
         return pieces + _pieces(words, "text layer")
     finally:
         layer.close()

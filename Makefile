@@ -54,6 +54,7 @@ fix: .venv/dev.stamp
 
 test: lint
 	@sh tests/browser.sh
+	@sh tests/tesseract.sh
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: .venv/dev.stamp

@@ -67,6 +67,7 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
     """
     keys: list[Key] = []
     rest: list[Line] = []
+    last_question = max((n for n, line in enumerate(lines) if _OPTION_OR_NUMBER.match(line.text)), default=0)
     at = 0
     while at < len(lines):
         end = at
@@ -77,7 +78,7 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
         tables = _tables(cells)
         pairs = sum(map(len, tables))
         titles = [line for line in rest[-3:] if _TITLE.search(line.text) and not _OPTION_OR_NUMBER.match(line.text)]
-        last = not any(_OPTION_OR_NUMBER.match(line.text) for line in lines[end:]) and pairs > 2
+        last = end > last_question and pairs > 2
         if pairs and (alone or titles or last or pairs >= UNTITLED):
             page = lines[at].box.page
             legends = [line for line in lines[max(0, at - 8) : end + 8] if line.marks and not _cells(line)]

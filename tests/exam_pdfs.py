@@ -12,10 +12,14 @@ TOP, BOTTOM, MARGIN = 80, 770, 50
 
 @dataclass
 class PdfPage:
-    """Texts of a page as (left, top, text), filled rectangles as (left, top, right, bottom, "r g b")."""
+    """Texts of a page as (left, top, text), filled rectangles as (left, top, right, bottom, "r g b").
+
+    A turned page is written on its side, off the corner, and shown upright.
+    """
 
     texts: list[tuple[float, float, str]] = field(default_factory=list)
     fills: list[tuple[float, float, float, float, str]] = field(default_factory=list)
+    turned: bool = False
 
     def content(self) -> bytes:
         """Drawing commands; a text that begins with "[" is given as it is: parts of words and the gaps between them."""
@@ -27,6 +31,8 @@ class PdfPage:
             shown = "(" + text.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)") + ") Tj"
             shown = text + " TJ" if text.startswith("[") else shown
             parts.append(f"BT /F1 {SIZE} Tf {left} {HEIGHT - top - SIZE} Td {shown} ET\n")
+        if self.turned:
+            parts.insert(0, f"0 1 -1 0 {HEIGHT + 100} 50 cm\n")
         return "".join(parts).encode("cp1252")
 
 
@@ -34,13 +40,15 @@ def write_pdf(path: Path, pages: Sequence[PdfPage], *, password: bool = False) -
     """Write pages; with a password the file says that it has one, which nobody knows."""
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
-        f"<< /Type /Pages /Count {len(pages)} /Kids [{' '.join(f'{4 + 2 * n} 0 R' for n in range(len(pages)))}] >>".encode(),
+        b"<< /Type /Pages /Count %d /Kids [%b] >>"
+        % (len(pages), b" ".join(b"%d 0 R" % (4 + 2 * n) for n in range(len(pages)))),
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
     ]
     for number, page in enumerate(pages):
         content = page.content()
+        box = f"[100 50 {HEIGHT + 100} {WIDTH + 50}] /Rotate 90" if page.turned else f"[0 0 {WIDTH} {HEIGHT}]"
         objects.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 {WIDTH} {HEIGHT}] /Contents {5 + 2 * number} 0 R "
+            f"<< /Type /Page /Parent 2 0 R /MediaBox {box} /Contents {5 + 2 * number} 0 R "
             "/Resources << /Font << /F1 3 0 R >> >> >>".encode()
         )
         objects.append(b"<< /Length %d >>\nstream\n%b\nendstream" % (len(content), content))

@@ -83,11 +83,11 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
             page = lines[at].box.page
             legends = [line for line in lines[max(0, at - 8) : end + 8] if line.marks and not _cells(line)]
             for table in tables:
-                found = _explained(table, legends, f"page {page}" if page else "")
-                if lines[at].extractor != "text layer" and page:
-                    recognised = dict.fromkeys(found.answers, "its answer was recognised from a picture of the key")
-                    found = replace(found, doubts={**recognised, **found.doubts})
-                keys.append(found)
+                key = _explained(table, legends, f"page {page}" if page else "")
+                if lines[at].extractor != "text layer":
+                    recognised = dict.fromkeys(key.answers, "its answer was recognised from a picture of the key")
+                    key = replace(key, doubts={**recognised, **key.doubts})
+                keys.append(key)
             while titles and rest.pop() is not titles[0]:
                 pass
             rest.append(Line("", lines[at].box))  # Ends the question before the table.
@@ -111,8 +111,9 @@ def _cells(line: Line) -> list[tuple[str, str]]:
         colour = next((m.colour for m in line.marks if m.start <= start < m.end and m.colour != "bold"), "")
         cells.append((number or (letter.upper() if letter else ANNULLED), colour))
         at = _end(_BETWEEN, line.text, match.end())
-    # An answer alone is an option whose text is elsewhere; a number alone that of a page, or a row of a table.
-    return cells if cells and (cells[0][0].isdecimal() or len(cells) > 1) else []
+    # An answer alone is an option whose text is elsewhere, and "A) 10 B) 20" are options.
+    letters = not any(cell.isdecimal() for cell, _ in cells)
+    return cells if cells and (cells[0][0].isdecimal() or (letters and len(cells) > 1)) else []
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:

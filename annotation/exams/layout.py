@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -100,10 +101,7 @@ def _in_columns(rows: list[list[Line]], width: float) -> Iterator[Line]:
 
 
 def _gutter(rows: Sequence[Sequence[Line]], width: float) -> float | None:
-    """Where two columns of text part, or None.
-
-    Options side by side are no columns of text: a question or an option A has to stand on the right.
-    """
+    """Where two columns of text part, or None; options side by side are no columns of text."""
     middle = [
         piece for row in rows for piece in row if piece.box.right > 0.35 * width and piece.box.left < 0.65 * width
     ]
@@ -116,10 +114,15 @@ def _gutter(rows: Sequence[Sequence[Line]], width: float) -> float | None:
         return None
     free = [x for x, count in crossed.items() if count == fewest]
     gutter = free[len(free) // 2]
-    begun = [
-        any(_begins(piece) for row in rows for piece in row if (piece.box.left >= gutter) == side) for side in (0, 1)
-    ]
-    return gutter if all(begun) else None
+    left = [[piece for piece in row if piece.box.left < gutter] for row in rows]
+    right = [[piece for piece in row if piece.box.left >= gutter] for row in rows]
+    if not any(map(_begins, itertools.chain(*left))) or not any(right):
+        return None
+    beside = [(_letter(row[-1:]), _letter(other[:1])) for row, other in zip(left, right, strict=True) if other]
+    options = [(before, after) for before, after in beside if after]
+    if any(map(_begins, itertools.chain(*right))) or not options:
+        return gutter
+    return None if all("" < before < after for before, after in options) else gutter
 
 
 def _begins(piece: Line) -> bool:
@@ -143,7 +146,7 @@ def _options_in_order(rows: Sequence[list[Line]]) -> Iterator[Line]:
 
 
 def _letter(cell: Sequence[Line]) -> str:
-    option = OPTION.match(cell[0].text)
+    option = OPTION.match(cell[0].text) if cell else None
     return option[1].upper() if option else ""
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
@@ -36,6 +36,10 @@ PAPER = 150
 """The darkest grey, of 255, that is paper and not ink."""
 OCR_SECONDS = 120
 """A page that takes longer is given up."""
+MOST_PIXELS = 5000
+"""Of the longer side of a page that is rendered."""
+THICK = 150
+"""Points: a higher rectangle is the background of a page, and marks no answer."""
 FEW = 20
 """A page with an image and fewer letters than this in its text layer is a scan with a stamp."""
 PICTURE_DPI, PICTURE_WIDTH, PICTURE_QUALITY, PADDING = 150, 1024, 85, 6
@@ -174,27 +178,50 @@ def _read_page(document: Any, number: int, language: str) -> tuple[Page, str]:
     import pypdfium2
     import pypdfium2.raw as pdfium
 
-    empty = Page(number, 0, 0, ())
+    empty, page = Page(number, 0, 0, ()), None
     try:
         page = document[number - 1]
-    except pypdfium2.PdfiumError:
-        return empty, "damaged; copy or download the PDF again"
-    try:
         width, height = page.get_size()
-        kinds, fills = _objects(page, height)
-        pieces = _text_pieces(page, number, height, fills)
+        kinds, fills = _objects(page)
+        pieces = _text_pieces(page, number, fills)
         text = "".join(piece.text for piece in pieces)
         garbled = sum("\ue000" <= char <= "\uf8ff" or char == "\ufffd" for char in text)  # A font without names.
         if (pdfium.FPDF_PAGEOBJ_IMAGE in kinds and len(text) < FEW) or 3 * garbled > len(text):
-            image = page.render(scale=OCR_DPI / 72).to_pil()
-            pieces, problem = _recognised(image, number, language)
+            image, scale = _rendered(page, OCR_DPI)
+            pieces, problem = _recognised(image, scale, number, language)
             return (empty if problem else Page(number, width, height, tuple(pieces))), problem
         return Page(number, width, height, tuple(pieces)), ""
+    except pypdfium2.PdfiumError:
+        return empty, "damaged; copy or download the PDF again"
     finally:
-        page.close()
+        if page is not None:
+            page.close()
 
 
-def _objects(page: Any, height: float) -> tuple[set[int], list[_Fill]]:
+def _rendered(page: Any, dpi: int) -> tuple[Image, float]:
+    """Picture of a page, and its pixels for a point: fewer where a poster would fill the memory."""
+    scale = min(dpi / 72, MOST_PIXELS / max(page.get_size()))
+    return page.render(scale=scale).to_pil().convert("RGB"), scale
+
+
+def _placing(page: Any) -> Callable[[float, float, float, float], tuple[float, float, float, float]]:
+    """What turns left, bottom, right and top of a page as it is written into left, top, right and bottom as shown."""
+    low, deep, far, high = page.get_cropbox()
+    turn = page.get_rotation()
+
+    def place(left: float, bottom: float, right: float, top: float) -> tuple[float, float, float, float]:
+        if turn == 90:
+            return bottom - deep, left - low, top - deep, right - low
+        if turn == 180:
+            return far - right, bottom - deep, far - left, top - deep
+        if turn == 270:
+            return high - top, far - right, high - bottom, far - left
+        return left - low, high - top, right - low, high - bottom
+
+    return place
+
+
+def _objects(page: Any) -> tuple[set[int], list[_Fill]]:
     """Kinds of the objects on a page, and its filled rectangles: left, top, right, bottom, colour.
 
     Lines of tables are too thin to mark a text, and a background is too large.
@@ -203,23 +230,19 @@ def _objects(page: Any, height: float) -> tuple[set[int], list[_Fill]]:
 
     bounds, rgba = [ctypes.c_float() for _ in range(4)], [ctypes.c_uint() for _ in range(4)]
     fill, stroke = ctypes.c_int(), ctypes.c_int()
-    kinds, fills = set[int](), list[_Fill]()
+    kinds, fills, place = set[int](), list[_Fill](), _placing(page)
     for index in range(pdfium.FPDFPage_CountObjects(page.raw)):
         item = pdfium.FPDFPage_GetObject(page.raw, index)
         kinds.add(kind := pdfium.FPDFPageObj_GetType(item))
         if kind != pdfium.FPDF_PAGEOBJ_PATH or not pdfium.FPDFPageObj_GetBounds(item, *bounds):
             continue
-        left, bottom, right, top = (bound.value for bound in bounds)
-        if (
-            right - left < 4
-            or not 4 < top - bottom < 0.3 * height
-            or not pdfium.FPDFPath_GetDrawMode(item, fill, stroke)
-        ):
+        left, top, right, bottom = place(*(bound.value for bound in bounds))
+        if right - left < 4 or not 4 < bottom - top < THICK or not pdfium.FPDFPath_GetDrawMode(item, fill, stroke):
             continue
         if fill.value and pdfium.FPDFPageObj_GetFillColor(item, *rgba):
             colour = colour_name(*(part.value for part in rgba[:3]))
             if colour != "white":
-                fills.append(_Fill(left, height - top, right, height - bottom, colour))
+                fills.append(_Fill(left, top, right, bottom, colour))
     return kinds, fills
 
 
@@ -237,7 +260,7 @@ def colour_name(red: int, green: int, blue: int) -> str:
     return names.get(strong) or ("red", "green", "blue")[strong.index(True)]
 
 
-def _text_pieces(page: Any, number: int, height: float, fills: Sequence[_Fill]) -> list[Line]:
+def _text_pieces(page: Any, number: int, fills: Sequence[_Fill]) -> list[Line]:
     """Pieces of lines by the text layer, each without wide gaps."""
     import pypdfium2.raw as pdfium
 
@@ -246,6 +269,7 @@ def _text_pieces(page: Any, number: int, height: float, fills: Sequence[_Fill]) 
         raw, read = layer.raw, pdfium.FPDFText_GetUnicode
         text = "".join(chr(read(raw, index) or 32) for index in range(pdfium.FPDFText_CountChars(raw)))
         box, rgba = pdfium.FS_RECTF(), [ctypes.c_uint() for _ in range(4)]
+        place = _placing(page)
         words: list[_Word] = []
         pieces: list[Line] = []
         for match in re.finditer(r"[^\s\ufffe\x02]+\x02?|[\r\n]+", text):
@@ -255,19 +279,18 @@ def _text_pieces(page: Any, number: int, height: float, fills: Sequence[_Fill]) 
                 continue
             word = match[0].rstrip(HYPHEN)
             pdfium.FPDFText_GetLooseCharBox(raw, match.start(), box)
-            left, top, right, bottom = box.left, height - box.top, box.right, height - box.bottom
+            first = place(box.left, box.bottom, box.right, box.top)
             pdfium.FPDFText_GetLooseCharBox(raw, match.start() + len(word) - 1, box)
-            whole = Box(
-                number, left, min(top, height - box.top), max(right, box.right), max(bottom, height - box.bottom)
-            )
-            centre = ((left + right) / 2, (top + bottom) / 2)
+            last = place(box.left, box.bottom, box.right, box.top)
+            whole = Box(number, first[0], min(first[1], last[1]), max(first[2], last[2]), max(first[3], last[3]))
+            centre = ((first[0] + first[2]) / 2, (first[1] + first[3]) / 2)
             colour = next((fill.colour for fill in fills if fill.holds(*centre)), "")
             if not colour and pdfium.FPDFText_GetFillColor(raw, match.start(), *rgba):
                 colour = colour_name(*(part.value for part in rgba[:3]))
                 colour = colour if colour not in ("black", "white", "grey") else ""
             if not colour and pdfium.FPDFText_GetFontWeight(raw, match.start()) >= 600:
                 colour = "bold"
-            narrow = words and left - words[-1].box.right < THIN_GAP * (bottom - top)
+            narrow = words and whole.left - words[-1].box.right < THIN_GAP * (whole.bottom - whole.top)
             if narrow and pdfium.FPDFText_IsGenerated(raw, match.start() - 1) == 1:
                 word = THIN + word
             broken = match[0].endswith(HYPHEN)
@@ -305,7 +328,7 @@ def _pieces(words: Sequence[_Word], extractor: str) -> list[Line]:
     return lines
 
 
-def _recognised(image: Image, number: int, language: str) -> tuple[list[Line], str]:
+def _recognised(image: Image, scale: float, number: int, language: str) -> tuple[list[Line], str]:
     """Pieces of lines by tesseract, and what is missing for it, or ""."""
     tongue = _tesseract_language(language)
     if not tongue:
@@ -339,14 +362,13 @@ def _recognised(image: Image, number: int, language: str) -> tuple[list[Line], s
         return [], f"tesseract failed ({said.splitlines()[-1][:120] if said else done.returncode}); try another version"
     table = csv.DictReader(io.StringIO(done.stdout.decode(errors="replace")), delimiter="\t", quoting=csv.QUOTE_NONE)
     pieces: list[Line] = []
-    scale = 72 / OCR_DPI
     words = (row for row in table if row["level"] == "5" and row["text"].strip())
     for _, line in groupby(words, key=lambda row: (row["block_num"], row["par_num"], row["line_num"])):
         found = []
         for row in line:
             left, top, width, height = (int(row[name]) for name in ("left", "top", "width", "height"))
-            box = Box(number, left * scale, top * scale, (left + width) * scale, (top + height) * scale)
             edges = (left, top, left + width, top + height)
+            box = Box(number, *(edge / scale for edge in edges))
             found.append(_Word(row["text"].strip(), box, _background(image, edges)))
         # A comma is lower than an L: all words of a line get its height.
         whole = around([word.box for word in found])
@@ -384,14 +406,13 @@ def pictures(path: Path, regions: Sequence[Sequence[Box]]) -> Iterator[tuple[int
     with open_pdf(path) as document:
         for number, here in groupby(wanted, key=lambda want: want[0]):
             page = document[number - 1]
-            scale = PICTURE_DPI / 72
-            image = page.render(scale=scale).to_pil().convert("RGB")
+            image, scale = _rendered(page, PICTURE_DPI)
             page.close()
             for _, place, part in here:
                 box = regions[place][part]
                 left, top = max(0, box.left - PADDING), max(0, box.top - PADDING)
                 edges = (left, top, max(left + 1, box.right + PADDING), max(top + 1, box.bottom + PADDING))
-                cut = image.crop([round(edge * scale) for edge in edges])
+                cut = image.crop(tuple(round(edge * scale) for edge in edges))  # type: ignore[arg-type]
                 parts.setdefault(place, {})[part] = cut
                 if len(parts[place]) == len(regions[place]):
                     cuts = [cut for _, cut in sorted(parts.pop(place).items())]

@@ -414,6 +414,14 @@ def test_pages_of_pictures_are_named_where_tesseract_is_not(tmp_path: Path, monk
         SourceError, match=r"1 page of scan.pdf not read \(1\): .*apt install tesseract-ocr tesseract-ocr-spa"
     ):
         read(pages)
+    document = pypdfium2.PdfDocument.new()
+    document.import_pages(pypdfium2.PdfDocument(write_pdf(tmp_path / "cover.pdf", lay_out(["Examen", "de la región"]))))
+    document.import_pages(pypdfium2.PdfDocument(pages))
+    document.save(tmp_path / "covered.pdf")
+    with pytest.raises(
+        SourceError, match=r"No question was found in covered.pdf: .* 1 page of covered.pdf not read \(2\)"
+    ):
+        read(tmp_path / "covered.pdf")
     # Beside pages that can be read they are named, and the others are read.
     both = pypdfium2.PdfDocument.new()
     both.import_pages(pypdfium2.PdfDocument(tmp_path / "exam.pdf"))

@@ -85,7 +85,8 @@ def licence_of(package: Distribution) -> str:
         return SPELLINGS.get(stated, stated)
     classifiers = package.metadata.get_all("Classifier") or []
     named = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License :: OSI Approved :: ")]
-    return " AND ".join(SPELLINGS.get(name, name) for name in named) or stated.partition("\n")[0]
+    first = stated.partition("\n")[0]
+    return " AND ".join(SPELLINGS.get(name, name) for name in named) or SPELLINGS.get(first, first)
 
 
 def fits(expression: str) -> bool:

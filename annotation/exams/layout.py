@@ -13,6 +13,7 @@ from annotation.exams.found import Box, Line, Mark
 OPTION = re.compile(r"\(?([A-Ea-e])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
 """A letter at the beginning of an option; "A.M." and "a.C." are none."""
 NUMBERED = re.compile(r"\(?\d{1,5}\s?[.)]-?\s*(?=\D)")
+PAGE_NUMBER = re.compile(r"(?i)(?:p[áa]g(?:ina)?|page|folha)\.?\s*\d+(?:\s*(?:de|of|/)\s*\d+)?|[-–]\s*\d+\s*[-–]")
 REPEATED = 0.6
 """Share of pages on which furniture stands, at about the same height."""
 EDGE = 0.15
@@ -45,6 +46,7 @@ def ordered_lines(pages: Sequence[Page]) -> Iterator[Line]:
             edge = piece.box.bottom < EDGE * page.height or piece.box.top > (1 - EDGE) * page.height
             question = OPTION.match(piece.text) or NUMBERED.match(piece.text)
             repeated = len(seen[_look(piece), _level(piece)]) >= enough and (edge or len(pages) >= 5)
+            repeated = repeated or (edge and PAGE_NUMBER.fullmatch(piece.text.strip()) is not None)
             if re.search(r"\w", piece.text.replace("_", "")) and (question or not repeated):
                 pieces.append(piece)
         yield from _in_columns(_rows(pieces), page.width)

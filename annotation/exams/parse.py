@@ -53,7 +53,7 @@ class _Draft:
 
 
 def parse_exam(
-    lines: Sequence[Line], keys: Sequence[Key], *, given: bool = False
+    lines: Sequence[Line], keys: Sequence[Key], *, source: str = "the text", given: bool = False
 ) -> tuple[tuple[FoundQuestion, ...], tuple[Dropped, ...], tuple[str, ...]]:
     """Find the questions among the lines of a document.
 
@@ -62,6 +62,7 @@ def parse_exam(
     Args:
         lines: In order of reading, without furniture and tables of answers.
         keys: Tables of answers.
+        source: Its name in sentences.
         given: The keys come from a file that a person has named: one that does not fit is an error.
 
     Returns:
@@ -77,7 +78,7 @@ def parse_exam(
     whole = [draft for draft in drafts if len(draft.options) > 1]
     if not whole:
         raise SourceError(
-            "No question was found: each needs a number in front (1. or 1) or Pregunta 1) and options A) B) below; "
+            f"No question was found in {source}: each needs a number in front (1. or 1) or Pregunta 1) and options A) B) below; "
             "check that this is the exam, or write its questions into a table."
         )
     exams = sorted({draft.exam for draft in whole})

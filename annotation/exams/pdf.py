@@ -134,7 +134,10 @@ def read_exam_pdf(path: Path, *, language: str, key: Path | None = None, progres
             )
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    questions, dropped, more = parse_exam(lines, keys, given=key is not None)
+    try:
+        questions, dropped, more = parse_exam(lines, keys, source=path.name, given=key is not None)
+    except SourceError as error:  # Pages that could not be read may be why.
+        raise SourceError(" ".join([str(error), *notices])) from error
     pages = {question.page for question in questions if question.unsure}
     pages |= {int(page[1]) for drop in dropped if (page := re.match(r"page (\d+)", drop.because_of))}
     doubtful = {page: "\n".join(line.text for line in lines if line.box.page == page) for page in sorted(pages)}
@@ -159,7 +162,7 @@ def read_lines(path: Path, language: str, progress: Progress = silent) -> tuple[
             elif page.pieces:
                 pages.append(page)
     notices = [
-        f"{counted(len(numbers), 'page')} of {path.name} not read ({_ranges(numbers)}): {problem}"
+        f"{counted(len(numbers), 'page')} of {path.name} not read ({_ranges(numbers)}): {problem}."
         for problem, numbers in unread.items()
     ]
     if not pages:

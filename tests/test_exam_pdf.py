@@ -193,6 +193,8 @@ def test_words_broken_at_the_end_of_a_line_are_joined(tmp_path: Path) -> None:
         ("Respuestas", "1-A, 2-D, 3-B, 4-B, 5-C, 6-A"),
         ("Respuestas", "1A 2D 3B 4B 5C 6A"),
         ("1 A\t4 B", "2 D\t5 C", "3 B\t6 A"),
+        ("Clave, primera parte", "1 A 2 D 3 B", "Clave, segunda parte", "4 B 5 C 6 A"),
+        ("Clave", "1 A 2 D 3 B 4 B 5 C 6 A", "Clave, otra vez", "1 A 2 D 3 B 4 B 5 C 6 A"),
     ],
 )
 def test_a_table_of_answers_is_read_in_many_forms(key: tuple[str, ...], tmp_path: Path) -> None:

@@ -87,6 +87,9 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
                 if lines[at].extractor != "text layer":
                     recognised = dict.fromkeys(key.answers, "its answer was recognised from a picture of the key")
                     key = replace(key, doubts={**recognised, **key.doubts})
+                if keys and min(key.answers) > max(keys[-1].answers):  # The table goes on, on another page or column.
+                    both = keys.pop()
+                    key = Key({**both.answers, **key.answers}, both.place, {**both.doubts, **key.doubts})
                 keys.append(key)
             while titles and rest.pop() is not titles[0]:
                 pass

@@ -78,8 +78,8 @@ def parse_exam(
     whole = [draft for draft in drafts if len(draft.options) > 1]
     if not whole:
         raise SourceError(
-            f"No question was found in {source}: each needs a number in front (1. or 1) or Pregunta 1) and options A) B) below; "
-            "check that this is the exam, or write its questions into a table."
+            f"No question was found in {source}: each needs a number in front (1. or 1) or Pregunta 1) and options "
+            "A) B) below; check that this is the exam, or write its questions into a table."
         )
     exams = sorted({draft.exam for draft in whole})
     named = {draft.exam: f"{exams.index(draft.exam) + 1}-" if len(exams) > 1 else "" for draft in whole}
@@ -353,7 +353,7 @@ def _choose_keys(
     fitting = {exam: [key for key in keys if fits(key, widths[exam], lost[exam])] for exam in lost}
     chosen: dict[int, Key] = {}
     for place, (exam, mine) in enumerate(fitting.items()):
-        if len(mine) == 1:
+        if mine and all(key.answers == mine[0].answers for key in mine):
             chosen[exam] = mine[0]
         elif len(keys) == len(lost) and keys[place] in mine:
             chosen[exam] = keys[place]

@@ -295,7 +295,7 @@ class TrainSettings(Section):
 
     auto: bool = True
     preset: str = "l40s-8b-lora-bf16"
-    base: str = Field("", description="a model folder or Hub id; empty takes the preset's")
+    base: str = Field("", description='a model folder, a Hub id or "package:NAME"; empty takes the preset\'s')
     dollars_per_hour: float = Field(1.8, ge=0, description="for one card, to estimate; one L40S on the Hub in 2026-11")
     by: Literal["shared", "country", "prompt"] = "shared"
     launcher: Annotated[str, AfterValidator(launcher_line)] = Field(

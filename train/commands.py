@@ -22,7 +22,7 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Parquet or jsonl with rankings or pairs instead.")] = None,
     run: Annotated[str, typer.Option(help="Name of the run; default: preset and snapshot.")] = "",
     preset: Annotated[str, typer.Option(help="Settings to use; default: train.preset of annot.toml.")] = "",
-    base: Annotated[str, typer.Option(help="Model folder or Hub id in place of the preset's.")] = "",
+    base: Annotated[str, typer.Option(help="Model folder, Hub id or package:NAME in place of the preset's.")] = "",
     by: Annotated[
         Literal["shared", "country", "prompt"] | None,
         typer.Option(help="An adapter per country too, or one told the country in its prompt; default: train.by."),

@@ -91,7 +91,7 @@ def train(
         folder: The run's folder, made when missing. One that was begun is gone on with.
         source: A snapshot folder, or a parquet or jsonl file with prompt, chosen and rejected.
         preset: Name of a preset.
-        base: A model folder or Hub id in place of the preset's; empty keeps it.
+        base: A model folder, Hub id or package:NAME in place of the preset's; empty keeps it.
         overrides: "section.key=value" on top of the preset.
         quiet: Keep log.txt and print nothing.
         progress: Told the steps done.

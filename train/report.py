@@ -51,7 +51,7 @@ def write_report(folder: Path, checks: Preflight, outcome: Outcome) -> Path:
     lines = [
         f"# Run {facts['run']}",
         "",
-        *([f"> The base is {facts['base_note']}.", ""] if facts["base_is_tiny_and_random"] else []),
+        *([f"> The base is {facts['base_note']}.", ""] if facts["base_note"] != facts["base"] else []),
         *([f"> **Warning: {outcome.diverged}**", ""] if outcome.diverged else []),
         f"Trained on {facts['source']} with the preset {facts['preset']}: {outcome.summary}.",
         "",

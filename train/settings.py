@@ -20,7 +20,9 @@ PRESETS = Path(__file__).parent / "presets"
 class BaseModelSettings(Section):
     """[base]: the model that is adapted, and how its weights are held."""
 
-    name: str = Field(description='a folder, a Hub id, or "" for a tiny model made on the spot')
+    name: str = Field(
+        description='a folder, a Hub id, "package:NAME" for a model inside a Python package, or "" for a tiny one'
+    )
     revision: str
     dtype: Literal["float32", "bfloat16"]
     quantisation: Literal["none", "nf4", "int8"]
@@ -218,7 +220,7 @@ def load_recipe(preset: str, overrides: Sequence[str] = (), *, base: str = "") -
     Args:
         preset: Its name.
         overrides: "section.key=value" each, the value as TOML or as a bare word.
-        base: A model folder or Hub id in place of the preset's; empty keeps it.
+        base: A model folder, Hub id or package:NAME in place of the preset's; empty keeps it.
 
     Raises:
         SettingsError: There is no such preset or key, or a value is impossible.

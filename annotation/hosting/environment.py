@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from annotation.errors import ServerError
-from annotation.files import lock_file
+from annotation.files import lock_file, user_cache
 
 SERVER_FOLDER = Path(__file__).parent.parent / "server"
 """The programs that run in the environment."""
@@ -71,11 +71,9 @@ def standing_environment() -> Path | None:
 
 
 def _environment_path() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache"
     python = "{}.{}".format(*sys.version_info)
     contents = "\n".join([_REQUIREMENTS.read_text(), _ALONE.read_text(), python, sys.platform, platform.machine()])
-    return base / "annot" / f"argilla-server-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
+    return user_cache() / f"argilla-server-{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
 
 
 def _is_whole(place: Path) -> bool:

@@ -10,7 +10,6 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from annotation.errors import EncoderError
 from annotation.files import write_whole
+from annotation.packages import PACKAGE, package_files
 from annotation.screen import Progress, silent
 
 BATCH = 64
@@ -73,7 +73,7 @@ def open_encoder(name: str, base: Path) -> Encoder:
     Raises:
         EncoderError: There is no such model, or the Hub cannot be reached.
     """
-    if name.startswith("package:"):
+    if name.startswith(PACKAGE):
         return _in_folder(name, _package_folder(name))
     folder = (base / Path(name).expanduser()).resolve()
     if folder.is_dir():
@@ -88,7 +88,7 @@ def encoder_here(name: str, base: Path) -> bool:
     Raises:
         EncoderError: There can be no such model: a package or a folder that is not here, or no possible name.
     """
-    if name.startswith("package:"):
+    if name.startswith(PACKAGE):
         _require_model(name, _package_folder(name))
         return True
     folder = (base / Path(name).expanduser()).resolve()
@@ -211,15 +211,13 @@ def _in_folder(name: str, folder: Path) -> Encoder:
 
 
 def _package_folder(name: str) -> Path:
-    package = name.removeprefix("package:")
-    try:
-        files = metadata.files(package) or []
-    except (metadata.PackageNotFoundError, ValueError):
+    files = package_files(name)
+    if files is None:
         raise EncoderError(
-            f"select.encoder = {name!r}: the package is not installed; run `pip install {package or 'NAME'}`, "
-            "or name a Hub id or a folder in annot.toml."
-        ) from None
-    found = sorted(Path(str(file.locate())).parent for file in files if file.name == "modules.json")
+            f"select.encoder = {name!r}: the package is not installed; run "
+            f"`pip install {name.removeprefix(PACKAGE) or 'NAME'}`, or name a Hub id or a folder in annot.toml."
+        )
+    found = sorted(file.parent for file in files if file.name == "modules.json")
     if not found:
         raise EncoderError(f"select.encoder = {name!r}: the package holds no sentence-transformers model.")
     return found[0].resolve()

@@ -186,8 +186,14 @@ def move(
 
 @app.command(epilog="Example: annot quickstart --country BR; annot quickstart --simulate needs no people.")
 def quickstart(
-    folder: Annotated[Path | None, typer.Argument(help="Demo project; default: demo, or demo-simulated.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="Demo project; default: demo, demo-simulated, demo-real, demo-simulated-real.")
+    ] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Simulated annotators rank until DONE.")] = False,
+    real: Annotated[
+        bool,
+        typer.Option("--real", help="Train a small real model, of 135 million weights, instead of a tiny random one."),
+    ] = False,
     country: Annotated[str, typer.Option(help="Whose quota starts the run when people rank.")] = "MX",
     port: Annotated[int | None, typer.Option(min=1024, max=65535, help="Of Argilla; default: a free one.")] = None,
     json: Json = False,
@@ -199,10 +205,11 @@ def quickstart(
     def say(line: str) -> None:
         print(f"annot: {line}", file=sys.stderr)
 
+    folder = folder or Path("demo" + "-simulated" * simulate + "-real" * real)
     if not simulate:
-        run_for_people(folder or Path("demo"), country=country, port=port, say=say)
+        run_for_people(folder, real=real, country=country, port=port, say=say)
         return
-    summary = run_simulated(folder or Path("demo-simulated"), port=port, say=say)
+    summary = run_simulated(folder, real=real, port=port, say=say)
     if json:
         print_json(asdict(summary))
     else:

@@ -14,8 +14,10 @@ from typing import Any
 
 from annotation.config import is_closed
 from annotation.errors import TrainError
+from annotation.packages import PACKAGE, gguf_in
 from train.models.content import check_content
 from train.models.hub import NOT_OPEN, fetch, licence_in
+from train.models.packaged import converted, note_of
 from train.models.tiny_model import NOTICE, make_tiny_base
 from train.settings import BaseModelSettings, DeviceSettings
 
@@ -27,7 +29,8 @@ class Base:
     Attributes:
         name: As it was asked for.
         folder: Where its files are.
-        version: Commit on the Hub, or for a folder a hash of its configuration and the sizes of its weights.
+        version: Commit on the Hub; for a folder a hash of its configuration and the sizes of its weights; for a model
+            out of a package the name of its file with a hash of it.
         tiny: It is random and was made on the spot.
     """
 
@@ -48,14 +51,16 @@ class Base:
 
     @property
     def shown(self) -> str:
-        """Its name for people; a made-up model is called one."""
+        """Its name for people; a made-up model is called one, and one out of a package by what it is."""
+        if self.name.startswith(PACKAGE):
+            return note_of(self.folder, self.name)
         return NOTICE if self.tiny else self.name
 
 
 def find_base(
     settings: BaseModelSettings, home: Path, texts: Callable[[], Sequence[str]], *, seed: int, weights: bool = True
 ) -> Base:
-    """Find the base on this machine, fetch it from the Hub, or make a tiny one where none is named.
+    """Find the base on this machine, fetch it from the Hub, convert it, or make a tiny one where none is named.
 
     Args:
         settings: Which.
@@ -65,7 +70,7 @@ def find_base(
         weights: Fetch its weights too; a plan needs only the tokenizer.
 
     Raises:
-        TrainError: The name is no folder and no model on the Hub, or the Hub refuses.
+        TrainError: The name is no folder, no package with one GGUF file and no model on the Hub, or the Hub refuses.
         TrainLater: The Hub cannot be reached and no earlier download is here.
     """
     base = _named_base(settings, home, texts, seed=seed, weights=weights)
@@ -76,6 +81,11 @@ def find_base(
 def _named_base(
     settings: BaseModelSettings, home: Path, texts: Callable[[], Sequence[str]], *, seed: int, weights: bool
 ) -> Base:
+    if settings.name.startswith(PACKAGE):
+        gguf = gguf_in(settings.name)
+        with loading(Base(settings.name, gguf.parent, ""), "GGUF file"):
+            folder = converted(gguf, settings.name.removeprefix(PACKAGE))
+        return Base(settings.name, folder, folder.name)
     if not settings.name:
         folder = make_tiny_base(home / "base", texts(), seed=seed)
         return Base("", folder, _fingerprint(folder), tiny=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotation.errors import TrainError
-from annotation.files import write_whole
+from annotation.files import user_cache, write_whole
 
 if TYPE_CHECKING:
     from train.models.base import Base
@@ -96,7 +96,5 @@ def digests(paths: Sequence[Path]) -> list[str]:
 
 def cache_folder() -> Path:
     """Folder of the caches of all runs of this user; ANNOT_REFERENCE names another folder."""
-    if named := os.environ.get("ANNOT_REFERENCE"):
-        return Path(named)
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "annot" / "reference"
+    named = os.environ.get("ANNOT_REFERENCE")
+    return Path(named) if named else user_cache() / "reference"

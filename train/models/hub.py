@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from annotation.config import OPEN_BASE
 from annotation.errors import TrainError, TrainLater
@@ -24,14 +25,19 @@ NOT_OPEN = f"no commercial use; {OPEN_BASE} with --base, or train.base in annot.
 
 def licence_in(card: Path) -> str:
     """The licence that a model card names in its head; "" where it names none."""
+    facts = card_of(card)
+    named = facts.get("license_name") or facts.get("license")
+    return named if isinstance(named, str) else ""
+
+
+def card_of(card: Path) -> dict[str, Any]:
+    """The head of a model card; empty where there is none."""
     from huggingface_hub.repocard import metadata_load
 
     try:
-        facts = metadata_load(card) if card.exists() else None
+        return (metadata_load(card) if card.exists() else None) or {}
     except (ValueError, OSError):  # a card is for people: a damaged head stops nothing
-        return ""
-    named = (facts or {}).get("license_name") or (facts or {}).get("license")
-    return named if isinstance(named, str) else ""
+        return {}
 
 
 def fetch(name: str, revision: str, *, weights: bool) -> Path:

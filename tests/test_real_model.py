@@ -100,8 +100,8 @@ def openings(model: AdaptedModel, questions: Sequence[str], *, adapted: bool) ->
         prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
         with torch.inference_mode(), contextlib.nullcontext() if adapted else model.model.disable_adapter():
-            written = model.model.generate(**ids, max_new_tokens=8, do_sample=False)[0, ids["input_ids"].shape[1] :]
-        count += tokenizer.decode(written).startswith(OPENING.strip())
+            written = model.model.generate(**ids, max_new_tokens=8, do_sample=False, use_cache=True)
+        count += tokenizer.decode(written[0, ids["input_ids"].shape[1] :]).startswith(OPENING.strip())
     return count
 
 

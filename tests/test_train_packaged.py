@@ -137,7 +137,7 @@ def test_a_damaged_file_is_said_in_one_sentence_and_leaves_no_model(site: Path, 
     (site / "tiny_lm" / FILE).write_bytes(b"GGUF but not really")
     with pytest.raises(TrainError, match="the GGUF file cannot be loaded"):
         base_of(TINY, tmp_path)
-    assert not list((tmp_path / "cache" / "annot" / "models").glob("*-1"))
+    assert not [path for path in (tmp_path / "cache" / "annot" / "models").iterdir() if path.is_dir()]
 
 
 @pytest.mark.usefixtures("site")
@@ -182,5 +182,5 @@ def test_the_real_one_has_its_own_tokens_and_knows_a_capital(
     assert prompt.endswith("<|im_start|>user\nWhat is the capital of Peru?<|im_end|>\n<|im_start|>assistant\n")
     model = load_model(base, recipe.base, recipe.device)
     ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False)
-    written = model.generate(**ids, max_new_tokens=24, do_sample=False)[0, ids["input_ids"].shape[1] :]
-    assert tokenizer.decode(written) == "The capital of Peru is Lima.<|im_end|>"
+    written = model.generate(**ids, max_new_tokens=24, do_sample=False, use_cache=True)
+    assert tokenizer.decode(written[0, ids["input_ids"].shape[1] :]) == "The capital of Peru is Lima.<|im_end|>"

@@ -43,10 +43,13 @@ def converted(gguf: Path, package: str) -> Path:
     with lock_file(folder.with_name(f"{folder.name}.lock"), print, ""):
         if not folder.exists():
             beside = folder.with_name(f"{folder.name}.part")
-            shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir()
-            _convert(gguf, beside, package, digest)
-            beside.rename(folder)
+            shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+            try:
+                beside.mkdir()
+                _convert(gguf, beside, package, digest)
+                beside.rename(folder)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 

@@ -18,12 +18,13 @@ from annotation.errors import AnnotError, SettingsError, TrainError
 from train.data.encoding import encode_slate
 from train.data.slates import RankedSlate, Ranking
 from train.evaluate.compare import compare
-from train.evaluate.evaluation import Evaluation, summarise
+from train.evaluate.evaluation import Evaluation, conclude
 from train.evaluate.gate import gate_of
-from train.evaluate.ranking import accuracy_json, accuracy_sentence, rank_groups, score_slate
+from train.evaluate.ranking import accuracy_json, accuracy_sentence, rank_groups, score_slate, summarise
 from train.evaluate.report import BEGIN, put_section, warnings
-from train.evaluate.run import evaluate, prompts_to_answer
+from train.evaluate.run import evaluate
 from train.evaluate.scores import AnswerScore, EncodedAnswer, compare_with_base
+from train.evaluate.writing import prompts_to_answer
 from train.models.generation import sample_answers
 
 
@@ -153,12 +154,11 @@ def test_who_ties_everything_says_nothing_and_what_was_not_ranked_is_not_compare
 def test_an_adapter_that_changes_nothing_is_found_out(tmp_path: Path) -> None:
     run = finished_run(tmp_path / "still", ranked_slates(9), strength=0.0)
     found = evaluate(run, say=quietly)
-    everything = found.groups[0]
+    everything = found.summaries["ranking"].groups[0]
     assert (everything.accuracy.value, everything.tau.value) == (0.5, 0.0)
     assert everything.likelier_before == everything.likelier_after
-    assert found.kl.value == found.writing.kl.value == 0.0  # type: ignore[union-attr]
-    assert found.writing is not None
-    assert found.writing.tokens["change"].value == 0.0
+    assert found.summaries["ranking"].kl.value == found.summaries["writing"].kl.value == 0.0
+    assert found.summaries["writing"].tokens["change"].value == 0.0
     for row in (json.loads(line) for line in (run / "evaluation_samples.jsonl").read_text().splitlines()):
         assert row["base"] == row["adapted"]
     assert found.gate.verdict == "failed"  # no better than a coin, for sure
@@ -178,22 +178,31 @@ def test_a_group_that_is_ranked_the_wrong_way_round_fails_and_comes_first() -> N
                 RankedSlate(**{**_facts(slate), "rankings": (Ranking(tiers),), "country": country}), right, beta=1
             )
         )
-    found = summarise("run", "key", recipe, scores, ())
-    by_country = [group for group in found.groups if group.by == "country"]
+    found = concluded(scores, recipe)
+    by_country = [group for group in found.summaries["ranking"].groups if group.by == "country"]
     assert [group.name for group in by_country] == ["AR", "CL", "BR", "MX"]
     assert [group.verdict for group in by_country] == ["failed", "too few to tell", "passed", "passed"]
     assert found.gate.verdict == "failed"
     assert found.gate.worst == "country AR"
     assert any("country CL: fewer than 5" in sentence for sentence in warnings(found))
-    assert [group.verdict for group in found.groups if group.by in ("all", "topic")] == ["", "", ""]
+    assert [group.verdict for group in found.summaries["ranking"].groups if group.by in ("all", "topic")] == [
+        "",
+        "",
+        "",
+    ]
     # What DONE of a training run says of the same scores.
     accuracy = accuracy_json(rank_groups(scores, seed=0))
     assert list(accuracy["by_country"]) == ["AR", "CL", "BR", "MX"]
     assert accuracy["by_country"]["AR"]["implicit_reward"]["after"]["value"] == 0.0
-    assert accuracy["per_token"]["before"] == asdict(found.groups[0].likelier_before)
-    told = accuracy_sentence(found.groups)
+    assert accuracy["per_token"]["before"] == asdict(found.summaries["ranking"].groups[0].likelier_before)
+    told = accuracy_sentence(found.summaries["ranking"].groups)
     assert told.startswith("ranking accuracy 50.0% before, 66.7% after (mean log-prob per token), 66.7% by implicit")
     assert told.endswith("reward of at most 100.0%, over 24 slates of 24 prompts")
+
+
+def concluded(scores: list[Any], recipe: Any) -> Evaluation:
+    ranking = summarise(scores, recipe.evaluation, seed=0)
+    return conclude("run", "key", recipe.evaluation, {"ranking": "key"}, {"ranking": ranking})
 
 
 def _facts(slate: RankedSlate) -> dict[str, Any]:
@@ -208,8 +217,8 @@ def test_without_any_named_group_the_whole_is_judged() -> None:
     for number in range(8):
         facts = {**_facts(slate_of((((0,), (1,), (2,)), 1))), "prompt": f"¿{number}?", "country": ""}
         rows.append(score_slate(RankedSlate(**facts), scored(3, 2, 1), beta=1))
-    found = summarise("run", "key", recipe, rows, ())
-    assert [group.verdict for group in found.groups] == ["passed"]
+    found = concluded(rows, recipe)
+    assert [group.verdict for group in found.summaries["ranking"].groups] == ["passed"]
     assert found.gate.worst == "all"
 
 
@@ -229,8 +238,11 @@ def test_a_measured_run_says_so_in_its_folder(measured: tuple[Path, Evaluation])
     run, found = measured
     told = json.loads((run / "evaluation.json").read_text())
     assert told["gate"] == found.gate.verdict == gate_of(run).verdict
-    assert told["groups"][0]["accuracy"]["value"] == found.groups[0].accuracy.value
-    assert {group["by"] for group in told["groups"]} == {"all", "country", "language", "topic"}
+    assert (
+        told["measures"]["ranking"]["groups"][0]["accuracy"]["value"]
+        == found.summaries["ranking"].groups[0].accuracy.value
+    )
+    assert {group["by"] for group in told["measures"]["ranking"]["groups"]} == {"all", "country", "language", "topic"}
     report = (run / "report.md").read_text()
     assert report.index("## Evaluation") < report.index("## Preflight")
     for line in ("| country MX |", "| language pt |", "| topic comida |", "seq-rep-4", "**Gate: "):
@@ -252,10 +264,9 @@ def test_measuring_again_does_nothing_and_other_settings_measure_anew(
     copy = Path(shutil.copytree(run, tmp_path / "moved"))
     other = evaluate(copy, overrides=["evaluation.prompts=0"], say=quietly)
     assert not other.already
-    assert other.writing is None
-    assert other.groups == found.groups
+    assert "writing" not in other.summaries
+    assert other.summaries["ranking"].groups == found.summaries["ranking"].groups
     assert (copy / "report.md").read_text().count(BEGIN) == 1
-    assert "No answers were written" in (copy / "report.md").read_text()
 
 
 def test_progress_counts_every_batch_once(tmp_path: Path) -> None:
@@ -275,7 +286,8 @@ def test_two_runs_are_compared_slate_by_slate(measured: tuple[Path, Evaluation],
     everything, *groups = compare(run, other)
     assert everything.slates == 12
     assert everything.accuracy.value == pytest.approx(
-        found.groups[0].accuracy.value - theirs.groups[0].accuracy.value, abs=1e-12
+        found.summaries["ranking"].groups[0].accuracy.value - theirs.summaries["ranking"].groups[0].accuracy.value,
+        abs=1e-12,
     )
     assert {group.group for group in groups} == {"country MX", "country BR", "country AR", "language es", "language pt"}
     same = compare(run, run)

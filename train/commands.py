@@ -83,14 +83,27 @@ def train(
 def evaluate(
     run: Annotated[str, typer.Argument(help="Name of a finished run.")],
     folder: Folder = Path(),
+    on: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,…",
+            help="ranking, writing, exams, and tasks of lm-evaluation-harness (TASK@5: with five examples); default: "
+            "ranking, writing, and exams once people have checked some.",
+        ),
+    ] = "",
+    task_data: Annotated[
+        list[str] | None,
+        typer.Option("--task-data", metavar="TASK=FILE", help="Rows of a task in a parquet or jsonl file."),
+    ] = None,
     against: Annotated[str, typer.Option(metavar="RUN", help="Another measured run, to compare slate by slate.")] = "",
     change: Annotated[list[str] | None, typer.Option("--set", help="evaluation.key=value; repeat for more.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure a run on held-out slates: ranking, per country; distance from the base; what it writes; the gate."""
+    """Measure a run: how it ranks held-out slates, what it writes, exams, any benchmark; per country; the gate."""
     from annotation.screen import print_json, progress, table
     from train.evaluate import report
     from train.evaluate.compare import VERSUS_COLUMNS, check_measured, compare, versus_rows, warn_of_bases
+    from train.evaluate.questions import chosen_measures, exam_questions_of, files_of_tasks, seen_in_training
     from train.evaluate.run import evaluate as evaluate_run
     from train.run_folder import check_name
 
@@ -99,11 +112,20 @@ def evaluate(
     runs = folder.expanduser().resolve() / "runs"
     if against not in ("", run):
         check_measured(runs / against)  # before the hours, not after
+
+    def say(line: str) -> None:
+        print(f"annot: {line}", file=sys.stderr)
+
+    questions = exam_questions_of(folder) if not on or "exams" in on.split(",") else ()
     with progress("evaluating") as bar:
         found = evaluate_run(
             runs / run,
+            on=chosen_measures(on, questions, say),
+            questions=questions,
+            seen=seen_in_training(runs / run, questions),
+            data=files_of_tasks(task_data or ()),
             overrides=change or (),
-            say=lambda line: print(f"annot: {line}", file=sys.stderr),
+            say=say,
             progress=bar,
         )
     versus = compare(runs / run, runs / against) if against else ()
@@ -113,8 +135,8 @@ def evaluate(
             {**found.as_json(), "already": found.already, "against": [asdict(one) for one in versus], "bases": bases}
         )
         return
-    table(f"{run} on what it has not seen", report.GROUP_COLUMNS, report.group_rows(found.groups))
-    table("", report.WRITING_COLUMNS, report.writing_rows(found))
+    for shown in (one for summary in found.summaries.values() for one in summary.tables()):
+        table(shown.title and f"{run}: {shown.title}", shown.columns, shown.rows)
     table(f"{run} minus {against}", VERSUS_COLUMNS, versus_rows(versus))
     print("\n".join([*([f"warning: {bases}"] if bases else []), *report.lines(found)]))
     print(f"Plots and tables: {runs / run / 'report.md'}")

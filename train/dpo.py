@@ -32,8 +32,7 @@ from train.engine.estimate import Estimate, estimate
 from train.engine.memory import check_device
 from train.engine.trl_dpo import pair_trainer
 from train.evaluate.model import AdaptedModel, Batches
-from train.evaluate.ranking import Group, accuracy_json, accuracy_sentence, rank_groups
-from train.evaluate.run import HeldOutRanking
+from train.evaluate.ranking import Group, HeldOutRanking, accuracy_json, accuracy_sentence, rank_groups
 from train.footprint import measure_energy
 from train.libraries import deterministic, quiet_libraries
 from train.models.base import load_model
@@ -297,7 +296,7 @@ def measure(plan: Plan, log: RunLog) -> tuple[Group, ...]:
         torch.cuda.empty_cache()
     model = AdaptedModel(log.folder, plan.recipe, plan.base, plan.vocabulary)
     ranking = HeldOutRanking(model, plan.slates.held_out, adapter_digests(log.folder / "adapter")[WEIGHTS])
-    scores = ranking.measure(Batches(log.folder, log.progress, len(ranking.batches)))
+    scores = ranking.score(Batches(log.folder, log.progress, ranking.count))
     groups = rank_groups(scores, seed=plan.recipe.run.seed)
     log(f"held out: {accuracy_sentence(groups)}")
     return groups

@@ -156,6 +156,7 @@ class EvaluationSettings(Section):
     gate_by: tuple[Literal["country", "language", "topic"], ...]
     gate_prompts: int = Field(ge=2, le=10**6)
     gate_accuracy: float = Field(ge=0, lt=1)
+    gate_exam_drop: Literal["off"] | Annotated[float, Field(gt=0, lt=1)] = "off"
 
 
 class RunSettings(Section):

@@ -6,8 +6,10 @@ Intervals come from a percentile bootstrap over prompts, not over rows (a cluste
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +108,56 @@ def mean_over_prompts(
     if within and high - low < 1e-12:
         low, high = _wilson(mean, sizes.sum() ** 2 / (sizes**2).sum(), *within)
     return Estimate(mean, low, high, len(values), len(names))
+
+
+def paired_difference(base: Floats, adapted: Floats, items: Sequence[str], *, seed: int = 0) -> Estimate:
+    """Mean of adapted - base, item by item, with a paired bootstrap interval.
+
+    Whole items are drawn with both of their values (B. Efron & R. Tibshirani 1993, "An introduction to the bootstrap"):
+    what is hard for both models cancels out. Where all differences are equal the bootstrap has no width; then the
+    interval is as wide as the Wilson bound on the share of items that could have differed otherwise.
+
+    Args:
+        base: Values from 0 to 1, one per item.
+        adapted: The same, in the same order.
+        items: Their names.
+        seed: Of the resampling.
+    """
+    found = mean_over_prompts(adapted - base, items, seed=seed)
+    if found.high - found.low > 1e-12:
+        return found
+    most = _wilson(0.0, found.prompts, 0, 1)[1]
+    return replace(found, low=max(-1.0, found.value - most), high=min(1.0, found.value + most))
+
+
+def chance_of_as_many(right: int, count: int, chance: float) -> float:
+    """Probability of at least so many right answers by guessing: the exact one-sided binomial test.
+
+    Args:
+        right: Right answers.
+        count: Of how many.
+        chance: Of a right answer by guessing, between 0 and 1.
+    """
+    logs = [
+        math.lgamma(count + 1)
+        - math.lgamma(k + 1)
+        - math.lgamma(count - k + 1)
+        + k * math.log(chance)
+        + (count - k) * math.log1p(-chance)
+        for k in range(right, count + 1)
+    ]
+    return min(1.0, math.fsum(math.exp(log) for log in logs))
+
+
+def read_estimates(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping as `asdict` and JSON left it, in which estimates are estimates again."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return Estimate(**value) if "low" in value else read_estimates(value)
+
+    return {key: read(value) for key, value in values.items()}
 
 
 def _wilson(mean: float, count: float, least: float, most: float) -> tuple[float, float]:

@@ -11,8 +11,7 @@ import numpy as np
 
 from annotation.errors import TrainError
 from train.data.rows import read_rows
-from train.evaluate.ranking import SlateScore
-from train.evaluate.report import SLATES
+from train.evaluate.ranking import SLATES, SlateScore
 from train.evaluate.run import read_evaluation
 from train.run_folder import finished_run
 from train.statistics import Estimate, mean_over_prompts
@@ -83,7 +82,7 @@ def check_measured(run: Path) -> None:
         TrainError: It is no run, it is not finished, or it was not measured.
     """
     finished_run(run)
-    if read_evaluation(run) is None:
+    if not (found := read_evaluation(run)) or "ranking" not in found.summaries:
         raise TrainError(f"{run.name} was not measured yet; run `annot evaluate {run.name}` first.")
 
 

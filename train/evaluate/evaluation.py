@@ -1,22 +1,27 @@
-"""The evaluation of a run: what was measured, the verdict of its gate, and evaluation.json."""
+"""The evaluation of a run: its measures, what they found, the verdict of its gate, and evaluation.json."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from train.evaluate.exams import Exams
+from train.evaluate.gate import Gate, strictest
+from train.evaluate.measure import Measure, Summary
+from train.evaluate.model import METHOD
+from train.evaluate.ranking import HeldOutRanking
+from train.evaluate.task import HarnessTask
+from train.evaluate.writing import HeldOutWriting
+from train.settings import EvaluationSettings
 
-from annotation.errors import TrainError
-from train.evaluate.gate import Gate, GroupResult, judge
-from train.evaluate.ranking import Group, SlateScore, rank_groups
-from train.evaluate.writing import PromptSamples, Writing, compare_writing
-from train.settings import EvaluationSettings, Recipe
-from train.statistics import Estimate, mean_over_prompts
+MEASURES: dict[str, type[Measure[Any]]] = {"ranking": HeldOutRanking, "writing": HeldOutWriting, "exams": Exams}
+"""Names of our own measures, in the order in which they are shown."""
 
-METHOD = 1
-"""Raised when the same run would be measured otherwise: what was measured before is then measured again."""
+
+def measure_called(name: str) -> type[Measure[Any]]:
+    """One of our own measures, or else a task of lm-evaluation-harness."""
+    return MEASURES.get(name, HarnessTask)
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,10 @@ class Evaluation:
 
     Attributes:
         run: Name of the run.
-        key: Hash of all that decides the result: the adapter, the base, the held-out slates, the settings.
+        key: Hash of what all measures have in common: the adapter, the base, the settings.
         settings: How it was measured.
-        groups: All slates first; then per kind of group, the worst first.
-        kl: KL(adapted || base) per token of people's held-out answers, in nats.
-        writing: What both models wrote; None where the settings ask for no answers.
+        keys: Measure -> hash of all that decides its result.
+        summaries: Measure -> what it found.
         gate: Whether the run may be released.
         already: It was measured before, and nothing was done now.
     """
@@ -37,9 +41,8 @@ class Evaluation:
     run: str
     key: str
     settings: EvaluationSettings
-    groups: tuple[Group, ...]
-    kl: Estimate
-    writing: Writing | None
+    keys: Mapping[str, str]
+    summaries: Mapping[str, Summary]
     gate: Gate
     already: bool = False
 
@@ -50,9 +53,9 @@ class Evaluation:
             "gate": self.gate.verdict,
             "gate_reason": self.gate.reason,
             "gate_worst": self.gate.worst,
-            "groups": [asdict(group) for group in self.groups],
-            "kl_per_token": asdict(self.kl),
-            "writing": asdict(self.writing) if self.writing else None,
+            "measures": {
+                name: {"key": self.keys[name], **summary.as_json()} for name, summary in self.summaries.items()
+            },
             "settings": self.settings.model_dump(mode="json"),
             "method": METHOD,
             "key": self.key,
@@ -61,61 +64,28 @@ class Evaluation:
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Evaluation:
         """Read what `as_json` wrote, as something that was measured before."""
-
-        def estimates(values: Mapping[str, Any]) -> dict[str, Any]:
-            """A mapping whose inner mappings are estimates, or again such mappings."""
-            return {key: _estimate(value) if isinstance(value, dict) else value for key, value in values.items()}
-
+        found = {name: dict(measured) for name, measured in facts["measures"].items()}
+        keys = {name: measured.pop("key") for name, measured in found.items()}
         return cls(
             facts["run"],
             facts["key"],
             EvaluationSettings.model_validate(facts["settings"]),
-            tuple(Group(**estimates(group)) for group in facts["groups"]),
-            Estimate(**facts["kl_per_token"]),
-            Writing(**estimates(facts["writing"])) if facts["writing"] else None,
+            keys,
+            {name: measure_called(name).read(measured) for name, measured in found.items()},
             Gate(facts["gate"], facts["gate_reason"], facts["gate_worst"]),
             already=True,
         )
 
 
-def _estimate(value: dict[str, Any]) -> Any:
-    if "low" in value:
-        return Estimate(**value)
-    return {key: _estimate(inner) if isinstance(inner, dict) else inner for key, inner in value.items()}
-
-
-def summarise(
-    run: str, key: str, recipe: Recipe, scores: Sequence[SlateScore], samples: Sequence[PromptSamples]
+def conclude(
+    run: str, key: str, settings: EvaluationSettings, keys: Mapping[str, str], summaries: Mapping[str, Summary]
 ) -> Evaluation:
-    """Estimates from the scores of all held-out slates, and the verdict of the gate.
-
-    Raises:
-        TrainError: On no slate anybody prefers one answer to another.
-    """
-    wanted, seed = recipe.evaluation, recipe.run.seed
-    if not any(score.votes for score in scores):
-        raise TrainError(f"{run}: nobody told any two held-out answers apart, so no ranking can be measured.")
-    groups = rank_groups(scores, seed=seed)
-    judged = [group for group in groups if group.by in wanted.gate_by] or groups[:1]
-    gate = judge(
-        (GroupResult(f"{group.by} {group.name}".strip(), group.accuracy.low, group.prompts) for group in judged),
-        least_accuracy=wanted.gate_accuracy,
-        least_prompts=wanted.gate_prompts,
-    )
-    kl = np.array([score.kl / score.tokens for score in scores])
-    tokens = np.array([score.tokens for score in scores], dtype=float)
-    return Evaluation(
-        run,
-        key,
-        wanted,
-        tuple(replace(group, verdict=_verdict(group, wanted)) if group in judged else group for group in groups),
-        mean_over_prompts(kl, [score.prompt for score in scores], tokens, seed=seed),
-        compare_writing(samples, limit=wanted.max_new_tokens, seed=seed) if samples else None,
-        gate,
-    )
-
-
-def _verdict(group: Group, wanted: EvaluationSettings) -> str:
-    if group.prompts < wanted.gate_prompts:
-        return "too few to tell"
-    return "passed" if group.accuracy.low > wanted.gate_accuracy else "failed"
+    """Put together what the measures found: our own in their order, then the tasks, and the verdict of the gate."""
+    order = [name for name in (*MEASURES, *sorted(summaries.keys() - MEASURES.keys())) if name in summaries]
+    gates = [gate for name in order for gate in summaries[name].gates(settings)]
+    if "ranking" not in summaries:
+        gates.append(Gate("not measured", "nothing says yet how it ranks held-out slates"))
+    if settings.gate_exam_drop != "off" and "exams" not in summaries:
+        gates.append(Gate("not measured", "evaluation.gate_exam_drop asks for its exams (--on exams)"))
+    names = {name: summaries[name] for name in order}
+    return Evaluation(run, key, settings, {name: keys[name] for name in order}, names, strictest(gates))

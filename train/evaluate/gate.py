@@ -7,11 +7,14 @@ many groups: the claim is that *every* group is above the line, and rejecting ea
 is a test of that level for all of them together (the intersection–union test: R. L. Berger 1982, "Multiparameter
 hypothesis testing and acceptance sampling", Technometrics 24). Groups with fewer than `gate_prompts` held-out prompts
 are shown and marked, and neither fail a run nor pass it: a bootstrap over a handful of prompts is too narrow.
+
+With `gate_exam_drop` every country's exams are judged in the same manner: the low end of the interval of adapter - base
+must be above -`gate_exam_drop`. Exams on which the base is not above chance can lose nothing, and are not judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -47,39 +50,64 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class GroupResult:
-    """Ranking accuracy of a group, as far as the gate looks at it.
+    """Result of a group, as far as the gate looks at it.
 
     Attributes:
         name: For example "country MX".
-        low: Low end of the interval of its ranking accuracy.
-        prompts: Held-out prompts behind it.
+        low: Low end of the interval of what is judged.
+        items: Held-out prompts, or questions of exams, behind it.
     """
 
     name: str
     low: float
-    prompts: int
+    items: int
 
 
-def judge(groups: Iterable[GroupResult], *, least_accuracy: float, least_prompts: int) -> Gate:
-    """Let the worst group that is large enough decide; there is one group at least."""
+def judge(
+    groups: Iterable[GroupResult],
+    *,
+    least: float,
+    least_items: int,
+    what: str = "ranking accuracy",
+    items: str = "held-out prompts",
+) -> Gate:
+    """Let the worst group that is large enough decide; there is one group at least.
+
+    Args:
+        groups: That are judged.
+        least: What the low end of a group's interval must be above.
+        least_items: Fewest items of a group.
+        what: Name of what is judged, a share.
+        items: Name of the items.
+    """
     groups = list(groups)
-    large = sorted((g for g in groups if g.prompts >= least_prompts), key=lambda group: (group.low, group.name))
+    large = sorted((g for g in groups if g.items >= least_items), key=lambda group: (group.low, group.name))
     if not large:
-        most = max(groups, key=lambda group: (group.prompts, group.name))
+        most = max(groups, key=lambda group: (group.items, group.name))
         return Gate(
             "undecided",
-            f"evaluation.gate_prompts asks for {least_prompts} held-out prompts in a group that is judged, and the "
-            f"largest, {most.name}, has {most.prompts}",
+            f"evaluation.gate_prompts asks for {least_items} {items} in a group that is judged, and the largest, "
+            f"{most.name}, has {most.items}",
         )
-    failed = [group for group in large if not group.low > least_accuracy]
+    failed = [group for group in large if not group.low > least]
     worst = large[0]
-    facts = f"the 95 % interval of its ranking accuracy begins at {worst.low:.1%}"
+    facts, line = f"the 95 % interval of its {what} begins at {worst.low:.1%}", f"{100 * least:.3g}%"
     if failed:
         others = f", and {len(failed) - 1} more with it" if len(failed) > 1 else ""
-        return Gate("failed", f"{worst.name} fails{others}: {facts}, not above {least_accuracy:.0%}", worst.name)
+        return Gate("failed", f"{worst.name} fails{others}: {facts}, not above {line}", worst.name)
     small = len(groups) - len(large)
     others = f"; {small} more {'is' if small == 1 else 'are'} too small to be judged" if small else ""
-    return Gate("passed", f"the worst group is {worst.name}: {facts}, above {least_accuracy:.0%}{others}", worst.name)
+    return Gate("passed", f"the worst group is {worst.name}: {facts}, above {line}{others}", worst.name)
+
+
+def strictest(gates: Sequence[Gate]) -> Gate:
+    """The gate of several, one at least: the first that is not passed, the worst verdict before the others."""
+    order: tuple[Verdict, ...] = ("failed", "not measured", "undecided")
+    for verdict in order:
+        for gate in gates:
+            if gate.verdict == verdict:
+                return gate
+    return Gate("passed", "; ".join(gate.reason for gate in gates), gates[0].worst)
 
 
 def gate_of(run: Path) -> Gate:

@@ -18,6 +18,9 @@ from train.models.generation import Sample, sample_answers
 from train.models.tokenizer import Vocabulary
 from train.settings import Recipe
 
+METHOD = 2
+"""Raised when the same run would be measured otherwise: what was measured before is then measured again."""
+
 WORKINGS = ".evaluation"
 """Folder in the run's where finished batches lie until evaluation.json is written."""
 
@@ -95,3 +98,8 @@ class Batches:
 def hash_of(content: Any) -> str:
     """Hash of all that decides a measurement."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Seed of a batch: the same for whoever computes it."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:4], "big")

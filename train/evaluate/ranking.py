@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
+from annotation.errors import TrainError
+from train.data.encoding import encode_slate
 from train.data.slates import RankedSlate
-from train.evaluate.scores import AnswerScore
-from train.statistics import Estimate, Floats, mean_over_prompts, places, signs, tau_b
+from train.evaluate.gate import Gate, GroupResult, judge
+from train.evaluate.measure import GREY, MARKS, Material, Table, save_figure
+from train.evaluate.model import METHOD, AdaptedModel, Batches, hash_of
+from train.evaluate.scores import AnswerScore, EncodedAnswer, batches
+from train.run_folder import write_rows
+from train.settings import EvaluationSettings
+from train.statistics import (
+    FEWEST_PROMPTS,
+    Estimate,
+    Floats,
+    mean_over_prompts,
+    places,
+    read_estimates,
+    signs,
+    tau_b,
+)
 
 GROUPS = ("country", "language", "topic")
+
+SLATES = "evaluation_slates.jsonl"
+"""One line per held-out slate."""
+
+ROWS_OF_PLOT = 40
+"""Most groups in the plot; the table has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +225,215 @@ def accuracy_json(groups: Sequence[Group]) -> dict[str, Any]:
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class RankingSummary:
+    """Ranking of held-out slates, by group, and the distance from the base on their answers.
+
+    Attributes:
+        groups: All slates first; then per kind of group, the worst first.
+        kl: KL(adapted || base) per token of people's held-out answers, in nats.
+    """
+
+    groups: tuple[Group, ...]
+    kl: Estimate
+
+    def as_json(self) -> dict[str, Any]:
+        """As in evaluation.json."""
+        return {"groups": [asdict(group) for group in self.groups], "kl_per_token": asdict(self.kl)}
+
+    def gates(self, wanted: EvaluationSettings) -> list[Gate]:
+        """The worst group that is large enough decides."""
+        judged = [group for group in self.groups if group.verdict]
+        results = [GroupResult(_name(group), group.accuracy.low, group.prompts) for group in judged]
+        return [judge(results, least=wanted.gate_accuracy, least_items=wanted.gate_prompts)]
+
+    def warnings(self, wanted: EvaluationSettings) -> list[str]:
+        """Groups that are too small."""
+        small = ", ".join(_name(group) for group in self.groups if group.verdict == "too few to tell")
+        about = f"fewer than {wanted.gate_prompts} held-out prompts, too few to tell; such a group neither passes nor "
+        return [f"{small}: {about}fails."] if small else []
+
+    def tables(self) -> list[Table]:
+        """The groups, and the distance from the base."""
+        kl = [("KL(adapted || base), exact over the whole vocabulary", nats(self.kl))]
+        return [
+            Table("on what it has not seen", GROUP_COLUMNS, group_rows(self.groups), HOW_TO_READ),
+            Table("", ("on people's held-out answers", "nats a token"), kl),
+        ]
+
+    def plots(self) -> list[str]:
+        """Ranking accuracy by group."""
+        return ["evaluation_groups.png"]
+
+
+def summarise(scores: Sequence[SlateScore], wanted: EvaluationSettings, *, seed: int) -> RankingSummary:
+    """Estimates from the scores of all held-out slates, and which groups pass.
+
+    Raises:
+        TrainError: On no slate anybody prefers one answer to another.
+    """
+    if not any(score.votes for score in scores):
+        raise TrainError("the held-out slates: nobody told any two answers apart, so no ranking can be measured.")
+    groups = rank_groups(scores, seed=seed)
+    judged = [group for group in groups if group.by in wanted.gate_by] or groups[:1]
+    tokens = np.array([score.tokens for score in scores], dtype=float)
+    kl = np.array([score.kl for score in scores]) / tokens
+    return RankingSummary(
+        tuple(replace(group, verdict=_verdict(group, wanted)) if group in judged else group for group in groups),
+        mean_over_prompts(kl, [score.prompt for score in scores], tokens, seed=seed),
+    )
+
+
+def _verdict(group: Group, wanted: EvaluationSettings) -> str:
+    if group.prompts < wanted.gate_prompts:
+        return "too few to tell"
+    return "passed" if group.accuracy.low > wanted.gate_accuracy else "failed"
+
+
+class HeldOutRanking:
+    """The ranking of held-out slates by a run's model: every answer is scored without and with the adapter."""
+
+    def __init__(self, model: AdaptedModel, slates: Sequence[RankedSlate], adapter_sha256: str) -> None:
+        """Lay the answers out in batches; nothing is computed yet."""
+        self.model, self.slates, recipe = model, slates, model.recipe
+        limit, tokenizer = recipe.data.max_length, model.vocabulary.tokenizer
+        rows = [encode_slate(slate, tokenizer, limit=limit) for slate in slates]
+        self.answers = [
+            EncodedAnswer((*row.prompt, *answer), len(row.prompt)) for row in rows for answer in row.answers
+        ]
+        self.batches = batches(self.answers, 2 * recipe.run.eval_batch)
+        # Without the settings of the evaluation: the scores of a training run are used again.
+        self.key = hash_of([METHOD, adapter_sha256, model.base.version, [slate.row() for slate in slates]])
+
+    @classmethod
+    def decided_by(cls, name: str, material: Material) -> Any:  # noqa: ARG003
+        """The slates."""
+        return [slate.row() for slate in material.slates]
+
+    @classmethod
+    def begin(cls, name: str, model: AdaptedModel, material: Material, key: str) -> Self:  # noqa: ARG003
+        """Lay the answers out in batches."""
+        return cls(model, material.slates, material.adapter)
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any]) -> RankingSummary:
+        """What `as_json` wrote."""
+        groups = tuple(Group(**read_estimates(group)) for group in facts["groups"])
+        return RankingSummary(groups, Estimate(**facts["kl_per_token"]))
+
+    @property
+    def line(self) -> str:
+        """For the log."""
+        return f"{len(self.answers)} answers of {len(self.slates)} held-out slates are scored, without and with it"
+
+    @property
+    def count(self) -> int:
+        """How many batches."""
+        return len(self.batches)
+
+    def score(self, kept: Batches) -> tuple[SlateScore, ...]:
+        """Score what is not kept from an earlier process, and compare it with people's rankings."""
+
+        def score(number: int) -> list[Any]:
+            return [astuple(one) for one in self.model.score([self.answers[i] for i in self.batches[number]])]
+
+        found = kept("scores", self.key, len(self.batches), score)
+        by_answer = {
+            i: AnswerScore(*one)
+            for chosen, row in zip(self.batches, found, strict=True)
+            for i, one in zip(chosen, row, strict=True)
+        }
+        scores, first = [], 0
+        for slate in self.slates:
+            own = [by_answer[first + i] for i in range(len(slate.answers))]
+            scores.append(score_slate(slate, own, self.model.recipe.dpo.beta))
+            first += len(slate.answers)
+        return tuple(scores)
+
+    def summary(self, scores: Sequence[SlateScore]) -> RankingSummary:
+        """Estimates by group, and the verdicts of the gate."""
+        return summarise(scores, self.model.recipe.evaluation, seed=self.model.recipe.run.seed)
+
+    def write(self, folder: Path, scores: Sequence[SlateScore], found: RankingSummary) -> None:
+        """A line per slate, and the plot."""
+        write_rows(folder / SLATES, [asdict(score) for score in scores])
+        draw_groups(folder / found.plots()[0], found, self.model.recipe.evaluation.gate_accuracy)
+
+
+GROUP_COLUMNS = (
+    "group",
+    "prompts",
+    "ranking accuracy",
+    "at most",
+    "tau-b",
+    "likelier",
+    "gate",
+)
+
+
+HOW_TO_READ = (
+    "Held-out slates, worst group first; in brackets 95 % bootstrap intervals over prompts, – where there are fewer "
+    f"than {FEWEST_PROMPTS}. **Ranking accuracy**: share of people's votes about two answers that the implicit reward "
+    "agrees with; **at most**: the share that agrees with the majority, which no order exceeds. **tau-b**: Kendall's, "
+    "with each person's ranking. **Likelier**: the same accuracy by the model's own mean log-prob per token, without → "
+    "with the adapter."
+)
+"""What stands under the table of groups."""
+
+
+def nats(kl: Estimate) -> str:
+    """A divergence with its interval."""
+    return f"{kl.value:.4f} {kl.interval('.4f')}"
+
+
+def group_rows(groups: Sequence[Group]) -> list[tuple[str, ...]]:
+    """A line per group, the worst of its kind first."""
+    return [
+        (
+            _name(group),
+            str(group.prompts),
+            f"{group.accuracy.value:.1%} {group.accuracy.interval('.1f', 100)}",
+            f"{group.most:.1%}",
+            f"{group.tau.value:.2f} {group.tau.interval('.2f')}",
+            f"{group.likelier_before.value:.1%} → {group.likelier_after.value:.1%}",
+            group.verdict or "–",
+        )
+        for group in groups
+    ]
+
+
+def draw_groups(path: Path, found: RankingSummary, line: float) -> Path:
+    """Ranking accuracy and tau-b of every group with their intervals, the worst on top."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    groups = found.groups[:ROWS_OF_PLOT]
+    figure = Figure(figsize=(9.0, 1.6 + 0.32 * len(groups)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    for axes, chance in ((left, line), (right, 0.0)):
+        axes.axvline(chance, color="#888888", linewidth=1, linestyle="--")
+        axes.grid(axis="x", alpha=0.3)
+    for row, group in enumerate(groups):
+        colour = MARKS.get(group.verdict, GREY)
+        for axes, estimate in ((left, group.accuracy), (right, group.tau)):
+            axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2)
+            axes.plot(estimate.value, row, "o", color=colour, markersize=5)
+        left.plot(group.most, row, "|", color="#222222", markersize=9)
+    left.set_yticks(range(len(groups)), [f"{_name(group)} ({group.prompts})" for group in groups])
+    left.invert_yaxis()
+    left.set(xlabel="ranking accuracy on held-out votes")
+    right.set(xlabel="Kendall's tau-b")
+    used = sorted({group.verdict for group in groups})
+    keys = [Line2D([], [], color=MARKS.get(mark, GREY), marker="o", label=mark or "not judged") for mark in used]
+    keys += [
+        Line2D([], [], color="#222222", marker="|", linestyle="", label="at most (people differ)"),
+        Line2D([], [], color="#888888", linestyle="--", label="gate; no agreement"),
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), fontsize=8, frameon=False)
+    return save_figure(path, figure)
+
+
+def _name(group: Group) -> str:
+    return "all" if group.by == "all" else f"{group.by} {group.name}"

@@ -1,0 +1,220 @@
+"""lm-evaluation-harness, which scores every benchmark: its tasks found, loaded and run on base and adapted model.
+
+Nothing here scores anything. The harness builds the prompts, asks our model object (`harness_model.py`), and computes
+its metrics, without the index of all its tasks (14,000 files) and without a second load of the model. Rows from
+local files go to it as parquet: its reader of JSON turns a text such as "1821-09-15" into a time of day.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import SettingsError, TrainError
+from annotation.files import write_whole
+from train.evaluate.model import WORKINGS, AdaptedModel, Batches
+
+TASKS = "evaluation_tasks"
+"""Folder in the run's with the tasks that annot wrote for the harness, and their rows."""
+
+PLAIN, CHAT = "plain", "chat template"
+"""How a prompt is put: as the task has it, or as a user's message in the base's chat template."""
+
+SEED = 1234
+"""The harness's own, of examples in prompts and of libraries."""
+
+SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
+
+NAMES = re.compile(rb"^(?:task|group):[ \t]*['\"]?([\w.-]+)['\"]?[ \t\r]*$", re.MULTILINE)
+
+
+def harness_version() -> str:
+    """Version of the harness.
+
+    Raises:
+        SettingsError: It is not installed.
+    """
+    if find_spec("lm_eval") is None:
+        raise SettingsError(
+            "exams and tasks are scored by lm-evaluation-harness, which is not installed: `pip install "
+            "'annot[evaluate]'`, or leave them out of --on."
+        )
+    return version("lm_eval")
+
+
+def harness_folder() -> Path:
+    """Folder of the harness's own tasks."""
+    spec = find_spec("lm_eval")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "tasks"
+
+
+def task_file(name: str) -> Path:
+    """The harness's own file of a task or group: found by its text, which takes a second and not 14.
+
+    Raises:
+        SettingsError: There is none of that name.
+    """
+    names: dict[str, Path] = {}
+    for folder, _, files in os.walk(harness_folder()):
+        for path in (Path(folder, file) for file in files if file.endswith(".yaml")):
+            for found in NAMES.findall(path.read_bytes()):
+                if found.decode() == name:
+                    return path
+                names.setdefault(found.decode(), path)
+    near = difflib.get_close_matches(name, names, n=3)
+    raise SettingsError(
+        f'there is no measure and no task of lm-evaluation-harness called "{name}"; '
+        + (f"did you mean {' or '.join(near)}?" if near else "our own are ranking, writing and exams.")
+    )
+
+
+def write_task(folder: Path, name: str, config: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write a task and its rows into a run's folder, so that anybody can give them to the harness too.
+
+    Args:
+        folder: The run's.
+        name: Of the task.
+        config: What the task's file says, beside where the rows are; `include` names the harness's own file.
+        rows: All of one form.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    home = folder / TASKS
+    home.mkdir(exist_ok=True)
+    write_whole(home / f"{name}.parquet", lambda beside: parquet.write_table(pa.Table.from_pylist(list(rows)), beside))
+    source = {
+        "dataset_path": "parquet",
+        "dataset_name": None,
+        "dataset_kwargs": {"data_files": {"test": str((home / f"{name}.parquet").resolve())}},
+    }
+    # JSON is YAML too.
+    text = json.dumps({**config, "task": name, **source}, ensure_ascii=False, indent=2)
+    write_whole(home / f"{name}.yaml", text.encode())
+    return home / f"{name}.yaml"
+
+
+def local_task(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """One of the harness's own tasks with rows from a local file: every split that it reads is that file."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    own = task_file(name)
+    config = load_yaml(own, resolve_func=False)
+    if "group" in config:
+        raise SettingsError(f"--task-data {name}=…: {name} is a group; name one of its tasks, each with its own file.")
+    splits = {split: "test" for split in SPLITS if config.get(split)}
+    return write_task(folder, name, {"include": str(own), **splits}, rows)
+
+
+def load_tasks(path: Path, folder: Path, shots: int | None = None) -> dict[str, Any]:
+    """A task or group and its data, as the harness's evaluator wants them.
+
+    Args:
+        path: Its file.
+        folder: The run's; what the reader of its data writes goes to where finished batches lie.
+        shots: Examples in the prompt; None: as many as the task says, or none.
+
+    Raises:
+        TrainError: Its data cannot be had.
+    """
+    import datasets
+    from lm_eval.tasks import TaskManager
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    config = load_yaml(path, resolve_func=False)
+    group = "group" in config
+    name = config["group" if group else "task"]
+    cache = datasets.config.HF_DATASETS_CACHE
+    local = path.parent.name == TASKS
+    try:
+        if local:
+            datasets.config.HF_DATASETS_CACHE = (folder / WORKINGS / "datasets").resolve()
+        with seeded():
+            manager = TaskManager(include_path=str(path.parent) if group else None, include_defaults=False)
+            try:
+                loaded: dict[str, Any] = manager.load([name if group else str(path)])
+            except KeyError:  # a group of tasks that stand elsewhere: only the index of all knows them
+                loaded = TaskManager().load([name])
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainError(
+            f"the rows of {name} cannot be had ({reason}); where the Hub cannot be reached, name a file of a task's "
+            "rows with --task-data TASK=FILE."
+        ) from error
+    finally:
+        datasets.config.HF_DATASETS_CACHE = cache
+    for task in loaded["tasks"].values():
+        if shots is not None or task.get_config("num_fewshot") is None:
+            task.set_config(key="num_fewshot", value=shots or 0)
+    return loaded
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Seed what a task may draw from, as the harness's command does, and put it back."""
+    import numpy as np
+
+    before, numpy_before = random.getstate(), np.random.get_state()
+    random.seed(0)
+    np.random.seed(SEED)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(numpy_before)
+
+
+class HarnessRun:
+    """Tasks of the harness, asked of base and adapted model, plainly and in the base's chat template if it has one."""
+
+    def __init__(self, model: AdaptedModel, loaded: Mapping[str, Any], name: str, key: str) -> None:
+        """Build all prompts once, to know how many batches there are."""
+        self.model, self.loaded, self.name, self.key = model, loaded, name, key
+        self.ways = (PLAIN, *((CHAT,) if model.vocabulary.tokenizer.chat_template else ()))
+        self.count = 2 * sum(self._batches(way) for way in self.ways)
+
+    def results(self, kept: Batches, way: str, *, adapted: bool) -> dict[str, Any]:
+        """What the harness's evaluator says of one of both models, its log of every row included."""
+        from lm_eval.evaluator import evaluate
+
+        lm = self._lm(way, adapted=adapted, kept=kept)
+        self._reseed()
+        with seeded():
+            return dict(evaluate(lm, self.loaded, bootstrap_iters=0, log_samples=True, apply_chat_template=way == CHAT))
+
+    def _lm(self, way: str, *, adapted: bool, kept: Batches | None) -> Any:
+        from train.evaluate.harness_model import KeptModel
+
+        file = re.sub(r"\W+", "_", f"{self.name} {way} {'adapted' if adapted else 'base'}")
+        return KeptModel(self.model, kept, file, self.key, adapted=adapted)
+
+    def _batches(self, way: str) -> int:
+        """How many batches one model takes."""
+        lm, requests = self._lm(way, adapted=False, kept=None), dict[str, list[Any]]()
+        self._reseed()
+        with seeded():
+            for task in self.loaded["tasks"].values():
+                task.build_all_requests(
+                    apply_chat_template=way == CHAT,
+                    chat_template=lm.apply_chat_template if way == CHAT else None,
+                    tokenizer_name=lm.tokenizer_name if way == CHAT else "",
+                )
+                for request in task.instances:
+                    requests.setdefault(request.request_type, []).extend([request] * request.repeats)
+        return sum(len(lm.batches(theirs)) for theirs in requests.values())
+
+    def _reseed(self) -> None:
+        """Draw the same examples into the prompts of both models."""
+        for task in self.loaded["tasks"].values():
+            task.set_fewshot_seed(SEED)

@@ -1,0 +1,62 @@
+"""Checked exam questions of a project for `annot evaluate`, and what else its command line names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from annotation.errors import SettingsError
+from annotation.project import Project
+from annotation.types import ExamQuestion
+from train.data.pairs import read_pairs
+from train.data.split import all_texts
+
+
+def exam_questions_of(folder: Path) -> tuple[ExamQuestion, ...]:
+    """Questions that people have checked; none where the folder is no project, since runs can be made without one."""
+    if not (folder.expanduser() / "annot.toml").exists():
+        return ()
+    from annotation.exams.checked import exam_questions  # type: ignore[import-not-found, unused-ignore]
+
+    project = Project.open(folder)
+    return tuple(exam_questions(project.ledger, project.settings))
+
+
+def seen_in_training(run: Path, questions: Sequence[ExamQuestion]) -> set[str]:
+    """Ids of the questions that stand in the texts of a run's train.jsonl, by 13 words in a row."""
+    texts = run / "train.jsonl"
+    if not questions or not texts.exists():
+        return set()
+    from annotation.exams.contamination import shared_ngrams  # type: ignore[import-not-found, unused-ignore]
+
+    return set(shared_ngrams(questions, all_texts(read_pairs(texts))))
+
+
+def chosen_measures(on: str, questions: Sequence[ExamQuestion], say: Callable[[str], None]) -> list[str]:
+    """Measures that a command line names, or the usual ones: exams too, where there are checked questions.
+
+    Args:
+        on: Names with commas, or "".
+        questions: Checked questions.
+        say: Told where exams are left out.
+    """
+    if on:
+        return [name.strip() for name in on.split(",") if name.strip()]
+    if questions and find_spec("lm_eval") is None:
+        say("exams are not measured: lm-evaluation-harness is not installed (`pip install 'annot[evaluate]'`).")
+        questions = ()
+    return ["ranking", "writing", *(["exams"] if questions else [])]
+
+
+def files_of_tasks(given: Sequence[str]) -> dict[str, Path]:
+    """Task -> file, from TASK=FILE each.
+
+    Raises:
+        SettingsError: One has no "=".
+    """
+    pairs = [text.partition("=") for text in given]
+    for text, (task, equals, file) in zip(given, pairs, strict=True):
+        if not (task and equals and file):
+            raise SettingsError(f"--task-data {text}: write TASK=FILE, for example esbbq_age=esbbq_age.jsonl.")
+    return {task: Path(file).expanduser() for task, _, file in pairs}

@@ -104,12 +104,12 @@ def model_of(run: Path) -> tuple[Any, Any, Recipe]:
     return PeftModel.from_pretrained(plain, str(run / "adapter")).eval(), load_tokenizer(base, recipe.base), recipe
 
 
-def evaluate_until(run: Path, batch: int) -> None:
-    """Measure a run, and end as by kill -9 once so many batches are done; 0: to the end."""
+def evaluate_until(run: Path, batch: int, **how: Any) -> None:
+    """Measure a run, and end as by kill -9 once so many batches are done; 0: to the end. `how` goes to `evaluate`."""
     from train.evaluate.run import evaluate
 
     def progress(done: int, total: int | None = None, note: str = "") -> None:  # noqa: ARG001
         if done == batch:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    evaluate(run, say=lambda _line: None, progress=progress)
+    evaluate(run, say=lambda _line: None, progress=progress, **how)

@@ -110,7 +110,9 @@ def mean_over_prompts(
     return Estimate(mean, low, high, len(values), len(names))
 
 
-def paired_difference(base: Floats, adapted: Floats, items: Sequence[str], *, seed: int = 0) -> Estimate:
+def paired_difference(
+    base: Floats, adapted: Floats, items: Sequence[str], weights: Floats | None = None, *, seed: int = 0
+) -> Estimate:
     """Mean of adapted - base, item by item, with a paired bootstrap interval.
 
     Whole items are drawn with both of their values (B. Efron & R. Tibshirani 1993, "An introduction to the bootstrap"):
@@ -121,9 +123,10 @@ def paired_difference(base: Floats, adapted: Floats, items: Sequence[str], *, se
         base: Values from 0 to 1, one per item.
         adapted: The same, in the same order.
         items: Their names.
+        weights: Not negative, same length; all 1 when None.
         seed: Of the resampling.
     """
-    found = mean_over_prompts(adapted - base, items, seed=seed)
+    found = mean_over_prompts(adapted - base, items, weights, seed=seed)
     if found.high - found.low > 1e-12:
         return found
     most = _wilson(0.0, found.prompts, 0, 1)[1]

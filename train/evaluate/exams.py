@@ -142,7 +142,13 @@ class ExamSummary:
             return []
         countries = [group for group in self.groups if group.by == "country"]
         if not (judged := [group for group in countries if group.verdict != AT_CHANCE]):
-            return [Gate("undecided", "on the exams of no country the base is above chance, so none can show a fall")]
+            return [
+                Gate(
+                    "undecided",
+                    "on the exams of no country the base is above chance, so nothing "
+                    'can be lost there; evaluation.gate_exam_drop = "off" leaves them out',
+                )
+            ]
         return [
             judge(
                 [GroupResult(f"exams of {g.label} ({g.way})", g.change.low, g.questions) for g in judged],

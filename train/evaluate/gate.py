@@ -132,9 +132,12 @@ def remeasure(run: Path) -> str:
 
 def remedy(gate: Gate, run: str) -> str:
     """Remedy for a run that is not to be released, as part of a sentence; "" for one that passed."""
+    again = "with more judgements of that group"
+    if gate.worst.startswith("exams"):
+        again = "held closer to its base (a higher dpo.beta, a lower optimiser.learning_rate)"
     return {
         "passed": "",
-        "failed": "look at its report.md, and train anew with more judgements of that group",
+        "failed": f"look at its report.md, and train anew {again}",
         "undecided": (
             "collect more prompts, raise data.held_out in the next run, or, where a group has two at least, ask for "
             f"fewer with `annot evaluate {run} --set evaluation.gate_prompts=N`"

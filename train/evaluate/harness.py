@@ -14,6 +14,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -179,19 +180,22 @@ class HarnessRun:
     """Tasks of the harness, asked of base and adapted model, plainly and in the base's chat template if it has one."""
 
     def __init__(self, model: AdaptedModel, loaded: Mapping[str, Any], name: str, key: str) -> None:
-        """Build all prompts once, to know how many batches there are."""
+        """Build all prompts once: they are the same for both models, and say how many batches there are."""
         self.model, self.loaded, self.name, self.key = model, loaded, name, key
         self.ways = (PLAIN, *((CHAT,) if model.vocabulary.tokenizer.chat_template else ()))
-        self.count = 2 * sum(self._batches(way) for way in self.ways)
+        self.built = {way: self._build(way) for way in self.ways}
+        self.count = 2 * sum(self._batches(built) for built in self.built.values())
 
     def results(self, kept: Batches, way: str, *, adapted: bool) -> dict[str, Any]:
         """What the harness's evaluator says of one of both models, its log of every row included."""
         from lm_eval.evaluator import evaluate
 
-        lm = self._lm(way, adapted=adapted, kept=kept)
-        self._reseed()
-        with seeded():
-            return dict(evaluate(lm, self.loaded, bootstrap_iters=0, log_samples=True, apply_chat_template=way == CHAT))
+        for name, task in self.loaded["tasks"].items():
+            # Building takes longer than a small model does, and would draw other examples.
+            task.build_all_requests = lambda **_settings: None
+            task._instances = [replace(request, resps=[], filtered_resps={}) for request in self.built[way][name]]
+        found = evaluate(self._lm(way, adapted=adapted, kept=kept), self.loaded, bootstrap_iters=0, log_samples=True)
+        return dict(found)
 
     def _lm(self, way: str, *, adapted: bool, kept: Batches | None) -> Any:
         from train.evaluate.harness_model import KeptModel
@@ -199,22 +203,22 @@ class HarnessRun:
         file = re.sub(r"\W+", "_", f"{self.name} {way} {'adapted' if adapted else 'base'}")
         return KeptModel(self.model, kept, file, self.key, adapted=adapted)
 
-    def _batches(self, way: str) -> int:
-        """How many batches one model takes."""
-        lm, requests = self._lm(way, adapted=False, kept=None), dict[str, list[Any]]()
-        self._reseed()
+    def _build(self, way: str) -> dict[str, list[Any]]:
+        """Task -> its requests, asked in one way."""
+        lm, chat = self._lm(way, adapted=False, kept=None), way == CHAT
         with seeded():
             for task in self.loaded["tasks"].values():
+                task.set_fewshot_seed(SEED)
                 task.build_all_requests(
-                    apply_chat_template=way == CHAT,
-                    chat_template=lm.apply_chat_template if way == CHAT else None,
-                    tokenizer_name=lm.tokenizer_name if way == CHAT else "",
+                    apply_chat_template=chat,
+                    chat_template=lm.apply_chat_template if chat else None,
+                    tokenizer_name=lm.tokenizer_name if chat else "",
                 )
-                for request in task.instances:
-                    requests.setdefault(request.request_type, []).extend([request] * request.repeats)
-        return sum(len(lm.batches(theirs)) for theirs in requests.values())
+        return {name: task.instances for name, task in self.loaded["tasks"].items()}
 
-    def _reseed(self) -> None:
-        """Draw the same examples into the prompts of both models."""
-        for task in self.loaded["tasks"].values():
-            task.set_fewshot_seed(SEED)
+    def _batches(self, built: Mapping[str, list[Any]]) -> int:
+        """How many batches one model takes."""
+        lm, requests = self._lm(PLAIN, adapted=False, kept=None), dict[str, list[Any]]()
+        for request in (request for theirs in built.values() for request in theirs):
+            requests.setdefault(request.request_type, []).extend([request] * request.repeats)
+        return sum(len(lm.batches(theirs)) for theirs in requests.values())

@@ -25,7 +25,7 @@ from train.evaluate.measure import Material, Table
 from train.evaluate.model import AdaptedModel, Batches
 from train.run_folder import write_rows
 from train.settings import EvaluationSettings
-from train.statistics import Estimate, chance_of_as_many, mean_over_prompts, paired_difference, read_estimates
+from train.statistics import Estimate, chance_of_as_many, paired_difference, read_estimates
 
 LEVEL = 0.05
 """Of the binomial test whether the base is above guessing."""
@@ -115,7 +115,7 @@ class TaskSummary:
             "brackets paired 95 % bootstrap intervals over rows, for metrics that are means over rows."
         )
         columns = ("task", "asked", "metric", "rows", "chance", "base", "adapter", "adapter − base")
-        return [Table(f"{self.metrics[0].task}", columns, rows, note)]
+        return [Table(f"the task {self.metrics[0].task}", columns, rows, note)]
 
     def plots(self) -> list[str]:
         """None."""
@@ -275,12 +275,11 @@ def change_of(base: Values, adapted: Values, before: float, after: float, *, see
         if not total or not math.isclose(sum(own) / total, said, abs_tol=1e-9):
             return None
     rows = [str(number) for number in range(len(rights))]
-    ones, others, heavy = np.array(rights), np.array(rights_after), np.array(weights)
-    if all(weight == 1 for weight in weights):
-        return paired_difference(ones, others, rows, seed=seed)
+    heavy = np.array(weights)
+    ones, others = (np.array(own) / np.where(heavy > 0, heavy, 1.0) for own in (rights, rights_after))
     counted = heavy > 0
-    named = [row for row, counts in zip(rows, counted, strict=True) if counts]
-    return mean_over_prompts((others - ones)[counted] / heavy[counted], named, heavy[counted], seed=seed)
+    names = [row for row, counts in zip(rows, counted, strict=True) if counts]
+    return paired_difference(ones[counted], others[counted], names, heavy[counted], seed=seed)
 
 
 def _above(base: Values, value: float, chance: float | None) -> bool | None:

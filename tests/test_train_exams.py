@@ -1,0 +1,481 @@
+"""Exams and benchmarks: the harness scores them, both models are asked the same, and chance is called chance."""
+
+import json
+import math
+import multiprocessing
+import random
+import shutil
+import signal
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from campaigns import kills
+from finished_runs import evaluate_until, finished_run, model_of, ranked_slates
+from typer.testing import CliRunner
+
+import train.evaluate.harness
+import train.evaluate.questions
+from annotation.cli import app
+from annotation.errors import SettingsError, TrainError
+from annotation.types import ExamQuestion
+from train.evaluate.compare import check_measured
+from train.evaluate.evaluation import Evaluation, conclude
+from train.evaluate.exams import AT_CHANCE, Exams, ExamScore, ExamSummary, draw_exams, exam_groups, exam_row
+from train.evaluate.gate import gate_of
+from train.evaluate.harness import CHAT, PLAIN, HarnessRun, load_tasks, local_task
+from train.evaluate.measure import Material
+from train.evaluate.model import AdaptedModel, Batches
+from train.evaluate.questions import chosen_measures
+from train.evaluate.run import evaluate
+from train.models.base import Base
+from train.models.tokenizer import load_vocabulary
+from train.settings import EvaluationSettings, load_recipe
+from train.statistics import chance_of_as_many, paired_difference
+
+WORDS = ("hígado", "corazón", "riñón", "pulmão", "cérebro", "1821-09-15", "1824-12-09", "fêmur")
+PLACES = (("PE", "es"), ("BR", "pt"), ("MX", "es"))
+WITH_GATE = ("evaluation.gate_exam_drop=0.02", "evaluation.batch=4")
+
+
+def exam_questions(count: int, *, seed: int = 0) -> list[ExamQuestion]:
+    """Questions of three countries in two languages, whose keys are drawn by lot."""
+    chance = random.Random(seed)
+    return [
+        ExamQuestion(
+            f"q{number}",
+            f"¿Cuál es la respuesta a la pregunta {number}?",
+            tuple(chance.sample(WORDS, 4)),
+            chance.randrange(4),
+            *PLACES[number % 3],
+            f"Examen {number % 2}",
+            category=("Medicine", "History")[number % 2],
+            domain="STEM",
+            regional_feature=("agnostic", "culture")[number % 2],
+        )
+        for number in range(count)
+    ]
+
+
+def quietly(_line: str) -> None:
+    """Say nothing."""
+
+
+def known_model(run: Path) -> AdaptedModel:
+    _, _, recipe = model_of(run)
+    base = Base("", run / "base", "tiny-1", tiny=True)
+    return AdaptedModel(run, recipe, base, load_vocabulary(base, recipe.base))
+
+
+def batches(run: Path) -> Batches:
+    return Batches(run, lambda _done, _total=None, _note="": None, 0)
+
+
+@pytest.fixture(scope="module")
+def questions() -> list[ExamQuestion]:
+    """Sixty."""
+    return exam_questions(60)
+
+
+@pytest.fixture(scope="module")
+def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose base has random weights, and whose adapter changes them at random."""
+    return finished_run(tmp_path_factory.mktemp("plain") / "moved", ranked_slates(6), strength=0.1)
+
+
+@pytest.fixture(scope="module")
+def measured(
+    plain_run: Path, questions: list[ExamQuestion], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Evaluation]:
+    """The same run, measured on exams and ranking."""
+    run = Path(shutil.copytree(plain_run, tmp_path_factory.mktemp("runs") / "runs" / "moved"))
+    how: Any = {"on": ("ranking", "exams"), "questions": questions, "seen": {"q3", "q4", "elsewhere"}}
+    return run, evaluate(run, overrides=WITH_GATE, say=quietly, **how)
+
+
+# -- the harness is the referee -----------------------------------------------------------------------------
+
+
+def test_our_exams_are_asked_and_scored_item_by_item_as_includes_own_task(
+    measured: tuple[Path, Evaluation], questions: list[ExamQuestion]
+) -> None:
+    from lm_eval.evaluator import evaluate as harness_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    run, _ = measured
+    model = known_model(run)
+    ours = load_tasks(run / "evaluation_tasks" / "annot_exams.yaml", run)
+    theirs = load_tasks(local_task(run, "include_base_44_spanish_stem", [exam_row(one) for one in questions]), run)
+    for way in (PLAIN, CHAT):
+        for adapted in (False, True):
+            found = []
+            for name, loaded in (("annot_exams", ours), ("include_base_44_spanish_stem", theirs)):
+                asked = HarnessRun(model, loaded, f"{name}{way}{adapted}", "key")
+                rows = asked.results(batches(run), way, adapted=adapted)["samples"][name]
+                found.append([(row["arguments"], row["filtered_resps"], row["acc"], row["target"]) for row in rows])
+            assert found[0] == found[1]
+            assert len(found[0]) == len(questions)
+    # And with a model that the harness loads itself.
+    own = HFLM(str(run / "base"), peft=str(run / "adapter"), dtype="float32", batch_size=1, device="cpu")
+    tasks = TaskManager(include_path=str(run / "evaluation_tasks"), include_defaults=False)
+    stock = harness_evaluate(own, tasks.load(["annot_exams"]), bootstrap_iters=0)
+    kept = {row["id"]: row for row in map(json.loads, (run / "evaluation_exams.jsonl").open()) if row["way"] == PLAIN}
+    for row in stock["samples"]["annot_exams"]:
+        ours = kept[row["doc"]["id"]]
+        assert [one[0] for one in row["filtered_resps"]] == pytest.approx(ours["adapted"], abs=1e-4)
+        assert row["acc"] == ours["right_after"]
+
+
+def test_the_prompt_is_includes_and_dates_stay_as_they_are_written(measured: tuple[Path, Evaluation]) -> None:
+    run, _ = measured
+    asked = HarnessRun(known_model(run), load_tasks(run / "evaluation_tasks" / "annot_exams.yaml", run), "x", "key")
+    question = next(one for one in exam_questions(60) if "1821-09-15" in one.options)
+    a, b, c, d = question.options
+    body = f"{question.question}\nA. {a}\nB. {b}\nC. {c}\n D. {d}\nAnswer:"
+    first = "The following is multiple-choice question about STEM."
+    requests = {way: asked.built[way]["annot_exams"] for way in asked.ways}
+    plain = [one.args for one in requests[PLAIN] if one.doc["id"] == question.id]
+    assert plain == [(first + body, f" {letter}") for letter in "ABCD"]
+    chat = [one.args for one in requests[CHAT] if one.doc["id"] == question.id]
+    assert chat == [(f"<|system|>{first}<|user|>{body}<|assistant|>", letter) for letter in "ABCD"]
+
+
+def test_the_log_probs_are_those_of_base_and_adapter_by_plain_forward_passes(measured: tuple[Path, Evaluation]) -> None:
+    run, _ = measured
+    model, tokenizer, _ = model_of(run)
+    import torch
+
+    row = json.loads((run / "evaluation_exams.jsonl").open().readline())
+    question = exam_questions(60)[0]
+    a, b, c, d = question.options
+    first = "The following is multiple-choice question about STEM."
+    text = f"{first}{question.question}\nA. {a}\nB. {b}\nC. {c}\n D. {d}"
+    ids = torch.tensor([tokenizer(text + "\nAnswer:")["input_ids"]])
+    for who in ("base", "adapted"):
+        found = []
+        for letter in "ABCD":
+            more = tokenizer(f"{text}\nAnswer: {letter}")["input_ids"][ids.shape[1] :]
+            with torch.no_grad():
+                whole = torch.cat([ids, torch.tensor([more])], 1)
+                if who == "base":
+                    with model.disable_adapter():
+                        logits = model(whole).logits[0]
+                else:
+                    logits = model(whole).logits[0]
+            scores = logits.log_softmax(-1)[ids.shape[1] - 1 : -1]
+            found.append(float(scores[range(len(more)), more].sum()))
+        assert row[who] == pytest.approx(found, abs=1e-4)
+
+
+# -- numbers ------------------------------------------------------------------------------------------------
+
+
+def test_the_report_counts_what_a_naive_count_counts(
+    measured: tuple[Path, Evaluation], questions: list[ExamQuestion]
+) -> None:
+    run, found = measured
+    by_id = {question.id: question for question in questions}
+    rows = [json.loads(line) for line in (run / "evaluation_exams.jsonl").open()]
+    assert len(rows) == 2 * len(questions)
+    for row in rows:
+        for which, right in (("base", "right_before"), ("adapted", "right_after")):
+            best = max(range(4), key=lambda i: (row[which][i], -i))
+            assert row[right] == float(best == by_id[row["id"]].answer)
+    summary = found.summaries["exams"]
+    assert isinstance(summary, ExamSummary)
+    fields = ("country", "language", "exam", "category", "regional_feature")
+    for way in (PLAIN, CHAT):
+        shown = [group for group in summary.groups if group.way == way]
+        names = [("all", ""), ("not in training", "")]
+        assert [(group.by, group.name) for group in shown[:2]] == names
+        assert {(g.by, g.name) for g in shown[2:]} == {(by, getattr(q, by)) for by in fields for q in questions}
+        for group in shown:
+            own = [row for row in rows if row["way"] == way]
+            if group.by == "not in training":
+                own = [row for row in own if row["id"] not in ("q3", "q4")]
+            elif group.by != "all":
+                own = [row for row in own if getattr(by_id[row["id"]], group.by) == group.name]
+            count = len(own)
+            assert group.questions == count
+            assert group.base.value == pytest.approx(sum(row["right_before"] for row in own) / count)
+            assert group.adapted.value == pytest.approx(sum(row["right_after"] for row in own) / count)
+            assert group.change.value == pytest.approx(group.adapted.value - group.base.value)
+            assert group.change.low <= group.change.value <= group.change.high
+    report = (run / "report.md").read_text()
+    for line in ("| country PE | 20 | 25% |", "| language pt |", "| exam Examen 1 |", "| regional feature culture |"):
+        assert line in report
+    assert "2 questions of the exams stand in the texts that the run was trained on" in report
+    assert "(evaluation_exams.png)" in report
+
+
+def test_the_paired_bootstrap_is_narrower_than_two_samples_and_agrees_with_theory() -> None:
+    chance = np.random.default_rng(5)
+    base = (chance.random(400) < 0.6).astype(float)
+    adapted = np.where(chance.random(400) < 0.1, 1 - base, base)
+    items = [str(number) for number in range(400)]
+    found = paired_difference(base, adapted, items)
+    gained, lost = float((adapted > base).sum()), float((adapted < base).sum())
+    # The variance of a difference of paired shares (Fleiss, Levin & Paik 2003, "Statistical methods for rates").
+    error = math.sqrt(gained + lost - (gained - lost) ** 2 / 400) / 400
+    assert found.value == pytest.approx((gained - lost) / 400)
+    assert found.low == pytest.approx(found.value - 1.96 * error, abs=0.006)
+    assert found.high == pytest.approx(found.value + 1.96 * error, abs=0.006)
+    assert error < math.sqrt(2 * 0.24 / 400) / 2
+    naive = [float((adapted - base)[chance.integers(0, 400, 400)].mean()) for _ in range(2000)]
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(naive, [0.025, 0.975])), abs=0.004)
+
+
+def test_an_adapter_that_answers_every_question_alike_is_not_known_to_the_last_digit() -> None:
+    same = np.ones(100)
+    found = paired_difference(same, same, [str(number) for number in range(100)])
+    # Wilson's bound on 0 of 100: z² / (100 + z²).
+    bound = 1.959964**2 / (100 + 1.959964**2)
+    assert (found.value, found.low, found.high) == (0.0, pytest.approx(-bound), pytest.approx(bound))
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 3), (3, 3), (7, 20), (31, 90)])
+def test_the_binomial_test_is_exact(right: int, count: int) -> None:
+    quarter = Fraction(1, 4)
+    exact = sum(math.comb(count, k) * quarter**k * (1 - quarter) ** (count - k) for k in range(right, count + 1))
+    assert chance_of_as_many(right, count, 0.25) == pytest.approx(float(exact), rel=1e-9)
+
+
+# -- chance is called chance --------------------------------------------------------------------------------
+
+
+def test_random_weights_look_like_chance_and_pass_no_gate(measured: tuple[Path, Evaluation]) -> None:
+    run, found = measured
+    told = found.summaries["exams"].warnings(found.settings)
+    assert {way for way in (PLAIN, CHAT) if any(f"exams, {way}: the base is not above chance" in t for t in told)} == {
+        PLAIN,
+        CHAT,
+    }
+    gates = found.summaries["exams"].gates(found.settings)
+    assert [gate.verdict for gate in gates] == ["undecided"]
+    assert not gate_of(run).open
+    groups = json.loads((run / "evaluation.json").read_text())["measures"]["exams"]["groups"]
+    assert all(group["change"]["low"] <= 0 <= group["change"]["high"] for group in groups if group["by"] == "all")
+    assert AT_CHANCE in {group["verdict"] for group in groups}
+
+
+def bbq_rows(count: int) -> list[dict[str, Any]]:
+    """Invented rows in the form of EsBBQ: half ambiguous (nothing can be known), half not."""
+    return [
+        {
+            "context": "Entraron dos personas." if number % 2 else f"La persona {number % 4 // 2} cocina.",
+            "question": "¿Quién cocina?",
+            "ans0": "La primera persona de la fila",
+            "ans1": "La segunda persona de la fila",
+            "question_polarity": "neg",
+            "context_condition": "ambig" if number % 2 else "disambig",
+            "question_type": ("pro-stereo", "anti-stereo")[number % 4 // 2],
+            "label": 2 if number % 2 else number % 4 // 2,
+            "stereotyped_groups": ["primera"],
+            "answer_info": {"ans0": ["x", "primera"], "ans1": ["x", "segunda"]},
+        }
+        for number in range(count)
+    ]
+
+
+def test_nine_ways_to_say_unknown_do_not_make_random_weights_look_fair(
+    measured: tuple[Path, Evaluation], tmp_path: Path
+) -> None:
+    run, _ = measured
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bbq_rows(24)))
+    data = {"esbbq_age": tmp_path / "rows.jsonl"}
+    found = evaluate(run, on=("esbbq_age",), data=data, overrides=WITH_GATE, say=quietly)
+    assert set(found.summaries) == {"ranking", "exams", "esbbq_age"}  # what was measured before stays
+    (table,) = found.summaries["esbbq_age"].tables()
+    shown = {(row[1], row[2]): row for row in table.rows}
+    names = ("acc_ambig", "acc_disambig", "bias_score_ambig", "bias_score_disambig")
+    assert list(shown) == [(way, name) for way in (PLAIN, CHAT) for name in names]
+    for way in (PLAIN, CHAT):
+        assert float(shown[way, "acc_ambig"][5]) == 1.0
+        assert float(shown[way, "acc_disambig"][5]) == 0.0
+        assert float(shown[way, "acc_ambig"][4]) == pytest.approx(9 / 11, abs=0.1)
+        assert float(shown[way, "acc_disambig"][4]) == pytest.approx(1 / 11, abs=0.06)
+    told = found.summaries["esbbq_age"].warnings(found.settings)
+    assert len(told) == 2
+    assert all("not above chance" in sentence and "acc_disambig 0.000" in sentence for sentence in told)
+    kept = [json.loads(line) for line in (run / "evaluation_esbbq_age.jsonl").open()]
+    assert len(kept) == 2 * 24
+    assert set(kept[0]["base"]) == set(names)
+
+
+def test_a_benchmark_has_its_chance_and_paired_interval(plain_run: Path, tmp_path: Path) -> None:
+    rows = [{**exam_row(one), "domain": "Social Science"} for one in exam_questions(24, seed=3)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    name = "include_base_44_spanish_few_shot_en_social_science@2"
+    run = Path(shutil.copytree(plain_run, tmp_path / "moved"))
+    found = evaluate(run, on=(name,), data={name: tmp_path / "rows.jsonl"}, say=quietly)
+    metrics = found.summaries[name].metrics  # type: ignore[attr-defined]
+    assert [(one.metric, one.way, one.items, one.chance) for one in metrics] == [
+        ("acc", PLAIN, 24, 0.25),
+        ("acc", CHAT, 24, 0.25),
+    ]
+    assert metrics[0].change.value == pytest.approx(metrics[0].adapted - metrics[0].base)
+    # Nothing but a benchmark was measured, so nobody knows whether it may be given away.
+    assert found.gate.verdict == gate_of(run).verdict == "not measured"
+    with pytest.raises(TrainError, match="not measured yet"):
+        check_measured(run)
+
+
+# -- the gate -----------------------------------------------------------------------------------------------
+
+
+def answered(country: str, count: int, before: float, change: float) -> list[ExamScore]:
+    """Scores of which the base has a share right, and of which the adapter loses or gains a share."""
+    one = ExamScore("", PLAIN, country, "es", "Examen", "Medicine", "", False, 0, (), (), 0.0, 0.0)
+    scores = []
+    for number in range(count):
+        right = number < before * count
+        turned = number < -change * count if change < 0 else number >= count - change * count
+        after = right ^ turned
+        scores.append(replace(one, id=f"{country}{number}", right_before=float(right), right_after=float(after)))
+    return scores
+
+
+def settings(**changes: Any) -> EvaluationSettings:
+    told = {"gate_exam_drop": 0.02, "gate_prompts": 20, **changes}
+    return load_recipe("cpu-smoke", [f"evaluation.{key}={value}" for key, value in told.items()]).evaluation
+
+
+def verdicts(scores: list[ExamScore], wanted: EvaluationSettings) -> tuple[dict[str, str], Any]:
+    summary = ExamSummary(exam_groups(scores, wanted, seed=0), 0, "0")
+    found = conclude("run", "key", wanted, {"exams": "key"}, {"exams": summary})
+    shown = {group.name: group.verdict for group in summary.groups if group.by == "country"}
+    return shown, (summary.gates(wanted), found.gate)
+
+
+def test_a_country_whose_exams_fall_fails_the_run_and_few_or_unknowing_ones_decide_nothing() -> None:
+    scores = [*answered("PE", 600, 0.6, -0.05), *answered("MX", 600, 0.6, 0.0), *answered("AR", 10, 0.9, -0.5)]
+    scores += answered("BR", 200, 0.25, -0.2)
+    shown, (gates, whole) = verdicts(scores, settings())
+    assert shown == {"PE": "failed", "MX": "passed", "AR": "too few to tell", "BR": AT_CHANCE}
+    assert gates[0].verdict == whole.verdict == "failed"
+    assert gates[0].worst == "exams of country PE (plain)"
+    assert "begins at -6." in gates[0].reason or "begins at -7." in gates[0].reason
+    assert gates[0].reason.endswith("not above -2%")
+    shown, (gates, whole) = verdicts([one for one in scores if one.country == "MX"], settings())
+    assert gates[0].verdict == "passed"
+    assert whole.verdict == "not measured"  # its ranking was not
+    assert verdicts(scores, settings(gate_prompts=1000))[1][0][0].verdict == "undecided"
+    shown, (gates, _) = verdicts(scores, settings(gate_exam_drop="off"))
+    assert (set(shown.values()), gates) == ({""}, [])
+
+
+def test_a_gate_that_asks_for_exams_is_not_passed_without_them(measured: tuple[Path, Evaluation]) -> None:
+    _, found = measured
+    only = {"ranking": found.summaries["ranking"]}
+    asked = conclude("run", "key", settings(gate_prompts=2, gate_accuracy=0.0), {"ranking": "key"}, only)
+    assert asked.gate.verdict == "not measured"
+    assert "gate_exam_drop asks for its exams" in asked.gate.reason
+
+
+def test_the_plot_is_drawn_with_and_without_a_gate(tmp_path: Path) -> None:
+    scores = [*answered("PE", 60, 0.6, -0.05), *answered("MX", 60, 0.6, 0.1)]
+    for wanted in (settings(), settings(gate_exam_drop="off")):
+        summary = ExamSummary(exam_groups(scores, wanted, seed=0), 0, "0")
+        assert draw_exams(tmp_path / "plot.png", summary, wanted).read_bytes().startswith(b"\x89PNG")
+
+
+# -- kept, gone on with, refused ----------------------------------------------------------------------------
+
+
+def test_killed_exams_go_on_and_end_in_the_same_bytes(
+    plain_run: Path, measured: tuple[Path, Evaluation], questions: list[ExamQuestion], tmp_path: Path
+) -> None:
+    whole, _ = measured
+    run = Path(shutil.copytree(plain_run, tmp_path / "moved"))
+    how = {"on": ("ranking", "exams"), "questions": questions, "seen": {"q3", "q4"}, "overrides": WITH_GATE}
+    for batch in random.Random(1).sample(range(8, 60), kills(1, 5)):
+        process = multiprocessing.get_context("spawn").Process(target=evaluate_until, args=(run, batch), kwargs=how)
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert not (run / "evaluation.json").exists()
+    torn = sorted((run / ".evaluation").glob("exams_*"))[-1]
+    torn.write_bytes(torn.read_bytes()[:-5])  # as a power cut may leave it
+    evaluate_until(run, 0, **how)
+    told = [json.loads((folder / "evaluation.json").read_text()) for folder in (run, whole)]
+    assert [one["measures"][name] for one in told[:1] for name in ("ranking", "exams")] == [
+        told[1]["measures"][name] for name in ("ranking", "exams")
+    ]
+    for name in ("evaluation_exams.jsonl", "evaluation_slates.jsonl", "evaluation_exams.png"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_the_same_questions_are_not_measured_again_and_others_are(
+    measured: tuple[Path, Evaluation], questions: list[ExamQuestion]
+) -> None:
+    run, _ = measured
+    assert evaluate(
+        run, on=("exams",), questions=questions, seen={"q3", "q4"}, overrides=WITH_GATE, say=quietly
+    ).already
+    recipe = known_model(run).recipe
+    other = [replace(questions[0], answer=3 - (questions[0].answer or 0)), *questions[1:]]
+    keys = [
+        json.dumps(Exams.decided_by("exams", Material(run, recipe, "", "", (), asked, seen)))
+        for asked, seen in ((questions, ()), (other, ()), (questions, ("q3",)))
+    ]
+    assert len(set(keys)) == 3
+
+
+def test_what_cannot_be_measured_is_one_sentence(
+    plain_run: Path, questions: list[ExamQuestion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(plain_run, tmp_path / "runs" / "moved"))
+
+    def refused(**how: Any) -> str:
+        with pytest.raises((SettingsError, TrainError)) as caught:
+            evaluate(run, say=quietly, **how)
+        assert len(str(caught.value).splitlines()) == 1
+        return str(caught.value)
+
+    assert "there are no checked exam questions to measure on: add exams" in refused(on=("exams",))
+    five = replace(questions[0], options=("a", "b", "c", "d", "e"))
+    assert "has 5 options" in refused(on=("exams",), questions=[five])
+    assert "did you mean esbbq_age" in refused(on=("esbbq_agee",))
+    assert "there is no such file" in refused(on=("esbbq_age",), data={"esbbq_age": tmp_path / "none.jsonl"})
+    assert "name it in --on too" in refused(on=("ranking",), data={"esbbq_age": tmp_path})
+    assert "as in esbbq_age@5" in refused(on=("esbbq_age@few",))
+    (tmp_path / "rows.jsonl").write_text(json.dumps(exam_row(questions[0])) + "\n")
+    assert "is a group" in refused(on=("esbbq",), data={"esbbq": tmp_path / "rows.jsonl"})
+    shown = CliRunner().invoke(app, ["evaluate", "moved", "--project", str(tmp_path), "--on", "exams"])
+    assert (shown.exit_code, type(shown.exception)) == (1, SettingsError)
+    monkeypatch.setattr(train.evaluate.harness, "find_spec", lambda _name: None)
+    assert "`pip install 'annot[evaluate]'`" in refused(on=("exams",), questions=questions)
+
+
+def test_the_command_measures_a_benchmark_from_a_file_and_shows_it(plain_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(plain_run, tmp_path / "runs" / "moved")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bbq_rows(8)))
+    words = ["evaluate", "moved", "--project", str(tmp_path), "--on", "esbbq_age"]
+    words += ["--task-data", f"esbbq_age={tmp_path / 'rows.jsonl'}"]
+    shown = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert "acc_disambig" in shown.stdout
+    assert "warning: esbbq_age, plain: the base is not above chance" in shown.stdout
+    told = json.loads(CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False).stdout)
+    assert told["already"] is True
+    assert {one["metric"] for one in told["measures"]["esbbq_age"]["metrics"]} > {"acc_ambig", "acc_disambig"}
+
+
+def test_checked_questions_are_measured_without_being_asked_for(
+    plain_run: Path, questions: list[ExamQuestion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(plain_run, tmp_path / "runs" / "moved")
+    monkeypatch.setattr(train.evaluate.questions, "exam_questions_of", lambda _folder: tuple(questions[:9]))
+    words = ["evaluate", "moved", "--project", str(tmp_path), "--json"]
+    told = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
+    assert list(told["measures"]) == ["ranking", "writing", "exams"]
+    assert told["measures"]["exams"]["groups"][0]["questions"] == 9
+    monkeypatch.setattr(train.evaluate.questions, "find_spec", lambda _name: None)
+    said: list[str] = []
+    assert chosen_measures("", questions, said.append) == ["ranking", "writing"]
+    assert "not installed (`pip install 'annot[evaluate]'`)" in said[0]
+    assert chosen_measures("exams, esbbq_age", questions, said.append) == ["exams", "esbbq_age"]
+    assert chosen_measures("", (), said.append) == ["ranking", "writing"]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from campaigns import kills
-from finished_runs import evaluate_until, finished_run, model_of, ranked_slates
+from finished_runs import QUICK, evaluate_until, finished_run, model_of, ranked_slates
 from typer.testing import CliRunner
 
 import train.evaluate.harness
@@ -60,6 +60,9 @@ def exam_questions(count: int, *, seed: int = 0) -> list[ExamQuestion]:
     ]
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 def quietly(_line: str) -> None:
     """Say nothing."""
 
@@ -83,7 +86,8 @@ def questions() -> list[ExamQuestion]:
 @pytest.fixture(scope="module")
 def plain_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose base has random weights, and whose adapter changes them at random."""
-    return finished_run(tmp_path_factory.mktemp("plain") / "moved", ranked_slates(6), strength=0.1)
+    overrides = (*QUICK, "device.threads=1")
+    return finished_run(tmp_path_factory.mktemp("plain") / "moved", ranked_slates(6), strength=0.1, overrides=overrides)
 
 
 @pytest.fixture(scope="module")

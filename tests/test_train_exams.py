@@ -141,7 +141,7 @@ def test_the_prompt_is_includes_and_dates_stay_as_they_are_written(measured: tup
     a, b, c, d = question.options
     body = f"{question.question}\nA. {a}\nB. {b}\nC. {c}\n D. {d}\nAnswer:"
     first = "The following is multiple-choice question about STEM."
-    requests = {way: asked.built[way]["annot_exams"] for way in asked.ways}
+    requests = {way: asked.requests(way)["annot_exams"] for way in asked.ways}
     plain = [one.args for one in requests[PLAIN] if one.doc["id"] == question.id]
     assert plain == [(first + body, f" {letter}") for letter in "ABCD"]
     chat = [one.args for one in requests[CHAT] if one.doc["id"] == question.id]
@@ -440,7 +440,7 @@ def test_what_cannot_be_measured_is_one_sentence(
         assert len(str(caught.value).splitlines()) == 1
         return str(caught.value)
 
-    assert "there are no checked exam questions to measure on: add exams" in refused(on=("exams",))
+    assert "there are no checked exam questions to measure on: `annot exams add`" in refused(on=("exams",))
     five = replace(questions[0], options=("a", "b", "c", "d", "e"))
     assert "has 5 options" in refused(on=("exams",), questions=[five])
     assert "did you mean esbbq_age" in refused(on=("esbbq_agee",))

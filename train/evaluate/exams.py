@@ -292,8 +292,8 @@ class Exams:
         """
         if not material.questions:
             raise SettingsError(
-                "there are no checked exam questions to measure on: add exams (docs/exams.md), let people check them "
-                "and run `annot sync`, or leave exams out of --on."
+                "there are no checked exam questions to measure on: `annot exams add` reads exams, `annot push --task "
+                "exam` has people check them and `annot sync` brings their answers; or leave exams out of --on."
             )
         for question in material.questions:
             if len(question.options) != OPTIONS or question.answer not in range(OPTIONS):

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -176,15 +177,28 @@ def seeded() -> Iterator[None]:
         np.random.set_state(numpy_before)
 
 
+@contextmanager
+def compiled_once() -> Iterator[None]:
+    """Have the harness compile a task's Jinja templates once, and not again for every row."""
+    from lm_eval.utils import env
+
+    compiling = env.from_string
+    env.from_string = cache(compiling)
+    try:
+        yield
+    finally:
+        env.from_string = compiling
+
+
 class HarnessRun:
     """Tasks of the harness, asked of base and adapted model, plainly and in the base's chat template if it has one."""
 
     def __init__(self, model: AdaptedModel, loaded: Mapping[str, Any], name: str, key: str) -> None:
-        """Build all prompts once: they are the same for both models, and say how many batches there are."""
+        """Build the prompts as asked plainly; the other way takes as many batches, and is built in its turn."""
         self.model, self.loaded, self.name, self.key = model, loaded, name, key
         self.ways = (PLAIN, *((CHAT,) if model.vocabulary.tokenizer.chat_template else ()))
-        self.built = {way: self._build(way) for way in self.ways}
-        self.count = 2 * sum(self._batches(built) for built in self.built.values())
+        self._built: dict[str, dict[str, list[Any]]] = {}
+        self.count = 2 * len(self.ways) * self._batches(self.requests(PLAIN))
 
     def results(self, kept: Batches, way: str, *, adapted: bool) -> dict[str, Any]:
         """What the harness's evaluator says of one of both models, its log of every row included."""
@@ -193,7 +207,7 @@ class HarnessRun:
         for name, task in self.loaded["tasks"].items():
             # Building takes longer than a small model does, and would draw other examples.
             task.build_all_requests = lambda **_settings: None
-            task._instances = [replace(request, resps=[], filtered_resps={}) for request in self.built[way][name]]
+            task._instances = [replace(request, resps=[], filtered_resps={}) for request in self.requests(way)[name]]
         found = evaluate(self._lm(way, adapted=adapted, kept=kept), self.loaded, bootstrap_iters=0, log_samples=True)
         return dict(found)
 
@@ -203,18 +217,21 @@ class HarnessRun:
         file = re.sub(r"\W+", "_", f"{self.name} {way} {'adapted' if adapted else 'base'}")
         return KeptModel(self.model, kept, file, self.key, adapted=adapted)
 
-    def _build(self, way: str) -> dict[str, list[Any]]:
-        """Task -> its requests, asked in one way."""
-        lm, chat = self._lm(way, adapted=False, kept=None), way == CHAT
-        with seeded():
-            for task in self.loaded["tasks"].values():
-                task.set_fewshot_seed(SEED)
-                task.build_all_requests(
-                    apply_chat_template=chat,
-                    chat_template=lm.apply_chat_template if chat else None,
-                    tokenizer_name=lm.tokenizer_name if chat else "",
-                )
-        return {name: task.instances for name, task in self.loaded["tasks"].items()}
+    def requests(self, way: str) -> dict[str, list[Any]]:
+        """Task -> its requests, asked in one way: built once, the same for both models."""
+        if way not in self._built:
+            lm, chat = self._lm(way, adapted=False, kept=None), way == CHAT
+            with seeded(), compiled_once():
+                for task in self.loaded["tasks"].values():
+                    task.set_fewshot_seed(SEED)
+                    type(task).build_all_requests(
+                        task,
+                        apply_chat_template=chat,
+                        chat_template=lm.apply_chat_template if chat else None,
+                        tokenizer_name=lm.tokenizer_name if chat else "",
+                    )
+            self._built[way] = {name: task.instances for name, task in self.loaded["tasks"].items()}
+        return self._built[way]
 
     def _batches(self, built: Mapping[str, list[Any]]) -> int:
         """How many batches one model takes."""

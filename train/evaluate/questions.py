@@ -17,7 +17,7 @@ def exam_questions_of(folder: Path) -> tuple[ExamQuestion, ...]:
     """Questions that people have checked; none where the folder is no project, since runs can be made without one."""
     if not (folder.expanduser() / "annot.toml").exists():
         return ()
-    from annotation.exams.checked import exam_questions  # type: ignore[import-not-found, unused-ignore]
+    from annotation.exams.checked import exam_questions
 
     project = Project.open(folder)
     return tuple(exam_questions(project.ledger, project.settings))
@@ -28,7 +28,7 @@ def seen_in_training(run: Path, questions: Sequence[ExamQuestion]) -> set[str]:
     texts = run / "train.jsonl"
     if not questions or not texts.exists():
         return set()
-    from annotation.exams.contamination import shared_ngrams  # type: ignore[import-not-found, unused-ignore]
+    from annotation.exams.contamination import shared_ngrams
 
     return set(shared_ngrams(questions, all_texts(read_pairs(texts))))
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
+from campaigns import kills
+from exam_pdfs import exam_lines, lay_out, write_pdf
 from projects import annot, make_project
 
 from annotation.errors import SettingsError, SourceError
-from annotation.exams.add import add_exams, misfit
+from annotation.exams.add import PICTURES, add_exams, misfit
 from annotation.project import Project
 from annotation.tasks.exam.item import NAME, question_of
 from annotation.types import ExamQuestion, Person
@@ -25,6 +32,7 @@ GIVEN = {
     "source": "https://example.org/examen",
     "licence": "CC0-1.0",
 }
+KILLS = kills(3, 24)
 DATA = Path(__file__).parents[2] / "shared" / "data" / "exams"
 
 
@@ -233,3 +241,73 @@ def test_the_command_shows_what_came_and_says_what_is_next(project: Project, tmp
     assert "waiting" in annot(project, "exams", "list")
     listed = json.loads(annot(project, "exams", "list", "--each", "--json"))
     assert (listed["questions"], listed["each"][0]["question"]["exam"]) == (2, "Examen de muestra")
+
+
+ADD = """
+import sys
+from pathlib import Path
+from test_exams_add import GIVEN
+from annotation.exams.add import add_exams
+from annotation.project import Project
+add_exams(Project.open(Path(sys.argv[1])), [sys.argv[2]], given=GIVEN)
+"""
+
+
+def state(project: Project) -> tuple[list[tuple[object, ...]], dict[str, bytes]]:
+    """Questions as stored, and every picture."""
+    rows = project.ledger.rows("select id, content, position from items order by position")
+    return [tuple(row) for row in rows], {
+        path.name: path.read_bytes() for path in (project.folder / PICTURES).glob("*") if path.is_file()
+    }
+
+
+@pytest.mark.timeout(600)
+def test_killed_anywhere_adding_a_pdf_ends_as_if_undisturbed(tmp_path: Path) -> None:
+    asked = [(row["question"], tuple(row["options"].values())) for row in rows(40)]
+    lines, dice = [*exam_lines(asked), "Clave", *(f"{number} B" for number in range(1, 41))], random.Random(7)
+    source = write_pdf(tmp_path / "exam.pdf", lay_out(lines))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def start(project: Project) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", ADD, project.folder, source], env=environment)
+
+    undisturbed = make_project(tmp_path / "undisturbed", "")
+    assert start(undisturbed).wait(120) == 0
+    expected, reached = state(undisturbed), set[int]()
+    assert (len(expected[0]), len(expected[1])) == (40, 40)
+    for number in range(KILLS):
+        project, enough = make_project(tmp_path / f"disturbed{number}", ""), dice.randrange(40)
+        process = start(project)
+        while process.poll() is None and len(list((project.folder / PICTURES).glob("*.jpg"))) < enough:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        reached.add(len(state(project)[1]))
+        assert start(project).wait(120) == 0
+        assert state(project) == expected
+    assert reached - {0, 40}, "no kill came while pictures were written"
+
+
+needs_data = pytest.mark.skipif(
+    not DATA.exists(), reason=f"{DATA} is not here: public trial data is not in the repository"
+)
+
+
+@needs_data
+def test_public_exams_come_in_whole_and_their_defects_are_named(project: Project) -> None:
+    peru = add_exams(project, [str(DATA / "perumedqa_2018_prueba_a.pdf")], given=GIVEN)
+    assert (peru.found, len(peru.kept), peru.dropped) == (100, 100, ())
+    assert dict(peru.waiting()) == {"which of five options goes": 100}
+    table = add_exams(project, [str(DATA / "perumedqa_2018_prueba_a.csv")], given=GIVEN)
+    assert (len(table.kept), table.already_there + len(table.dropped)) == (0, 100)
+    cut = [drop.id.rpartition(" ")[2] for drop in table.dropped if drop.reason == "near duplicate with another key"]
+    assert len(cut) <= 3  # rows in which the table cuts an option short, the right one among them
+    spain = {**GIVEN, "country": "ES"}
+    law = add_exams(project, [str(DATA / "corpus_automation_constitucional.json")], given=spain)
+    assert (law.found, len(law.kept)) == (47, 38)
+    assert [(reason, count) for reason, count, _ in law.reasons()] == [("exact duplicate", 9)]
+    old = add_exams(project, [str(DATA / "corpus_automation_2003.pdf")], given=spain)
+    assert old.found == 100
+    assert ("annulled by the official key", 1) in [(reason, count) for reason, count, _ in old.reasons()]
+    assert old.already_there + len(old.kept) + len(old.dropped) == 100
+    assert all((project.folder / question.picture).is_file() for question in (*peru.kept, *old.kept))

@@ -257,7 +257,7 @@ def state(project: Project) -> tuple[list[tuple[object, ...]], dict[str, bytes]]
     """Questions as stored, and every picture."""
     rows = project.ledger.rows("select id, content, position from items order by position")
     return [tuple(row) for row in rows], {
-        path.name: path.read_bytes() for path in (project.folder / PICTURES).glob("*") if path.is_file()
+        path.name: path.read_bytes() for path in (project.folder / PICTURES).glob("*.jpg")
     }
 
 

@@ -388,6 +388,8 @@ def _compare(
 
 def _with_pictures(folder: Path, kept: Sequence[_Placed], sources: Sequence[str], progress: Progress) -> list[_Placed]:
     """Questions with the picture of their region, which is written before anything refers to it."""
+    for half in (folder / PICTURES).glob(".*.jpg"):  # of a process that was killed
+        half.unlink()
     of_exam: dict[int, list[_Placed]] = defaultdict(list)
     for one in kept:
         if one.found.boxes:
@@ -397,7 +399,6 @@ def _with_pictures(folder: Path, kept: Sequence[_Placed], sources: Sequence[str]
     for number, own in of_exam.items():
         for place, picture in pictures(Path(sources[number]).expanduser(), [one.found.boxes for one in own]):
             id_ = own[place].question.id
-            (folder / PICTURES).mkdir(parents=True, exist_ok=True)
             write_whole(folder / f"{PICTURES}/{id_}.jpg", picture)
             paths[id_] = f"{PICTURES}/{id_}.jpg"
             done += 1

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import train.evaluate.harness
 import train.evaluate.questions
+import train.evaluate.task
 from annotation.cli import app
 from annotation.errors import SettingsError, TrainError
 from annotation.types import ExamQuestion
@@ -26,7 +27,7 @@ from train.evaluate.compare import check_measured
 from train.evaluate.evaluation import Evaluation, conclude
 from train.evaluate.exams import AT_CHANCE, Exams, ExamScore, ExamSummary, draw_exams, exam_groups, exam_row
 from train.evaluate.gate import gate_of
-from train.evaluate.harness import CHAT, PLAIN, HarnessRun, load_tasks, local_task
+from train.evaluate.harness import CHAT, PLAIN, HarnessRun, load_tasks, local_task, write_task
 from train.evaluate.measure import Material
 from train.evaluate.model import AdaptedModel, Batches
 from train.evaluate.questions import chosen_measures
@@ -483,3 +484,32 @@ def test_checked_questions_are_measured_without_being_asked_for(
     assert "not installed (`pip install 'annot[evaluate]'`)" in said[0]
     assert chosen_measures("exams, esbbq_age", questions, said.append) == ["exams", "esbbq_age"]
     assert chosen_measures("", (), said.append) == ["ranking", "writing"]
+
+
+def test_a_group_with_a_task_that_writes_is_measured_task_by_task(
+    plain_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(plain_run, tmp_path / "moved"))
+    choice = {
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "doc_to_text": "{{q}}",
+        "doc_to_choice": ["A", "B"],
+    }
+    write_task(run, "choosing", {**choice, "doc_to_target": 0}, [{"q": f"¿{number}?"} for number in range(6)])
+    writing = {"output_type": "generate_until", "test_split": "test", "doc_to_text": "{{q}}", "doc_to_target": "{{a}}"}
+    limits = {"generation_kwargs": {"until": ["\n"], "max_gen_toks": 4, "do_sample": False}}
+    metric = {"metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]}
+    rows = [{"q": f"¿{number}?", "a": "chamba"} for number in range(6)]
+    group = write_task(run, "writing", {**writing, **limits, **metric}, rows).with_name("both.yaml")
+    mean = {"aggregate_metric_list": [{"metric": "acc", "weight_by_size": True}]}
+    group.write_text(json.dumps({"group": "both", "task": ["choosing", "writing"], **mean}))
+    monkeypatch.setattr(train.evaluate.task, "task_file", lambda _name: group)
+    found = evaluate(run, on=("both",), say=quietly)
+    shown = {(one.task, one.metric): one for one in found.summaries["both"].metrics if one.way == PLAIN}  # type: ignore[attr-defined]
+    named = {("choosing", "acc"), ("choosing", "acc_norm"), ("writing", "exact_match"), ("both", "acc")}
+    assert set(shown) == named
+    assert shown["both", "acc"].base == shown["choosing", "acc"].base
+    assert shown["choosing", "acc"].chance == 0.5
+    assert (shown["writing", "exact_match"].base, shown["writing", "exact_match"].chance) == (0.0, None)
+    assert len((run / "evaluation_both.jsonl").read_text().splitlines()) == 2 * 12

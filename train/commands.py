@@ -116,7 +116,7 @@ def evaluate(
     def say(line: str) -> None:
         print(f"annot: {line}", file=sys.stderr)
 
-    questions = exam_questions_of(folder) if not on or "exams" in on.split(",") else ()
+    questions = exam_questions_of(folder) if not on or "exams" in on else ()
     with progress("evaluating") as bar:
         found = evaluate_run(
             runs / run,

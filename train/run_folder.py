@@ -6,7 +6,8 @@ log.txt                 what a person reads; libraries.log has the warnings of l
 metrics.jsonl           one line per log step, and the PNG plots drawn from it
 checkpoints/            to go on from after a crash; gone when the run is done
 adapter/                the result
-report.md               what it is worth
+report.md               what it is worth; evaluation.json and evaluation_… are what `annot evaluate` found
+evaluation_tasks/       exams and local rows as tasks of lm-evaluation-harness
 DONE                    JSON, written last; FAILED instead, one line, where trying again would not help
 """
 

@@ -109,7 +109,7 @@ def test_a_planted_preference_of_people_shows_in_what_the_real_model_writes(base
     seen, unseen = sorted(CAPITALS)[:36], sorted(CAPITALS)[36:]
     source = tmp_path / "rankings.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in planted_rows(seen)), encoding="utf-8")
-    changes = ("run.eval_every=0", "footprint.measure=false")
+    changes = ("optimiser.epochs=2", "run.eval_every=0", "footprint.measure=false")
     run = train(tmp_path / "run", source, preset="cpu-smollm2", overrides=changes, quiet=True)
     accuracy = run.done["accuracy"]["implicit_reward"]["after"]["value"]
     recipe = load_recipe("cpu-smollm2")

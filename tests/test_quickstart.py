@@ -94,6 +94,7 @@ def test_with_a_real_model_it_learns_what_people_prefer_and_every_page_names_it(
     losses = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     (first, *_, last) = [line["eval_loss"] for line in losses if "eval_loss" in line]
     print(f"{summary['seconds']:.0f} s; held-out loss {first:.3f} to {last:.3f}; {facts['summary']}")
+    assert last < first
     assert facts["accuracy"]["implicit_reward"]["after"]["value"] > 0.5
 
 

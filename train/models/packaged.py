@@ -93,7 +93,12 @@ def _card(gguf: Path, package: str, digest: str, said: Callable[[str], Any], *, 
     languages = [str(language) for language in said("general.languages") or ()]
     note = f"{name} from the package {package}: a real {'but small ' if small else ''}model"
     note += ", mostly English" if languages == ["en"] else ""
-    facts = {"model_name": name, "license": said("general.license") or None, "language": languages or None, NOTE: note}
+    facts: dict[str, Any] = {
+        "model_name": name,
+        "license": said("general.license") or None,
+        "language": languages or None,
+        NOTE: note,
+    }
     head = ModelCardData(**facts).to_yaml()
     return (
         f"---\n{head}\n---\n\n# {name}\n\nConverted to float32 by annot from the file {gguf.name} of the Python "

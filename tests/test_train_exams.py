@@ -132,7 +132,9 @@ def test_our_exams_are_asked_and_scored_item_by_item_as_includes_own_task(
     for row in stock["samples"]["annot_exams"]:
         ours = kept[row["doc"]["id"]]
         assert [one[0] for one in row["filtered_resps"]] == pytest.approx(ours["adapted"], abs=1e-4)
-        assert row["acc"] == ours["right_after"]
+        best, second = sorted(ours["adapted"], reverse=True)[:2]
+        if best - second > 1e-4:  # closer ones fall either way, by what else is in the batch
+            assert row["acc"] == ours["right_after"]
 
 
 def test_the_prompt_is_includes_and_dates_stay_as_they_are_written(measured: tuple[Path, Evaluation]) -> None:

@@ -159,7 +159,8 @@ def main() -> None:
         print(f"{asked.questions} made-up questions; the base is {asked.base or 'a tiny model with random weights'}")
         print(
             f"the adapter's log-probs of all letters, asked plainly, are equal to {SAME}, and so is every verdict but "
-            f"{tied} of questions whose two best letters are no further apart: {sum(row['acc'] for row in theirs):.0f} and "
+            f"{tied} of questions whose two best letters are no further apart: "
+            f"{sum(row['acc'] for row in theirs):.0f} and "
             f"{sum(row['right_after'] for row in own.values()):.0f} right"
         )
         print(f"{'':44}{'first result':>16}{'whole':>12}")

@@ -451,6 +451,11 @@ def test_what_cannot_be_measured_is_one_sentence(
     assert "name it in --on too" in refused(on=("ranking",), data={"esbbq_age": tmp_path})
     assert "as in esbbq_age@5" in refused(on=("esbbq_age@few",))
     (tmp_path / "rows.jsonl").write_text(json.dumps(exam_row(questions[0])) + "\n")
+    include = {"include_base_44_spanish_stem": tmp_path / "rows.jsonl"}
+    (tmp_path / "rows.jsonl").write_text('{"domain": "STEM", "question": "¿Qué?"}\n')
+    assert "lack something that the task asks for ('option_a'" in refused(on=tuple(include), data=include)
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n{"a": ["b"]}\n')
+    assert "of several forms" in refused(on=tuple(include), data=include)
     assert "is a group" in refused(on=("esbbq",), data={"esbbq": tmp_path / "rows.jsonl"})
     shown = CliRunner().invoke(app, ["evaluate", "moved", "--project", str(tmp_path), "--on", "exams"])
     assert (shown.exit_code, type(shown.exception)) == (1, SettingsError)

@@ -89,13 +89,22 @@ def write_task(folder: Path, name: str, config: Mapping[str, Any], rows: Sequenc
         name: Of the task.
         config: What the task's file says, beside where the rows are; `include` names the harness's own file.
         rows: All of one form.
+
+    Raises:
+        TrainError: There is no row, or they are of several forms.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
     home = folder / TASKS
     home.mkdir(exist_ok=True)
-    write_whole(home / f"{name}.parquet", lambda beside: parquet.write_table(pa.Table.from_pylist(list(rows)), beside))
+    try:
+        table = pa.Table.from_pylist(list(rows))
+    except pa.ArrowException as error:
+        raise TrainError(f"the rows of {name} are of several forms ({error}); give each column one kind.") from error
+    if not table.num_rows or not table.num_columns:
+        raise TrainError(f"the file of {name} has no rows; name another one.")
+    write_whole(home / f"{name}.parquet", lambda beside: parquet.write_table(table, beside))
     source = {
         "dataset_path": "parquet",
         "dataset_name": None,
@@ -128,7 +137,8 @@ def load_tasks(path: Path, folder: Path, shots: int | None = None) -> dict[str, 
         shots: Examples in the prompt; None: as many as the task says, or none.
 
     Raises:
-        TrainError: Its data cannot be had.
+        SettingsError: It would run code that a model wrote, or it shows pictures.
+        TrainError: Its data, or a package that it needs, cannot be had.
     """
     import datasets
     from lm_eval.tasks import TaskManager
@@ -137,26 +147,25 @@ def load_tasks(path: Path, folder: Path, shots: int | None = None) -> dict[str, 
     config = load_yaml(path, resolve_func=False)
     group = "group" in config
     name = config["group" if group else "task"]
-    cache = datasets.config.HF_DATASETS_CACHE
-    local = path.parent.name == TASKS
+    reader_cache = datasets.config.HF_DATASETS_CACHE
+    if path.parent.name == TASKS:
+        datasets.config.HF_DATASETS_CACHE = (folder / WORKINGS / "datasets").resolve()
     try:
-        if local:
-            datasets.config.HF_DATASETS_CACHE = (folder / WORKINGS / "datasets").resolve()
-        with seeded():
+        with seeded(), mistakes_told(name):
             manager = TaskManager(include_path=str(path.parent) if group else None, include_defaults=False)
             try:
                 loaded: dict[str, Any] = manager.load([name if group else str(path)])
-            except KeyError:  # a group of tasks that stand elsewhere: only the index of all knows them
-                loaded = TaskManager().load([name])
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TrainError(
-            f"the rows of {name} cannot be had ({reason}); where the Hub cannot be reached, name a file of a task's "
-            "rows with --task-data TASK=FILE."
-        ) from error
+            except KeyError:
+                if not group:
+                    raise
+                loaded = TaskManager().load([name])  # its tasks stand elsewhere: only the index of all knows them
     finally:
-        datasets.config.HF_DATASETS_CACHE = cache
-    for task in loaded["tasks"].values():
+        datasets.config.HF_DATASETS_CACHE = reader_cache
+    for own, task in loaded["tasks"].items():
+        if getattr(task, "UNSAFE_CODE", False) or getattr(task, "MULTIMODAL", False):
+            raise SettingsError(
+                f"--on {name}: {own} runs code that the model writes, or shows pictures; annot does neither."
+            )
         if shots is not None or task.get_config("num_fewshot") is None:
             task.set_config(key="num_fewshot", value=shots or 0)
     return loaded
@@ -175,6 +184,25 @@ def seeded() -> Iterator[None]:
     finally:
         random.setstate(before)
         np.random.set_state(numpy_before)
+
+
+@contextmanager
+def mistakes_told(name: str) -> Iterator[None]:
+    """Put into one sentence what the harness raises where a task's rows or packages are not there."""
+    from jinja2 import UndefinedError
+
+    try:
+        yield
+    except (KeyError, UndefinedError) as error:
+        raise TrainError(
+            f"the rows of {name} lack something that the task asks for ({error}); look at their form in its README."
+        ) from error
+    except (ImportError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainError(
+            f"the task {name} cannot be loaded ({reason}); where the Hub cannot be reached, name a file of a task's "
+            "rows with --task-data TASK=FILE."
+        ) from error
 
 
 @contextmanager
@@ -218,18 +246,24 @@ class HarnessRun:
         return KeptModel(self.model, kept, file, self.key, adapted=adapted)
 
     def requests(self, way: str) -> dict[str, list[Any]]:
-        """Task -> its requests, asked in one way: built once, the same for both models."""
+        """Task -> its requests, asked in one way: built once, the same for both models.
+
+        Raises:
+            TrainError: A row lacks a column.
+        """
         if way not in self._built:
             lm, chat = self._lm(way, adapted=False, kept=None), way == CHAT
             with seeded(), compiled_once():
-                for task in self.loaded["tasks"].values():
+                for name, task in self.loaded["tasks"].items():
                     task.set_fewshot_seed(SEED)
-                    type(task).build_all_requests(
-                        task,
-                        apply_chat_template=chat,
-                        chat_template=lm.apply_chat_template if chat else None,
-                        tokenizer_name=lm.tokenizer_name if chat else "",
-                    )
+                    with mistakes_told(name):
+                        type(task).build_all_requests(
+                            task,
+                            apply_chat_template=chat,
+                            fewshot_as_multiturn=chat,
+                            chat_template=lm.apply_chat_template if chat else None,
+                            tokenizer_name=lm.tokenizer_name if chat else "",
+                        )
             self._built[way] = {name: task.instances for name, task in self.loaded["tasks"].items()}
         return self._built[way]
 

@@ -1,5 +1,6 @@
 """The page about exams, run line by line, with simulated people where people check."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import free_port
 from fake_argilla import person
+from finished_runs import finished_run, ranked_slates
+from test_train_exams import bbq_rows
 
 from annotation.config import read_settings
 from annotation.exams.checked import exam_questions
@@ -40,7 +43,7 @@ def check_as_the_team(project: Project) -> None:
 @pytest.mark.server
 @pytest.mark.timeout(600)
 def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     folder, bin_ = tmp_path / "mexico", Path(sys.prefix) / "bin"
     environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
 
@@ -76,6 +79,12 @@ def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
         said = run(BLOCKS[2])
         assert "3 questions of 1 exam written" in said
         assert run("annot exams add exams/data/Spanish.parquet").startswith("0 new questions")
+        finished_run(folder / "runs" / "my-run", ranked_slates(6), 0.1)
+        rows = [json.dumps(row) for row in bbq_rows(4)]
+        (folder / "esbbq_age.jsonl").write_text("\n".join(rows), encoding="utf-8")
+        said = run(BLOCKS[3])
+        assert "my-run: exams, asked in the chat template" in said
+        assert "esbbq_age, plain: the base is not above chance" in said
     finally:
         subprocess.run([bin_ / "annot", "down", "--project", folder], env=environment, check=False)
     first, *_, third = exam_questions(project.ledger, project.settings)

@@ -24,7 +24,7 @@ from annotation.backups.restore import restore
 from annotation.config import check_settings
 from annotation.errors import ProjectError, SettingsError
 from annotation.exams.checked import count_questions, exam_questions, include_points, settled_questions
-from annotation.exams.export import YOURS, export_exams
+from annotation.exams.export import MANIFEST, YOURS, export_exams
 from annotation.exams.formats import (
     READERS,
     FoundRow,
@@ -566,6 +566,7 @@ def test_an_export_has_checked_questions_alone_and_twice_is_once(project: Projec
     files = files_of(out)
     assert set(files) == {
         "README.md",
+        MANIFEST,
         "data/Nahuatl.parquet",
         "data/Spanish.parquet",
         "submission/MX-es-examen-de-prueba-2020.json",
@@ -633,12 +634,34 @@ def test_files_of_an_earlier_export_go_and_others_stay(project: Project, tmp_pat
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("x")
     export_exams(project, out)
-    assert {name for name in files_of(out) if "MX" not in name} == {
-        "README.md",
-        "data/Spanish.parquet",
-        "submission/notes.txt",
-    }
-    (out / "README.md").write_text("# Mine\n")
+    theirs = {"data/Basque.parquet", "submission/ES-eu-x.json", "submission/notes.txt"}
+    own = {name for name in files_of(out) if name not in theirs}
+    assert {"README.md", MANIFEST, "data/Spanish.parquet"} < own
+    assert len(own) == 4
+    with_questions(project, [asked(2, exam="Otro examen")])
+    answered(project, {0: (FINE, FINE)})
+    (out / MANIFEST).write_text((out / MANIFEST).read_text().replace('"files": [', '"files": ["data/Gone.parquet",'))
+    (out / "data" / "Gone.parquet").write_text("from an earlier export")
+    export_exams(project, out)
+    assert not (out / "data" / "Gone.parquet").exists()
+    assert theirs < set(files_of(out))
+
+
+def test_an_export_never_replaces_what_somebody_else_or_another_project_wrote(project: Project, tmp_path: Path) -> None:
+    with_questions(project, [asked(1)])
+    answered(project, {0: (FINE, FINE)})
+    out = tmp_path / "out"
+    (out / "data").mkdir(parents=True)
+    (out / "data" / "Spanish.parquet").write_text("mine")
+    with pytest.raises(ProjectError, match=r"Spanish\.parquet is not from an earlier export"):
+        export_exams(project, out)
+    (out / "data" / "Spanish.parquet").unlink()
+    export_exams(project, out)
+    other = make_project(tmp_path / "other", SETTINGS)
+    with_questions(other, [asked(1)])
+    with pytest.raises(ProjectError, match="holds the exams of another project"):
+        export_exams(other, out, only_checked=False)
+    (out / "README.md").write_bytes(b"\xff\xfe")
     with pytest.raises(ProjectError, match="is not annot's"):
         export_exams(project, out)
 
@@ -747,7 +770,7 @@ def test_a_table_tells_where_its_questions_come_from() -> None:
         ({"question": "¿?", "options": {"a": "x", "c": "y"}}, "options without their letters in order"),
         ({"question": "¿?", "a": "x", "b": "y", "answer": "c"}, "a key that is no option"),
         ({"question": "¿?", "a": "x", "b": "y", "clave": 1}, "a key that is a digit and no letter"),
-        ({"question": "¿?", "a": "x", "b": "y", "clave": "x"}, "a key that is no letter"),
+        ({"question": "¿?", "a": "x", "b": "y", "clave": "z"}, "a key that is no letter"),
         ({"question": "¿?", "a": "x", "b": "y", "country": "Atlantis"}, "an unknown country"),
     ],
 )

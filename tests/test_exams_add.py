@@ -8,10 +8,12 @@ import random
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import openpyxl
+import pycountry
 import pytest
 from campaigns import kills
 from exam_pdfs import exam_lines, lay_out, write_pdf
@@ -19,8 +21,11 @@ from projects import annot, make_project
 
 from annotation.errors import SettingsError, SourceError
 from annotation.exams.add import PICTURES, add_exams, misfit
+from annotation.exams.formats import english_language
+from annotation.exams.remove import remove_exam
 from annotation.project import Project
 from annotation.tasks.exam.item import NAME, question_of
+from annotation.text.locales import country_code, language_code, name_of_country
 from annotation.types import ExamQuestion, Person
 
 GIVEN = {
@@ -144,6 +149,18 @@ def test_subjects_that_only_sound_like_an_exact_science_stay(category: str) -> N
     assert misfit(question) is None
 
 
+@pytest.mark.parametrize(
+    "category",
+    [
+        *("Matemàtiques", "Ciències naturals", "Matematika", "Fisika", "Natur zientziak", "Maths", "Science"),
+        *("Ciencias exactas", "Trigonometría", "Bioquímica", "Lengua / Matemáticas", "Ciencias (Química)"),
+        *("Ciencia: Física", "Estadística", "Statistics", "Aritmética", "Arithmetic", "Biologia"),
+    ],
+)
+def test_exact_and_natural_sciences_are_known_in_several_languages(category: str) -> None:
+    assert misfit(ExamQuestion("x", "¿?", tuple("abcd"), 0, "PE", "es", "x", category_original=category)) is not None
+
+
 def test_signs_tell_two_options_apart() -> None:
     assert misfit(ExamQuestion("x", "¿?", ("5", "-5", "5 %", "+5"), 0, "PE", "es", "x")) is None
 
@@ -241,6 +258,94 @@ def test_the_command_shows_what_came_and_says_what_is_next(project: Project, tmp
     assert "waiting" in annot(project, "exams", "list")
     listed = json.loads(annot(project, "exams", "list", "--each", "--json"))
     assert (listed["questions"], listed["each"][0]["question"]["exam"]) == (2, "Examen de muestra")
+
+
+def table(folder: Path, *lines: str) -> str:
+    (folder / "exam.csv").write_text("\n".join(lines), encoding="utf-8")
+    return str(folder / "exam.csv")
+
+
+def test_a_key_that_is_a_digit_is_never_guessed_at(project: Project, tmp_path: Path) -> None:
+    own = table(tmp_path, "question,option_a,option_b,option_c,option_d,answer", "¿Qué es?,u,v,w,x,1")
+    added = add_exams(project, [own], given=GIVEN)
+    assert [drop.reason for drop in added.dropped] == ["a key that is a digit and no letter"]
+    head = "question,option_a,option_b,option_c,option_d,answer,regional_feature"
+    counted = table(tmp_path, head, "¿Qué es?,u,v,w,x,1,culture", "¿Qué más es?,u,v,w,x,4,culture")
+    with pytest.raises(SourceError, match=r"row 3: its answer is as large as .* write letters"):
+        add_exams(project, [counted], given=GIVEN)
+    released = table(tmp_path, head, "¿Qué es?,u,v,w,x,1,culture")
+    assert add_exams(project, [released], given=GIVEN).kept[0].answer == 1
+
+
+def test_a_key_may_be_the_option_itself_and_an_annulled_one_is_known(project: Project, tmp_path: Path) -> None:
+    source = table(
+        tmp_path,
+        "pregunta,a,b,c,d,clave,contexto",
+        "¿Quién abre la feria?,La banda,El alcalde,La reina,Nadie,La reina,texto",
+        "¿Quién cierra la feria?,La banda,El alcalde,La reina,Nadie,Opción D,texto",
+        "¿Quién barre la feria?,La banda,El alcalde,La reina,Nadie,Anulada,texto",
+    )
+    added = add_exams(project, [source], given={**GIVEN, "category": "Culture"})
+    assert [question.answer for question in added.kept] == [2, 3]
+    assert [drop.reason for drop in added.dropped] == ["annulled by the official key"]
+    assert added.notices == ("exam.csv: not read: the column contexto",)
+
+
+def test_what_a_spreadsheet_made_of_an_option_is_not_taken_for_its_text(project: Project, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.append(["pregunta", "a", "b", "c", "d", "clave"])
+    sheet.append(["¿Qué parte?", datetime(2024, 2, 1), "Dos", "Tres", "Cuatro", "A"])
+    sheet.append(["¿Es así?", True, "Dos", "Tres", "Cuatro", "A"])
+    sheet.append(["¿Cuánto suma?", "=1+1", "Dos", "Tres", "Cuatro", "A"])
+    sheet.append(["¿Qué tanto por ciento?", 0.5, "Dos", "Tres", "Cuatro", "A"])
+    book.save(tmp_path / "exam.xlsx")
+    added = add_exams(project, [str(tmp_path / "exam.xlsx")], given=GIVEN)
+    assert [(drop.id[-5:], drop.reason.partition(":")[0]) for drop in added.dropped] == [
+        ("row 2", "a date, a time or a truth value"),
+        ("row 3", "a date, a time or a truth value"),
+        ("row 4", "a formula that the spreadsheet never computed"),
+    ]
+    assert added.kept[0].unsure.startswith("an option was a number")
+
+
+def test_a_key_that_comes_later_is_named_and_the_exam_can_be_taken_out_and_added_anew(
+    project: Project, tmp_path: Path
+) -> None:
+    without = [{**row, "correct_answer": None} for row in rows(2)]
+    add_exams(project, [write(tmp_path / "exam.json", without)], given=GIVEN)
+    source = write(tmp_path / "exam.json", rows(2))
+    later = add_exams(project, [source], given=GIVEN)
+    assert later.reasons()[0][:2] == ("already there without its key", 2)
+    project.ledger.add_pushes("server", "dataset", {questions(project)[0].id: "record"})
+    assert remove_exam(project, GIVEN["exam"], dry_run=True).removed == 1
+    assert remove_exam(project, GIVEN["exam"]).sentence() == (
+        "1 question was taken out; 1 stay, since people were asked about them."
+    )
+    again = add_exams(project, [source], given=GIVEN)
+    assert [question.answer for question in again.kept] == [1]
+    other = add_exams(project, [write(tmp_path / "exam.json", [{**rows(2)[1], "correct_answer": "c"}])], given=GIVEN)
+    assert [drop.reason for drop in other.dropped] == ["already there with another key"]
+    with pytest.raises(SettingsError, match='There is no exam "Otro"; there are Examen de muestra'):
+        remove_exam(project, "Otro")
+
+
+def test_what_could_not_be_compared_elsewhere_is_counted(project: Project, tmp_path: Path) -> None:
+    bad = write(tmp_path / "include.json", [{**rows(1)[0], "correct_answer": "z"}])
+    added = add_exams(project, [write(tmp_path / "exam.json", rows(1))], given=GIVEN, against=[bad])
+    assert added.notices == ("include.json: 1 row not compared",)
+
+
+@pytest.mark.parametrize("name", ["Greek", "Malay", "Nepali", "Swahili", "Spanish", "castellano", "Guaraní"])
+def test_includes_names_of_languages_are_known(name: str) -> None:
+    assert language_code(name) is not None
+
+
+def test_every_country_and_language_that_an_export_names_is_read_back() -> None:
+    countries = [country.alpha_2 for country in pycountry.countries]
+    assert [code for code in countries if country_code(name_of_country(code, "en")) != code] == []
+    short = [found.alpha_2 for found in pycountry.languages if hasattr(found, "alpha_2")]
+    assert [code for code in short if language_code(english_language(code)) != code] == []
 
 
 ADD = """

@@ -1,4 +1,4 @@
-"""Commands of exams: `annot exams add`, `list` and `export`."""
+"""Commands of exams: `annot exams add`, `remove`, `list` and `export`."""
 
 from __future__ import annotations
 
@@ -88,6 +88,21 @@ def exams_add(
         print(f"Note: {notice}")
     if added.kept:
         print("Next: annot push" if not dry_run else "Nothing was written: leave out --dry-run to add them.")
+
+
+@exams_app.command("remove", epilog='Example: annot exams remove "ENAM 2018 A"')
+def exams_remove(
+    exam: Annotated[str, typer.Argument(help="Name of the exam, as `annot exams list` shows it.")],
+    folder: Folder = Path(),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and write nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Take an exam out that nobody was asked about yet, for example to add it anew with its key."""
+    from annotation.exams.remove import remove_exam
+    from annotation.screen import print_json
+
+    found = remove_exam(open_project(folder), exam, dry_run=dry_run)
+    print_json(asdict(found)) if json else print(found.sentence())
 
 
 @exams_app.command("list", epilog="Example: annot exams list --each")

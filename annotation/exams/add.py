@@ -48,19 +48,29 @@ OPTIONS = 4
 """INCLUDE's questions have as many options, of which one is right."""
 
 EXACT = re.compile(
-    r"(?:^| y | e | and |, ?)(?:matematic|mathematic|algebra|geometr|aritmetic|arithmetic|calculo|calculus|estadistic|"
-    r"statistic|fisica|physics|quimica|chemistry|biologia|biology|geologia|geology|astronom|ciencias naturales|"
-    r"ciencias naturais|natural science)\w*"
+    r"\b(?:matem(?:atic|atiqu)\w*|mathemati\w+|maths?|matematika|algebra|calculus|calculo|(?:geo|trigono)metr\w+|"
+    r"ar[i]t(?:h)?metic\w*|e?stad?t?isti\w+|(?:bio)?quimic\w*|kimika|(?:bio)?chemistry|fisika|physics|biologia|biology|"
+    r"geologia|geology|astronom\w+|ciencias? (?:exactas|exatas|naturales|naturais|biologicas)|ciencies naturals|"
+    r"natur zientziak|(?:exact|natural) sciences?)\b|(?:^|ciencias? |y |e )fisica\b|^(?:ciencias?|sciences?)$"
 )
 """Categories that INCLUDE does not take: exact and natural sciences, the same in every country. "Educación física" and
-"geografía física" are none."""
+"geografía física" are none, nor is the history of one."""
+
+APART = "if they ask different things, raise exams.near_duplicate in annot.toml and run it again."
+
+AGAIN = (
+    "`annot exams remove NAME` takes an exam out that nobody was asked about yet; then add it anew, with the right key."
+)
 
 REMEDIES = {
     "annulled by the official key": "nothing helps: the exam's own authors took it back.",
-    "exact or natural science": "INCLUDE wants what differs from country to country; if the category is wrong, give "
-    "another with --category.",
+    "exact or natural science": "INCLUDE wants what differs from country to country; where the category is wrong, "
+    "correct it in the table.",
     "two options are the same": "look at the page and, where the extractor erred, add the question from a csv file.",
-    "near duplicate": "if they ask different things, raise exams.near_duplicate in annot.toml and run it again.",
+    "near duplicate": APART,
+    "near duplicate with another key": APART,
+    "already there with another key": AGAIN,
+    "already there without its key": AGAIN,
 }
 """What helps against a reason for leaving out a question."""
 
@@ -189,7 +199,8 @@ def add_exams(
         kept, left_out = _let_in(number, exam, fields, author)
         placed += kept
         dropped += left_out
-    elsewhere = [one for source in (*settings.against, *against) for one in _elsewhere(source, progress)]
+    others = [read_exam(source, "", None, progress) for source in (*settings.against, *against)]
+    elsewhere = [one for other in others for one in _elsewhere(other)]
     with nullcontext() if dry_run else project.lock("exams"):
         # A ledger is made by being opened; a dry run must not make one.
         ledger = None if dry_run and not (project.folder / "ledger.sqlite").exists() else project.ledger
@@ -216,7 +227,10 @@ def add_exams(
         already_there=compared.already_there,
         dropped=tuple(dropped),
         news=len(news),
-        notices=tuple(f"{exam.name}: {notice}" for exam in exams for notice in (*exam.notices, *_doubts(exam))),
+        notices=(
+            *(f"{exam.name}: {notice}" for exam in exams for notice in (*exam.notices, *_doubts(exam))),
+            *(f"{other.name}: {counted(len(other.dropped), 'row')} not compared" for other in others if other.dropped),
+        ),
         dry_run=dry_run,
     )
 
@@ -306,7 +320,7 @@ def misfit(question: ExamQuestion, *, annulled: bool = False) -> tuple[str, str]
     if question.answer is not None and not 0 <= question.answer < len(question.options):
         return "the key names no option", str(question.answer + 1)
     for category in (question.category, question.category_original):
-        if EXACT.search(fold(category)):
+        if EXACT.search(fold(category)) and not fold(category).startswith("histor"):
             return "exact or natural science", category
     return None
 
@@ -335,9 +349,8 @@ def _of_question(where: str, question: ExamQuestion) -> _Compare:
     return _Compare.of(where, question.question, question.options, question.answer)
 
 
-def _elsewhere(source: str, progress: Progress) -> list[_Compare]:
+def _elsewhere(exam: FoundExam) -> list[_Compare]:
     """Questions that are somewhere already."""
-    exam = read_exam(source, "", None, progress)
     return [_Compare.of(f"{exam.name}, {found.place}", *_clean_texts(found), found.answer) for found in exam.questions]
 
 
@@ -356,7 +369,7 @@ def _compare(
     progress: Progress,
 ) -> _Compared:
     """Compare new questions with each other, with known ones and those elsewhere; of repeated ones the first stays."""
-    there = {question.id for question in known} | {_id_of(question) for question in known}
+    there = {id_: question for question in known for id_ in (question.id, _id_of(question))}
     first: dict[str, _Compare] = {}
     fresh, dropped, already_there = list[tuple[_Placed, _Compare]](), list[Dropped](), 0
     for one in placed:
@@ -366,7 +379,12 @@ def _compare(
             continue
         first[id_] = compared
         if id_ in there:
-            already_there += 1
+            before = _of_question(there[id_].exam, there[id_])
+            if compared.right and compared.right != before.right:
+                how = "with another key" if before.right else "without its key"
+                dropped.append(Dropped(one.where, f"already there {how}", before.where))
+            else:
+                already_there += 1
         else:
             fresh.append((one, compared))
     if not fresh:

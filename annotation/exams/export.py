@@ -18,9 +18,12 @@ from annotation.screen import counted
 from annotation.tasks.exam.check import KEPT
 from annotation.tasks.exam.settled import CHECKED, REJECTED, Outcome
 from annotation.text.locales import fold, name_of_country
-from annotation.types import REGIONAL_FEATURES, Dropped, ExamQuestion
+from annotation.types import REGIONAL_FEATURES, Dropped, ExamQuestion, content_id
 
 CARD = "README.md"
+MANIFEST = ".annot-exams.json"
+"""Names the files that an export wrote: nothing else is ever replaced or taken away."""
+
 YOURS = "<!-- What stands below this line is yours: annot keeps it. -->"
 
 _KNOWN_LICENCES = (
@@ -67,9 +70,9 @@ def export_exams(project: Project, out: Path, *, only_checked: bool = True, note
     Raises:
         ProjectError: There is nothing to write, or the folder has somebody else's card.
     """
-    card = out / CARD
-    before = card.read_text(encoding="utf-8") if card.exists() else YOURS
-    if YOURS not in before:
+    card, earlier = out / CARD, _earlier(project, out)
+    before = card.read_bytes() if card.exists() else YOURS.encode()
+    if YOURS.encode() not in before:
         raise ProjectError(f"{card} is not annot's; name another folder, or move that file away.")
     chosen, dropped = list[Outcome](), list[Dropped]()
     for found in settled_questions(project.ledger, project.settings):
@@ -80,19 +83,48 @@ def export_exams(project: Project, out: Path, *, only_checked: bool = True, note
     if not chosen:
         why = "; ".join(_reasons(dropped)) or "the project has none yet: `annot exams add` reads them"
         raise ProjectError(f"No exam question can be written: {why}.")
-    files = _submissions(out / "submission", [found.question for found in chosen])
+    submissions = _submissions(out / "submission", [found.question for found in chosen])
     languages = defaultdict[str, list[Outcome]](list)
     for found in chosen:
         languages[found.question.language].append(found)
-    for language, own in sorted(languages.items()):
-        path = out / "data" / f"{english_language(language)}.parquet"
+    tables = {out / "data" / f"{english_language(language)}.parquet": own for language, own in languages.items()}
+    files = [*submissions, *tables]
+    if strange := [path for path in files if path.exists() and path not in earlier]:
+        raise ProjectError(f"{strange[0]} is not from an earlier export of this project; name another folder.")
+    _note(project, out, {*earlier, *files})  # first: what a killed export leaves is known to the next
+    for path, rows in submissions.items():
+        write_whole(path, (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode())
+    for path, own in tables.items():
         write_parquet(path, [_row(found) for found in own], _schema())
-        files.append(path)
-    for stale in {*out.glob("submission/*.json"), *out.glob("data/*.parquet")} - set(files):
-        stale.unlink()
-    yours = before.partition(YOURS)[2] or "\n"
-    write_whole(card, f"{_card(project, languages, dropped, notes)}\n{YOURS}{yours}".encode())
+    for stale in earlier - set(files):
+        stale.unlink(missing_ok=True)
+    _note(project, out, files)
+    yours = before.partition(YOURS.encode())[2] or b"\n"
+    write_whole(card, f"{_card(project, languages, dropped, notes)}\n{YOURS}".encode() + yours)
     return ExportedExams((*files, card), Counter(found.question.exam for found in chosen), tuple(dropped))
+
+
+def _earlier(project: Project, out: Path) -> set[Path]:
+    """Files that earlier exports of this project wrote into a folder.
+
+    Raises:
+        ProjectError: They are another project's.
+    """
+    path = out / MANIFEST
+    facts = json.loads(path.read_bytes()) if path.exists() else {"project": _name(project), "files": []}
+    if facts["project"] != _name(project):
+        raise ProjectError(f"{out} holds the exams of another project; name another folder.")
+    return {out / name for name in facts["files"]}
+
+
+def _note(project: Project, out: Path, files: Iterable[Path]) -> None:
+    names = sorted(path.relative_to(out).as_posix() for path in files)
+    write_whole(out / MANIFEST, json.dumps({"project": _name(project), "files": names}, indent=2).encode())
+
+
+def _name(project: Project) -> str:
+    """What no other project is called: its ledger's beginning."""
+    return content_id(project.ledger.rows("select at from migrations where number = 1")[0]["at"])
 
 
 def _reason(found: Outcome, *, only_checked: bool) -> str:
@@ -118,15 +150,13 @@ def _reasons(dropped: Iterable[Dropped]) -> list[str]:
     ]
 
 
-def _submissions(folder: Path, questions: Iterable[ExamQuestion]) -> list[Path]:
+def _submissions(folder: Path, questions: Iterable[ExamQuestion]) -> dict[Path, list[dict[str, Any]]]:
     """A file for every country, language and exam, in INCLUDE's form."""
     files = defaultdict[Path, list[dict[str, Any]]](list)
     for question in questions:
         exam = fold(question.exam).replace(" ", "-")[:60] or "exam"
         files[folder / f"{question.country}-{question.language}-{exam}.json"].append(to_submission(question))
-    for path, rows in files.items():
-        write_whole(path, (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode())
-    return list(files)
+    return dict(files)
 
 
 def _row(found: Outcome) -> dict[str, Any]:

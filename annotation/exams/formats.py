@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, time, timedelta
 from typing import Any
 
 from annotation.text.locales import country_code, fold, language_code, name_of_country, name_of_language
-from annotation.types import ExamQuestion
+from annotation.types import REGIONAL_FEATURES, ExamQuestion
 
 LETTERS = "ABCDEFGHIJ"
 
@@ -21,6 +22,8 @@ ANSWER = (
 OPTIONS = ("options", "choices", "opciones", "opcoes", "alternativas")
 NUMBER = ("number", "numero", "num", "n", "n o", "no", "nr", "question number", "original question num", "question id")
 CATEGORY = ("category en", "category", "subject", "categoria", "materia", "asignatura", "disciplina")
+_ANNULLED = re.compile(r"(?i)anul\w*\.?|nul[ao]|\*+|x")
+_KEY = re.compile(r"(?:(?:option|opcion|opcao|alternativa|choice|respuesta|resposta|letra) )?([a-j])")
 _ONE_OPTION = re.compile(r"(?:(?:option|opcion|opcao|alternativa|choice) )?([a-j])")
 
 GIVEN: Mapping[str, tuple[str, ...]] = {
@@ -48,6 +51,8 @@ class FoundRow:
         number: Number in its exam, or "".
         category: Subject, as the row names it, or "".
         given: What else the row tells, by attribute of ExamQuestion; countries and languages as ISO codes.
+        annulled: Its key says that it does not count.
+        unsure: Why somebody should look at it, or "".
     """
 
     question: str
@@ -56,6 +61,8 @@ class FoundRow:
     number: str = ""
     category: str = ""
     given: Mapping[str, str] = field(default_factory=dict)
+    annulled: bool = False
+    unsure: str = ""
 
 
 # -- INCLUDE -----------------------------------------------------------------------------------------------
@@ -81,7 +88,7 @@ def to_submission(question: ExamQuestion) -> dict[str, Any]:
 
 def read_submission(row: Mapping[str, Any]) -> FoundRow:
     """The inverse of `to_submission`; ValueError in a few words where the row is no question."""
-    return _found(row, _listed(row.get("options")), _place(row.get("answer")))
+    return _found(row, _listed(row.get("options")), row.get("answer"), zero_based=True)
 
 
 def to_released(question: ExamQuestion) -> dict[str, Any]:
@@ -104,8 +111,8 @@ def to_released(question: ExamQuestion) -> dict[str, Any]:
 def read_released(row: Mapping[str, Any]) -> FoundRow:
     """The inverse of `to_released`; older releases have a list, `choices`. ValueError where the row is no question."""
     named = [name for name in sorted(row) if re.fullmatch("option_[a-j]", name)]
-    options = _listed(row["choices"]) if "choices" in row else tuple(_text(row[name]) for name in named)
-    return _found(row, options, _place(row.get("answer")))
+    options = _listed(row["choices"]) if "choices" in row else [row[name] for name in named]
+    return _found(row, options, row.get("answer"), zero_based=True)
 
 
 def english_language(code: str) -> str:
@@ -129,7 +136,7 @@ def to_corpus_automation(question: ExamQuestion) -> dict[str, Any]:
 
 def read_corpus_automation(row: Mapping[str, Any]) -> FoundRow:
     """The inverse of `to_corpus_automation`; ValueError in a few words where the row is no question."""
-    return _found(row, _listed(row.get("options")), _letter(row.get("correct_answer")))
+    return _found(row, _listed(row.get("options")), row.get("correct_answer"))
 
 
 def read_table_row(row: Mapping[str, Any]) -> FoundRow:
@@ -139,14 +146,19 @@ def read_table_row(row: Mapping[str, Any]) -> FoundRow:
         ValueError: The row is no question, in a few words that can be counted.
     """
     columns = {fold(name): value for name, value in row.items()}
-    own = {found[1].upper(): _text(value) for name, value in columns.items() if (found := _ONE_OPTION.fullmatch(name))}
+    own = {found[1].upper(): value for name, value in columns.items() if (found := _ONE_OPTION.fullmatch(name))}
     if listed := _first(columns, OPTIONS):
         options = _listed(listed)
     else:
-        options = tuple(own.get(letter, "") for letter in LETTERS)
-        while options and not options[-1]:  # a column for a fifth option, and a question with four
-            options = options[:-1]
-    return _found(row, options, _letter(_first(columns, ANSWER)))
+        options = [own.get(letter) for letter in LETTERS]
+        while options and not _text(options[-1]):  # a column for a fifth option, and a question with four
+            options.pop()
+    if any(isinstance(cell, str) and cell.startswith("=") for cell in row.values()):
+        raise ValueError("a formula that the spreadsheet never computed")
+    keys = {_text(columns[name]): columns[name] for name in ANSWER if _text(columns.get(name))}
+    if len(keys) > 1:
+        raise ValueError("two columns with different keys")
+    return _found(row, options, next(iter(keys.values()), None))
 
 
 READERS: Mapping[str, Callable[[Mapping[str, Any]], FoundRow]] = {
@@ -159,11 +171,12 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], FoundRow]] = {
 
 
 def known_form(columns: Collection[str]) -> str:
-    """Which of READERS a table with these columns is for; "" for none."""
+    """Which of READERS a table with these columns is for; "" for none. Keys from 0 are only INCLUDE's own."""
     names = set(columns)
     if names >= {"question", "options", "answer", "original_question_num"}:
         return "submission"
-    if names >= {"question", "answer"} and (names >= {"option_a", "option_b"} or "choices" in names):
+    lettered = names >= {"question", "answer", "option_a", "option_b", "regional_feature"}
+    if lettered or names >= {"question", "answer", "choices", "subject"}:
         return "released"
     if names >= {"question_id", "question", "options", "correct_answer"}:
         return "corpus-automation"
@@ -172,19 +185,35 @@ def known_form(columns: Collection[str]) -> str:
     return "table" if folded & set(QUESTION) and (options or folded & set(OPTIONS)) else ""
 
 
+def columns_not_read(columns: Collection[str]) -> list[str]:
+    """Columns of a table of questions that no reader looks at."""
+    read = {
+        *QUESTION,
+        *ANSWER,
+        *OPTIONS,
+        *NUMBER,
+        *CATEGORY,
+        "checked by",
+        *(n for names in GIVEN.values() for n in names),
+    }
+    return [name for name in columns if fold(name) not in read and not _ONE_OPTION.fullmatch(fold(name))]
+
+
 # -- cells -------------------------------------------------------------------------------------------------
 
 
-def _found(row: Mapping[str, Any], options: tuple[str, ...], answer: int | None) -> FoundRow:
+def _found(row: Mapping[str, Any], options: Sequence[Any], key: Any, *, zero_based: bool = False) -> FoundRow:
     """A row with these options and this key; ValueError where it is no question."""
     columns = {fold(name): value for name, value in row.items()}
-    question = _text(_first(columns, QUESTION))
+    question, texts = _text(_first(columns, QUESTION)), tuple(map(_text, options))
+    annulled = _ANNULLED.fullmatch(_text(key)) is not None
+    answer = None if annulled else _place(_text(key), texts, zero_based=zero_based)
     faults = {
         "no question": not question,
-        "fewer than two options": len(options) < 2,
-        "more options than letters": len(options) > len(LETTERS),
-        "an empty option": not all(options),
-        "a key that is no option": answer is not None and not 0 <= answer < len(options),
+        "fewer than two options": len(texts) < 2,
+        "more options than letters": len(texts) > len(LETTERS),
+        "an empty option": not all(texts),
+        "a key that is no option": answer is not None and not 0 <= answer < len(texts),
     }
     if fault := next((fault for fault, there in faults.items() if there), ""):
         raise ValueError(fault)
@@ -194,8 +223,12 @@ def _found(row: Mapping[str, Any], options: tuple[str, ...], answer: int | None)
             if (code := code_of(given[name])) is None:
                 raise ValueError(f"an unknown {name}")
             given[name] = code
+    if given.get("regional_feature", REGIONAL_FEATURES[0]) not in REGIONAL_FEATURES:
+        raise ValueError("an unknown regional feature")
     number, category = _text(_first(columns, NUMBER)), _text(_first(columns, CATEGORY))
-    return FoundRow(question, options, answer, number, category, given)
+    counted = any(not isinstance(option, str) for option in options)
+    unsure = "an option was a number and no text in its file: 50 % may have become 0.5" if counted else ""
+    return FoundRow(question, texts, answer, number, category, given, annulled, unsure)
 
 
 def _first(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
@@ -203,14 +236,23 @@ def _first(columns: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _text(value: Any) -> str:
+    """A cell as text.
+
+    Raises:
+        ValueError: It is no text and no number: a spreadsheet makes dates of fractions, for example.
+    """
     if value is None or value != value:  # pandas writes an absent cell as NaN
         return ""
+    if isinstance(value, bool | date | time | timedelta):
+        raise ValueError("a date, a time or a truth value: in the spreadsheet, format the column as text")
+    if not isinstance(value, str | int | float):
+        raise ValueError("a list or an object in the place of a text")
     if isinstance(value, float) and value.is_integer():  # a workbook's number
         value = int(value)
     return str(value).strip()
 
 
-def _listed(value: Any) -> tuple[str, ...]:
+def _listed(value: Any) -> Sequence[Any]:
     """Options from a list, from {"a": …}, or from the JSON of either."""
     if isinstance(value, str):
         try:
@@ -225,21 +267,23 @@ def _listed(value: Any) -> tuple[str, ...]:
         value = [texts[letter] for letter in letters]
     if not isinstance(value, (list, tuple)):
         raise ValueError("options that are no list")
-    return tuple(_text(text) for text in value)
+    return value
 
 
-def _place(value: Any) -> int | None:
-    """INCLUDE's key: a place, 0 first; a letter says the same."""
-    text = _text(value)
-    return int(text) if re.fullmatch(r"\d", text) else _letter(text)
+def _place(key: str, options: Sequence[str], *, zero_based: bool) -> int | None:
+    """A key as the place of an option: from a letter, or from the option's own text; from a digit only in some forms.
 
-
-def _letter(value: Any) -> int | None:
-    """A key as a letter; a digit may count from 0 or from 1, and nobody guesses which."""
-    text = _text(value).strip("().").upper()
-    if text and (len(text) != 1 or text not in LETTERS):
-        raise ValueError("a key that is a digit and no letter" if text.isdigit() else "a key that is no letter")
-    return LETTERS.index(text) if text else None
+    Elsewhere a digit may count from 0 or from 1, and nobody guesses which.
+    """
+    if not key:
+        return None
+    if zero_based and re.fullmatch(r"\d", key):
+        return int(key)
+    if found := _KEY.fullmatch(fold(key)):
+        return LETTERS.index(found[1].upper())
+    if options.count(key) == 1 and not re.fullmatch(r"\d", key):
+        return options.index(key)
+    raise ValueError("a key that is a digit and no letter" if key.isdigit() else "a key that is no letter")
 
 
 def _number(number: str) -> int | str:

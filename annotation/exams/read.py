@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 
 from annotation.errors import SettingsError, SourceError
-from annotation.exams.formats import READERS, known_form
+from annotation.exams.formats import READERS, columns_not_read, known_form
 from annotation.exams.found import FoundExam, FoundQuestion
 from annotation.exams.pdf import read_exam_pdf
+from annotation.reading.rows import Table
 from annotation.reading.table import read_table
 from annotation.screen import Progress, silent
 from annotation.types import Dropped
@@ -40,8 +41,16 @@ def read_exam(source: str, language: str, key: Path | None = None, progress: Pro
     if not form:
         raise SourceError(
             f"{table.name} has no columns for a question and its options ({', '.join(table.columns[:8])}); name them "
-            "question, option_a to option_d, and answer."
+            "question, option_a to option_d, and answer (a letter)."
         )
+    if form in IN_ENGLISH and (wrong := _counted_from_one(table)):
+        raise SourceError(
+            f"{table.name}, row {wrong}: its answer is as large as the number of its options, so answers count from 1 "
+            "there, and INCLUDE's count from 0; write letters (A, B, C, D) instead."
+        )
+    notices = list(table.notices)
+    if unread := columns_not_read(table.columns):
+        notices.append(f"not read: the column{'s' if len(unread) > 1 else ''} {', '.join(unread)}")
     questions, dropped = list[FoundQuestion](), list[Dropped]()
     for row in table.rows:
         try:
@@ -58,15 +67,32 @@ def read_exam(source: str, language: str, key: Path | None = None, progress: Pro
                 answer=found.answer,
                 category="" if form in IN_ENGLISH else found.category,
                 extractor=form,
+                annulled=found.annulled,
+                unsure=found.unsure,
                 given={"category": found.category, **found.given} if form in IN_ENGLISH else found.given,
             )
         )
-    return FoundExam(table.name, _sha256(path), tuple(questions), tuple(dropped), table.notices)
+    file = path if path.exists() else Path(source.rpartition("#")[0]).expanduser()  # FILE.xlsx#SHEET
+    return FoundExam(table.name, _sha256(file), tuple(questions), tuple(dropped), tuple(notices))
+
+
+def _counted_from_one(table: Table) -> str:
+    """The first row whose answer only makes sense if answers count from 1; "" for none."""
+    for row in table.rows:
+        listed = row.values.get("options", row.values.get("choices"))
+        count = (
+            len(listed)
+            if isinstance(listed, list | tuple)
+            else sum(row.values.get(f"option_{letter}") not in (None, "") for letter in "abcdefghij")
+        )
+        if count and str(row.values.get("answer", "")).strip() in (str(count), f"{count}.0"):
+            return row.place
+    return ""
 
 
 def _sha256(path: Path) -> str:
     """Of a file; "" of a dataset on the Hub, which is no file."""
-    if not path.exists():
+    if not path.is_file():
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -42,6 +42,10 @@ LANGUAGE_ALIASES = {
     "castellano": "es",
     "castelhano": "es",
     "castilian": "es",
+    "greek": "el",
+    "griego": "el",
+    "grego": "el",
+    "odia": "or",
     "brasileiro": "pt",
     "euskera": "eu",
     "euskara": "eu",
@@ -195,6 +199,8 @@ def _countries() -> dict[str, str]:
             if name := getattr(country, attribute, None):
                 for called in _names(name, "iso3166-1"):
                     known.setdefault(fold(called), country.alpha_2)
+        for language in ("en", "es", "pt"):  # what `name_of_country` writes is read back
+            known.setdefault(fold(name_of_country(country.alpha_2, language)), country.alpha_2)
     return {**COUNTRY_ALIASES, **known}
 
 
@@ -213,6 +219,7 @@ def _languages() -> dict[str, str]:
             known[short] = short
             for called in _names(language.name, "iso639-3"):
                 known[fold(called)] = short
+                known.setdefault(fold(called.partition(" (")[0]), short)  # "Malay (macrolanguage)"
     for language in pycountry.languages:
         known.setdefault(fold(language.name), language.alpha_3)
     return {**known, **LANGUAGE_ALIASES}

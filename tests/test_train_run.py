@@ -147,8 +147,9 @@ def test_a_trained_run_is_measured_and_passes_the_gate(
     found = evaluate(run, overrides=few, say=lambda _line: None)
     assert sum(scored) == 4  # the model's own answers: the training had scored the held-out ones already
     assert found.gate.verdict == gate_of(run).verdict == "passed"
-    assert found.groups[0].accuracy.value == pytest.approx(found.groups[0].most)  # no order could do better
-    assert {group.name for group in found.groups if group.by == "country"} == {"AR", "BR", "MX"}
+    groups = found.summaries["ranking"].groups  # type: ignore[attr-defined]
+    assert groups[0].accuracy.value == pytest.approx(groups[0].most)  # no order could do better
+    assert {group.name for group in groups if group.by == "country"} == {"AR", "BR", "MX"}
     report = (run / "report.md").read_text(encoding="utf-8")
     assert report.index("**Gate: passed.**") < report.index("## Preflight")
 

@@ -120,17 +120,17 @@ def test_the_worst_group_that_is_large_enough_decides() -> None:
         GroupResult("country BR", 0.48, 30),
         GroupResult("country AR", 0.1, 19),
     )
-    passed = judge([good, few], least_accuracy=0.5, least_prompts=20)
+    passed = judge([good, few], least=0.5, least_items=20)
     assert (passed.verdict, passed.worst, passed.open) == ("passed", "country MX", True)
-    failed = judge([good, bad, few], least_accuracy=0.5, least_prompts=20)
+    failed = judge([good, bad, few], least=0.5, least_items=20)
     assert (failed.verdict, failed.worst, failed.open) == ("failed", "country BR", False)
     assert "48.0%" in failed.reason
-    unknown = judge([few], least_accuracy=0.5, least_prompts=20)
+    unknown = judge([few], least=0.5, least_items=20)
     assert (unknown.verdict, unknown.worst, unknown.open) == ("undecided", "", False)
     assert (
         "asks for 20 held-out prompts in a group that is judged, and the largest, country AR, has 19" in unknown.reason
     )
-    at_the_line = judge([GroupResult("country MX", 0.5, 30)], least_accuracy=0.5, least_prompts=20)
+    at_the_line = judge([GroupResult("country MX", 0.5, 30)], least=0.5, least_items=20)
     assert at_the_line.verdict == "failed"
 
 
@@ -140,7 +140,5 @@ def test_many_groups_without_effect_pass_together_less_often_than_one() -> None:
     names = [str(i) for i in range(25)]
     for _ in range(200):
         lows = [mean_over_prompts(chance.random(25), names).low for _ in range(2)]
-        passed += judge(
-            [GroupResult(str(i), low, 25) for i, low in enumerate(lows)], least_accuracy=0.5, least_prompts=20
-        ).open
+        passed += judge([GroupResult(str(i), low, 25) for i, low in enumerate(lows)], least=0.5, least_items=20).open
     assert passed / 200 <= 0.025

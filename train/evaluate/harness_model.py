@@ -6,10 +6,8 @@ last bits differ. Here batches are always the same, whoever computed the first o
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import chain
 from types import SimpleNamespace
 from typing import Any
@@ -35,13 +33,15 @@ class KeptModel(LM):  # type: ignore[misc]
         """
         super().__init__()
         self.model, self.kept, self.file, self.key, self.adapted = model, kept, file, key, adapted
+        self.hflm: Any = None
         self.tokenizer = copy.deepcopy(model.vocabulary.tokenizer)  # HFLM gives it a token to pad with
 
-    @cached_property
-    def hflm(self) -> Any:
+    def _hflm(self, asked: Any) -> Any:
         """The harness's own model, which computes. In bfloat16, log-probs of the options would often be the same."""
-        size = self.model.recipe.evaluation.batch
-        return HFLM(self.model.model, tokenizer=self.tokenizer, batch_size=size, softmax_dtype="float32")
+        if self.hflm is None or self.hflm.model is not asked:
+            size = self.model.recipe.evaluation.batch
+            self.hflm = HFLM(asked, tokenizer=self.tokenizer, batch_size=size, softmax_dtype="float32")
+        return self.hflm
 
     @property
     def tokenizer_name(self) -> str:
@@ -82,8 +82,8 @@ class KeptModel(LM):  # type: ignore[misc]
 
         def work(number: int) -> Any:
             torch.manual_seed(seed_of(self.model.recipe.run.seed, number))
-            with contextlib.nullcontext() if self.adapted else self.model.model.disable_adapter():
-                return getattr(self.hflm, kind)([requests[i] for i in batches[number]], disable_tqdm=True)
+            with self.model.asked(adapted=self.adapted) as asked:
+                return getattr(self._hflm(asked), kind)([requests[i] for i in batches[number]], disable_tqdm=True)
 
         answers: list[Any] = [None] * len(requests)
         for chosen, found in zip(batches, self.kept(f"{self.file}_{kind}", self.key, len(batches), work), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,28 @@ class AdaptedModel:
         self.run, self.recipe, self.base, self.vocabulary = run, recipe, base, vocabulary
 
     @cached_property
+    def plain(self) -> Any:
+        """The base alone."""
+        return load_model(self.base, self.recipe.base, self.recipe.device)
+
+    @cached_property
     def model(self) -> Any:
-        """The PEFT model, its adapter read from disk."""
+        """The PEFT model around the base, its adapter read from disk."""
         from peft import PeftModel
 
-        plain = load_model(self.base, self.recipe.base, self.recipe.device)
-        return PeftModel.from_pretrained(plain, str(self.run / "adapter"))
+        return PeftModel.from_pretrained(self.plain, str(self.run / "adapter"))
+
+    @contextlib.contextmanager
+    def asked(self, *, adapted: bool) -> Iterator[Any]:
+        """The model with the adapter or without: the same bits, whether one was there before or not.
+
+        Until an adapter is asked for, the base stands alone: PEFT takes seconds to import.
+        """
+        if not adapted and "model" not in self.__dict__:
+            yield self.plain
+            return
+        with contextlib.nullcontext() if adapted else self.model.disable_adapter():
+            yield self.model
 
     def score(self, answers: Sequence[EncodedAnswer]) -> list[AnswerScore]:
         """Score one batch of answers without and with the adapter."""
@@ -46,9 +62,9 @@ class AdaptedModel:
 
     def sample(self, prompts: Sequence[Sequence[int]], *, seed: int, adapted: bool) -> list[Sample]:
         """Answer one batch of prompts with the adapter or without."""
-        with contextlib.nullcontext() if adapted else self.model.disable_adapter():
+        with self.asked(adapted=adapted) as model:
             return sample_answers(
-                self.model,
+                model,
                 prompts,
                 ends=self.vocabulary.ends,
                 pad=self.vocabulary.pad,

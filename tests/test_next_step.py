@@ -13,7 +13,8 @@ from annotation.project import Project
 from annotation.prompts.change import Which, change_prompts
 from annotation.selection.select import select
 from annotation.selection.waiting import prompts_waiting
-from annotation.types import Candidate, Prompt
+from annotation.tasks.exam.item import item_of
+from annotation.types import Candidate, ExamQuestion, Prompt
 from sync.pull import pull
 from sync.push import push
 from sync.reporting.next_step import next_step
@@ -51,6 +52,19 @@ def test_from_prompts_to_slates(project: Project) -> None:
     assert step(project).startswith("annot draft --dry-run")
     ask(project, 0, USABLE)
     assert step(project) == "annot select"
+
+
+def test_a_project_of_exams_alone_needs_no_prompts(project: Project) -> None:
+    question = ExamQuestion("q", "¿Qué río?", ("Uno", "Dos", "Tres", "Cuatro"), 0, "MX", "es", "Examen")
+    project.ledger.add_items([item_of(question, 0)])
+    assert step(project, runs=False) == "annot up"
+    assert step(project) == "annot team add roster.csv"
+    world = FakeWorld()
+    add_team(project, world.api, [person("ana"), person("eva")])
+    assert step(project) == "annot push"
+    push(world.api, project.ledger, project.settings)
+    assert step(project).startswith("annot sync --watch; ")
+    assert "exam questions to complete: MX" in step(project)
 
 
 def test_select_is_not_advised_again_where_it_found_too_few_answers(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from annotation.quota_groups import in_project
 from annotation.screen import counted
 from annotation.selection.waiting import Waiting
 from annotation.tasks import TASKS
+from annotation.tasks.exam.item import NAME as EXAM
 from sync.quotas import all_met
 from sync.reporting.status import Report
 from sync.trigger import Launch
@@ -46,7 +47,7 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
     people = [person for person in project.ledger.people() if person.active]
     runs = argilla_runs or bool(project.settings.argilla.url)
     last = found.runs[-1] if found.runs else None
-    if not have["prompts"]:
+    if not have["prompts"] and not have.get(TASKS[EXAM].many):
         return "annot prompts add FILE"
     if not have["slates"] and (collect := _more_slates(waiting, have["candidates"])):
         return collect
@@ -64,7 +65,8 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
     if homeless:
         named = ", ".join(f"{country} {number}" for country, number in sorted(homeless.items()))
         return f"annot team add roster.csv with people of every country: nobody is asked about these slates ({named})"
-    short = [state for state in quotas if state.items < state.owed]
+    # A project of exams alone lacks no prompts, and exams are as many as there are.
+    short = [state for state in quotas if have["prompts"] and state.quota.task != EXAM and state.items < state.owed]
     if short and (collect := _more_slates(waiting, have["candidates"])):
         return collect
     if none := [state for state in short if not state.items and not state.coming]:

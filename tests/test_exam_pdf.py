@@ -384,7 +384,7 @@ def test_a_document_without_questions_is_refused(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(b"%PDF-1.4\n" + b"\x00" * 500), "is damaged .* download it again"),
         (lambda path: write_pdf(path, lay_out(["1. x"]), password=True), "has a password; .*qpdf --decrypt"),
         (lambda path: write_pdf(path, []), "has no pages|is damaged"),
-        (lambda path: write_pdf(path, [PdfPage()]), "holds no text and no images"),
+        (lambda path: write_pdf(path, [PdfPage()]), "holds no text and no pictures"),
         (Path.exists, "cannot be read \\(No such file"),
     ],
 )
@@ -450,7 +450,7 @@ def test_a_language_without_data_is_named_with_its_package(tmp_path: Path, tesse
     pages = image_only(exam(tmp_path, exam_lines(QUESTIONS)), tmp_path / "scan.pdf")
     with pytest.raises(SourceError, match=r"lacks the data of the language que; .*tesseract-ocr-que"):
         read_exam_pdf(pages, language="qu")
-    with pytest.raises(SourceError, match="does not know the language xx"):
+    with pytest.raises(SourceError, match="tesseract has no data of the language xx"):
         read_exam_pdf(pages, language="xx")
     assert tesseract
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from annotation.exams.found import Box, Line, Mark
 
-OPTION = re.compile(r"\(?([A-Ea-e])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
+OPTION = re.compile(r"\(?([A-Ja-j])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
 """A letter at the beginning of an option; "A.M." and "a.C." are none."""
+SAYS_ANSWER = r"(?:respuesta|resposta|soluci[oó]n|solu[cç][aã]o|gabarito|clave|rpta)"
+"""Words that a line with the answer to a question begins with."""
+_ANSWERED = re.compile(rf"(?i)(?:la |a )?{SAYS_ANSWER}\b.*\W[A-J]\b")
 NUMBERED = re.compile(r"\(?\d{1,5}\s?[.)]-?\s*(?=\D)")
 PAGE_NUMBER = re.compile(r"(?i)(?:p[áa]g(?:ina)?|page|folha)\.?\s*\d+(?:\s*(?:de|of|/)\s*\d+)?|[-–]\s*\d+\s*[-–]")
 REPEATED = 0.6
@@ -44,7 +47,7 @@ def ordered_lines(pages: Sequence[Page]) -> Iterator[Line]:
         pieces = []
         for piece in page.pieces:
             edge = piece.box.bottom < EDGE * page.height or piece.box.top > (1 - EDGE) * page.height
-            question = OPTION.match(piece.text) or NUMBERED.match(piece.text)
+            question = any(kind.match(piece.text) for kind in (OPTION, NUMBERED, _ANSWERED))
             repeated = len(seen[_look(piece), _level(piece)]) >= enough and (edge or len(pages) >= 5)
             repeated = repeated or (edge and PAGE_NUMBER.fullmatch(piece.text.strip()) is not None)
             if re.search(r"\w", piece.text.replace("_", "")) and (question or not repeated):

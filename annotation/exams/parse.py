@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from annotation.errors import SourceError
 from annotation.exams.found import Box, FoundQuestion, Line, Mark
-from annotation.exams.keys import ANNULLED, Key, fits, inline_answer, misfits
+from annotation.exams.keys import ANNULLED, LETTERS, NUMBERS, Key, fits, inline_answer, misfits, numbers_in
 from annotation.exams.layout import OPTION, around
 from annotation.screen import counted
 from annotation.types import Dropped
@@ -21,7 +21,7 @@ THIN = "\u2009"
 AHEAD = 80
 """Lines within which a question has its options."""
 LOST = 4
-"""So many numbers one after the other may be missing from a page; then the exam ends."""
+"""So many numbers one after the other may be missing; where more are, the number after the next one has to follow."""
 MARKED = 0.8
 """Share of the questions in which one option is marked, so that the mark is the key."""
 LONG = 400
@@ -31,9 +31,14 @@ _START = re.compile(r"\(?(\d{1,5})\s?(?:\.-|[.)ºª°:]|\s[–-](?=\s))-?(?!\d)"
 _WORD_START = re.compile(r"(?i)(?:pregunta|quest[ãa]o|quesito|item|ítem)\s+(?:n[.º°o]*\s*)?(\d{1,5})\b[\s.:)–-]*")
 _OCR_START = re.compile(r"[(\[]?([\dOolIS|]{1,3})\s?[.,):;]-?(?=\s)")
 _DIGITS = str.maketrans("OolI|S", "001115")
-_MARKER = re.compile(r"(?:(?<=\s)|^)\(?([A-Ea-e])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
+_MARKER = re.compile(r"(?:(?<=\s)|^)\(?([A-Ja-j])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
 # A recogniser reads "Cc)" for "c)", and loses the dot before a capital letter.
-_OCR_MARKER = re.compile(r"(?:(?<=\s)|^)[(\[]?([A-Ea-e])[ce]?\s?(?:[.,)\]:]-?|(?<=[B-E]) (?=[A-ZÀ-Ý]))(?=\s|\S)")
+_OCR_MARKER = re.compile(r"(?:(?<=\s)|^)[(\[]?([A-Ja-j])[ce]?\s?(?:[.,)\]:]-?|(?<=[B-E]) (?=[A-ZÀ-Ý]))(?=\s|\S)")
+_PASSAGE = re.compile(
+    r"(?i)\b(?:text|lectura|le[ai]\b|leitura|fragment|poema|gr[áa]fic|imagen|imagem|mapa|cuadro|quadro|tab(?:la|ela)|figura|"
+    r"caso\b|informaci[óo]n|informaç|situaci[óo]n|situaç)"
+)
+_QUESTIONS = re.compile(rf"(?i)\b(?:preguntas|quest[õo]es|[íi]tems|itens)\s+(?:n[.º°]+\s*)?({NUMBERS})")
 _LIST = re.compile(r"(?:[IVX]{1,4}|\d{1,2}|[a-e])\s?[.)–-]\s|[•▪●–—-]\s")
 
 
@@ -50,6 +55,8 @@ class _Draft:
     options: list[str] = field(default_factory=list)
     colours: list[set[str]] = field(default_factory=list)
     answer: str = ""
+    said: str = ""
+    swallowed: int = 0
 
 
 def parse_exam(
@@ -72,6 +79,7 @@ def parse_exam(
         SourceError: No question was found, or a key that was given is not that of the exam.
     """
     drafts, dropped = _split(lines)
+    notices = _tidy(drafts, _usual_gap(lines))
     words = Counter(word for line in lines for word in re.findall(r"[^\W\d_]+", line.text))
     for draft in drafts:
         _read_parts(draft, words)
@@ -87,7 +95,9 @@ def parse_exam(
         if len(draft.options) < 2:
             reason = "only one option" if draft.options else "no options"
             dropped.append((draft.exam, draft.number, reason, f"page {draft.lines[0].box.page}: {draft.stem[:60]}"))
-    notices: list[str] = []
+        if draft.swallowed and not any((d.exam, d.number) == (draft.exam, draft.swallowed) for d in drafts):
+            because = f"page {draft.lines[0].box.page}: in question {draft.number}"
+            dropped.append((draft.exam, draft.swallowed, "not told apart from the question before it", because))
     if len(exams) > 1:
         notices.append(f"The numbers begin again: {len(exams)} exams, told apart as 1-1 and 2-1.")
     lost: dict[int, set[int]] = {exam: {number for of, number, *_ in dropped if of == exam} for exam in exams}
@@ -103,11 +113,15 @@ def parse_exam(
             if key and draft.number in key.doubts:
                 draft.doubts.append(key.doubts[draft.number])
             letter = answers.get(draft.number, "")
-            if letter and letter != ANNULLED and "ABCDE".index(letter) >= len(draft.options):
+            if letter and letter != ANNULLED and LETTERS.index(letter) >= len(draft.options):
                 because = f"{letter} of {len(draft.options)} options"
                 misfit.append((exam, draft.number, "the key names an option that is not there", because))
                 continue
-            if answers and not letter:
+            if key and letter and draft.answer not in ("", letter):
+                draft.doubts.append(f"the line below it says {draft.answer}, and the key {letter}")
+            if key and draft.number in key.unread:
+                draft.doubts.append(f'the key says "{key.unread[draft.number]}"')
+            elif answers and not letter:
                 draft.doubts.append("it has no answer where the others have one")
             found.append(_question(draft, named[exam], letter))
         for number in sorted(set(key.answers if key else ()) - {draft.number for draft in own} - lost[exam]):
@@ -122,40 +136,90 @@ def parse_exam(
 def _split(lines: Sequence[Line]) -> tuple[list[_Draft], list[tuple[int, int, str, str]]]:
     """Give every line to the question that it belongs to; numbers that are missing are named."""
     starts = [_start(line) for line in lines]
-    pitch = _usual_gap(lines)
     drafts: list[_Draft] = []
     missing: list[tuple[int, int, str, str]] = []
+    passages: list[tuple[list[int], int]] = []  # The questions that a text is for, and the place of the next question.
     current: _Draft | None = None
-    heading = ""
     optioned = False  # Whether the present question has its option B.
     exam = 0
     for at, (number, length) in enumerate(starts):
         line = lines[at]
         expected = current.number + 1 if current else 0
         if number and _is_next(lines, starts, at, expected, optioned):
-            doubt = ""
             if current:
-                detached = _detach(current, pitch)
-                text = " ".join(line.text for line in detached)
-                if text and len(text) < 100 and not text.rstrip().endswith((".", "?", ":")):
-                    heading = text
-                elif text:
-                    doubt = f'a text before it may belong to it: "{text[:60]}…"'
-                if number < expected:
-                    exam, heading = exam + 1, ""
+                exam += number < expected
                 for gone in range(expected, number):
                     missing.append((exam, gone, "number missing on the page", f"page {line.box.page}"))
                 if number > expected:
                     current.doubts.append("the next number is missing: its last option may hold the next question")
-            current, optioned = _Draft(exam, number, [_cut(line, length)], heading), False
-            current.doubts += [doubt] if doubt else []
+            current, optioned = _Draft(exam, number, [_cut(line, length)]), False
             drafts.append(current)
         elif current:
             current.lines.append(line)
+        named = _names_questions(lines, starts, at)
+        if named:
+            passages.append((named, len(drafts) - bool(current and not optioned)))
         optioned = optioned or _holds(line, "Bb")
-    if current:
-        _detach(current, pitch)
+    for numbers, place in passages:
+        for draft in drafts:
+            if place < len(drafts) and draft.number in numbers and draft.exam == drafts[place].exam:
+                draft.doubts.append(f"it belongs to a text that stands before question {drafts[place].number}")
     return drafts, missing
+
+
+def _names_questions(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int) -> list[int]:
+    """The questions for which a text stands: "Lea el texto y responda las preguntas 1 a 3", on one line or two."""
+    match = _QUESTIONS.search(lines[at].text)
+    if match is None:
+        return []
+    near = [n for n in (at - 1, at, at + 1) if n == at or (0 <= n < len(lines) and not starts[n][0])]
+    told = any(_PASSAGE.search(lines[n].text) and not OPTION.match(lines[n].text) for n in near)
+    return numbers_in(match[1]) if told else []
+
+
+def _tidy(drafts: Sequence[_Draft], pitch: float) -> list[str]:
+    """Take from the questions what stands below them: furniture, headings of what comes next, texts; and say what.
+
+    A line below most questions, whatever number or letter is in it, is furniture.
+    """
+    below, shown = defaultdict[str, list[str]](list), dict[str, str]()
+    for draft in drafts:
+        last = _last_option(draft)
+        for look, line in {_look(line): line for line in draft.lines[last + 1 :]}.items():
+            below[look].append(draft.lines[last].text)
+            shown[look] = line.text
+    # "Ninguna de las / Anteriores" goes on, always after the same line.
+    repeated = {
+        look
+        for look, after in below.items()
+        if look and 2 * len(after) > len(drafts) > 2 and (":" in look or 2 * len(set(after)) > len(after))
+    }
+    heading = ""
+    for draft, following in itertools.zip_longest(drafts, drafts[1:]):
+        last = _last_option(draft)
+        draft.lines = [line for at, line in enumerate(draft.lines) if at <= last or _look(line) not in repeated]
+        text = " ".join(line.text for line in _detach(draft, pitch))
+        if following is None:
+            break
+        if text and len(text) < 100 and not text.rstrip().endswith((".", "?", ":")):
+            heading = text
+        elif text:
+            following.doubts.append(f'a text before it may belong to it: "{text[:60]}…"')
+        heading = heading if following.exam == draft.exam else ""
+        following.category = heading
+    return [f'A line stands below most questions, and was left out: "{shown[look][:60]}".' for look in sorted(repeated)]
+
+
+def _look(line: Line) -> str:
+    """A line without its numbers and single letters; "" where it may be what an option goes on with, or an answer."""
+    if not line.text[:1].isupper() or inline_answer(line.text):
+        return ""
+    return re.sub(r"\b(?:\d+|[^\W\d_])\b", "", line.text)
+
+
+def _last_option(draft: _Draft) -> int:
+    """Place of the line with the last option, 0 without any."""
+    return max((at for at, line in enumerate(draft.lines) if OPTION.match(line.text)), default=0)
 
 
 def _start(line: Line) -> tuple[int, int]:
@@ -174,11 +238,14 @@ def _is_next(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int, 
     if not expected or (number == 1 and optioned):
         return _is_first(lines, starts, at)
     if number == expected:
-        return optioned or not _is_entry(lines, starts, at)
-    if not optioned or not expected < number <= expected + LOST:
+        # A list goes on where the same number comes again after the next options, and not the one after it.
+        return optioned or _after_options(lines, starts, at) != number
+    if not optioned or number < expected:
         return False
     near = {start for start, _ in starts[at + 1 : at + AHEAD]}
-    return expected not in near and _opens(lines, starts, at, {number + 1, expected})
+    if expected in near or not _opens(lines, starts, at, {number + 1, expected}):
+        return False
+    return number <= expected + LOST or _after_options(lines, starts, at) == number + 1
 
 
 def _is_first(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int) -> bool:
@@ -213,14 +280,14 @@ def _opens(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int, en
     return False
 
 
-def _is_entry(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int) -> bool:
-    """Whether a list goes on: after the next options the same number comes again, and not the one after it."""
+def _after_options(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int) -> int:
+    """Of the number that a line begins with and the one after it, which comes first after the next options; or 0."""
     number, optioned = starts[at][0], False
     for here in range(at + 1, min(len(lines), at + AHEAD)):
         optioned = optioned or _holds(lines[here], "Bb")
         if optioned and starts[here][0] in (number, number + 1):
-            return starts[here][0] == number
-    return False
+            return starts[here][0]
+    return 0
 
 
 def _cut(line: Line, length: int) -> Line:
@@ -246,16 +313,25 @@ def _usual_gap(lines: Sequence[Line]) -> float:
 
 
 def _detach(draft: _Draft, pitch: float) -> list[Line]:
-    """Take from a question what stands below its options: after a wide gap or a table of answers, or in capitals."""
-    last = max((at for at, line in enumerate(draft.lines) if OPTION.match(line.text)), default=0)
+    """Take from a question what stands below its options: after a wide gap or a table of answers, or a heading.
+
+    Capitals are a heading where the option above them is not in capitals.
+    """
+    last = _last_option(draft)
+    option = OPTION.sub("", draft.lines[last].text, count=1)
     for at in range(last + 1, len(draft.lines)) if last else ():
         line = draft.lines[at]
         gap = _gap(draft.lines[at - 1], line)
-        if inline_answer(line.text)[1]:
+        if inline_answer(line.text):
             continue
-        if not line.text or (gap is not None and gap > pitch + 0.6) or (line.text.isupper() and " " in line.text):
-            draft.lines, rest = draft.lines[:at], draft.lines[at:]
-            return [line for line in rest if line.text]
+        wide = not line.text or (gap is not None and gap > pitch + 0.6)
+        capitals = line.text.isupper() and " " in line.text and not option.isupper()
+        if wide or capitals or _QUESTIONS.search(line.text):
+            draft.lines, rest = draft.lines[:at], [line for line in draft.lines[at:] if line.text]
+            if rest and (not wide or rest[0].text[0].islower()):
+                draft.doubts.append(f'its last option may go on with "{rest[0].text[:60]}"')
+            return rest
+        option += line.text
     draft.lines = [line for line in draft.lines if line.text]
     return []
 
@@ -269,12 +345,9 @@ def _read_parts(draft: _Draft, words: Mapping[str, int]) -> None:
         body += line.text
     sequence = _sequence(body, draft.lines[0].extractor)
     edges = [*(match.start() for match in sequence), len(body)]
-    stem, answer = inline_answer(body[: edges[0]])
-    draft.stem = _clean(stem, words)
-    draft.answer = answer
+    draft.stem = _clean(_without_answer(draft, body[: edges[0]]), words)
     for match, end in zip(sequence, edges[1:], strict=True):
-        option, answer = inline_answer(body[match.end() : end])
-        draft.answer = draft.answer or answer
+        option = _without_answer(draft, body[match.end() : end], last=end == len(body))
         draft.options.append(_clean(option, words))
         solid = len(re.sub(r"\s", "", option)) or 1
         covered = Counter[str]()
@@ -282,8 +355,34 @@ def _read_parts(draft: _Draft, words: Mapping[str, int]) -> None:
             part = body[max(mark.start, match.end()) : max(0, min(mark.end, end))]
             covered[mark.colour] += len(re.sub(r"\s", "", part))
         draft.colours.append({colour for colour, count in covered.items() if 2 * count > solid})
+    if said := _fold(draft.said):
+        same = [letter for letter, option in zip(LETTERS, draft.options, strict=False) if _fold(option) == said]
+        if not draft.answer and len(same) == 1:
+            draft.answer = same[0]
+        elif not draft.answer or draft.answer not in same:
+            draft.doubts.append(f'the line with its answer says "{" ".join(draft.said.split())[:60]}"')
     if sequence and any(m[1] == sequence[0][1] and _leads(body, m) for m in _MARKER.finditer(body, sequence[-1].end())):
-        draft.doubts.append(f"the letter {sequence[0][1]} comes twice: it may hold the next question too")
+        numbers = (number for line in draft.lines[1:] if (number := _start(line)[0]) > draft.number)
+        draft.swallowed = next(numbers, 0)
+        next_one = f"question {draft.swallowed}" if draft.swallowed else "the next question"
+        draft.doubts.append(f"the letter {sequence[0][1]} comes twice: it may hold {next_one} too")
+
+
+def _without_answer(draft: _Draft, text: str, *, last: bool = False) -> str:
+    """A part of a question without a line that gives its answer, which is kept; below the last option all goes."""
+    found = inline_answer(text)
+    if found is None:
+        return text
+    if not last and not found.letter:
+        draft.doubts.append(f'a line in it may give its answer away: "{found.said[:60]}"')
+        return text
+    draft.answer = draft.answer or found.letter
+    draft.said = re.sub(r"^\s*\(.*?\)", "", f"{found.said}{found.after if last else ''}")
+    return found.before if last else found.before + found.after
+
+
+def _fold(text: str) -> str:
+    return re.sub(r"[\W_]", "", text.lower())
 
 
 def _leads(body: str, match: re.Match[str]) -> bool:
@@ -305,8 +404,11 @@ def _sequence(body: str, extractor: str) -> list[re.Match[str]]:
 
 def _in_order(body: str, found: Sequence[re.Match[str]]) -> list[re.Match[str]]:
     row: list[re.Match[str]] = []
-    for letter in "ABCDE":
-        rest = [m for m in found if not row or m.start() > row[-1].start()]
+    for letter in LETTERS:
+        more = letter > "E"  # Rare, and often the initial of a name: they have to look as the first one does.
+        rest = [m for m in found if (not row or m.start() > row[-1].start()) and (m[1].upper() > "E") == more]
+        if more:
+            rest = [m for m in rest if _form(m) == _form(row[0]) and (")" in m[0] or _leads(body, m))]
         leading = next((m for m in rest if m[1].upper() == letter and _leads(body, m)), None)
         later = next((m for m in rest if m[1].upper() > letter and _leads(body, m)), None)
         inside = next((m for m in rest if m[1].upper() == letter), None)
@@ -318,6 +420,10 @@ def _in_order(body: str, found: Sequence[re.Match[str]]) -> list[re.Match[str]]:
             break
         row.append(best)
     return row
+
+
+def _form(marker: re.Match[str]) -> tuple[bool, str]:
+    return marker[1].isupper(), marker[0].replace(marker[1], "", 1)
 
 
 def _clean(text: str, words: Mapping[str, int]) -> str:
@@ -352,15 +458,34 @@ def _choose_keys(
     widths = {exam: {draft.number: len(draft.options) for draft in whole if draft.exam == exam} for exam in lost}
     fitting = {exam: [key for key in keys if fits(key, widths[exam], lost[exam])] for exam in lost}
     chosen: dict[int, Key] = {}
-    for place, (exam, mine) in enumerate(fitting.items()):
-        if mine and all(key.answers == mine[0].answers for key in mine):
-            chosen[exam] = mine[0]
-        elif len(keys) == len(lost) and keys[place] in mine:
-            chosen[exam] = keys[place]
-        elif mine:
-            notices.append(
-                f"{len(mine)} tables of answers fit the same questions, so none was taken; name one with --key."
+    if len(keys) == len(lost) and all(key in mine for key, mine in zip(keys, fitting.values(), strict=True)):
+        chosen = dict(zip(lost, keys, strict=True))
+    for exam, mine in fitting.items():
+        if exam in chosen:
+            continue
+        if other := next((key for key in mine if key.answers != mine[0].answers), None):
+            first, second = mine[0].answers, other.answers
+            differ = next(n for n in {**first, **second} if first.get(n) != second.get(n))
+            problem = (
+                f"{len(mine)} tables of answers fit the same questions, and differ (question {differ}: "
+                f"{first.get(differ, 'nothing')} and {second.get(differ, 'nothing')})"
             )
+            if given:
+                raise SourceError(f"{mine[0].place}: {problem}; leave one of them in the file.")
+            notices.append(f"{problem}, so none was taken; write the right one into a file and name it with --key.")
+        elif mine and any(mine[0] in others for of, others in fitting.items() if of != exam):
+            notices.append(
+                f"The table of answers ({mine[0].place}) fits several of the {len(lost)} exams, and nothing says which "
+                "one, so it was not taken; part the PDF into a file for each exam, and name the key of each with --key."
+            )
+        elif mine:
+            chosen[exam] = mine[0]
+    notices[:] = dict.fromkeys(notices)
+    for key in chosen.values():
+        notices += key.notes
+        if key.unread:
+            said = "; ".join(list(key.unread.values())[:20])
+            notices.append(f"In the key ({key.place}) no one answer can be read in: {said}".rstrip(".") + ".")
     unused = [key for key in keys if key not in chosen.values()]
     if unused and len(chosen) < len(lost) and not any(fitting.values()):
         reasons = [misfits(key, widths[exam], lost[exam]) for exam in lost for key in unused]
@@ -386,7 +511,7 @@ def _answers(own: Sequence[_Draft], key: Key | None, notices: list[str]) -> Mapp
         return {}
     notices.append(f"The answers are marked in the exam ({colour}), and were taken from there: {count} of {len(own)}.")
     places = {draft.number: [n for n, colours in enumerate(draft.colours) if colour in colours] for draft in own}
-    return {number: "ABCDE"[marked[0]] for number, marked in places.items() if len(marked) == 1}
+    return {number: LETTERS[marked[0]] for number, marked in places.items() if len(marked) == 1}
 
 
 def _doubt(draft: _Draft, usual: int) -> None:
@@ -418,7 +543,7 @@ def _question(draft: _Draft, prefix: str, letter: str) -> FoundQuestion:
         number=f"{prefix}{draft.number}",
         question=draft.stem,
         options=tuple(draft.options),
-        answer="ABCDE".index(letter) if letter and letter != ANNULLED else None,
+        answer=LETTERS.index(letter) if letter and letter != ANNULLED else None,
         annulled=letter == ANNULLED,
         category=draft.category,
         extractor=first.extractor,

@@ -44,8 +44,16 @@ FEW = 20
 """A page with an image and fewer letters than this in its text layer is a scan with a stamp."""
 PICTURE_DPI, PICTURE_WIDTH, PICTURE_QUALITY, PADDING = 150, 1024, 85, 6
 """Of the pictures of questions: dots per inch, most pixels, JPEG quality, points around."""
+TONGUES = (
+    "afr amh ara asm aze bel ben bod bos bre bul cat ceb ces cos cym dan deu div dzo ell eng epo est eus fao fas "
+    "fil fin fra fry gla gle glg guj hat heb hin hrv hun hye iku ind isl ita jav jpn kan kat kaz khm kir kor lao "
+    "lat lav lit ltz mal mar mkd mlt mon mri msa mya nep nld nor oci ori pan pol por pus que ron rus san sin slk "
+    "slv snd spa sqi srp sun swa swe tam tat tel tgk tha tir ton tur uig ukr urd uzb vie yid yor"
+)
+"""Languages of which tesseract has data, each as the package tesseract-ocr-…."""
 HYPHEN = "\x02"
 """pdfium's sign for a hyphen at the end of a line, which it joins to the next one."""
+RECOGNISED = "recognised from a picture"
 PASSWORD = 4
 """Error code of pdfium."""
 
@@ -140,6 +148,12 @@ def read_exam_pdf(path: Path, *, language: str, key: Path | None = None, progres
         raise SourceError(" ".join([str(error), *notices])) from error
     pages = {question.page for question in questions if question.unsure}
     pages |= {int(page[1]) for drop in dropped if (page := re.match(r"page (\d+)", drop.because_of))}
+    # No model sees more in such a page than its text.
+    recognised = [question.extractor != "text layer" for question in questions]
+    questions = tuple(
+        replace(question, unsure="; ".join(filter(None, [RECOGNISED * ocr, question.unsure])))
+        for question, ocr in zip(questions, recognised, strict=True)
+    )
     doubtful = {page: "\n".join(line.text for line in lines if line.box.page == page) for page in sorted(pages)}
     return FoundExam(path.name, sha256, questions, dropped, (*notices, *more), doubtful)
 
@@ -166,7 +180,7 @@ def read_lines(path: Path, language: str, progress: Progress = silent) -> tuple[
         for problem, numbers in unread.items()
     ]
     if not pages:
-        raise SourceError(" ".join(notices) or f"{path} holds no text and no images; name the exam itself.")
+        raise SourceError(" ".join(notices) or f"{path} holds no text and no pictures; name the exam itself.")
     return list(ordered_lines(pages)), notices
 
 
@@ -312,7 +326,7 @@ def _pieces(words: Sequence[_Word], extractor: str) -> list[Line]:
     for word in words:
         last = pieces[-1][-1].box if pieces else None
         # Long options that stand side by side leave little room between them.
-        gap = GAP / 2 if re.fullmatch(r"[A-Ea-e][.)]", word.text) else GAP
+        gap = GAP / 2 if re.fullmatch(r"[A-Ja-j][.)]", word.text) else GAP
         if last and -GAP * (last.bottom - last.top) < word.box.left - last.right < gap * (last.bottom - last.top):
             pieces[-1].append(word)
         else:
@@ -334,8 +348,11 @@ def _pieces(words: Sequence[_Word], extractor: str) -> list[Line]:
 def _recognised(image: Image, scale: float, number: int, language: str) -> tuple[list[Line], str]:
     """Pieces of lines by tesseract, and what is missing for it, or ""."""
     tongue = _tesseract_language(language)
-    if not tongue:
-        return [], f"tesseract does not know the language {language}; name the language of the exam"
+    if tongue not in TONGUES.split():
+        return [], (
+            f"pictures without text, and tesseract has no data of the language {language}; if the exam is in another "
+            "language, name that with --language, or write the questions into a table"
+        )
     program = shutil.which("tesseract")
     remedy = (
         f"`apt install tesseract-ocr tesseract-ocr-{tongue}` (Debian, Ubuntu) or "
@@ -377,7 +394,7 @@ def _recognised(image: Image, scale: float, number: int, language: str) -> tuple
         whole = around([word.box for word in found])
         level = [word._replace(box=word.box._replace(top=whole.top, bottom=whole.bottom)) for word in found]
         pieces += _pieces(level, f"OCR {tongue}")
-    return pieces, ""
+    return pieces, "" if pieces else "pictures in which tesseract finds no text; if they hold any, scan them again"
 
 
 def _tesseract_language(language: str) -> str:

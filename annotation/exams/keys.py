@@ -40,7 +40,7 @@ _OPTION_OR_NUMBER = re.compile(r"\s*(?:\d+|[A-Ja-j])\s?[.)]")
 _BETWEEN = re.compile(r"[\s.\]):(\[;,|/=–\-]*")
 _NOTE = re.compile(
     r"(?i)\b(?:anul\w+|nul[ao]s)\W*(?:(?:l?[ao]s?|pregunt\w+|quest\w+|[íi]te\w+|n[úu]mero\w*|n[.º°]+|siguiente\w*|son)\W+)*"
-    rf"({NUMBERS})|\b(?:pregunt\w+|quest\w+|[íi]te\w+)\W+({NUMBERS})\W+(?:\w+\W+){{0,4}}?anul"
+    rf"({NUMBERS})|\b(?:pregunt\w+|quest\w+|[íi]te\w+)\W+({NUMBERS})\W+(?:\w+\W+){{0,4}}?anul\w*"
 )
 _INLINE = re.compile(
     rf"(?m)^[ \t]*(?i:(?:la |a )?(?:(?P<sure>{SAYS_ANSWER})|alternativa|opci[oó]n|opç[aã]o)(?: correcta| correta)?"
@@ -183,7 +183,12 @@ def _unclear(lines: Sequence[Line], at: int, cells: Sequence[_Cell], last_option
     """Cells of a line that begins with the number after those of a table, which goes on or ends behind it."""
     found = _cells(lines[at], unclear=True)
     before = next((int(cell.value) for cell in reversed(cells) if cell.value.isdecimal()), 0)
-    if not found or not found[0].value.isdecimal() or (cells and int(found[0].value) != before + 1):
+    if (
+        lines[at].extractor != "text layer"
+        or not found
+        or not found[0].value.isdecimal()
+        or (cells and int(found[0].value) != before + 1)
+    ):
         return []
     more = next((line for line in lines[at + 1 : at + 6] if not _cells(line, unclear=True) or _cells(line)), None)
     return found if at > last_option or (more and _cells(more)) else []
@@ -234,9 +239,12 @@ def _with(before: Key, key: Key) -> list[Key]:
         return [Key(*both, {**before.unread, **key.unread}, before.notes)]
     if more.keys() - numbers.keys() or (min(more) == min(numbers) and len(more) > 2):
         return [before, key]
-    twice = {n: f"{n} {numbers[n]}, and {n} {said}" for n, said in more.items() if said != numbers[n]}
+    twice = {n: f"{n} {numbers[n]}, and {n} {said}" for n, said in more.items() if said not in (numbers[n], ANNULLED)}
     answers = {n: answer for n, answer in before.answers.items() if n not in twice}
-    return [replace(before, answers=answers, unread={**before.unread, **twice})]
+    annulled = {n: said for n, said in more.items() if said == ANNULLED}
+    notes = [f"Annulled below the key: {', '.join(map(str, annulled))}."] if annulled else []
+    unread = {n: said for n, said in {**before.unread, **twice}.items() if n not in annulled}
+    return [replace(before, answers={**answers, **annulled}, unread=unread, notes=(*before.notes, *notes))]
 
 
 def _explained(key: Key, colours: Mapping[int, str], beside: Sequence[Line]) -> Key:

@@ -6,7 +6,7 @@ import itertools
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from annotation.errors import SourceError
@@ -22,6 +22,8 @@ AHEAD = 80
 """Lines within which a question has its options."""
 LOST = 4
 """So many numbers one after the other may be missing; where more are, the number after the next one has to follow."""
+ROOM = 0.6
+"""A line that is shorter than this share of the longest one of its question does not go on below."""
 MARKED = 0.8
 """Share of the questions in which one option is marked, so that the mark is the key."""
 LONG = 400
@@ -35,7 +37,7 @@ _MARKER = re.compile(r"(?:(?<=\s)|^)\(?([A-Ja-j])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)
 # A recogniser reads "Cc)" for "c)", and loses the dot before a capital letter.
 _OCR_MARKER = re.compile(r"(?:(?<=\s)|^)[(\[]?([A-Ja-j])[ce]?\s?(?:[.,)\]:]-?|(?<=[B-E]) (?=[A-ZÀ-Ý]))(?=\s|\S)")
 _PASSAGE = re.compile(
-    r"(?i)\b(?:text|lectura|le[ai]\b|leitura|fragment|poema|gr[áa]fic|imagen|imagem|mapa|cuadro|quadro|tab(?:la|ela)|figura|"
+    r"(?i)\b(?:text|lectura|leitura|fragment|poema|gr[áa]fic|imagen|imagem|mapa|cuadro|quadro|tab(?:la|ela)|figura|"
     r"caso\b|informaci[óo]n|informaç|situaci[óo]n|situaç)"
 )
 _QUESTIONS = re.compile(rf"(?i)\b(?:preguntas|quest[õo]es|[íi]tems|itens)\s+(?:n[.º°]+\s*)?({NUMBERS})")
@@ -197,8 +199,9 @@ def _tidy(drafts: Sequence[_Draft], pitch: float) -> list[str]:
     heading = ""
     for draft, following in itertools.zip_longest(drafts, drafts[1:]):
         last = _last_option(draft)
+        detached = _detach(draft, pitch, repeated)
+        text = " ".join(line.text for line in detached if _look(line) not in repeated)
         draft.lines = [line for at, line in enumerate(draft.lines) if at <= last or _look(line) not in repeated]
-        text = " ".join(line.text for line in _detach(draft, pitch))
         if following is None:
             break
         if text and len(text) < 100 and not text.rstrip().endswith((".", "?", ":")):
@@ -307,25 +310,30 @@ def _gap(before: Line, after: Line) -> float | None:
     return (after.box.top - before.box.bottom) / height
 
 
+def _width(line: Line) -> float:
+    return line.box.right - line.box.left
+
+
 def _usual_gap(lines: Sequence[Line]) -> float:
     gaps = [gap for pair in itertools.pairwise(lines) if (gap := _gap(*pair)) is not None]
     return statistics.median(gaps) if gaps else 0.0
 
 
-def _detach(draft: _Draft, pitch: float) -> list[Line]:
+def _detach(draft: _Draft, pitch: float, repeated: Collection[str]) -> list[Line]:
     """Take from a question what stands below its options: after a wide gap or a table of answers, or a heading.
 
-    Capitals are a heading where the option above them is not in capitals.
+    Capitals are a heading where the option above them is not in capitals, or its last line had room for more.
     """
     last = _last_option(draft)
     option = OPTION.sub("", draft.lines[last].text, count=1)
     for at in range(last + 1, len(draft.lines)) if last else ():
         line = draft.lines[at]
         gap = _gap(draft.lines[at - 1], line)
-        if inline_answer(line.text):
+        if inline_answer(line.text) or _look(line) in repeated:
             continue
         wide = not line.text or (gap is not None and gap > pitch + 0.6)
-        capitals = line.text.isupper() and " " in line.text and not option.isupper()
+        short = _width(draft.lines[at - 1]) < ROOM * max(map(_width, draft.lines))
+        capitals = line.text.isupper() and " " in line.text and (short or not option.isupper())
         if wide or capitals or _QUESTIONS.search(line.text):
             draft.lines, rest = draft.lines[:at], [line for line in draft.lines[at:] if line.text]
             if rest and (not wide or rest[0].text[0].islower()):
@@ -359,8 +367,9 @@ def _read_parts(draft: _Draft, words: Mapping[str, int]) -> None:
         same = [letter for letter, option in zip(LETTERS, draft.options, strict=False) if _fold(option) == said]
         if not draft.answer and len(same) == 1:
             draft.answer = same[0]
-        elif not draft.answer or draft.answer not in same:
-            draft.doubts.append(f'the line with its answer says "{" ".join(draft.said.split())[:60]}"')
+        elif draft.answer not in same:
+            draft.doubts.append(f'the line with its answer says "{" ".join([draft.answer, *draft.said.split()])[:60]}"')
+            draft.answer = "" if same else draft.answer
     if sequence and any(m[1] == sequence[0][1] and _leads(body, m) for m in _MARKER.finditer(body, sequence[-1].end())):
         numbers = (number for line in draft.lines[1:] if (number := _start(line)[0]) > draft.number)
         draft.swallowed = next(numbers, 0)
@@ -549,5 +558,5 @@ def _question(draft: _Draft, prefix: str, letter: str) -> FoundQuestion:
         extractor=first.extractor,
         page=first.box.page,
         boxes=boxes,
-        unsure="; ".join(draft.doubts),
+        unsure="; ".join(dict.fromkeys(draft.doubts)),
     )

@@ -300,6 +300,8 @@ def test_a_key_without_answers_is_refused(tmp_path: Path) -> None:
     key.write_text("no answers here\n", encoding="utf-8")
     with pytest.raises(SourceError, match="holds no answers that can be read"):
         read(exam(tmp_path, exam_lines(QUESTIONS)), key)
+    with pytest.raises(SourceError, match=r"none.txt cannot be read \(No such file or directory\); check its name"):
+        read(tmp_path / "exam.pdf", tmp_path / "none.txt")
 
 
 def test_two_exams_in_one_document_are_told_apart_each_with_its_key(tmp_path: Path) -> None:
@@ -439,6 +441,7 @@ def test_pages_of_pictures_are_recognised(tmp_path: Path, tesseract: str) -> Non
     assert [q.number for q in found.questions] == list("123456")
     for question, (stem, options) in zip(found.questions, QUESTIONS, strict=True):
         assert question.extractor == "OCR spa"
+        assert question.unsure == "recognised from a picture"
         near = difflib.SequenceMatcher(
             None, " ".join([question.question, *question.options]), " ".join([stem, *options])
         )
@@ -452,6 +455,15 @@ def test_a_language_without_data_is_named_with_its_package(tmp_path: Path, tesse
         read_exam_pdf(pages, language="qu")
     with pytest.raises(SourceError, match="tesseract has no data of the language xx"):
         read_exam_pdf(pages, language="xx")
+    for language in ("gn", "zh"):
+        with pytest.raises(SourceError, match=f"has no data of the language {language}; if the exam") as error:
+            read_exam_pdf(pages, language=language)
+        assert "tesseract-ocr-" not in str(error.value)
+    Image.new("RGB", (800, 1000), "white").save(pages)
+    with pytest.raises(
+        SourceError, match=r"1 page of scan.pdf not read \(1\): pictures in which tesseract finds no text"
+    ):
+        read_exam_pdf(pages, language="es")
     assert tesseract
 
 
@@ -493,6 +505,207 @@ def test_two_thousand_pages_take_linear_time_and_little_memory(tmp_path: Path) -
     tracemalloc.stop()
     assert per_page < 200_000
     assert seconds(2000) < 20 * small
+
+
+def answered(question: str, options: tuple[str, ...], *below: str, number: int = 1) -> list[str]:
+    """Lines of a question with lines directly below its options."""
+    return [*exam_lines([(question, options)], first=number)[:-1], *below, ""]
+
+
+def keyed(key: str, folder: Path, suffix: str = "txt") -> FoundExam:
+    """QUESTIONS without a key, read with one in a file of its own."""
+    path = folder / f"key.{suffix}"
+    path.write_text(key, encoding="utf-8")
+    return read(exam(folder, exam_lines(QUESTIONS)), path)
+
+
+def test_options_in_capitals_go_on_below_and_capitals_below_others_are_a_heading(tmp_path: Path) -> None:
+    wide = " LAS COFRADÍAS DEL VALLE Y LA GENTE DE LOS BARRIOS DE ARRIBA Y DE ABAJO CUANDO LLEGA LA COSECHA EN MAYO"
+    loud = [(q.upper() + wide, tuple(o.upper() + wide for o in options)) for q, options in QUESTIONS]
+    found = read(exam(tmp_path, exam_lines(loud)))
+    assert texts(found) == loud
+    assert {(q.category, q.unsure) for q in found.questions} == {("", "")}
+    acronym = (*QUESTIONS[0][1][:3], "LA ONU")
+    for options in (QUESTIONS[0][1], acronym):
+        lines = answered(QUESTIONS[0][0], options, "LA COSTA Y SUS FIESTAS DE TODO EL AÑO")
+        found = read(exam(tmp_path, [*lines, *exam_lines(QUESTIONS[1:], first=2)]))
+        assert texts(found) == [(QUESTIONS[0][0], options), *QUESTIONS[1:]]
+        assert found.questions[1].category == "LA COSTA Y SUS FIESTAS DE TODO EL AÑO"
+        assert found.questions[0].unsure.startswith('its last option may go on with "LA COSTA')
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        *[(f"{said}", "b") for said in ("Respuesta correcta: B) {}", "Respuesta: {}", "Solución: B", "Resposta B")],
+        *[
+            (f"{said}", "b")
+            for said in ("CLAVE: B   (Ref. Ley 27444)", "La respuesta correcta es la B", "Gabarito – b")
+        ],
+        *[(f"{said}", "-") for said in ("Respuesta: A y C", "Solución: A veces", "Respuesta: C) {}", "Clave: véase")],
+    ],
+)
+def test_a_line_with_the_answer_never_stays_in_the_last_option(said: str, answer: str, tmp_path: Path) -> None:
+    lines = [
+        line
+        for number, (question, options) in enumerate(QUESTIONS * 4, 1)
+        for line in answered(question, options, said.format(options[1]), number=number)
+    ]
+    found = read(exam(tmp_path, lines))
+    assert texts(found) == QUESTIONS * 4
+    assert answers(found) == answer * 24
+    assert all(("the line with its answer says" in q.unsure) == (answer == "-") for q in found.questions)
+
+
+def test_an_option_that_goes_on_with_the_word_answer_is_whole(tmp_path: Path) -> None:
+    below = ("respuesta a la fiesta", "Solución de todos los de la opción B", "opción B", "respuesta nula de todos")
+    lines = answered(*QUESTIONS[0], *below)
+    found = read(exam(tmp_path, [*lines, *exam_lines(QUESTIONS[1:], first=2)]))
+    assert found.questions[0].options[3] == " ".join(["Ninguno", *below])
+
+
+def test_a_line_below_most_questions_is_furniture_unless_an_option_goes_on_with_it(tmp_path: Path) -> None:
+    lines, longer = list[str](), list[str]()
+    for number, (question, options) in enumerate(QUESTIONS, 1):
+        lines += answered(question, options, f"Puntaje: {number % 3} puntos", number=number)
+        longer += answered(question, (*options[:3], "Ninguna de las"), "Anteriores", number=number)
+    found = read(exam(tmp_path, lines))
+    assert texts(found) == QUESTIONS
+    assert found.notices[0].startswith('A line stands below most questions, and was left out: "Puntaje:')
+    found = read(exam(tmp_path, longer))
+    assert {q.options[3] for q in found.questions} == {"Ninguna de las Anteriores"}
+    assert not found.notices
+
+
+@pytest.mark.parametrize(
+    ("note", "expected"),
+    [
+        ("Preguntas anuladas: 3, 5 y 6", "adxbxx"),
+        ("NOTA: Se anulan las preguntas 3 y 5 por resolución 2 del tribunal", "adxbxa"),
+        ("Las preguntas 3 y 5 fueron anuladas", "adxbxa"),
+        ("Questões anuladas: 2 a 4", "axxxca"),
+        ("Pregunta 5: anulada", "adbbxa"),
+    ],
+)
+def test_a_sentence_beside_the_key_annuls(note: str, expected: str, tmp_path: Path) -> None:
+    key = [f"{number} {answer}" for number, answer in enumerate("ADBBCA", 1)]
+    found = keyed("\n".join([*key, note]), tmp_path)
+    assert answers(found) == expected
+    assert found.notices[0].startswith("Annulled b")
+    beside = read(exam(tmp_path, [*exam_lines(QUESTIONS), "Clave", *key, "", note]))
+    assert answers(beside) == expected
+
+
+def test_a_sentence_about_annulled_questions_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    found = keyed("1 A\n2 D\n3 B\n4 B\n5 C\n6 A\nAnuladas por la comisión: la 3 y la 5", tmp_path)
+    assert answers(found) == "adbbca"
+    assert 'speaks of annulled questions: "Anuladas por la comisión: la 3 y la 5"' in found.notices[0]
+
+
+def test_a_star_means_what_the_key_says_that_it_means(tmp_path: Path) -> None:
+    key = ["Clave", "1 A", "2 D*", "3 B", "4 B", "5 C *", "6 A"]
+    for legend, expected, doubt in (
+        ("(*) Preguntas anuladas por la comisión", "axbbxa", ""),
+        ("* Pregunta anulada", "axbbxa", ""),
+        ("* Respuesta modificada", "adbbca", ""),
+        ("", "adbbca", "its answer stands with * in the key, which says nowhere why"),
+    ):
+        found = read(exam(tmp_path, [*exam_lines(QUESTIONS), *key, legend]))
+        assert answers(found) == expected
+        assert found.questions[4].unsure == doubt
+
+
+def test_what_is_no_one_answer_is_quoted_and_its_neighbours_keep_theirs(tmp_path: Path) -> None:
+    many = [(f"{question} {n}", options) for n in range(3) for question, options in QUESTIONS]
+    odd = {
+        3: "Sin efecto",
+        5: "A (anulada)",
+        7: "A y C",
+        8: "b/d",
+        9: "anul.",
+        11: "S/R",
+        12: "B) {}",
+        14: "",
+        18: "Todas",
+    }
+    key = [f"{n}. {odd.get(n, 'C').format(many[n - 1][1][1])}" for n in range(1, 19)]
+    (tmp_path / "key.txt").write_text("\n".join(key), encoding="utf-8")
+    beside = read(exam(tmp_path, exam_lines(many)), tmp_path / "key.txt")
+    inside = read(exam(tmp_path, [*exam_lines(many), "Clave de respuestas", *key]))
+    for found in (beside, inside):
+        assert answers(found) == "cc-cxc--xc-bc-ccc-"
+        assert [q.unsure for q in found.questions if q.unsure] == [
+            f'the key says "{key[n - 1].strip()}"' for n in (3, 7, 8, 11, 14, 18)
+        ]
+        assert "no one answer can be read in: 3. Sin efecto; 7. A y C; 8. b/d" in found.notices[0]
+
+
+def test_what_contradicts_itself_in_a_key_is_no_answer(tmp_path: Path) -> None:
+    found = keyed("1 A\n2 D\n3 B\n4 B\n5 C\n6 A\n3 D\n4 B", tmp_path)
+    assert answers(found) == "ad-bca"
+    assert found.questions[2].unsure == 'the key says "3 B, and 3 D"'
+    assert "no one answer can be read in: 3 B, and 3 D" in found.notices[0]
+    with pytest.raises(SourceError, match=r"key.txt: 2 tables .* differ \(question 2: D and C\); leave one of them"):
+        keyed("1 A 2 D 3 B 4 B 5 C 6 A\n1 A 2 C 3 B 4 B 5 C 6 A", tmp_path)
+    found = keyed("Pregunta,Clave,Clave forma 2\n1,A,B\n2,D,B\n3,B,B\n4,B,B\n5,C,B\n6,A,B", tmp_path, "csv")
+    assert answers(found) == "adbbca"
+    assert found.notices == ("Not read in key.csv: the column Clave forma 2.",)
+
+
+def test_one_key_is_not_given_to_two_exams(tmp_path: Path) -> None:
+    both = [*exam_lines(QUESTIONS), *exam_lines(QUESTIONS[::-1])]
+    (tmp_path / "key.txt").write_text("1 A 2 D 3 B 4 B 5 C 6 A", encoding="utf-8")
+    for found in (
+        read(exam(tmp_path, [*both, "Clave", "1 A 2 D 3 B 4 B 5 C 6 A"])),
+        read(exam(tmp_path, both), tmp_path / "key.txt"),
+    ):
+        assert answers(found) == "-" * 12
+        assert "fits several of the 2 exams" in found.notices[1]
+        assert len(found.notices) == 2
+
+
+def test_a_wide_gap_in_the_numbers_does_not_end_the_exam(tmp_path: Path) -> None:
+    lines = [*exam_lines(QUESTIONS[:2]), *exam_lines(QUESTIONS[2:], first=20)]
+    found = read(exam(tmp_path, [*lines, "Clave", "1 A 2 D 20 B 21 B 22 C 23 A"]))
+    assert texts(found) == QUESTIONS
+    assert answers(found) == "adbbca"
+    assert [drop.id for drop in found.dropped] == [f"question {n}" for n in range(3, 20)]
+    # Nothing follows the number after this gap: it may be an entry of a list, and is named.
+    found = read(exam(tmp_path, [*exam_lines(QUESTIONS[:2]), *exam_lines(QUESTIONS[2:3], first=20)]))
+    assert [(drop.id, drop.reason) for drop in found.dropped] == [
+        ("question 20", "not told apart from the question before it")
+    ]
+    assert "it may hold question 20 too" in found.questions[1].unsure
+
+
+def test_a_sixth_option_is_none_of_the_fifth_and_an_initial_is_no_option(tmp_path: Path) -> None:
+    more = ("Cal", "Hollín", "Carbón", "Añil", "Nogal", "Grana")
+    for row in (exam_lines([("¿Con qué se tiñe?", ())] * 4), exam_lines([("¿Con qué se tiñe?", ())] * 4, number="{})")):
+        lines: list[str] = []
+        for number in range(4):
+            lines += [row[2 * number], *(f"{letter}) {option}" for letter, option in zip("abcdef", more, strict=True))]
+        found = read(exam(tmp_path, [*lines, "Clave", "1 F 2 A 3 E 4 F"]))
+        assert texts(found) == [("¿Con qué se tiñe?", more)] * 4
+        assert [q.answer for q in found.questions] == [5, 0, 4, 5]
+    five = [(q, (*options, "Juan F. Gómez y su hermano")) for q, options in QUESTIONS]
+    assert texts(read(exam(tmp_path, exam_lines(five, letter="{}. ")))) == five
+    loud = [f"{line[0].upper()}{line[1:]}" for line in exam_lines(five, letter="{}. ") if line]
+    assert texts(read(exam(tmp_path, loud))) == five
+
+
+def test_every_question_of_a_text_is_named(tmp_path: Path) -> None:
+    lines = ["Lea el texto y responda las preguntas 1 a 3:", "El tejedor vive en la plaza.", ""]
+    lines += [*exam_lines(QUESTIONS[:3]), "Con el mapa siguiente responda", "las preguntas 5 y 6.", ""]
+    found = read(exam(tmp_path, [*lines, *exam_lines(QUESTIONS[3:], first=4)]))
+    assert texts(found) == QUESTIONS
+    text = "it belongs to a text that stands before question"
+    assert [q.unsure.partition(";")[0] for q in found.questions] == [
+        *[f"{text} 1"] * 3,
+        found.questions[3].unsure,
+        *[f"{text} 4"] * 2,
+    ]
+    parts = ["Lea con calma las preguntas 1 a 6.", "Parte I: preguntas 1 a 3", "", *exam_lines(QUESTIONS)]
+    assert not any(q.unsure for q in read(exam(tmp_path, parts)).questions)
 
 
 WORDS = st.text(st.sampled_from("abcdefghilmnoprstuvñáéíó"), min_size=2, max_size=9)

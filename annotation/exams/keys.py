@@ -37,7 +37,7 @@ _CELL = re.compile(
 _UNCLEAR = re.compile(r"\D{1,80}")
 _ALSO = re.compile(r"(?i)\W*(?:(?:y|e|o|ou|and|or)\W+[A-J]\b|[A-J]\b(?!\s*\w))")
 _OPTION_OR_NUMBER = re.compile(r"\s*(?:\d+|[A-Ja-j])\s?[.)]")
-_BETWEEN = re.compile(r"[\s.\]):(\[;,|/=–\-]*")
+_BETWEEN = re.compile(r"[\s.):(;,|/=–\-]*")
 _NOTE = re.compile(
     r"(?i)\b(?:anul\w+|nul[ao]s)\W*(?:(?:l?[ao]s?|pregunt\w+|quest\w+|[íi]te\w+|n[úu]mero\w*|n[.º°]+|siguiente\w*|son)\W+)*"
     rf"({NUMBERS})|\b(?:pregunt\w+|quest\w+|[íi]te\w+)\W+({NUMBERS})\W+(?:\w+\W+){{0,4}}?anul\w*"
@@ -302,13 +302,13 @@ def is_lost_table(line: Line) -> bool:
 def inline_answer(text: str) -> InlineAnswer | None:
     """Find a line such as "Respuesta correcta: B" in the text of a question; None where there is none."""
     for match in _INLINE.finditer(text):
-        letter, said = match["letter"] or "", match["said"]
-        clear = (
-            (match["colon"] or letter.isupper()) and re.match(r"\s*(?:$|[)\].:–-]|\()", said) and not _ALSO.match(said)
-        )
-        if match["annulled"] or (letter and clear):
-            parts = (ANNULLED if match["annulled"] else letter.upper()), said.lstrip(" )].:–-")
-        elif match["sure"] and match["colon"][:1] in (":", "="):
+        letter, said, colon = match["letter"] or "", match["said"], match["colon"]
+        # Without a colon it may be what an option goes on with: "la / respuesta a la fiesta".
+        plain = colon or (match["sure"] and match[0].strip()[0].isupper() and not letter.islower())
+        ends = re.match(r"\s*(?:$|[)\].:–-]|\()", said) and not _ALSO.match(said)
+        if plain and ((letter and ends) or (match["annulled"] and (ends or colon))):
+            parts = letter.upper() or ANNULLED, said.lstrip(" )].:–-")
+        elif match["sure"] and colon[:1] in (":", "="):
             parts = "", letter + said
         else:
             continue

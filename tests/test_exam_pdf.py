@@ -597,9 +597,14 @@ def test_a_sentence_beside_the_key_annuls(note: str, expected: str, tmp_path: Pa
 
 
 def test_a_sentence_about_annulled_questions_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    found = keyed("1 A\n2 D\n3 B\n4 B\n5 C\n6 A\nAnuladas por la comisión: la 3 y la 5", tmp_path)
-    assert answers(found) == "adbbca"
-    assert 'speaks of annulled questions: "Anuladas por la comisión: la 3 y la 5"' in found.notices[0]
+    for note in (
+        "Anuladas por la comisión: la 3 y la 5",
+        "No se anulan las preguntas 3 y 5",
+        "La pregunta 3 no fue anulada",
+    ):
+        found = keyed(f"1 A\n2 D\n3 B\n4 B\n5 C\n6 A\n{note}", tmp_path)
+        assert answers(found) == "adbbca"
+        assert f'speaks of annulled questions: "{note}"' in found.notices[0]
 
 
 def test_a_star_means_what_the_key_says_that_it_means(tmp_path: Path) -> None:

@@ -25,7 +25,9 @@ MISFITS = 0.05
 
 LETTERS = "ABCDEFGHIJ"
 """Of options, in order."""
-NUMBERS = r"\d{1,3}\b(?:(?:[\s,;–-]|\b(?:y|e|a|à|al|as|às|la|hasta|até|and|to)\b)+\d{1,3}\b)*"
+NUMBERS = (
+    r"\d{1,3}\b(?:\s*(?:[,;–-]|\b(?:y|e|a|à|al|as|às|hasta|até|and|to)\b)(?:\s|\b(?:y|e|a|las?|and)\b)*\d{1,3}\b)*"
+)
 """Pattern of numbers of questions in a sentence: "3, 5 y 7", "1 a 3"."""
 
 _ANNULLED = r"(?:preguntas?\s+|quest[õã]o\s+)?(?:anul\w*|nul[ao]s?)|\*+|x"
@@ -36,11 +38,12 @@ _CELL = re.compile(
 )
 _UNCLEAR = re.compile(r"\D{1,80}")
 _ALSO = re.compile(r"(?i)\W*(?:(?:y|e|o|ou|and|or)\W+[A-J]\b|[A-J]\b(?!\s*\w))")
-_OPTION_OR_NUMBER = re.compile(r"\s*(?:\d+|[A-Ja-j])\s?[.)]")
+_OPTION_OR_NUMBER = re.compile(r"\s*\(?(?:\d+|[A-Ja-j])\s?[.)]")
 _BETWEEN = re.compile(r"[\s.):(;,|/=–\-]*")
 _NOTE = re.compile(
-    r"(?i)\b(?:anul\w+|nul[ao]s)\W*(?:(?:l?[ao]s?|pregunt\w+|quest\w+|[íi]te\w+|n[úu]mero\w*|n[.º°]+|siguiente\w*|son)\W+)*"
-    rf"({NUMBERS})|\b(?:pregunt\w+|quest\w+|[íi]te\w+)\W+({NUMBERS})\W+(?:\w+\W+){{0,4}}?anul\w*"
+    r"(?i)(?<!no )(?<!no se )\b(?:anul[aó]n?|anulad[ao]s?|nul[ao]s)\b\W*"
+    r"(?:(?:l?[ao]s?|pregunt\w+|quest\w+|[íi]te\w+|n[úu]mero\w*|n[.º°]+|siguiente\w*|son)\W+)*"
+    rf"({NUMBERS})|\b(?:pregunt\w+|quest\w+|[íi]te\w+)\W+({NUMBERS})\W+(?:(?!no\b)\w+\W+){{0,4}}?anulad[ao]s?"
 )
 _INLINE = re.compile(
     rf"(?m)^[ \t]*(?i:(?:la |a )?(?:(?P<sure>{SAYS_ANSWER})|alternativa|opci[oó]n|opç[aã]o)(?: correcta| correta)?"
@@ -130,14 +133,14 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
         sure = pairs > sum(len(table.unread) for table, _ in tables)
         last = end > last_option and pairs > 2 and not any(_OPTION_OR_NUMBER.match(line.text) for line in lines[end:])
         if sure and (alone or titles or last or pairs >= UNTITLED):
-            box, extractor, *_ = lines[at].box, lines[at].extractor
-            for table, colours in tables:
+            box, extractor = lines[at].box, lines[at].extractor
+            for count, (table, colours) in enumerate(tables):
                 key = replace(table, place=f"page {box.page}" if box.page else "")
                 key = _explained(key, colours, [line for line in lines[max(0, at - 8) : end + 8] if not _cells(line)])
                 if extractor != "text layer":
                     recognised = dict.fromkeys(key.answers, "its answer was recognised from a picture of the key")
                     key = replace(key, doubts={**recognised, **key.doubts})
-                keys[-1:] = _with(keys[-1], key) if keys else [key]
+                keys[-1:] = _with(keys[-1], key, titled=bool(titles) and not count) if keys else [key]
             after = itertools.takewhile(lambda line: line.text and not _cells(line), lines[end : end + 8])
             before = itertools.takewhile(lambda line: line.text, rest[:-9:-1])
             keys[-1] = _noted(keys[-1], [*reversed(list(before)), Line("", box), *after])
@@ -208,10 +211,10 @@ def _tables(cells: Sequence[_Cell]) -> list[tuple[Key, dict[int, str]]]:
         pairs = list(zip(numbers, ([answer] for answer in answers), strict=False))
         if len(numbers) != len(answers) or not all(answer.value for answer in answers):
             # Numbers that lead to the last one have no answer; others are those of pages.
-            gap = max(
-                (n for n in range(1, len(numbers)) if int(numbers[n].value) != int(numbers[n - 1].value) + 1), default=0
-            )
-            pairs = [*((number, list[_Cell]()) for number in numbers[gap:-1]), (numbers[-1], answers)]
+            first = len(numbers) - 1
+            while first and int(numbers[first - 1].value) + 1 == int(numbers[first].value):
+                first -= 1
+            pairs = [*((number, list[_Cell]()) for number in numbers[first:-1]), (numbers[-1], answers)]
         for number, said in pairs:
             count, value = int(number.value), _one(said)
             if not tables or count in tables[-1][0] or count in tables[-1][1]:
@@ -231,13 +234,13 @@ def _one(said: Sequence[_Cell]) -> str:
     return value if not rest or value == ANNULLED or (value and marked and not _ALSO.match(rest)) else ""
 
 
-def _with(before: Key, key: Key) -> list[Key]:
+def _with(before: Key, key: Key, *, titled: bool) -> list[Key]:
     """A table after another: it goes on, on another page or column, or contradicts a few answers, or is another one."""
     numbers, more = {**before.answers, **before.unread}, {**key.answers, **key.unread}
     if min(more) > max(numbers):
         both = {**before.answers, **key.answers}, before.place, {**before.doubts, **key.doubts}
         return [Key(*both, {**before.unread, **key.unread}, before.notes)]
-    if more.keys() - numbers.keys() or (min(more) == min(numbers) and len(more) > 2):
+    if titled or more.keys() - numbers.keys() or (min(more) == min(numbers) and len(more) > 2):
         return [before, key]
     twice = {n: f"{n} {numbers[n]}, and {n} {said}" for n, said in more.items() if said not in (numbers[n], ANNULLED)}
     answers = {n: answer for n, answer in before.answers.items() if n not in twice}
@@ -360,9 +363,10 @@ def misfits(key: Key, widths: Mapping[int, int], lost: Collection[int]) -> tuple
         widths: Number of a question → how many options it has.
         lost: Numbers of questions that were not found whole.
     """
+    unread = key.unread if len(key.unread) < len(key.answers) else {}
     return (
         *(f"it answers question {n}, which the exam does not have" for n in key.answers if n not in {*widths, *lost}),
-        *(f"it does not answer question {n}" for n in widths if n not in key.answers and n not in key.unread),
+        *(f"it does not answer question {n}" for n in widths if n not in {**key.answers, **unread}),
         *(
             f"it answers {answer} to question {n}, which has {widths[n]} options"
             for n, answer in key.answers.items()
@@ -373,4 +377,4 @@ def misfits(key: Key, widths: Mapping[int, int], lost: Collection[int]) -> tuple
 
 def fits(key: Key, widths: Mapping[int, int], lost: Collection[int]) -> bool:
     """Whether a key is that of an exam: what does not fit is a slip in a few questions."""
-    return len(misfits(key, widths, lost)) <= max(1, MISFITS * len(widths)) and len(key.answers) > len(key.unread)
+    return len(misfits(key, widths, lost)) <= max(1, MISFITS * len(widths))

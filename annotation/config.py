@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from annotation.database_address import Database
 from annotation.errors import ServerError, SettingsError
-from annotation.text.locales import LANGUAGE_NAMES
+from annotation.text.locales import LANGUAGE_NAMES, country_code, language_code
 from annotation.types import SEATS
 
 
@@ -38,6 +38,16 @@ def known_language(code: str) -> str:
     if len(code) not in (2, 3) or not (found := pycountry.languages.get(**{f"alpha_{len(code)}": code})):
         raise ValueError(f'"{code}" is no language code of ISO 639; write for example "es"')
     return str(getattr(found, "alpha_2", code))
+
+
+def named_country(name: str) -> str:
+    """The code of a country by its code or name; ValueError when there is none."""
+    return known_country(country_code(name) or name)
+
+
+def named_language(name: str) -> str:
+    """The code of a language by its code or name; ValueError when there is none."""
+    return known_language(language_code(name) or name)
 
 
 Country = Annotated[str, AfterValidator(known_country)]
@@ -112,8 +122,8 @@ class SelectSettings(Section):
 class ExamSettings(Section):
     """[exams]: what `annot exams add` says of questions that do not say it themselves, and which it leaves out."""
 
-    country: Country | Literal[""] = ""
-    language: Language | Literal[""] = ""
+    country: Annotated[str, AfterValidator(lambda name: name and named_country(name))] = ""
+    language: Annotated[str, AfterValidator(lambda name: name and named_language(name))] = ""
     exam: str = Field("", max_length=200, description="name of the exam")
     level: str = Field("", max_length=80, description='for example "Academic", "Professional" or "License"')
     category: str = Field("", max_length=80, description="subject, in English")

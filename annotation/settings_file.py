@@ -47,7 +47,7 @@ languages = {languages}   # ISO 639; what prompts may be in
 {off_topic:<24} # least cosine to a prompt's other answers, or to the prompt; 0.4 for an English encoder
 # near_duplicate = 0.95    # cosine similarity from which two answers are one
 
-# [exams]                    # `annot exams add`: what holds for all questions that do not say it themselves
+[exams]                    # `annot exams add`: what holds for all questions that do not say it themselves
 # country = ""             # for example "PE"
 # language = ""            # for example "es"
 # exam = ""                # its name

@@ -160,7 +160,9 @@ def short_teams(states: Sequence[QuotaState], ledger: Ledger) -> tuple[str, ...]
     )
     own = {(team[row["author"]], row["task"]) for row in authors if row["author"] in team}
     # Who left may have judged before: a quota that is met needs nobody.
-    wanted = {(s.quota.country, s.quota.task): s.quota.overlap for s in states if team and not s.met}
+    asked = {row["task"] for row in ledger.rows("select distinct task from items")} or TASKS.keys()
+    open_ = [state.quota for state in states if team and not state.met and state.quota.task in asked]
+    wanted = {(quota.country, quota.task): quota.overlap for quota in open_}
     short: dict[tuple[int, str, bool], list[str]] = {}
     for (country, task), overlap in sorted(wanted.items()):
         one_more = (country, task) in own

@@ -9,6 +9,7 @@ from annotation.hosting import embedded
 from annotation.hosting.address import outside_addresses
 from annotation.project import Project
 from annotation.tasks.page import TEXTS, own_texts
+from annotation.tasks.ranking.task import Ranking
 from annotation.tasks.ranking.texts import TEXTS as RANKING
 from annotation.types import Person
 from sync.team_datasets import team_pages
@@ -35,6 +36,8 @@ def page_address(project: Project) -> str:
 def log_in_sheets(project: Project, people: Iterable[Person], url: str) -> dict[str, str]:
     """User name -> a sheet to hand out, with the password that annot made; who has one of their own reads that."""
     pages, passwords = team_pages(project.ledger.people(), own_texts(project.folder)), project.secrets()
+    # The keys are those of the ranking: who does other tasks alone needs none of them.
+    tasks = {row["task"] for row in project.ledger.rows("select distinct task from items")} or {Ranking.name}
     sheets = {}
     for person in people:
         page = pages[person.country]
@@ -45,6 +48,6 @@ def log_in_sheets(project: Project, people: Iterable[Person], url: str) -> dict[
             url=url,
             username=person.username,
             password=passwords.get("passwords", {}).get(person.username) or say["own_password"],
-            keys=rank["keys"],
+            keys=f"{say['keyboard']}: {rank['keys']}\n\n" if Ranking.name in tasks else "",
         )
     return sheets

@@ -22,7 +22,7 @@ from annotation.prompts.review import accepted_prompts
 from annotation.tasks.answers import answers
 from annotation.tasks.exam.check import Check
 from annotation.tasks.exam.item import item_of
-from annotation.tasks.exam.texts import NO_KEY, TEXTS
+from annotation.tasks.exam.texts import TEXTS
 from annotation.tasks.prompt_check.task import NAME, Verdict
 from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.text.hidden import show_hidden
@@ -482,7 +482,7 @@ def test_exam_questions_are_checked_with_their_picture_beside_them(
     for done in (1, 2):  # everybody has an order of their own
         expect(page.locator(".fields img")).to_be_visible()
         assert page.locator(".fields img").evaluate("(picture) => picture.naturalWidth") == 900
-        if has_key := page.get_by_text(NO_KEY[language]).count() == 0:
+        if has_key := page.get_by_text(TEXTS[language]["no key"]).count() == 0:
             expect(body).to_contain_text(HOSTILE)
             page.get_by_text(say["typo"]).click()
             typed.first.click()

@@ -43,7 +43,7 @@ from annotation.tasks.base import Texts, Unfit
 from annotation.tasks.exam.check import FITS, REJECT, Check
 from annotation.tasks.exam.item import NAME, item_of, question_of
 from annotation.tasks.exam.settled import CHECKED, DISPUTED, REJECTED, WAITING, settle
-from annotation.tasks.exam.texts import NO_KEY, TEXTS
+from annotation.tasks.exam.texts import TEXTS
 from annotation.tasks.page import LANGUAGES, MOST_PICTURE, TeamPage, read_guidelines
 from annotation.types import REGIONAL_FEATURES, Answer, ExamQuestion, Item, content_id
 from sync.argilla.paging import walk
@@ -118,13 +118,13 @@ def test_an_item_holds_the_whole_question() -> None:
 def test_a_record_shows_options_with_letters_and_says_where_no_key_is_known() -> None:
     made = EXAM.record(item_of(asked(options=("<b>1</b>", "2", "3", "4")), 0), Texts({}, {}), None)
     assert made["fields"] == {
-        "exam": "Examen de prueba 2020 · 1 · Geografía · Geography",
+        "exam": "Examen de prueba 2020 · Pregunta n.º 1 · Geografía",
         "question": "¿Que ciudad es la capital de la provincia 1?",
         "options": "A. &lt;b&gt;1&lt;/b&gt;\nB. 2\nC. 3\nD. 4",
         "key": "B. 2",
     }
     assert made["metadata"]["exam_question"] == made["external_id"]
-    assert EXAM.record(NO_ANSWER, Texts({}, {}), None)["fields"]["key"] == NO_KEY["es"]
+    assert EXAM.record(NO_ANSWER, Texts({}, {}), None)["fields"]["key"] == TEXTS["es"]["no key"]
     assert EXAM.record(item_of(asked(author="ana"), 0), Texts({}, {}), None)["metadata"]["author"] == "ana"
 
 
@@ -273,7 +273,7 @@ def test_a_checked_question_is_as_its_people_made_it() -> None:
 
 def test_of_five_options_the_people_say_which_goes() -> None:
     last, first = replace(FINE, removed=4), replace(FINE, removed=0)
-    assert settled(FIVE, FINE, FINE)[0] == DISPUTED
+    assert settled(FIVE, FINE, FINE)[0] == INCOMPLETE
     assert settled(FIVE, last, FINE)[1].options == (*"vwxy",)
     assert settled(FIVE, last, first)[1].options == (*"vwxy",)
     assert settled(FIVE, first, last, last)[1].options == (*"vwxy",)
@@ -282,7 +282,7 @@ def test_of_five_options_the_people_say_which_goes() -> None:
 
 
 def test_a_question_without_a_key_needs_people_who_agree_on_one() -> None:
-    assert settled(NO_ANSWER, FINE, FINE)[0] == DISPUTED
+    assert settled(NO_ANSWER, FINE, FINE)[0] == INCOMPLETE
     assert settled(NO_ANSWER, Check("right", key=3), Check("wrong_key", key=3))[1].answer == 3
     assert settled(NO_ANSWER, Check("right", key=3), Check("right", key=2))[0] == DISPUTED
 

@@ -102,12 +102,40 @@ def test_reading_a_source_again_adds_nothing(project: Project, tmp_path: Path) -
 def test_what_include_asks_for_and_nobody_said_is_named_with_its_flag(
     project: Project, tmp_path: Path, field: str
 ) -> None:
-    source = write(tmp_path / "exam.json", rows(1))
+    source = write(tmp_path / "exam.json", [{**rows(1)[0], "category": ""}])
     given = {name: value for name, value in GIVEN.items() if name != field}
     flag = {"source": "--source-url"}.get(field, f"--{field}")
     with pytest.raises(SettingsError, match=rf"exam\.json, row 1, does not say its {field}.*{flag}"):
         add_exams(project, [source], given=given)
     assert questions(project) == []
+
+
+def test_a_category_in_another_language_than_english_is_not_taken_for_one(project: Project, tmp_path: Path) -> None:
+    given = {name: value for name, value in GIVEN.items() if name != "category"}
+    with pytest.raises(SettingsError, match=r'in its own language alone \("historia"\): add --category'):
+        add_exams(project, [write(tmp_path / "exam.json", rows(1))], given=given)
+
+
+def test_other_provenance_of_what_is_there_is_named_and_not_taken(project: Project, tmp_path: Path) -> None:
+    source = write(tmp_path / "exam.json", rows(1))
+    add_exams(project, [source], given=GIVEN)
+    again = add_exams(project, [source], given={**GIVEN, "licence": "MIT"})
+    assert [(drop.reason, drop.because_of) for drop in again.dropped] == [
+        ("already there with other provenance", "licence CC0-1.0")
+    ]
+    assert questions(project)[0].licence == "CC0-1.0"
+
+
+def test_questions_of_a_country_that_nobody_here_is_from_are_named(project: Project, tmp_path: Path) -> None:
+    added = add_exams(project, [write(tmp_path / "exam.json", rows(1))], given={**GIVEN, "country": "España"})
+    assert added.notices[0].startswith("ES 1: of a country that annot.toml does not name (PE)")
+
+
+def test_settings_take_names_of_countries_and_languages(tmp_path: Path) -> None:
+    project = make_project(tmp_path, '[exams]\ncountry = "Perú"\nlanguage = "español"\n')
+    assert (project.settings.exams.country, project.settings.exams.language) == ("PE", "es")
+    with pytest.raises(SettingsError, match=r'exams\.country = .Narnia.: "Narnia" is no ISO 3166 country code'):
+        make_project(tmp_path, '[exams]\ncountry = "Narnia"\n')
 
 
 def test_settings_say_what_holds_for_all_and_a_row_says_it_better(tmp_path: Path) -> None:
@@ -254,7 +282,7 @@ def test_the_command_shows_what_came_and_says_what_is_next(project: Project, tmp
     said = annot(project, "exams", "add", source, *flags)
     assert "2 new questions from 3 questions of exam.json; left out: 1." in said
     assert "exact duplicate" in said
-    assert "Next: annot push" in said
+    assert "Next: annot exams list --each, then annot push" in said
     assert "waiting" in annot(project, "exams", "list")
     listed = json.loads(annot(project, "exams", "list", "--each", "--json"))
     assert (listed["questions"], listed["each"][0]["question"]["exam"]) == (2, "Examen de muestra")

@@ -84,4 +84,4 @@ def test_a_projects_prompts_and_answers_are_searched_and_prompts_also_by_meaning
 def test_without_prompts_nothing_is_said_about_meaning(tmp_path: Path) -> None:
     found = contamination(make_project(tmp_path, ENCODER), [question()])
     assert (found.copied, found.encoder) == (frozenset(), "")
-    assert "was not measured" in found.sentence()
+    assert "no prompts and no answers" in found.sentence()

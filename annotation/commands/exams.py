@@ -36,7 +36,10 @@ def exams_add(
     licence: Annotated[
         str, typer.Option("--licence", "--license", help="As the source states it.", show_default="exams.licence")
     ] = "",
-    key: Annotated[Path | None, typer.Option(help="File with the right answers: PDF, csv, txt or xlsx.")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(help='Answers to one PDF: another PDF, a txt ("1 A" in each line), or a table (number, answer).'),
+    ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(help="Questions to leave out, for example INCLUDE's; a file or a Hub dataset. Repeatable."),
@@ -86,8 +89,11 @@ def exams_add(
     show_dropped("questions", added.reasons(), REMEDIES)
     for notice in added.notices:
         print(f"Note: {notice}")
-    if added.kept:
-        print("Next: annot push" if not dry_run else "Nothing was written: leave out --dry-run to add them.")
+    if dry_run:
+        print("Nothing was written: leave out --dry-run to add them.")
+    elif added.kept:
+        print("Look at them before you go on: once people are asked, keys and provenance stay as they are.")
+        print("Next: annot exams list --each, then annot push")
 
 
 @exams_app.command("remove", epilog='Example: annot exams remove "ENAM 2018 A"')
@@ -147,18 +153,20 @@ def exams_export(
     json: Json = False,
 ) -> None:
     """Write the checked questions as INCLUDE takes them, and as a dataset with its card."""
-    from annotation.exams.checked import exam_questions
     from annotation.exams.contamination import contamination
     from annotation.exams.export import export_exams
     from annotation.screen import print_json, progress
 
     project = open_project(folder)
-    questions = exam_questions(project.ledger, project.settings, only_checked=not unchecked)
-    with progress("looking for contamination") as report:
-        seen = contamination(project, questions, report)
     target = to or project.folder / "exports" / "exams"
-    done = export_exams(project, target, only_checked=not unchecked, notes=[seen.sentence()])
+    with progress("looking for contamination") as report:
+        done = export_exams(
+            project,
+            target,
+            only_checked=not unchecked,
+            notes=lambda questions: [contamination(project, questions, report).sentence()],
+        )
     if json:
-        print_json({**asdict(done), "contamination": seen.as_json()})
+        print_json(asdict(done))
         return
-    print(f"{done.sentence()} {seen.sentence()}\nThey are in {target}.")
+    print("\n".join([done.sentence(), *done.notes, f"They are in {target}."]))

@@ -59,18 +59,22 @@ EXACT = re.compile(
 APART = "if they ask different things, raise exams.near_duplicate in annot.toml and run it again."
 
 AGAIN = (
-    "`annot exams remove NAME` takes an exam out that nobody was asked about yet; then add it anew, with the right key."
+    "what is there stays; `annot exams remove NAME` takes an exam out that nobody was asked about yet, to add it anew."
 )
 
 REMEDIES = {
-    "annulled by the official key": "nothing helps: the exam's own authors took it back.",
-    "exact or natural science": "INCLUDE wants what differs from country to country; where the category is wrong, "
-    "correct it in the table.",
-    "two options are the same": "look at the page and, where the extractor erred, add the question from a csv file.",
+    "annulled by the official key": "nothing to do: the authors of the exam took the question back.",
+    "exact or natural science": "INCLUDE wants what differs from country to country; if the category is wrong, correct "
+    "it (in the table, or with --category).",
+    "two options are the same": "look at the source: if they differ there, correct the row, or "
+    "add the question from a table.",
+    "a key that is a digit and no letter": "write letters (A, B, C, …): a digit may count from 0 or from 1.",
+    "a key that is no letter": "write the letter of the right option, or its text.",
     "near duplicate": APART,
     "near duplicate with another key": APART,
     "already there with another key": AGAIN,
     "already there without its key": AGAIN,
+    "already there with other provenance": AGAIN,
 }
 """What helps against a reason for leaving out a question."""
 
@@ -136,6 +140,7 @@ class ExamsAdded:
             "kept": len(self.kept),
             "already_there": self.already_there,
             "dropped": {reason: {"count": count, "example": shown} for reason, count, shown in self.reasons()},
+            "left_out": [asdict(drop) for drop in self.dropped],
             "waiting": dict(self.waiting()),
             "notices": list(self.notices),
             "dry_run": self.dry_run,
@@ -230,9 +235,21 @@ def add_exams(
         notices=(
             *(f"{exam.name}: {notice}" for exam in exams for notice in (*exam.notices, *_doubts(exam))),
             *(f"{other.name}: {counted(len(other.dropped), 'row')} not compared" for other in others if other.dropped),
+            *_countries([one.question for one in kept], project.settings.project.countries),
         ),
         dry_run=dry_run,
     )
+
+
+def _countries(questions: Sequence[ExamQuestion], countries: Sequence[str]) -> list[str]:
+    strange = Counter(question.country for question in questions if question.country not in countries)
+    if not strange or not countries:
+        return []
+    listed = ", ".join(f"{country} {count}" for country, count in strange.most_common())
+    return [
+        f"{listed}: of a country that annot.toml does not name ({', '.join(countries)}); if that is right, add it to "
+        "project.countries, or nobody is asked about them"
+    ]
 
 
 def _doubts(exam: FoundExam) -> list[str]:
@@ -269,6 +286,11 @@ def _question(exam: FoundExam, found: FoundQuestion, fields: Mapping[str, str], 
     country, language = check_codes(own.get("country", ""), own.get("language", ""))
     own |= {"country": country, "language": language}
     if missing := [name for name in FLAGS if not own.get(name)]:
+        if missing == ["category"] and (theirs := own.get("category_original") or found.category):
+            raise SettingsError(
+                f'{exam.name}, {found.place}, has its category in its own language alone ("{theirs}"): add '
+                "--category with the English name."
+            )
         flags = " ".join(f"{FLAGS[name]} …" for name in missing)
         raise SettingsError(
             f"{exam.name}, {found.place}, does not say its {', '.join(missing)}, and INCLUDE asks for it: add {flags}, "
@@ -341,7 +363,8 @@ class _Compare:
 
     def repeats(self, other: _Compare, how: str) -> Dropped:
         """The reason to leave this one out for the other; where their keys differ it says so: a person should look."""
-        differ = self.right and other.right and self.right != other.right
+        # A table may cut the right option short: that is no other key.
+        differ = not (self.right.startswith(other.right) or other.right.startswith(self.right))
         return Dropped(self.where, f"{how} duplicate{' with another key' if differ else ''}", other.where)
 
 
@@ -380,9 +403,13 @@ def _compare(
         first[id_] = compared
         if id_ in there:
             before = _of_question(there[id_].exam, there[id_])
+            other = [name for name in FLAGS if getattr(one.question, name) != getattr(there[id_], name)]
             if compared.right and compared.right != before.right:
                 how = "with another key" if before.right else "without its key"
                 dropped.append(Dropped(one.where, f"already there {how}", before.where))
+            elif other:
+                stays = ", ".join(f"{name} {getattr(there[id_], name)}" for name in other)
+                dropped.append(Dropped(one.where, "already there with other provenance", stays))
             else:
                 already_there += 1
         else:

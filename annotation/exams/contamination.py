@@ -42,6 +42,7 @@ class Contamination:
 
     Attributes:
         questions: How many were looked for.
+        texts: In how many prompts and answers.
         copied: Ids of those that share GRAM words in a row with a text.
         short: How many are too short to be looked for.
         near: Id -> (prompt's id, cosine similarity) of those that a prompt nearly asks.
@@ -49,6 +50,7 @@ class Contamination:
     """
 
     questions: int
+    texts: int
     copied: frozenset[str]
     short: int
     near: Mapping[str, tuple[str, float]] = field(default_factory=dict)
@@ -56,11 +58,11 @@ class Contamination:
 
     def sentence(self) -> str:
         """For a person, and for every report."""
+        if not self.texts:
+            return "Contamination: the project has no prompts and no answers to look for questions in."
         short = f" ({self.short} are too short to be looked for)" if self.short else ""
-        by = f"{len(self.near)} are nearly asked by a prompt (cosine ≥ {NEAR} by {self.encoder})"
-        near = (
-            by if self.encoder else "whether prompts ask the same in other words was not measured: no encoder is here"
-        )
+        near = f"{len(self.near)} are nearly asked by a prompt (cosine ≥ {NEAR} by {self.encoder})"
+        near = near if self.encoder else "other words were not looked at: the encoder of [select] is not here yet"
         return (
             f"Contamination: {len(self.copied)} of {self.questions} questions share {GRAM} words in a row with prompts "
             f"or answers{short}; {near}."
@@ -114,7 +116,8 @@ def contamination(project: Project, questions: Sequence[ExamQuestion], progress:
     except EncoderError:  # `annot select` says what is wrong with it; this is a look beside the way
         measurable = False
     near = _nearly_asked(project, questions, prompts, progress) if measurable else {}
-    return Contamination(len(questions), frozenset(copied), short, near, name if measurable else "")
+    texts = len(prompts) + len(answers)
+    return Contamination(len(questions), texts, frozenset(copied), short, near, name if measurable else "")
 
 
 def _nearly_asked(

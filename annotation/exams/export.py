@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,13 @@ class ExportedExams:
         files: Where.
         questions: Exam -> how many.
         dropped: Questions that were left out: id, why, and their exam.
+        notes: What was measured of them.
     """
 
     files: tuple[Path, ...]
     questions: Mapping[str, int]
     dropped: tuple[Dropped, ...]
+    notes: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """For a person."""
@@ -55,7 +57,13 @@ class ExportedExams:
         return f"{counted(total, 'question')} of {counted(len(self.questions), 'exam')} written{left_out}."
 
 
-def export_exams(project: Project, out: Path, *, only_checked: bool = True, notes: Sequence[str] = ()) -> ExportedExams:
+def export_exams(
+    project: Project,
+    out: Path,
+    *,
+    only_checked: bool = True,
+    notes: Callable[[Sequence[ExamQuestion]], Sequence[str]] = lambda _: (),
+) -> ExportedExams:
     """Write submission/COUNTRY-LANGUAGE-EXAM.json, data/LANGUAGE.parquet and a dataset card; again changes nothing.
 
     Left out, counted and named: what no people checked (unless it is asked for), what they rejected, what has no
@@ -65,7 +73,7 @@ def export_exams(project: Project, out: Path, *, only_checked: bool = True, note
         project: Whose questions.
         out: Folder; files of an earlier export go, others stay.
         only_checked: Questions that people have settled.
-        notes: Lines for the card that others measured, for example on contamination.
+        notes: Measures the questions that are given away, for example their contamination: lines for the card.
 
     Raises:
         ProjectError: There is nothing to write, or the folder has somebody else's card.
@@ -83,6 +91,7 @@ def export_exams(project: Project, out: Path, *, only_checked: bool = True, note
     if not chosen:
         why = "; ".join(_reasons(dropped)) or "the project has none yet: `annot exams add` reads them"
         raise ProjectError(f"No exam question can be written: {why}.")
+    measured = notes([found.question for found in chosen])
     submissions = _submissions(out / "submission", [found.question for found in chosen])
     languages = defaultdict[str, list[Outcome]](list)
     for found in chosen:
@@ -100,8 +109,9 @@ def export_exams(project: Project, out: Path, *, only_checked: bool = True, note
         stale.unlink(missing_ok=True)
     _note(project, out, files)
     yours = before.partition(YOURS.encode())[2] or b"\n"
-    write_whole(card, f"{_card(project, languages, dropped, notes)}\n{YOURS}".encode() + yours)
-    return ExportedExams((*files, card), Counter(found.question.exam for found in chosen), tuple(dropped))
+    write_whole(card, f"{_card(project, languages, dropped, measured)}\n{YOURS}".encode() + yours)
+    exams = Counter(found.question.exam for found in chosen)
+    return ExportedExams((*files, card), exams, tuple(dropped), tuple(measured))
 
 
 def _earlier(project: Project, out: Path) -> set[Path]:
@@ -176,6 +186,7 @@ def _card(
 ) -> str:
     """A dataset card of what was measured, with the head that the Hub reads."""
     chosen = [found for own in languages.values() for found in own]
+    unchecked = sum(found.status != CHECKED for found in chosen)
     stated = {"-".join(found.question.licence.lower().split()) for found in chosen}
     size = next((name for most, name in _SIZES if len(chosen) < most), "100K<n<1M")
     licences = sorted({licence if licence in _KNOWN_LICENCES else "other" for licence in stated})
@@ -186,13 +197,14 @@ def _card(
         name = json.dumps(english_language(language), ensure_ascii=False)
         file = json.dumps(f"data/{english_language(language)}.parquet", ensure_ascii=False)
         head += [f"- config_name: {name}", f"  data_files:\n  - split: test\n    path: {file}"]
-    exams: dict[tuple[str, str, str], list[Outcome]] = defaultdict(list)
+    exams: dict[tuple[str, str, str, str], list[Outcome]] = defaultdict(list)
     for found in chosen:
-        exams[found.question.country, found.question.exam, found.question.licence].append(found)
+        one = found.question
+        exams[one.country, one.exam, one.source, one.licence].append(found)
     rows = [
-        f"| {_cell(name_of_country(country, 'en'))} | {_cell(exam)} | {_cell(licence)} | {len(own)} "
+        f"| {_cell(name_of_country(country, 'en'))} | {_cell(exam)} | {_cell(source)} | {_cell(licence)} | {len(own)} "
         f"| {_people(own)} | {_agreement(own)} | {_features(own)} |"
-        for (country, exam, licence), own in sorted(exams.items())
+        for (country, exam, source, licence), own in sorted(exams.items())
     ]
     left_out = [f"- {line}" for line in _reasons(dropped)] or ["- nothing"]
     return "\n".join(
@@ -200,8 +212,9 @@ def _card(
             *("---", *head, "---", "", f"# {_cell(project.settings.project.name)}: exam questions", ""),
             f"{counted(len(chosen), 'multiple-choice question')} in INCLUDE's columns: four options and one right",
             "answer (`answer`, from 0). `checked_by` is how many people said what a question should be.",
-            *("", "| country | exam | licence | questions | checked by | agreement | regional feature |"),
-            *("|---|---|---|---|---|---|---|", *rows, ""),
+            *(["", f"**Nobody has checked {unchecked} of them yet.**"] if unchecked else []),
+            *("", "| country | exam | source | licence | questions | checked by | agreement | regional feature |"),
+            *("|---|---|---|---|---|---|---|---|", *rows, ""),
             "*checked by*: fewest to most people who said the same of a question; 0: as it was extracted. *agreement*:",
             "of all answers to checked questions, those that said what was settled on text and key.",
             *("", "Left out:", "", *left_out),

@@ -85,7 +85,7 @@ def read_doubtful_pages(
         BudgetExhausted: The next call could cost more than is left of draft.budget_usd.
     """
     if not exam.doubtful:
-        return exam
+        return replace(exam, notices=(*exam.notices, "the rules are sure of every page: nothing goes to Cohere"))
     model = project.settings.draft.models[0]
     prices = read_prices(project.folder).of([model], place=str(place_of_prices(project.folder)))
     known = project.ledger if (project.folder / "ledger.sqlite").exists() or not dry_run else None

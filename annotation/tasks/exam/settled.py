@@ -11,8 +11,8 @@ from annotation.tasks.exam.check import KEPT, RIGHT, Check
 from annotation.tasks.exam.item import question_of
 from annotation.types import Answer, ExamQuestion, Item
 
-CHECKED, REJECTED, DISPUTED, WAITING = "checked", "rejected", "disputed", "waiting"
-STATUSES = (CHECKED, REJECTED, DISPUTED, WAITING)
+CHECKED, REJECTED, DISPUTED, INCOMPLETE, WAITING = "checked", "rejected", "disputed", "incomplete", "waiting"
+STATUSES = (CHECKED, REJECTED, DISPUTED, INCOMPLETE, WAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,9 @@ def settle(item: Item, answers: Sequence[Answer[Check]], settings: ExamTaskSetti
 
     CHECKED: enough people, and more than half of all, say the same of its texts and its key, and what they say is
     whole: four options and a key. Of five options that one goes which most of them name; on a tie, the one that was
-    named first: each of them is a person's choice. REJECTED: as many find that it does not fit. DISPUTED: as many
-    people as are asked answered without either; it waits for one more. WAITING: not so many yet.
+    named first: each of them is a person's choice. REJECTED: as many find that it does not fit. INCOMPLETE: as many
+    agree, and nobody said which of five options goes, or which one is right. DISPUTED: as many people as are asked
+    answered without any of this; one more can settle it. WAITING: not so many yet.
     """
     question = question_of(item)
     checks = [answer.value for answer in sorted(answers, key=lambda one: (one.submitted_at, one.response_id))]
@@ -60,7 +61,9 @@ def settle(item: Item, answers: Sequence[Answer[Check]], settings: ExamTaskSetti
         removed = Counter(check.removed for check in agreeing if check.removed is not None).most_common(1)
         if removed and len(wanted.options) > KEPT:
             wanted = Check(RIGHT, removed=removed[0][0]).applied_to(wanted)
-        if decide(agreeing) and len(wanted.options) == KEPT and wanted.answer is not None:
+        if decide(agreeing):
+            if len(wanted.options) != KEPT or wanted.answer is None:
+                return Outcome(INCOMPLETE, question, len(checks), len(agreeing))
             features = [check.feature for check in agreeing if check.feature]
             categories = Counter(check.category or question.category for check in agreeing)
             category, most = categories.most_common(1)[0]

@@ -10,8 +10,8 @@ from annotation.config import ExamTaskSettings, Settings
 from annotation.tasks.base import ItemOutcome, Kind, Rows, Scale, Texts
 from annotation.tasks.exam.check import FITS, KEPT, LETTERS, REJECT, Check, read_check, write_check
 from annotation.tasks.exam.item import NAME, question_of
-from annotation.tasks.exam.settled import CHECKED, DISPUTED, REJECTED, WAITING, settle
-from annotation.tasks.exam.texts import NO_KEY, TEXTS
+from annotation.tasks.exam.settled import CHECKED, DISPUTED, INCOMPLETE, REJECTED, WAITING, settle
+from annotation.tasks.exam.texts import TEXTS
 from annotation.tasks.form import Field, Form, Question, Shape
 from annotation.tasks.page import PICTURE, TeamPage, as_typed, picture_of, properties, record_of, vector_of
 from annotation.text.privacy import mask_typed
@@ -49,7 +49,7 @@ class Exam:
     made_by = "annot exams add"
     label = "exam_question"
     scale: Scale = "nominal"
-    counted: tuple[str, ...] = (CHECKED, REJECTED, DISPUTED)
+    counted: tuple[str, ...] = (CHECKED, REJECTED, DISPUTED, INCOMPLETE)
     trains = False
     frozen: tuple[str, ...] = ()
 
@@ -106,12 +106,16 @@ class Exam:
         """See Task."""
         question, page = question_of(item), TeamPage(item.language, item.country)
         options = [f"{letter}. {text}" for letter, text in zip(LETTERS, question.options, strict=False)]
-        about = (question.exam, question.number, question.category_original, question.category)
+        say = page.texts(NAME, TEXTS)
+        number = f"{say['item']} {question.number}" if question.number else ""
+        about = (question.exam, number, question.category_original or question.category)
+        if len(options) > KEPT:
+            options += ["", say["one goes"]]
         fields = {
             "exam": " · ".join(dict.fromkeys(filter(None, about))),
             "question": question.question,
             "options": "\n".join(options),
-            "key": NO_KEY[page.base] if question.answer is None else options[question.answer],
+            "key": say["no key"] if question.answer is None else options[question.answer],
         }
         shown = {name: as_typed(text) for name, text in fields.items()} | picture_of(item, texts.folder)
         return record_of(item, self.label, shown, vector)

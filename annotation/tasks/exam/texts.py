@@ -39,6 +39,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "comment": "¿Quieres añadir algo?",
         "comment.help": "Opcional. No escribas nombres, correos ni teléfonos.",
         "item": "Pregunta n.º",
+        "no key": "No se conoce: dinos cuál es la respuesta correcta.",
+        "one goes": "Hay cinco opciones y deben quedar cuatro: marca cuál se quita.",
     },
     "pt": {
         "dataset": "Provas",
@@ -74,6 +76,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "comment": "Quer acrescentar algo?",
         "comment.help": "Opcional. Não escreva nomes, e-mails nem telefones.",
         "item": "Pergunta n.º",
+        "no key": "Não é conhecido: diga qual é a resposta certa.",
+        "one goes": "Há cinco opções e devem ficar quatro: marque qual delas sai.",
     },
     "en": {
         "dataset": "exams",
@@ -109,13 +113,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "comment": "Is there anything to add?",
         "comment.help": "Optional. Please write no names, e-mails or phone numbers.",
         "item": "Question no.",
+        "no key": "Not known: please tell which answer is right.",
+        "one goes": "There are five options and four must be left: mark which one goes.",
     },
 }
 """Everything on the page that is the exam check's own, by language; the rest is `annotation.tasks.page.TEXTS`."""
-
-NO_KEY: Mapping[str, str] = {
-    "es": "No se conoce: dinos cuál es la respuesta correcta.",
-    "pt": "Não é conhecido: diga qual é a resposta certa.",
-    "en": "Not known: please tell which answer is right.",
-}
-"""What stands in a record where the key would."""

@@ -203,6 +203,13 @@ def test_a_table_of_answers_is_read_in_many_forms(key: tuple[str, ...], tmp_path
     assert answers(found) == "adbbca"
 
 
+def test_an_option_above_the_key_may_speak_of_an_answer(tmp_path: Path) -> None:
+    lines = answered(*QUESTIONS[5], "que es la", "respuesta de la abuela", number=6)[:-1]
+    found = read(exam(tmp_path, [*exam_lines(QUESTIONS[:5]), *lines, "Clave", "1 A 2 D 3 B 4 B 5 C 6 A"]))
+    assert found.questions[5].options[3] == "Hollín que es la respuesta de la abuela"
+    assert answers(found) == "adbbca"
+
+
 @pytest.mark.parametrize("said", ["Respuesta correcta: {}", "Resposta: {}", "Gabarito: {}", "Clave: ({})", "RPTA. {}"])
 def test_answers_stand_below_their_questions(said: str, tmp_path: Path) -> None:
     lines = exam_lines([(q, (*options[:3], options[3])) for q, options in QUESTIONS])

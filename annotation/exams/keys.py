@@ -121,10 +121,9 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
     while at < len(lines):
         end = at
         cells: list[_Cell] = []
-        titles = [line for line in rest[-3:] if _TITLE.search(line.text) and not _OPTION_OR_NUMBER.match(line.text)]
+        title = next((line for line in rest[:-4:-1] if _is_title(line)), None)
         while end < len(lines) and (
-            found := _cells(lines[end])
-            or (_unclear(lines, end, cells, last_option) if cells or alone or titles else [])
+            found := _cells(lines[end]) or (_unclear(lines, end, cells, last_option) if cells or alone or title else [])
         ):
             cells += found
             end += 1
@@ -132,7 +131,7 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
         pairs = sum(len(table.answers) for table, _ in tables)
         sure = pairs > sum(len(table.unread) for table, _ in tables)
         last = end > last_option and pairs > 2 and not any(_OPTION_OR_NUMBER.match(line.text) for line in lines[end:])
-        if sure and (alone or titles or last or pairs >= UNTITLED):
+        if sure and (alone or title or last or pairs >= UNTITLED):
             box, extractor = lines[at].box, lines[at].extractor
             for count, (table, colours) in enumerate(tables):
                 key = replace(table, place=f"page {box.page}" if box.page else "")
@@ -140,11 +139,11 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
                 if extractor != "text layer":
                     recognised = dict.fromkeys(key.answers, "its answer was recognised from a picture of the key")
                     key = replace(key, doubts={**recognised, **key.doubts})
-                keys[-1:] = _with(keys[-1], key, titled=bool(titles) and not count) if keys else [key]
+                keys[-1:] = _with(keys[-1], key, titled=title is not None and not count) if keys else [key]
             after = itertools.takewhile(lambda line: line.text and not _cells(line), lines[end : end + 8])
             before = itertools.takewhile(lambda line: line.text, rest[:-9:-1])
             keys[-1] = _noted(keys[-1], [*reversed(list(before)), Line("", box), *after])
-            while titles and rest.pop() is not titles[0]:
+            while title and rest.pop() is not title:
                 pass
             rest.append(Line("", box))  # Ends the question before the table.
         else:
@@ -154,6 +153,12 @@ def find_keys(lines: Sequence[Line], *, alone: bool = False) -> tuple[list[Key],
     if alone and keys and (unread := [line.text for line in rest if re.match(r"\s*\d", line.text)]):
         keys[-1] = replace(keys[-1], notes=(*keys[-1].notes, f"Not read in the key: {'; '.join(unread)[:200]}."))
     return keys, rest
+
+
+def _is_title(line: Line) -> bool:
+    """Whether a line says that a key follows, and is no option or what one goes on with: "la / respuesta"."""
+    goes_on = line.text[:1].islower() or _OPTION_OR_NUMBER.match(line.text)
+    return not goes_on and _TITLE.search(line.text) is not None
 
 
 def _cells(line: Line, *, unclear: bool = False) -> list[_Cell]:

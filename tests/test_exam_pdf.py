@@ -460,10 +460,10 @@ def test_a_language_without_data_is_named_with_its_package(tmp_path: Path, tesse
     pages = image_only(exam(tmp_path, exam_lines(QUESTIONS)), tmp_path / "scan.pdf")
     with pytest.raises(SourceError, match=r"lacks the data of the language que; .*tesseract-ocr-que"):
         read_exam_pdf(pages, language="qu")
-    with pytest.raises(SourceError, match="tesseract has no data of the language xx"):
+    with pytest.raises(SourceError, match="no data of tesseract is known for the language xx"):
         read_exam_pdf(pages, language="xx")
     for language in ("gn", "zh"):
-        with pytest.raises(SourceError, match=f"has no data of the language {language}; if the exam") as error:
+        with pytest.raises(SourceError, match=f"is known for the language {language}; if the exam") as error:
             read_exam_pdf(pages, language=language)
         assert "tesseract-ocr-" not in str(error.value)
     Image.new("RGB", (800, 1000), "white").save(pages)
@@ -650,6 +650,8 @@ def test_what_is_no_one_answer_is_quoted_and_its_neighbours_keep_theirs(tmp_path
             f'the key says "{key[n - 1].strip()}"' for n in (3, 7, 8, 11, 14, 18)
         ]
         assert "no one answer can be read in: 3. Sin efecto; 7. A y C; 8. b/d" in found.notices[0]
+    rows = ["Clave", "1 A\t4 B", "2 D\t5 A y C", "3 Sin efecto\t6 A"]
+    assert answers(read(exam(tmp_path, [*exam_lines(QUESTIONS), *rows]))) == "ad-b-a"
 
 
 def test_what_contradicts_itself_in_a_key_is_no_answer(tmp_path: Path) -> None:

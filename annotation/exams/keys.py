@@ -188,15 +188,11 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 
 def _unclear(lines: Sequence[Line], at: int, cells: Sequence[_Cell], last_option: int) -> list[_Cell]:
-    """Cells of a line that begins with the number after those of a table, which goes on or ends behind it."""
+    """Cells of a line that begins with the number after one of a table, which goes on or ends behind it."""
     found = _cells(lines[at], unclear=True)
-    before = next((int(cell.value) for cell in reversed(cells) if cell.value.isdecimal()), 0)
-    if (
-        lines[at].extractor != "text layer"
-        or not found
-        or not found[0].value.isdecimal()
-        or (cells and int(found[0].value) != before + 1)
-    ):
+    if lines[at].extractor != "text layer" or not found or not found[0].value.isdecimal():
+        return []
+    if cells and not any(cell.value == str(int(found[0].value) - 1) for cell in cells):
         return []
     more = next((line for line in lines[at + 1 : at + 6] if not _cells(line, unclear=True) or _cells(line)), None)
     return found if at > last_option or (more and _cells(more)) else []

@@ -57,8 +57,8 @@ class _Draft:
     options: list[str] = field(default_factory=list)
     colours: list[set[str]] = field(default_factory=list)
     answer: str = ""
-    said: str = ""
-    swallowed: int = 0
+    said: str = ""  # What a line with its answer says beside the letter.
+    swallowed: int = 0  # The number of a question that stands inside it.
 
 
 def parse_exam(
@@ -158,8 +158,7 @@ def _split(lines: Sequence[Line]) -> tuple[list[_Draft], list[tuple[int, int, st
             drafts.append(current)
         elif current:
             current.lines.append(line)
-        named = _names_questions(lines, starts, at)
-        if named:
+        if named := _names_questions(lines, starts, at):
             passages.append((named, len(drafts) - bool(current and not optioned)))
         optioned = optioned or _holds(line, "Bb")
     for numbers, place in passages:
@@ -325,14 +324,14 @@ def _detach(draft: _Draft, pitch: float, repeated: Collection[str]) -> list[Line
     Capitals are a heading where the option above them is not in capitals, or its last line had room for more.
     """
     last = _last_option(draft)
-    option = OPTION.sub("", draft.lines[last].text, count=1)
+    option, widest = OPTION.sub("", draft.lines[last].text, count=1), max(map(_width, draft.lines))
     for at in range(last + 1, len(draft.lines)) if last else ():
         line = draft.lines[at]
         gap = _gap(draft.lines[at - 1], line)
         if inline_answer(line.text) or _look(line) in repeated:
             continue
         wide = not line.text or (gap is not None and gap > pitch + 0.6)
-        short = _width(draft.lines[at - 1]) < ROOM * max(map(_width, draft.lines))
+        short = _width(draft.lines[at - 1]) < ROOM * widest
         capitals = line.text.isupper() and " " in line.text and (short or not option.isupper())
         if wide or capitals or _QUESTIONS.search(line.text):
             draft.lines, rest = draft.lines[:at], [line for line in draft.lines[at:] if line.text]

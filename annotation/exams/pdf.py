@@ -148,13 +148,12 @@ def read_exam_pdf(path: Path, *, language: str, key: Path | None = None, progres
         raise SourceError(" ".join([str(error), *notices])) from error
     pages = {question.page for question in questions if question.unsure}
     pages |= {int(page[1]) for drop in dropped if (page := re.match(r"page (\d+)", drop.because_of))}
-    # No model sees more in such a page than its text.
-    recognised = [question.extractor != "text layer" for question in questions]
-    questions = tuple(
-        replace(question, unsure="; ".join(filter(None, [RECOGNISED * ocr, question.unsure])))
-        for question, ocr in zip(questions, recognised, strict=True)
-    )
     doubtful = {page: "\n".join(line.text for line in lines if line.box.page == page) for page in sorted(pages)}
+    # Only people see the picture: no page becomes doubtful, which a model may read, for this alone.
+    questions = tuple(
+        q if q.extractor == "text layer" else replace(q, unsure="; ".join(filter(None, [RECOGNISED, q.unsure])))
+        for q in questions
+    )
     return FoundExam(path.name, sha256, questions, dropped, (*notices, *more), doubtful)
 
 
@@ -350,8 +349,8 @@ def _recognised(image: Image, scale: float, number: int, language: str) -> tuple
     tongue = _tesseract_language(language)
     if tongue not in TONGUES.split():
         return [], (
-            f"pictures without text, and tesseract has no data of the language {language}; if the exam is in another "
-            "language, name that with --language, or write the questions into a table"
+            f"pictures without text, and no data of tesseract is known for the language {language}; if the exam is in "
+            "another language, name that with --language, or write the questions into a table"
         )
     program = shutil.which("tesseract")
     remedy = (

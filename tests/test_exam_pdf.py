@@ -250,6 +250,14 @@ def test_answers_that_are_marked_in_the_exam_are_taken_from_there(tmp_path: Path
     found = read(write_pdf(tmp_path / "exam.pdf", [page]))
     assert answers(found) == "adbbca"
     assert found.notices == ("The answers are marked in the exam (yellow), and were taken from there: 6 of 6.",)
+    key = tmp_path / "key.txt"
+    key.write_text("1 A\n2 D\n3 B\n4 B\n5 C\n6 D\n")
+    found = read(write_pdf(tmp_path / "exam.pdf", [page]), key)
+    assert answers(found) == "adbbcd"
+    assert found.notices == ("The key (key.txt) was taken where the exam marks (yellow) another answer: 6.",)
+    key.write_text("1 B\n2 C\n3 D\n4 A\n5 A\n6 D\n")
+    with pytest.raises(SourceError, match=r"differs from the answers that the exam marks \(yellow\) in 6 of 6"):
+        read(tmp_path / "exam.pdf", key)
     page.fills = page.fills[:2]
     assert answers(read(write_pdf(tmp_path / "exam.pdf", [page]))) == "------"
 

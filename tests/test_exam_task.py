@@ -42,7 +42,7 @@ from annotation.tasks import TASKS
 from annotation.tasks.base import Texts, Unfit
 from annotation.tasks.exam.check import FITS, REJECT, Check
 from annotation.tasks.exam.item import NAME, item_of, question_of
-from annotation.tasks.exam.settled import CHECKED, DISPUTED, REJECTED, WAITING, settle
+from annotation.tasks.exam.settled import CHECKED, DISPUTED, INCOMPLETE, REJECTED, WAITING, settle
 from annotation.tasks.exam.texts import TEXTS
 from annotation.tasks.page import LANGUAGES, MOST_PICTURE, TeamPage, read_guidelines
 from annotation.types import REGIONAL_FEATURES, Answer, ExamQuestion, Item, content_id
@@ -556,7 +556,7 @@ def test_an_export_has_checked_questions_alone_and_twice_is_once(project: Projec
     both = (replace(FINE, feature="culture"),) * 2
     answered(project, {0: both, 1: both, 2: (FINE, TYPO), 3: both, 4: (Check("foreign"),) * 2})
     out = tmp_path / "out"
-    done = export_exams(project, out, notes=["Contamination: 0 of 2 questions."])
+    done = export_exams(project, out, notes=lambda found: [f"Contamination: 0 of {len(found)} questions."])
     assert done.questions == {"Examen de prueba 2020": 1, "Otro": 1}
     exam = "Examen de prueba 2020"
     assert done.sentence() == (
@@ -591,11 +591,14 @@ def test_an_export_has_checked_questions_alone_and_twice_is_once(project: Projec
     assert (row["option_b"], row["answer"], row["regional_feature"], row["checked_by"]) == ("Sur", 1, "culture", 2)
     card = files["README.md"].decode()
     assert "- cc-by-4.0\n" in card
-    assert "| Mexico | Examen de prueba 2020 | CC BY 4.0 | 1 | 2 | 100% of 2 | 1 culture |" in card
+    assert (
+        "| Mexico | Examen de prueba 2020 | https://example.org/examen.pdf | CC BY 4.0 | 1 | 2 | 100% of 2 | 1 culture |"
+        in card
+    )
     assert "Contamination: 0 of 2 questions." in card
 
     (out / "README.md").write_text(card + "Por qué lo hicimos.\n", encoding="utf-8")
-    export_exams(project, out, notes=["Contamination: 0 of 2 questions."])
+    export_exams(project, out, notes=lambda found: [f"Contamination: 0 of {len(found)} questions."])
     assert files_of(out) == {**files, "README.md": files["README.md"] + "Por qué lo hicimos.\n".encode()}
 
     every = export_exams(project, out, only_checked=False)

@@ -15,6 +15,8 @@ OPTION = re.compile(r"\(?([A-Ja-j])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
 SAYS_ANSWER = r"(?:respuesta|resposta|soluci[oó]n|solu[cç][aã]o|gabarito|clave|rpta)"
 """Words that a line with the answer to a question begins with."""
 _ANSWERED = re.compile(rf"(?i)(?:la |a )?{SAYS_ANSWER}\b.*\W[A-J]\b")
+PAIRS = re.compile(r"(?:\d{1,3}\s+[A-J]\s*)+")
+"""Numbers and answers of a key."""
 NUMBERED = re.compile(r"\(?\d{1,5}\s?[.)]-?\s*(?=\D)")
 PAGE_NUMBER = re.compile(r"(?i)(?:p[áa]g(?:ina)?|page|folha)\.?\s*\d+(?:\s*(?:de|of|/)\s*\d+)?|[-–]\s*\d+\s*[-–]")
 REPEATED = 0.6
@@ -117,8 +119,9 @@ def _gutter(rows: Sequence[Sequence[Line]], width: float) -> float | None:
     fewest = min(crossed.values())
     if fewest > CROSSING * len(rows):
         return None
-    free = [x for x, count in crossed.items() if count == fewest]
-    gutter = free[len(free) // 2]
+    runs = [list(run) for count, run in itertools.groupby(crossed, crossed.__getitem__) if count == fewest]
+    widest = max(runs, key=len)  # the first of them: something stands to its right
+    gutter = widest[len(widest) // 2]
     left = [[piece for piece in row if piece.box.left < gutter] for row in rows]
     right = [[piece for piece in row if piece.box.left >= gutter] for row in rows]
     if not any(map(_begins, itertools.chain(*left))) or not any(right):
@@ -132,7 +135,8 @@ def _gutter(rows: Sequence[Sequence[Line]], width: float) -> float | None:
 
 def _begins(piece: Line) -> bool:
     option = OPTION.match(piece.text)
-    return bool(NUMBERED.match(piece.text)) or bool(option and option[1] in "Aa")
+    # A column may hold nothing but the end of the key.
+    return bool(NUMBERED.match(piece.text) or PAIRS.fullmatch(piece.text) or (option and option[1] in "Aa"))
 
 
 def _options_in_order(rows: Sequence[list[Line]]) -> Iterator[Line]:

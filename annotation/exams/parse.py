@@ -108,7 +108,7 @@ def parse_exam(
     for exam in exams:
         own = [draft for draft in whole if draft.exam == exam]
         usual = statistics.mode(len(draft.options) for draft in own)
-        answers = _answers(own, chosen.get(exam), notices)
+        answers = _answers(own, chosen.get(exam), notices, given=given)
         key = chosen.get(exam)
         for draft in own:
             _doubt(draft, usual)
@@ -507,19 +507,40 @@ def _choose_keys(
     return chosen
 
 
-def _answers(own: Sequence[_Draft], key: Key | None, notices: list[str]) -> Mapping[int, str]:
-    """Number of a question → letter or ANNULLED: by the key, by lines below the questions, or by marked options."""
+def _answers(own: Sequence[_Draft], key: Key | None, notices: list[str], *, given: bool) -> Mapping[int, str]:
+    """Number of a question → letter or ANNULLED: by the key, by lines below the questions, or by marked options.
+
+    Raises:
+        SourceError: The options that the exam marks say mostly other things than a key that a person named.
+    """
+    colour, marked = _marked(own)
     if key:
+        other = [n for n, letter in marked.items() if key.answers.get(n, letter) not in (letter, ANNULLED)]
+        if given and 2 * len(other) > len(marked):
+            raise SourceError(
+                f"The key ({key.place}) differs from the answers that the exam marks ({colour}) in {len(other)} of "
+                f"{len(marked)} questions: it is the key of another exam; name the right one, or none."
+            )
+        if other:
+            shown = ", ".join(map(str, other[:20]))
+            notices.append(f"The key ({key.place}) was taken where the exam marks ({colour}) another answer: {shown}.")
         return key.answers
     if inline := {draft.number: draft.answer for draft in own if draft.answer}:
         return inline
+    if marked:
+        count = f"{len(marked)} of {len(own)}"
+        notices.append(f"The answers are marked in the exam ({colour}), and were taken from there: {count}.")
+    return marked
+
+
+def _marked(own: Sequence[_Draft]) -> tuple[str, dict[int, str]]:
+    """The colour that marks one option of most questions, and number → letter; nothing where none does."""
     one = Counter(c for d in own for c in set().union(*d.colours) if sum(c in colours for colours in d.colours) == 1)
     colour, count = one.most_common(1)[0] if one else ("", 0)
     if count < MARKED * len(own):
-        return {}
-    notices.append(f"The answers are marked in the exam ({colour}), and were taken from there: {count} of {len(own)}.")
+        return "", {}
     places = {draft.number: [n for n, colours in enumerate(draft.colours) if colour in colours] for draft in own}
-    return {number: LETTERS[marked[0]] for number, marked in places.items() if len(marked) == 1}
+    return colour, {number: LETTERS[marked[0]] for number, marked in places.items() if len(marked) == 1}
 
 
 def _doubt(draft: _Draft, usual: int) -> None:

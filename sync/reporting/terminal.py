@@ -85,7 +85,8 @@ def _show_exams(found: Report) -> None:
     numbers = [(*group, *(found.exams.get((*group, status), 0) for status in STATUSES)) for group in groups]
     table("Exam questions", ("country", "exam", "category", *STATUSES), numbers)
     points = include_points(found.checked_questions)
-    print(f"INCLUDE: {counted(found.checked_questions, 'checked question')}, {points:g} of {MOST_POINTS:g} point.")
+    checked = counted(found.checked_questions, "checked question")
+    print(f"INCLUDE: {checked}, {points:g} of {MOST_POINTS:g} point (half a point for each hundred).")
 
 
 def _interval(agreement: Agreement) -> str:

@@ -591,8 +591,8 @@ def test_an_export_has_checked_questions_alone_and_twice_is_once(project: Projec
     assert (row["option_b"], row["answer"], row["regional_feature"], row["checked_by"]) == ("Sur", 1, "culture", 2)
     card = files["README.md"].decode()
     assert "- cc-by-4.0\n" in card
-    row = "| Mexico | Examen de prueba 2020 | https://example.org/examen.pdf | CC BY 4.0 | 1 | 2 | 100% of 2 | 1 culture |"
-    assert row in card
+    exam = "| Mexico | Examen de prueba 2020 | https://example.org/examen.pdf | CC BY 4.0 |"
+    assert f"{exam} 1 | 2 | 100% of 2 | 1 culture |" in card
     assert "Contamination: 0 of 2 questions." in card
 
     (out / "README.md").write_text(card + "Por qué lo hicimos.\n", encoding="utf-8")

@@ -278,8 +278,8 @@ def _held(
     if dataset is None or not dataset.ready:
         return set(), set()
     known = ledger.pushed(api.server, dataset.id)
-    if all(item.id in known for item in own) and api.records(dataset.id, 0, 1, responses=False).total == len(known):
-        return {item.id for item in own}, set()
+    if known and api.records(dataset.id, 0, 1, responses=False).total == len(known):
+        return {item.id for item in own if item.id in known}, set()
     there = {record["external_id"]: record["id"] for record in walk(api, dataset.id)}
     found = {item.id: there[item.id] for item in own if item.id in there}
     if keep and (unrecorded := {item: record for item, record in found.items() if known.get(item) != record}):

@@ -42,12 +42,14 @@ def log_in_sheets(project: Project, people: Iterable[Person], url: str) -> dict[
     for person in people:
         page = pages[person.country]
         say, rank = page.texts("page", TEXTS), page.texts("ranking", RANKING)
-        sheets[person.username] = say["sheet"].format(
+        lines = say["sheet"].split("\n\n")
+        sheet = "\n\n".join(part for part in lines if Ranking.name in tasks or "{keys}" not in part)
+        sheets[person.username] = sheet.format(
             name=person.name or person.username,
             project=project.settings.project.name if project.settings.project.name != UNNAMED else rank["dataset"],
             url=url,
             username=person.username,
             password=passwords.get("passwords", {}).get(person.username) or say["own_password"],
-            keys=f"{say['keyboard']}: {rank['keys']}\n\n" if Ranking.name in tasks else "",
+            keys=rank["keys"],
         )
     return sheets

@@ -27,6 +27,8 @@ from annotation.project import Project
 from annotation.tasks.exam.item import NAME, question_of
 from annotation.text.locales import country_code, language_code, name_of_country
 from annotation.types import ExamQuestion, Person
+from sync.reporting.status import report
+from sync.tally import count
 
 GIVEN = {
     "country": "PE",
@@ -182,7 +184,16 @@ def test_subjects_that_only_sound_like_an_exact_science_stay(category: str) -> N
     [
         *("Matemàtiques", "Ciències naturals", "Matematika", "Fisika", "Natur zientziak", "Maths", "Science"),
         *("Ciencias exactas", "Trigonometría", "Bioquímica", "Lengua / Matemáticas", "Ciencias (Química)"),
-        *("Ciencia: Física", "Estadística", "Statistics", "Aritmética", "Arithmetic", "Biologia"),
+        *(
+            "Ciências da Natureza",
+            "Ciencias de la Naturaleza",
+            "Ciencia: Física",
+            "Estadística",
+            "Statistics",
+            "Aritmética",
+            "Arithmetic",
+            "Biologia",
+        ),
     ],
 )
 def test_exact_and_natural_sciences_are_known_in_several_languages(category: str) -> None:
@@ -301,6 +312,13 @@ def test_a_key_that_is_a_digit_is_never_guessed_at(project: Project, tmp_path: P
     counted = table(tmp_path, head, "¿Qué es?,u,v,w,x,1,culture", "¿Qué más es?,u,v,w,x,4,culture")
     with pytest.raises(SourceError, match=r"row 3: its answer is as large as .* write letters"):
         add_exams(project, [counted], given=GIVEN)
+    listed = table(tmp_path, "question,choices,answer,regional_feature", '¿Qué es?,"[""u"", ""v"", ""w""]",3,culture')
+    with pytest.raises(SourceError, match="row 2: its answer is as large as"):
+        add_exams(project, [listed], given=GIVEN)
+    blood = table(tmp_path, "pregunta,a,b,c,d,clave", "¿Qué grupo?,O,A,B,AB,A", "¿Qué siglo?,X,XI,XII,XIII,X")
+    added = add_exams(project, [blood], given=GIVEN)
+    assert [drop.reason for drop in added.dropped] == ["a key that is a letter and another option's text"]
+    assert [question.answer for question in added.kept] == [0]
     released = table(tmp_path, head, "¿Qué es?,u,v,w,x,1,culture")
     assert add_exams(project, [released], given=GIVEN).kept[0].answer == 1
 
@@ -347,9 +365,11 @@ def test_a_key_that_comes_later_is_named_and_the_exam_can_be_taken_out_and_added
     assert later.reasons()[0][:2] == ("already there without its key", 2)
     project.ledger.add_pushes("server", "dataset", {questions(project)[0].id: "record"})
     assert remove_exam(project, GIVEN["exam"], dry_run=True).removed == 1
+    count(project.ledger, project.settings)
     assert remove_exam(project, GIVEN["exam"]).sentence() == (
         "1 question was taken out; 1 stay, since people were asked about them."
     )
+    assert sum(report(project).exams.values()) == 1
     again = add_exams(project, [source], given=GIVEN)
     assert [question.answer for question in again.kept] == [1]
     other = add_exams(project, [write(tmp_path / "exam.json", [{**rows(2)[1], "correct_answer": "c"}])], given=GIVEN)

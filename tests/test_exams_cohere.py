@@ -86,6 +86,44 @@ def test_questions_that_stand_on_the_page_replace_those_that_the_rules_doubt(
     assert request.body["messages"][1]["content"] == PAGE
 
 
+def test_options_in_another_order_or_with_a_gap_are_refused_since_the_key_would_mean_another(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = {**SEVEN, "c": SEVEN["d"], "d": SEVEN["c"]}
+    gap = {**EIGHT, "c": "", "d": EIGHT["c"], "e": EIGHT["d"]}
+    with telling(turned, gap) as server:
+        monkeypatch.setenv("CO_API_URL", server.url)
+        found = read_doubtful_pages(project, EXAM, "MX")
+    assert (found.questions, found.dropped) == (EXAM.questions, EXAM.dropped)
+    assert "2 refused that do not stand there" in found.notices[0]
+
+
+def test_lost_questions_of_two_exams_with_one_number_stay_two(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = (Dropped("question 1-14", "no options", "page 2: a"), Dropped("question 2-14", "no options", "page 9: b"))
+    with telling(SEVEN) as server:
+        monkeypatch.setenv("CO_API_URL", server.url)
+        found = read_doubtful_pages(project, replace(EXAM, dropped=both), "MX")
+    assert found.dropped == both
+
+
+def test_another_country_pays_for_no_page_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with telling(SEVEN) as server:
+        monkeypatch.setenv("CO_API_URL", server.url)
+        read_doubtful_pages(project, EXAM, "")
+        read_doubtful_pages(project, EXAM, "MX")
+    assert len(server.requests) == 1
+
+
+def test_an_answer_that_was_cut_off_is_paid_once_and_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with CohereStandIn(lambda body, _: Answer(say(body, '{"questions": [', finish="MAX_TOKENS"))) as server:
+        monkeypatch.setenv("CO_API_URL", server.url)
+        found = read_doubtful_pages(project, EXAM, "MX")
+    assert (found.questions, len(server.requests)) == (EXAM.questions, 1)
+    assert "1 page answered in no form that can be read" in found.notices[0]
+
+
 @pytest.mark.parametrize("part", ["question", "a", "d"])
 def test_a_text_that_does_not_stand_on_the_page_is_never_accepted(
     project: Project, monkeypatch: pytest.MonkeyPatch, part: str
@@ -116,7 +154,7 @@ def test_a_dry_run_says_what_it_may_cost_and_sends_and_makes_nothing(
         monkeypatch.setenv("CO_API_URL", server.url)
         found = read_doubtful_pages(project, EXAM, "MX", dry_run=True)
     assert (found.questions, server.requests) == (EXAM.questions, [])
-    assert "1 page not read by it yet: at most $0.00" in found.notices[0]
+    assert "1 page not read by it yet: at most $0.0" in found.notices[0]
     assert not (project.folder / "ledger.sqlite").exists()
 
 

@@ -28,7 +28,7 @@ from annotation.screen import Progress, count_reasons, counted, silent
 from annotation.tasks.exam.item import NAME, item_of, question_of
 from annotation.text.clean import clean, clean_label
 from annotation.text.locales import fold
-from annotation.types import Dropped, ExamQuestion, content_id
+from annotation.types import Dropped, ExamQuestion, Person, content_id
 
 PICTURES = "exams/pictures"
 """Folder in a project: the picture of every question that was read from pages."""
@@ -49,9 +49,10 @@ OPTIONS = 4
 
 EXACT = re.compile(
     r"\b(?:matem(?:atic|atiqu)\w*|mathemati\w+|maths?|matematika|algebra|calculus|calculo|(?:geo|trigono)metr\w+|"
-    r"ar[i]t(?:h)?metic\w*|e?stad?t?isti\w+|(?:bio)?quimic\w*|kimika|(?:bio)?chemistry|fisika|physics|biologia|biology|"
-    r"geologia|geology|astronom\w+|ciencias? (?:exactas|exatas|naturales|naturais|biologicas)|ciencies naturals|"
-    r"natur zientziak|(?:exact|natural) sciences?)\b|(?:^|ciencias? |y |e )fisica\b|^(?:ciencias?|sciences?)$"
+    r"arith?metic\w*|e?stad?t?isti\w+|(?:bio)?quimic\w*|kimika|(?:bio)?chemistry|fisika|physics|biologia|biology|"
+    r"geologia|geology|astronom\w+|ciencias? (?:exactas|exatas|naturales|naturais|biologicas)|"
+    r"ciencias? d[ae](?: la)? natur(?:al)?eza|ciencies naturals|natur zientziak|(?:exact|natural) sciences?)\b|"
+    r"(?:^|ciencias? |y |e )fisica\b|^(?:ciencias?|sciences?)$"
 )
 """Categories that INCLUDE does not take: exact and natural sciences, the same in every country. "Educación física" and
 "geografía física" are none, nor is the history of one."""
@@ -65,7 +66,7 @@ AGAIN = (
 REMEDIES = {
     "annulled by the official key": "nothing to do: the authors of the exam took the question back.",
     "exact or natural science": "INCLUDE wants what differs from country to country; if the category is wrong, correct "
-    "it (in the table, or with --category).",
+    "it where it stands, or write the questions into a table.",
     "two options are the same": "look at the source: if they differ there, correct the row, or "
     "add the question from a table.",
     "a key that is a digit and no letter": "write letters (A, B, C, …): a digit may count from 0 or from 1.",
@@ -110,7 +111,7 @@ class ExamsAdded:
             reasons["which of five options goes"] += len(question.options) > OPTIONS
             reasons["which option is right: no key says so"] += question.answer is None
             if question.unsure:
-                reasons[question.unsure] += 1
+                reasons[re.split(r'[:"]', question.unsure)[0].strip()] += 1
         return [(reason, count) for reason, count in reasons.most_common() if count]
 
     def reasons(self) -> list[tuple[str, int, str]]:
@@ -196,7 +197,11 @@ def add_exams(
         raise SettingsError("--key is the key of one exam; add the exams one by one, each with its own.")
     country, language = check_codes(fields.get("country", ""), fields.get("language", ""))
     exams = [read_exam(source, language or "es", key, progress) for source in sources]
+    if author and not any(person.username == author for person in _people(project)):
+        raise SettingsError(f'Nobody called "{author}" is on the team; `annot team list` shows who is.')
     if with_cohere:
+        for number, exam in enumerate(exams):
+            _let_in(number, exam, fields, author)  # what is missing is said before anything is paid for
         exams = [read_doubtful_pages(project, exam, country, dry_run=dry_run, progress=progress) for exam in exams]
     placed = list[_Placed]()
     dropped = [replace(drop, id=f"{exam.name}, {drop.id}") for exam in exams for drop in exam.dropped]
@@ -209,8 +214,6 @@ def add_exams(
     with nullcontext() if dry_run else project.lock("exams"):
         # A ledger is made by being opened; a dry run must not make one.
         ledger = None if dry_run and not (project.folder / "ledger.sqlite").exists() else project.ledger
-        if author and not any(person.username == author for person in (ledger.people() if ledger else ())):
-            raise SettingsError(f'Nobody called "{author}" is on the team; `annot team list` shows who is.')
         items = ledger.items(NAME) if ledger else []
         # As they were extracted, and as people made them: both may come back.
         known = [*map(question_of, items), *(exam_questions(ledger, project.settings) if ledger else ())]
@@ -239,6 +242,11 @@ def add_exams(
         ),
         dry_run=dry_run,
     )
+
+
+def _people(project: Project) -> Sequence[Person]:
+    """The team; nobody where there is no ledger yet, which looking must not make."""
+    return project.ledger.people() if (project.folder / "ledger.sqlite").exists() else ()
 
 
 def _countries(questions: Sequence[ExamQuestion], countries: Sequence[str]) -> list[str]:
@@ -392,7 +400,10 @@ def _compare(
     progress: Progress,
 ) -> _Compared:
     """Compare new questions with each other, with known ones and those elsewhere; of repeated ones the first stays."""
-    there = {id_: question for question in known for id_ in (question.id, _id_of(question))}
+    there: dict[str, list[ExamQuestion]] = defaultdict(list)
+    for question in known:
+        for id_ in {question.id, _id_of(question)}:
+            there[id_].append(question)
     first: dict[str, _Compare] = {}
     fresh, dropped, already_there = list[tuple[_Placed, _Compare]](), list[Dropped](), 0
     for one in placed:
@@ -402,16 +413,12 @@ def _compare(
             continue
         first[id_] = compared
         if id_ in there:
-            before = _of_question(there[id_].exam, there[id_])
-            other = [name for name in FLAGS if getattr(one.question, name) != getattr(there[id_], name)]
-            if compared.right and compared.right != before.right:
-                how = "with another key" if before.right else "without its key"
-                dropped.append(Dropped(one.where, f"already there {how}", before.where))
-            elif other:
-                stays = ", ".join(f"{name} {getattr(there[id_], name)}" for name in other)
-                dropped.append(Dropped(one.where, "already there with other provenance", stays))
-            else:
+            # As it was extracted, or as people made it: either is what is there.
+            reasons = [_difference(one.question, before) for before in there[id_]]
+            if None in reasons:
                 already_there += 1
+            elif reason := reasons[0]:
+                dropped.append(Dropped(one.where, *reason))
         else:
             fresh.append((one, compared))
     if not fresh:
@@ -429,6 +436,16 @@ def _compare(
             repeated = everything[index].repeats(everything[twin], "near")
             dropped.append(replace(repeated, because_of=f"{repeated.because_of} ({similarity:.2f})"))
     return _Compared(kept, already_there, dropped)
+
+
+def _difference(new: ExamQuestion, before: ExamQuestion) -> tuple[str, str] | None:
+    """In what a question that is there already says something else: a reason, and what stays; None for nothing."""
+    right, known = _of_question("", new).right, _of_question("", before).right
+    if right and right != known:
+        return f"already there {'with another key' if known else 'without its key'}", before.exam
+    other = [name for name in FLAGS if getattr(new, name) != getattr(before, name)]
+    stays = ", ".join(f"{name} {getattr(before, name)}" for name in other)
+    return ("already there with other provenance", stays) if other else None
 
 
 def _with_pictures(folder: Path, kept: Sequence[_Placed], sources: Sequence[str], progress: Progress) -> list[_Placed]:

@@ -88,7 +88,7 @@ def to_submission(question: ExamQuestion) -> dict[str, Any]:
 
 def read_submission(row: Mapping[str, Any]) -> FoundRow:
     """The inverse of `to_submission`; ValueError in a few words where the row is no question."""
-    return _found(row, _listed(row.get("options")), row.get("answer"), zero_based=True)
+    return _found(row, listed_options(row.get("options")), row.get("answer"), zero_based=True)
 
 
 def to_released(question: ExamQuestion) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def to_released(question: ExamQuestion) -> dict[str, Any]:
 def read_released(row: Mapping[str, Any]) -> FoundRow:
     """The inverse of `to_released`; older releases have a list, `choices`. ValueError where the row is no question."""
     named = [name for name in sorted(row) if re.fullmatch("option_[a-j]", name)]
-    options = _listed(row["choices"]) if "choices" in row else [row[name] for name in named]
+    options = listed_options(row["choices"]) if "choices" in row else [row[name] for name in named]
     return _found(row, options, row.get("answer"), zero_based=True)
 
 
@@ -136,7 +136,7 @@ def to_corpus_automation(question: ExamQuestion) -> dict[str, Any]:
 
 def read_corpus_automation(row: Mapping[str, Any]) -> FoundRow:
     """The inverse of `to_corpus_automation`; ValueError in a few words where the row is no question."""
-    return _found(row, _listed(row.get("options")), row.get("correct_answer"))
+    return _found(row, listed_options(row.get("options")), row.get("correct_answer"))
 
 
 def read_table_row(row: Mapping[str, Any]) -> FoundRow:
@@ -148,7 +148,7 @@ def read_table_row(row: Mapping[str, Any]) -> FoundRow:
     columns = {fold(name): value for name, value in row.items()}
     own = {found[1].upper(): value for name, value in columns.items() if (found := _ONE_OPTION.fullmatch(name))}
     if listed := _first(columns, OPTIONS):
-        options = _listed(listed)
+        options = listed_options(listed)
     else:
         options = [own.get(letter) for letter in LETTERS]
         while options and not _text(options[-1]):  # a column for a fifth option, and a question with four
@@ -175,8 +175,9 @@ def known_form(columns: Collection[str]) -> str:
     names = set(columns)
     if names >= {"question", "options", "answer", "original_question_num"}:
         return "submission"
-    lettered = names >= {"question", "answer", "option_a", "option_b", "regional_feature"}
-    if lettered or names >= {"question", "answer", "choices", "subject"}:
+    if names >= {"question", "answer", "regional_feature"} and (
+        "choices" in names or names >= {"option_a", "option_b"}
+    ):
         return "released"
     if names >= {"question_id", "question", "options", "correct_answer"}:
         return "corpus-automation"
@@ -206,7 +207,7 @@ def _found(row: Mapping[str, Any], options: Sequence[Any], key: Any, *, zero_bas
     """A row with these options and this key; ValueError where it is no question."""
     columns = {fold(name): value for name, value in row.items()}
     question, texts = _text(_first(columns, QUESTION)), tuple(map(_text, options))
-    annulled = _ANNULLED.fullmatch(_text(key)) is not None
+    annulled = _text(key) not in texts and _ANNULLED.fullmatch(_text(key)) is not None
     answer = None if annulled else _place(_text(key), texts, zero_based=zero_based)
     faults = {
         "no question": not question,
@@ -252,7 +253,7 @@ def _text(value: Any) -> str:
     return str(value).strip()
 
 
-def _listed(value: Any) -> Sequence[Any]:
+def listed_options(value: Any) -> Sequence[Any]:
     """Options from a list, from {"a": …}, or from the JSON of either."""
     if isinstance(value, str):
         try:
@@ -280,7 +281,10 @@ def _place(key: str, options: Sequence[str], *, zero_based: bool) -> int | None:
     if zero_based and re.fullmatch(r"\d", key):
         return int(key)
     if found := _KEY.fullmatch(fold(key)):
-        return LETTERS.index(found[1].upper())
+        place = LETTERS.index(found[1].upper())
+        if key in options and options.index(key) != place:
+            raise ValueError("a key that is a letter and another option's text")
+        return place
     if options.count(key) == 1 and not re.fullmatch(r"\d", key):
         return options.index(key)
     raise ValueError("a key that is a digit and no letter" if key.isdigit() else "a key that is no letter")

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from annotation.errors import SettingsError, SourceError
-from annotation.exams.formats import READERS, columns_not_read, known_form
+from annotation.exams.formats import READERS, columns_not_read, known_form, listed_options
 from annotation.exams.found import FoundExam, FoundQuestion
 from annotation.exams.pdf import read_exam_pdf
 from annotation.reading.rows import Table
@@ -79,12 +79,12 @@ def read_exam(source: str, language: str, key: Path | None = None, progress: Pro
 def _counted_from_one(table: Table) -> str:
     """The first row whose answer only makes sense if answers count from 1; "" for none."""
     for row in table.rows:
-        listed = row.values.get("options", row.values.get("choices"))
-        count = (
-            len(listed)
-            if isinstance(listed, list | tuple)
-            else sum(row.values.get(f"option_{letter}") not in (None, "") for letter in "abcdefghij")
-        )
+        listed = row.values.get("options") or row.values.get("choices")
+        cells = [row.values.get(f"option_{letter}") for letter in "abcdefghij"]
+        try:
+            count = len(listed_options(listed)) if listed is not None else sum(cell not in (None, "") for cell in cells)
+        except ValueError:
+            continue  # the row says so itself
         if count and str(row.values.get("answer", "")).strip() in (str(count), f"{count}.0"):
             return row.place
     return ""

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from annotation.errors import SettingsError
-from annotation.project import Project
+from annotation.project import CACHE, Project
 from annotation.screen import counted
 from annotation.tasks.exam.item import NAME, question_of
 
@@ -43,7 +43,7 @@ def remove_exam(project: Project, exam: str, *, dry_run: bool = False) -> ExamsR
     Raises:
         SettingsError: There is no exam of that name.
     """
-    with project.lock("exams"):
+    with project.lock("exams"), project.lock("push"):
         ledger = project.ledger
         own = [question for question in map(question_of, ledger.items(NAME)) if question.exam == exam]
         if not own:
@@ -55,6 +55,8 @@ def remove_exam(project: Project, exam: str, *, dry_run: bool = False) -> ExamsR
             with ledger.transaction() as db:
                 ids = json.dumps([question.id for question in gone])
                 db.execute("delete from items where task = ? and id in (select value from json_each(?))", (NAME, ids))
+            # What was counted of them: the counts only hear of what comes.
+            (project.folder / CACHE / "tally.sqlite").unlink(missing_ok=True)
             for question in gone:
                 if question.picture:
                     (project.folder / question.picture).unlink(missing_ok=True)

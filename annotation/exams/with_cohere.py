@@ -7,6 +7,7 @@ by letter; which option is right never comes from it. A page is paid for once: i
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -98,7 +99,7 @@ def read_doubtful_pages(
             todo, answered = _plan(known, exam, model, country)
     found, notice = _mended(exam, answered, model)
     if todo:
-        most = sum(work.open[0][0].most_usd(prices[model]) for work in todo)
+        most = sum(slot.most_usd(prices[model]) for work in todo for slot, _ in work.open)
         notice += f"; {counted(len(todo), 'page')} not read by it yet: at most ${most:.2f}"
     return replace(found, notices=(*found.notices, f"{notice}."))
 
@@ -127,7 +128,8 @@ def _call(
         progress,
         len(todo),
         monthly,
-        judge=lambda text, finish, *_: "cut" if finish == "MAX_TOKENS" else _outcome(text),
+        # One that was cut off would be so again: it is paid for, and not asked for again.
+        judge=lambda text, finish, *_: "answer" if finish == "MAX_TOKENS" else _outcome(text),
         candidates=False,
     )
     try:
@@ -143,7 +145,8 @@ def _plan(ledger: Ledger | None, exam: FoundExam, model: str, country: str) -> t
                where c.prompt_id = ? order by c.attempt"""
     todo, answered = list[Todo](), dict[int, str]()
     for page, text in exam.doubtful.items():
-        prompt = Prompt.make(text, country=country, language="", topic="exam page")
+        # A page is named by its text alone: another --country pays for nothing again.
+        prompt = replace(Prompt.make(text, country="", language="", topic="exam page"), country=country)
         settings = {
             "temperature": 0.0,
             "max_tokens": 4000,
@@ -167,36 +170,51 @@ def _plan(ledger: Ledger | None, exam: FoundExam, model: str, country: str) -> t
 def _mended(exam: FoundExam, answered: Mapping[int, str], model: str) -> tuple[FoundExam, str]:
     """Put the model's questions in the place of those that the rules are unsure of; and say how many."""
     places = {(one.page, _bare(one.number)): number for number, one in enumerate(exam.questions)}
-    questions, lost, mended, refused = list(exam.questions), {_bare(drop.id): drop for drop in exam.dropped}, 0, 0
+    lost = {(_page(drop.because_of), _bare(drop.id)): drop for drop in exam.dropped}
+    questions, found, refused, unread = list(exam.questions), set[str](), 0, 0
+    mended = 0
     for page, raw in answered.items():
-        text = _folded(exam.doubtful[page])
-        for said in _questions(_text_of(raw)) or ():
-            number, parts = _bare(said["number"]), [said[letter].strip() for letter in LETTERS if letter in said]
-            options, at = tuple(filter(None, parts)), places.get((page, number))
-            if (at is None and number not in lost) or (at is not None and not questions[at].unsure):
-                continue  # the rules are sure of it, or never saw such a number
-            if not all(part and _folded(part) in text for part in (said["question"].strip(), *options)):
+        told = _questions(_text_of(raw))
+        unread += told is None
+        for said in told or ():
+            place = page, _bare(said["number"])
+            at, drop = places.get(place), lost.get(place)
+            if drop is None and (at is None or not questions[at].unsure):
+                continue  # the rules are sure of it, or never saw such a number there
+            parts = [said.get(letter, "").strip() for letter in LETTERS]
+            options = tuple(itertools.takewhile(bool, parts))
+            if any(parts[len(options) :]) or not _stands(said["question"], options, _folded(exam.doubtful[page])):
                 refused += 1
                 continue
-            # The key stays that of the rules: a letter means the same option however the page is told apart.
-            rules = FoundQuestion(f"page {page}", number, "", (), page=page) if at is None else questions[at]
-            read = replace(
-                rules,
-                question=said["question"].strip(),
-                options=options,
-                extractor=f"Cohere {model}",
-                unsure="told apart by a model",
-            )
-            if at is None:
-                places[page, number] = len(questions)
-                questions.append(read)
-                del lost[number]
-            else:
-                questions[at] = read
             mended += 1
+            rules = questions[at] if at is not None else FoundQuestion(f"page {page}", "", "", (), page=page)
+            read = replace(rules, question=said["question"].strip(), options=options, extractor=f"Cohere {model}")
+            if at is not None:
+                questions[at] = replace(read, unsure="told apart by a model")
+            elif drop is not None:
+                unsure = "told apart by a model; the key was not looked at"
+                questions.append(replace(read, number=drop.id.rpartition(" ")[2], unsure=unsure))
+                found.add(drop.id)
     notice = f"{counted(mended, 'question')} on {counted(len(exam.doubtful), 'doubtful page')} told apart by {model}"
     notice += f", {refused} refused that do not stand there" if refused else ""
-    return replace(exam, questions=tuple(questions), dropped=tuple(lost.values())), notice
+    notice += f", {counted(unread, 'page')} answered in no form that can be read" if unread else ""
+    dropped = tuple(drop for drop in exam.dropped if drop.id not in found)
+    return replace(exam, questions=tuple(questions), dropped=dropped), notice
+
+
+def _page(because_of: str) -> int:
+    """The page that a lost question is named with."""
+    match = re.match(r"page (\d+)", because_of)
+    return int(match[1]) if match else 0
+
+
+def _stands(question: str, options: Sequence[str], page: str) -> bool:
+    """Whether a question stands on a page, each option behind its own letter: so the key means the same options."""
+    behind = (
+        any(f"{written}{sign}{_folded(option)}" in page for written in (letter, letter.upper()) for sign in ").-")
+        for letter, option in zip(LETTERS, options, strict=False)
+    )
+    return bool(question.strip()) and _folded(question) in page and all(behind)
 
 
 def _bare(number: str) -> str:

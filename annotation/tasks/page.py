@@ -50,7 +50,6 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "language": "Idioma",
         "position": "Orden",
         "similar": "Preguntas parecidas",
-        "keyboard": "Con el teclado",
         "author": "Autoría",
         "own_password": "la que ya tienes en este servidor",
         "sheet": """\
@@ -66,7 +65,8 @@ Contraseña: {password}
 2. Haz clic en el conjunto de datos de tu equipo y lee las directrices.
 3. Responde la primera ficha y envíala: llega la siguiente. Puedes parar y volver cuando quieras.
 
-{keys}
+Con el teclado: {keys}
+
 Si cambiaste la contraseña, vale la nueva, y nadie puede verla. No compartas esta hoja.
 ¿No se abre la página? Quizá no estés en la red en que funciona: pide a quien coordina la dirección desde fuera.
 """,
@@ -77,7 +77,6 @@ Si cambiaste la contraseña, vale la nueva, y nadie puede verla. No compartas es
         "language": "Idioma",
         "position": "Ordem",
         "similar": "Perguntas parecidas",
-        "keyboard": "Com o teclado",
         "author": "Autoria",
         "own_password": "a que você já tem neste servidor",
         "sheet": """\
@@ -93,7 +92,8 @@ Senha:   {password}
 2. Clique no conjunto de dados da sua equipe e leia as diretrizes (Guidelines).
 3. Responda a primeira ficha e envie (Submit): a seguinte aparece. Você pode parar e voltar quando quiser.
 
-{keys}
+Com o teclado: {keys}
+
 Se você mudou a senha, vale a nova, e ninguém pode vê-la. Não compartilhe esta folha.
 A página não abre? Talvez você não esteja na rede em que ela funciona: peça a quem coordena o endereço de fora.
 """,
@@ -104,7 +104,6 @@ A página não abre? Talvez você não esteja na rede em que ela funciona: peça
         "language": "Language",
         "position": "Position",
         "similar": "Similar questions",
-        "keyboard": "With the keyboard",
         "author": "Author",
         "own_password": "the one that you have on this server",
         "sheet": """\
@@ -120,7 +119,8 @@ Password:  {password}
 2. Click your team's dataset and read the guidelines.
 3. Answer the first record and submit it: the next one comes. You can stop and come back at any time.
 
-{keys}
+With the keyboard: {keys}
+
 If you changed the password, the new one counts, and nobody can see it. Keep this sheet to yourself.
 The page does not open? You may not be in the network where it works: ask your team lead for the address from outside.
 """,

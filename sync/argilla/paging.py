@@ -63,7 +63,7 @@ def walk_pages(
             seen |= passed
             offset += len(page.records)
             size = sum(len(text or "") for record in page.records for text in record["fields"].values())
-            limit = max(1, min(PAGE, PAGE_CHARACTERS * len(page.records) // max(size, 1)))
+            limit = max(1, min(PAGE, 4 * limit, PAGE_CHARACTERS * len(page.records) // max(size, 1)))
             progress(min(offset, page.total), page.total)
             if not page.records or offset >= page.total:
                 break

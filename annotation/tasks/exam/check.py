@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ FITS = (RIGHT, TYPO, WRONG_KEY)
 """Verdicts of those who keep the question."""
 REJECT = ("unclear", "foreign")
 """Verdicts of those who do not."""
+
+ALIKE = 0.6
+"""Least likeness to the question of a line that begins like an option, for it to be the question perhaps."""
 
 KEPT = 4
 """Options of a checked question: INCLUDE takes no other number."""
@@ -128,6 +132,9 @@ def read_correction(question: ExamQuestion, text: str) -> tuple[str, tuple[tuple
                 raise Unfit("a correction has an option twice")
             if place is None or not found[2].strip():
                 raise Unfit("a correction has an empty option")
+            likeness = _likeness(line, question.question)
+            if not asked and likeness > max(ALIKE, _likeness(found[2], question.options[place])):
+                raise Unfit("a correction that may be the question or an option")  # "A. Machado wrote …"
             options[place] = _plain(found[2])
         elif not options:
             asked.append(_plain(line))
@@ -139,6 +146,10 @@ def read_correction(question: ExamQuestion, text: str) -> tuple[str, tuple[tuple
         raise Unfit("a correction makes two options alike")
     differing = [(place, text) for place, text in sorted(options.items()) if text != _plain(question.options[place])]
     return own if own and _plain(own) != _plain(question.question) else "", tuple(differing)
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, _plain(one), _plain(other)).ratio()
 
 
 def _plain(text: str) -> str:

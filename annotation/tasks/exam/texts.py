@@ -117,4 +117,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "one goes": "There are five options and four must be left: mark which one goes.",
     },
 }
-"""Everything on the page that is the exam check's own, by language; the rest is `annotation.tasks.page.TEXTS`."""
+"""Everything on the page that is the exam check's own, by language; the rest is `annotation.tasks.page.TEXTS`.
+
+"item", "no key" and "one goes" stand in records, which are compared with what was pushed: they are never reworded.
+"""

@@ -32,6 +32,7 @@ from train.evaluate.measure import Material
 from train.evaluate.model import AdaptedModel, Batches
 from train.evaluate.questions import chosen_measures
 from train.evaluate.run import evaluate
+from train.evaluate.task import _above, change_of, shares
 from train.models.base import Base
 from train.models.tokenizer import load_vocabulary
 from train.settings import EvaluationSettings, load_recipe
@@ -266,7 +267,7 @@ def test_random_weights_look_like_chance_and_pass_no_gate(measured: tuple[Path, 
     assert not gate_of(run).open
     groups = json.loads((run / "evaluation.json").read_text())["measures"]["exams"]["groups"]
     assert all(group["change"]["low"] <= 0 <= group["change"]["high"] for group in groups if group["by"] == "all")
-    assert AT_CHANCE in {group["verdict"] for group in groups}
+    assert {group["verdict"] for group in groups if group["by"] == "country"} == {"too few to tell"}
 
 
 def bbq_rows(count: int) -> list[dict[str, Any]]:
@@ -375,6 +376,25 @@ def test_a_country_whose_exams_fall_fails_the_run_and_few_or_unknowing_ones_deci
     assert (set(shown.values()), gates) == ({""}, [])
 
 
+def test_a_base_that_is_above_chance_by_luck_in_one_of_many_countries_is_not_judged() -> None:
+    alone = answered("PE", 200, 0.31, -0.05)
+    assert 0.02 < chance_of_as_many(62, 200, 0.25) < 0.05
+    assert verdicts(alone, settings())[0] == {"PE": "failed"}
+    others = [one for country in ("AR", "BR", "MX") for one in answered(country, 200, 0.25, 0.0)]
+    assert set(verdicts([*alone, *others], settings())[0].values()) == {AT_CHANCE}
+    told = ExamSummary(exam_groups([*alone, *others], settings(), seed=0), 0, "0").warnings(settings())
+    assert "country PE" not in told[0], "the warning asks each country by itself"
+
+
+def test_an_adapter_that_changes_no_answer_passes_or_has_too_few_questions() -> None:
+    for count, verdict in ((189, "too few to tell"), (190, "passed")):
+        shown, (gates, _) = verdicts(answered("PE", count, 0.6, 0.0), settings())
+        assert shown == {"PE": verdict}
+    shown, (gates, _) = verdicts(answered("PE", 100, 0.6, 0.01), settings())
+    assert (shown, gates[0].verdict) == ({"PE": "too few to tell"}, "undecided")
+    assert "evaluation.gate_exam_drop = 0.02 asks for 190 exam questions" in gates[0].reason
+
+
 def test_a_gate_that_asks_for_exams_is_not_passed_without_them(measured: tuple[Path, Evaluation]) -> None:
     _, found = measured
     only = {"ranking": found.summaries["ranking"]}
@@ -388,6 +408,17 @@ def test_the_plot_is_drawn_with_and_without_a_gate(tmp_path: Path) -> None:
     for wanted in (settings(), settings(gate_exam_drop="off")):
         summary = ExamSummary(exam_groups(scores, wanted, seed=0), 0, "0")
         assert draw_exams(tmp_path / "plot.png", summary, wanted).read_bytes().startswith(b"\x89PNG")
+
+
+# -- metrics of any task ------------------------------------------------------------------------------------
+
+
+def test_pairs_of_texts_are_no_shares_and_what_is_above_chance_is_plain_json() -> None:
+    assert shares([("a b", "a c"), ("d", "e")]) is None
+    assert shares([(1, 2), (0.5, 1)]) == ([1.0, 0.5], [2.0, 1.0])
+    assert change_of([("a", "b")], [("a", "c")], 0.5, 0.5, seed=0) is None
+    for above in (_above([0.25, 0.75], np.float64(0.5), 0.25), _above([1.0, 0.0], 0.5, 0.25)):
+        assert type(above) is bool
 
 
 # -- kept, gone on with, refused ----------------------------------------------------------------------------

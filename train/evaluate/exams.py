@@ -9,6 +9,7 @@ such groups are marked, and the gate does not judge them.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +26,7 @@ from train.evaluate.measure import GREY, MARKS, Material, Table, save_figure
 from train.evaluate.model import AdaptedModel, Batches
 from train.run_folder import write_rows
 from train.settings import EvaluationSettings
-from train.statistics import Estimate, chance_of_as_many, mean_over_prompts, paired_difference, read_estimates
+from train.statistics import Estimate, Z, chance_of_as_many, mean_over_prompts, paired_difference, read_estimates
 
 GROUPS = ("country", "language", "exam", "category", "regional_feature")
 
@@ -153,9 +154,10 @@ class ExamSummary:
             judge(
                 [GroupResult(f"exams of {g.label} ({g.way})", g.change.low, g.questions) for g in judged],
                 least=-wanted.gate_exam_drop,
-                least_items=wanted.gate_prompts,
+                least_items=fewest_questions(wanted.gate_exam_drop, wanted),
                 what="change of accuracy",
                 items="exam questions",
+                setting=f"evaluation.gate_exam_drop = {wanted.gate_exam_drop:g}",
             )
         ]
 
@@ -244,16 +246,36 @@ def exam_groups(scores: Sequence[ExamScore], wanted: EvaluationSettings, *, seed
                 if name := getattr(score, by):
                     named[name].append(score)
             found = [_group(way, by, name, theirs, seed) for name, theirs in named.items()]
-            if by == "country" and wanted.gate_exam_drop != "off":
-                found = [replace(group, verdict=_verdict(group, wanted.gate_exam_drop, wanted)) for group in found]
             groups += sorted(found, key=lambda group: (group.change.value, group.name))
-    return tuple(groups)
+    return with_verdicts(groups, wanted)
 
 
-def _verdict(group: ExamGroup, drop: float, wanted: EvaluationSettings) -> str:
-    if group.questions < wanted.gate_prompts:
+def with_verdicts(groups: Sequence[ExamGroup], wanted: EvaluationSettings) -> tuple[ExamGroup, ...]:
+    """The groups with the verdicts that the settings ask for, whatever they had before."""
+    drop, tests = wanted.gate_exam_drop, sum(group.by == "country" for group in groups)
+    return tuple(
+        replace(group, verdict="" if drop == "off" or group.by != "country" else _verdict(group, drop, wanted, tests))
+        for group in groups
+    )
+
+
+def fewest_questions(drop: float, wanted: EvaluationSettings) -> int:
+    """Fewest questions of a country that is judged: with fewer, one that changes no answer at all would fail.
+
+    Wilson's bound on 0 changes of n, z² / (n + z²), is below the drop from there on.
+    """
+    return max(wanted.gate_prompts, math.ceil(Z**2 * (1 / drop - 1)) + 1)
+
+
+def _verdict(group: ExamGroup, drop: float, wanted: EvaluationSettings, tests: int) -> str:
+    """Verdict on a country, one of so many that are tested.
+
+    The level is shared among all of them (Bonferroni): of twenty bases that guess, one would be above chance by luck,
+    and its adapter would be failed for losing what was never there.
+    """
+    if group.questions < fewest_questions(drop, wanted):
         return "too few to tell"
-    if group.p_chance > LEVEL:
+    if group.p_chance > LEVEL / tests:
         return AT_CHANCE
     return "passed" if group.change.low > -drop else "failed"
 

@@ -70,6 +70,7 @@ def judge(
     least_items: int,
     what: str = "ranking accuracy",
     items: str = "held-out prompts",
+    setting: str = "evaluation.gate_prompts",
 ) -> Gate:
     """Let the worst group that is large enough decide; there is one group at least.
 
@@ -79,6 +80,7 @@ def judge(
         least_items: Fewest items of a group.
         what: Name of what is judged, a share.
         items: Name of the items.
+        setting: What asks for so many.
     """
     groups = list(groups)
     large = sorted((g for g in groups if g.items >= least_items), key=lambda group: (group.low, group.name))
@@ -86,7 +88,7 @@ def judge(
         most = max(groups, key=lambda group: (group.items, group.name))
         return Gate(
             "undecided",
-            f"evaluation.gate_prompts asks for {least_items} {items} in a group that is judged, and the largest, "
+            f"{setting} asks for {least_items} {items} in a group that is judged, and the largest, "
             f"{most.name}, has {most.items}",
         )
     failed = [group for group in large if not group.low > least]

@@ -184,13 +184,16 @@ class HarnessTask:
                 guesses = guessed(self.loaded["tasks"].get(task), samples[1], seed)
                 for key, value in values.items():
                     metric, _, filtered = key.partition(",")
-                    if filtered and not metric.endswith("_stderr") and isinstance(value, int | float):
+                    if filtered and not metric.endswith("_stderr") and _is_number(value):
+                        pair = float(value), float(after["results"][task][key])
+                        if not all(map(math.isfinite, pair)):
+                            continue  # a metric of no row; JSON has no such number
                         adapted, base = (
                             [row[metric] for row in rows if row["filter"] == filtered and metric in row]
                             for rows in samples
                         )
                         name = metric if filtered == "none" else f"{metric}, {filtered}"
-                        chance, pair = guesses.get(metric), (value, after["results"][task][key])
+                        chance = guesses.get(metric)
                         found.append(
                             Metric(
                                 task,
@@ -200,7 +203,7 @@ class HarnessTask:
                                 chance,
                                 *pair,
                                 change_of(base, adapted, *pair, seed=seed),
-                                _above(base, value, chance) if metric.startswith(("acc", "exact_match")) else None,
+                                _above(base, pair[0], chance) if metric.startswith(("acc", "exact_match")) else None,
                             )
                         )
         return TaskSummary(tuple(found), harness_version())
@@ -257,11 +260,15 @@ def guessed(task: Any, samples: Sequence[Mapping[str, Any]], seed: int) -> dict[
 
 def shares(values: Values) -> tuple[list[float], list[float]] | None:
     """Values and weights of a metric's rows where it is a mean over them: numbers, or pairs (value, weight)."""
-    if all(isinstance(value, int | float) for value in values):
+    if all(map(_is_number, values)):
         return [float(value) for value in values], [1.0] * len(values)
-    if all(isinstance(value, Sequence) and len(value) == 2 for value in values):
+    if all(isinstance(value, Sequence) and len(value) == 2 and all(map(_is_number, value)) for value in values):
         return [float(right) for right, _ in values], [float(weight) for _, weight in values]
     return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def change_of(base: Values, adapted: Values, before: float, after: float, *, seed: int) -> Estimate | None:
@@ -287,5 +294,5 @@ def _above(base: Values, value: float, chance: float | None) -> bool | None:
     if chance is None or not 0 < chance < 1:
         return None
     if (found := shares(base)) and set(found[0]) | set(found[1]) <= {0.0, 1.0} and base:
-        return chance_of_as_many(int(sum(found[0])), int(sum(found[1])), chance) <= LEVEL
-    return value > chance
+        return bool(chance_of_as_many(int(sum(found[0])), int(sum(found[1])), chance) <= LEVEL)
+    return bool(value > chance)

@@ -25,8 +25,8 @@ from annotation.errors import SettingsError, TrainError
 from annotation.types import ExamQuestion
 from train.evaluate.compare import check_measured
 from train.evaluate.evaluation import Evaluation, conclude
-from train.evaluate.exams import AT_CHANCE, Exams, ExamScore, ExamSummary, draw_exams, exam_groups, exam_row
-from train.evaluate.gate import gate_of
+from train.evaluate.exams import AT_CHANCE, FRESH, Exams, ExamScore, ExamSummary, draw_exams, exam_groups, exam_row
+from train.evaluate.gate import Gate, gate_of, remedy
 from train.evaluate.harness import CHAT, PLAIN, HarnessRun, load_tasks, local_task, write_task
 from train.evaluate.measure import Material
 from train.evaluate.model import AdaptedModel, Batches
@@ -200,11 +200,14 @@ def test_the_report_counts_what_a_naive_count_counts(
         shown = [group for group in summary.groups if group.way == way]
         names = [("all", ""), ("not in training", "")]
         assert [(group.by, group.name) for group in shown[:2]] == names
-        assert {(g.by, g.name) for g in shown[2:]} == {(by, getattr(q, by)) for by in fields for q in questions}
+        named = {(by, getattr(q, by)) for by in fields for q in questions}
+        assert {(g.by, g.name) for g in shown[2:]} == named | {(FRESH, "PE"), (FRESH, "BR")}
         for group in shown:
             own = [row for row in rows if row["way"] == way]
             if group.by == "not in training":
                 own = [row for row in own if row["id"] not in ("q3", "q4")]
+            elif group.by == FRESH:
+                own = [row for row in own if row["id"] not in ("q3", "q4") and row["country"] == group.name]
             elif group.by != "all":
                 own = [row for row in own if getattr(by_id[row["id"]], group.by) == group.name]
             count = len(own)
@@ -267,7 +270,7 @@ def test_random_weights_look_like_chance_and_pass_no_gate(measured: tuple[Path, 
     assert not gate_of(run).open
     groups = json.loads((run / "evaluation.json").read_text())["measures"]["exams"]["groups"]
     assert all(group["change"]["low"] <= 0 <= group["change"]["high"] for group in groups if group["by"] == "all")
-    assert {group["verdict"] for group in groups if group["by"] == "country"} == {"too few to tell"}
+    assert {group["verdict"] for group in groups if group["by"] in ("country", FRESH)} == {"too few to tell", ""}
 
 
 def bbq_rows(count: int) -> list[dict[str, Any]]:
@@ -393,6 +396,75 @@ def test_an_adapter_that_changes_no_answer_passes_or_has_too_few_questions() -> 
     shown, (gates, _) = verdicts(answered("PE", 100, 0.6, 0.01), settings())
     assert (shown, gates[0].verdict) == ({"PE": "too few to tell"}, "undecided")
     assert "evaluation.gate_exam_drop = 0.02 asks for 190 exam questions" in gates[0].reason
+
+
+def test_only_questions_that_were_not_trained_on_are_judged() -> None:
+    scores = answered("PE", 600, 0.6, -0.05)  # the first 30 are lost
+    shown = [replace(one, seen=number < 100) for number, one in enumerate(scores)]
+    summary = ExamSummary(exam_groups(shown, settings(), seed=0), 100, "0")
+    assert [(g.label, g.fresh, g.verdict) for g in summary.groups if g.by in ("country", FRESH)] == [
+        ("country PE", 500, ""),
+        ("country PE, not in training", 500, "passed"),
+    ]
+    (gate,) = summary.gates(settings())
+    assert (gate.verdict, gate.worst) == ("passed", "exams of country PE, not in training (plain)")
+    assert 'the line "not in training" is without' in summary.warnings(settings())[-1]
+    every = [replace(one, seen=True) for one in scores]
+    summary = ExamSummary(exam_groups(every, settings(), seed=0), 600, "0")
+    (gate,) = summary.gates(settings())
+    assert (gate.verdict, gate.worst) == ("undecided", "exams")
+    assert "exam questions that were not trained on in a group that is judged" in gate.reason
+    assert "there are no others" in summary.warnings(settings())[-1]
+
+
+def test_exams_that_decide_nothing_have_their_own_remedies() -> None:
+    told = remedy(Gate("undecided", "", "exams"), "one", 0.02)
+    assert "more exam questions of a country" in told
+    assert "`annot evaluate one --on ranking,writing,exams --set evaluation.gate_exam_drop=0.02` again" in told
+    assert "once exam questions are checked" in remedy(Gate("not measured", "", "exams"), "one", 0.02)
+    assert remedy(Gate("not measured", ""), "one", 0.02) == (
+        "run `annot evaluate one --set evaluation.gate_exam_drop=0.02` first"
+    )
+    assert "closer to its base" in remedy(Gate("failed", "", "exams of country PE (plain)"), "one")
+
+
+def test_other_settings_of_the_gate_judge_what_is_kept_and_hold_until_others_are_named(
+    measured: tuple[Path, Evaluation], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(measured[0], tmp_path / "moved"))
+    before = json.loads((run / "evaluation.json").read_text())["measures"]
+
+    def judged(*overrides: str) -> Evaluation:
+        said: list[str] = []
+        found = evaluate(run, on=("ranking",), overrides=overrides, say=said.append)
+        assert not said, "nothing is measured"
+        return found
+
+    assert judged("evaluation.gate_exam_drop=0.5", "evaluation.gate_prompts=2").summaries.keys() == before.keys()
+    verdicts_of = {g.verdict for g in judged().summaries["exams"].groups if g.judged}  # type: ignore[attr-defined]
+    assert verdicts_of == {AT_CHANCE}
+    assert judged().already
+    assert (judged().settings.gate_exam_drop, judged().settings.gate_prompts) == (0.5, 2)
+    assert not judged("evaluation.gate_exam_drop=off", "evaluation.gate_prompts=3").already
+    told = json.loads((run / "evaluation.json").read_text())["measures"]
+    assert {group["verdict"] for group in told["exams"]["groups"]} == {""}
+    assert told["ranking"] == before["ranking"]
+    judged(*WITH_GATE)
+    assert json.loads((run / "evaluation.json").read_text())["measures"] == before
+    assert (run / "evaluation_exams.png").read_bytes() == (measured[0] / "evaluation_exams.png").read_bytes()
+
+
+def test_scores_of_a_training_run_survive_exams_and_older_runs_know_newer_settings(
+    plain_run: Path, questions: list[ExamQuestion], tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(plain_run, tmp_path / "moved"))
+    facts = json.loads((run / "run.json").read_text())
+    del facts["recipe"]["evaluation"]["gate_exam_drop"]
+    (run / "run.json").write_text(json.dumps(facts))
+    (run / ".evaluation").mkdir()
+    (run / ".evaluation" / "scores.jsonl").write_text("key\n")
+    evaluate(run, on=("exams",), questions=questions[:6], overrides=WITH_GATE, say=quietly)
+    assert [path.name for path in (run / ".evaluation").iterdir()] == ["scores.jsonl"]
 
 
 def test_a_gate_that_asks_for_exams_is_not_passed_without_them(measured: tuple[Path, Evaluation]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from train.evaluate.exams import Exams
-from train.evaluate.gate import Gate, strictest
+from train.evaluate.gate import EXAMS, Gate, strictest
 from train.evaluate.measure import Measure, Summary
 from train.evaluate.model import METHOD
 from train.evaluate.ranking import HeldOutRanking
@@ -82,10 +82,10 @@ def conclude(
 ) -> Evaluation:
     """Put together what the measures found: our own in their order, then the tasks, and the verdict of the gate."""
     order = [name for name in (*MEASURES, *sorted(summaries.keys() - MEASURES.keys())) if name in summaries]
-    gates = [gate for name in order for gate in summaries[name].gates(settings)]
+    names = {name: summaries[name].judged(settings) for name in order}
+    gates = [gate for summary in names.values() for gate in summary.gates(settings)]
     if "ranking" not in summaries:
         gates.append(Gate("not measured", "nothing says yet how it ranks held-out slates"))
     if settings.gate_exam_drop != "off" and "exams" not in summaries:
-        gates.append(Gate("not measured", "evaluation.gate_exam_drop asks for its exams (--on exams)"))
-    names = {name: summaries[name] for name in order}
+        gates.append(Gate("not measured", "evaluation.gate_exam_drop asks for its exams (--on exams)", EXAMS))
     return Evaluation(run, key, settings, {name: keys[name] for name in order}, names, strictest(gates))

@@ -20,7 +20,7 @@ import numpy as np
 
 from annotation.errors import SettingsError
 from annotation.types import ExamQuestion
-from train.evaluate.gate import Gate, GroupResult, judge
+from train.evaluate.gate import EXAMS, Gate, GroupResult, judge
 from train.evaluate.harness import PLAIN, HarnessRun, harness_folder, harness_version, load_tasks, write_task
 from train.evaluate.measure import GREY, MARKS, Material, Table, save_figure
 from train.evaluate.model import AdaptedModel, Batches
@@ -46,6 +46,9 @@ LEVEL = 0.05
 """Of the binomial test whether the base knows more than guessing."""
 
 AT_CHANCE = "base at chance"
+
+FRESH = "country, not in training"
+"""Kind of group: questions of a country that the run was not trained on, where it was trained on others of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class ExamGroup:
 
     Attributes:
         way: PLAIN or CHAT.
-        by: "all", "not in training" where some questions are, or one of GROUPS.
+        by: "all", "not in training" where some questions are, FRESH, or one of GROUPS.
         name: Which.
         questions: How many.
         base: Accuracy without the adapter.
@@ -97,6 +100,7 @@ class ExamGroup:
         change: Adapter - base, question by question.
         p_chance: Probability that guessing gives the base's accuracy or more.
         verdict: "passed" or "failed" where the gate judges it, AT_CHANCE or "too few to tell" where it would.
+        seen: How many of the questions stand in the run's training texts.
     """
 
     way: str
@@ -108,10 +112,23 @@ class ExamGroup:
     change: Estimate
     p_chance: float
     verdict: str = ""
+    seen: int = 0
+
+    @property
+    def judged(self) -> bool:
+        """Whether the gate looks at it: at a country's questions that were not trained on."""
+        return self.by == FRESH or (self.by == "country" and self.seen in (0, self.questions))
+
+    @property
+    def fresh(self) -> int:
+        """How many questions were not trained on."""
+        return self.questions - self.seen
 
     @property
     def label(self) -> str:
         """For people."""
+        if self.by == FRESH:
+            return f"country {self.name}, not in training"
         return f"{self.by.replace('_', ' ')} {self.name}".strip()
 
 
@@ -137,29 +154,36 @@ class ExamSummary:
         groups = [asdict(group) for group in self.groups]
         return {"chance": 1 / OPTIONS, "seen": self.seen, "harness": self.harness, "groups": groups}
 
+    def judged(self, wanted: EvaluationSettings) -> Self:
+        """The same numbers with the verdicts that these settings ask for."""
+        return replace(self, groups=with_verdicts(self.groups, wanted))
+
+    def draw(self, folder: Path, wanted: EvaluationSettings) -> None:
+        """Draw accuracy by country anew."""
+        draw_exams(folder / self.plots()[0], self, wanted)
+
     def gates(self, wanted: EvaluationSettings) -> list[Gate]:
         """No country's accuracy may fall by `gate_exam_drop` or more, however it is asked."""
         if wanted.gate_exam_drop == "off":
             return []
-        countries = [group for group in self.groups if group.by == "country"]
-        if not (judged := [group for group in countries if group.verdict != AT_CHANCE]):
+        if not (judged := [group for group in self.groups if group.judged and group.verdict != AT_CHANCE]):
             return [
                 Gate(
                     "undecided",
                     "on the exams of no country the base is above chance, so nothing "
                     'can be lost there; evaluation.gate_exam_drop = "off" leaves them out',
+                    EXAMS,
                 )
             ]
-        return [
-            judge(
-                [GroupResult(f"exams of {g.label} ({g.way})", g.change.low, g.questions) for g in judged],
-                least=-wanted.gate_exam_drop,
-                least_items=fewest_questions(wanted.gate_exam_drop, wanted),
-                what="change of accuracy",
-                items="exam questions",
-                setting=f"evaluation.gate_exam_drop = {wanted.gate_exam_drop:g}",
-            )
-        ]
+        gate = judge(
+            [GroupResult(f"{EXAMS} of {g.label} ({g.way})", g.change.low, g.fresh) for g in judged],
+            least=-wanted.gate_exam_drop,
+            least_items=fewest_questions(wanted.gate_exam_drop, wanted),
+            what="change of accuracy",
+            items="exam questions that were not trained on" if self.seen else "exam questions",
+            setting=f"evaluation.gate_exam_drop = {wanted.gate_exam_drop:g}",
+        )
+        return [replace(gate, worst=gate.worst or EXAMS)]
 
     def warnings(self, wanted: EvaluationSettings) -> list[str]:  # noqa: ARG002
         """Where the base knows no more than guessing; questions that were trained on."""
@@ -176,9 +200,12 @@ class ExamSummary:
                     "differences there mean nothing."
                 )
         if self.seen:
+            without = 'the line "not in training" is without, and only such questions are judged'
+            if all(group.by != "not in training" for group in self.groups):
+                without = "there are no others, so the numbers say what it was shown, and nothing is judged"
             sentences.append(
                 f"{_counted(self.seen)} of the exams {'stands' if self.seen == 1 else 'stand'} in the texts that the "
-                'run was trained on; the line "not in training" is without.'
+                f"run was trained on; {without}."
             )
         return sentences
 
@@ -247,14 +274,18 @@ def exam_groups(scores: Sequence[ExamScore], wanted: EvaluationSettings, *, seed
                     named[name].append(score)
             found = [_group(way, by, name, theirs, seed) for name, theirs in named.items()]
             groups += sorted(found, key=lambda group: (group.change.value, group.name))
+            if by == "country":
+                partly = [group.name for group in found if not group.judged]
+                found = [_group(way, FRESH, name, [s for s in named[name] if not s.seen], seed) for name in partly]
+                groups += sorted(found, key=lambda group: (group.change.value, group.name))
     return with_verdicts(groups, wanted)
 
 
 def with_verdicts(groups: Sequence[ExamGroup], wanted: EvaluationSettings) -> tuple[ExamGroup, ...]:
     """The groups with the verdicts that the settings ask for, whatever they had before."""
-    drop, tests = wanted.gate_exam_drop, sum(group.by == "country" for group in groups)
+    drop, tests = wanted.gate_exam_drop, sum(group.judged for group in groups)
     return tuple(
-        replace(group, verdict="" if drop == "off" or group.by != "country" else _verdict(group, drop, wanted, tests))
+        replace(group, verdict="" if drop == "off" or not group.judged else _verdict(group, drop, wanted, tests))
         for group in groups
     )
 
@@ -273,7 +304,7 @@ def _verdict(group: ExamGroup, drop: float, wanted: EvaluationSettings, tests: i
     The level is shared among all of them (Bonferroni): of twenty bases that guess, one would be above chance by luck,
     and its adapter would be failed for losing what was never there.
     """
-    if group.questions < fewest_questions(drop, wanted):
+    if group.fresh < fewest_questions(drop, wanted):
         return "too few to tell"
     if group.p_chance > LEVEL / tests:
         return AT_CHANCE
@@ -292,6 +323,7 @@ def _group(way: str, by: str, name: str, scores: Sequence[ExamScore], seed: int)
         mean_over_prompts(after, ids, seed=seed, within=(0, 1)),
         paired_difference(before, after, ids, seed=seed),
         chance_of_as_many(int(before.sum()), len(scores), 1 / OPTIONS),
+        seen=sum(score.seen for score in scores),
     )
 
 
@@ -391,7 +423,7 @@ class Exams:
     def write(self, folder: Path, scores: Sequence[ExamScore], found: ExamSummary) -> None:
         """A line per question and way of asking, and the plot."""
         write_rows(folder / ROWS, [asdict(score) for score in scores])
-        draw_exams(folder / found.plots()[0], found, self.model.recipe.evaluation)
+        found.draw(folder, self.model.recipe.evaluation)
 
 
 def draw_exams(path: Path, found: ExamSummary, wanted: EvaluationSettings) -> Path:
@@ -400,7 +432,7 @@ def draw_exams(path: Path, found: ExamSummary, wanted: EvaluationSettings) -> Pa
     from matplotlib.lines import Line2D
 
     ways = list(dict.fromkeys(group.way for group in found.groups))
-    shown = {way: [g for g in found.groups if g.way == way and g.by in ("all", "country")] for way in ways}
+    shown = {way: [g for g in found.groups if g.way == way and g.by in ("all", "country", FRESH)] for way in ways}
     names = [(group.by, group.name) for group in shown[ways[0]]]
     figure = Figure(figsize=(9.0, (1.0 + 0.45 * len(names)) * len(ways) + 0.5), layout="constrained")
     for row, (way, (left, right)) in enumerate(
@@ -422,7 +454,7 @@ def draw_exams(path: Path, found: ExamSummary, wanted: EvaluationSettings) -> Pa
             colour, change = MARKS.get(group.verdict, GREY), group.change
             right.plot([100 * change.low, 100 * change.high], [place] * 2, color=colour, linewidth=2)
             right.plot(100 * change.value, place, "o", color=colour, markersize=5)
-        labels = {(g.by, g.name): f"{g.name or g.by} ({g.questions})" for g in shown[way]}
+        labels = {(g.by, g.name): f"{g.label.removeprefix('country ')} ({g.questions})" for g in shown[way]}
         left.set_yticks(range(len(names)), [labels[name] for name in names])
         left.set(title=f"asked {_asked(way)}", xlim=(0, 1))
         if row == 0:

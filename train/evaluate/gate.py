@@ -24,6 +24,9 @@ from train.run_folder import read_facts
 
 Verdict = Literal["passed", "failed", "undecided", "not measured"]
 
+EXAMS = "exams"
+"""How `Gate.worst` begins where exams decided."""
+
 EVALUATION = "evaluation.json"
 """Written whole, as the last file of an evaluation."""
 
@@ -35,7 +38,7 @@ class Gate:
     Attributes:
         verdict: "passed"; "failed"; "undecided" where no group is large enough to tell; "not measured".
         reason: One sentence.
-        worst: The group that decided, for example "country MX"; "" where none did.
+        worst: The group that decided, for example "country MX"; EXAMS where no group of them did; "" where none did.
     """
 
     verdict: Verdict
@@ -132,17 +135,30 @@ def remeasure(run: Path) -> str:
     return f"remove that file and run `annot evaluate {run.name}` again"
 
 
-def remedy(gate: Gate, run: str) -> str:
-    """Remedy for a run that is not to be released, as part of a sentence; "" for one that passed."""
+def remedy(gate: Gate, run: str, exam_drop: float | Literal["off"] = "off") -> str:
+    """Remedy for a run that is not to be released, as part of a sentence; "" for one that passed.
+
+    Args:
+        gate: Its verdict.
+        run: Its name.
+        exam_drop: evaluation.gate_exam_drop, as far as it is known.
+    """
     again = "with more judgements of that group"
-    if gate.worst.startswith("exams"):
+    asked = "" if exam_drop == "off" else f" --set evaluation.gate_exam_drop={exam_drop:g}"
+    if gate.worst.startswith(EXAMS):
+        measure = f"`annot evaluate {run} --on ranking,writing,exams{asked}`"
+        checked = "(`annot push --task exam`, then `annot sync`)"
+        if gate.verdict == "undecided":
+            return f"have more exam questions of a country checked {checked}, and run {measure} again"
+        if gate.verdict == "not measured":
+            return f"run {measure} once exam questions are checked {checked}"
         again = "held closer to its base (a higher dpo.beta, a lower optimiser.learning_rate)"
     return {
         "passed": "",
         "failed": f"look at its report.md, and train anew {again}",
         "undecided": (
             "collect more prompts, raise data.held_out in the next run, or, where a group has two at least, ask for "
-            f"fewer with `annot evaluate {run} --set evaluation.gate_prompts=N`"
+            f"fewer with `annot evaluate {run}{asked} --set evaluation.gate_prompts=N`"
         ),
-        "not measured": f"run `annot evaluate {run}` first",
+        "not measured": f"run `annot evaluate {run}{asked}` first",
     }[gate.verdict]

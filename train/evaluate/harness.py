@@ -23,7 +23,7 @@ from typing import Any
 
 from annotation.errors import SettingsError, TrainError
 from annotation.files import write_whole
-from train.evaluate.model import WORKINGS, AdaptedModel, Batches
+from train.evaluate.model import READER_CACHE, WORKINGS, AdaptedModel, Batches
 
 TASKS = "evaluation_tasks"
 """Folder in the run's with the tasks that annot wrote for the harness, and their rows."""
@@ -149,7 +149,7 @@ def load_tasks(path: Path, folder: Path, shots: int | None = None) -> dict[str, 
     name = config["group" if group else "task"]
     reader_cache = datasets.config.HF_DATASETS_CACHE
     if path.parent.name == TASKS:
-        datasets.config.HF_DATASETS_CACHE = (folder / WORKINGS / "datasets").resolve()
+        datasets.config.HF_DATASETS_CACHE = (folder / WORKINGS / READER_CACHE).resolve()
     try:
         with seeded(), mistakes_told(name):
             manager = TaskManager(include_path=str(path.parent) if group else None, include_defaults=False)

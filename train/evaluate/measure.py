@@ -77,6 +77,12 @@ class Summary(Protocol):
     def as_json(self) -> dict[str, Any]:
         """As in evaluation.json."""
 
+    def judged(self, wanted: EvaluationSettings) -> Self:
+        """The same numbers with the verdicts that these settings ask for."""
+
+    def draw(self, folder: Path, wanted: EvaluationSettings) -> None:
+        """Draw the plots that show verdicts anew."""
+
     def gates(self, wanted: EvaluationSettings) -> Sequence[Gate]:
         """What it says of the release of the run; nothing where it has no say."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,9 @@ METHOD = 2
 
 WORKINGS = ".evaluation"
 """Folder in the run's where finished batches lie until evaluation.json is written."""
+
+READER_CACHE = "datasets"
+"""Folder in that one, of the reader of local rows."""
 
 
 class AdaptedModel:
@@ -79,6 +83,7 @@ class Batches:
     def __init__(self, run: Path, progress: Progress, total: int) -> None:
         """Count all batches of a measurement on one bar."""
         self.folder, self.progress, self.total, self.done = run / WORKINGS, progress, total, 0
+        self.files: set[Path] = set()
 
     def __call__(self, name: str, key: str, count: int, work: Callable[[int], Any]) -> list[Any]:
         """Results of `count` batches: those that lie in the file already, and the others, each added as it is done.
@@ -88,6 +93,7 @@ class Batches:
         """
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"{name}.jsonl"
+        self.files.add(path)
         whole = path.read_bytes() if path.exists() else b""
         whole = whole[: whole.rfind(b"\n") + 1]
         lines = whole.decode().splitlines()
@@ -104,6 +110,14 @@ class Batches:
                 found.append(json.loads(line))
                 self._tick(1)
         return found
+
+    def remove(self) -> None:
+        """Remove what was kept of these measures, which are finished; what others kept stays, a training run's too."""
+        for path in self.files:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / READER_CACHE, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it is not empty
+            self.folder.rmdir()
 
     def _tick(self, count: int) -> None:
         for _ in range(count):

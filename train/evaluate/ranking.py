@@ -243,6 +243,17 @@ class RankingSummary:
         """As in evaluation.json."""
         return {"groups": [asdict(group) for group in self.groups], "kl_per_token": asdict(self.kl)}
 
+    def judged(self, wanted: EvaluationSettings) -> Self:
+        """The same numbers with the verdicts that these settings ask for."""
+        judged = [group for group in self.groups if group.by in wanted.gate_by] or self.groups[:1]
+        verdicts = (_verdict(group, wanted) if group in judged else "" for group in self.groups)
+        groups = zip(self.groups, verdicts, strict=True)
+        return replace(self, groups=tuple(replace(group, verdict=verdict) for group, verdict in groups))
+
+    def draw(self, folder: Path, wanted: EvaluationSettings) -> None:
+        """Draw the groups anew."""
+        draw_groups(folder / self.plots()[0], self, wanted.gate_accuracy)
+
     def gates(self, wanted: EvaluationSettings) -> list[Gate]:
         """The worst group that is large enough decides."""
         judged = [group for group in self.groups if group.verdict]
@@ -277,13 +288,10 @@ def summarise(scores: Sequence[SlateScore], wanted: EvaluationSettings, *, seed:
     if not any(score.votes for score in scores):
         raise TrainError("the held-out slates: nobody told any two answers apart, so no ranking can be measured.")
     groups = rank_groups(scores, seed=seed)
-    judged = [group for group in groups if group.by in wanted.gate_by] or groups[:1]
     tokens = np.array([score.tokens for score in scores], dtype=float)
     kl = np.array([score.kl for score in scores]) / tokens
-    return RankingSummary(
-        tuple(replace(group, verdict=_verdict(group, wanted)) if group in judged else group for group in groups),
-        mean_over_prompts(kl, [score.prompt for score in scores], tokens, seed=seed),
-    )
+    distance = mean_over_prompts(kl, [score.prompt for score in scores], tokens, seed=seed)
+    return RankingSummary(groups, distance).judged(wanted)
 
 
 def _verdict(group: Group, wanted: EvaluationSettings) -> str:
@@ -359,7 +367,7 @@ class HeldOutRanking:
     def write(self, folder: Path, scores: Sequence[SlateScore], found: RankingSummary) -> None:
         """A line per slate, and the plot."""
         write_rows(folder / SLATES, [asdict(score) for score in scores])
-        draw_groups(folder / found.plots()[0], found, self.model.recipe.evaluation.gate_accuracy)
+        found.draw(folder, self.model.recipe.evaluation)
 
 
 GROUP_COLUMNS = (

@@ -39,7 +39,7 @@ def lines(found: Evaluation) -> list[str]:
 
 def _reason(found: Evaluation) -> str:
     """Reason of the gate's verdict, and a remedy where the run did not pass."""
-    return "; ".join(filter(None, (found.gate.reason, remedy(found.gate, found.run))))
+    return "; ".join(filter(None, (found.gate.reason, remedy(found.gate, found.run, found.settings.gate_exam_drop))))
 
 
 def section(found: Evaluation) -> str:

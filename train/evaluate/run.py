@@ -18,7 +18,6 @@ computed anew. On a CPU the same run gives the same bytes, cut off or not.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,16 @@ from train.data.rows import read_rows
 from train.data.slates import RankedSlate, slate_of_pair
 from train.evaluate.evaluation import Evaluation, conclude, measure_called
 from train.evaluate.gate import EVALUATION, remeasure
-from train.evaluate.measure import Material
-from train.evaluate.model import METHOD, WORKINGS, AdaptedModel, Batches, hash_of
+from train.evaluate.measure import Material, Summary
+from train.evaluate.model import METHOD, AdaptedModel, Batches, hash_of
 from train.evaluate.report import write_evaluation
 from train.models.base import base_of_run
 from train.models.tokenizer import load_vocabulary
 from train.run_folder import claimed, finished_run, read_facts
-from train.settings import Recipe
+from train.settings import EvaluationSettings, Recipe
+
+GATE_SETTINGS = tuple(name for name in EvaluationSettings.model_fields if name.startswith("gate_"))
+"""What the gate asks for: it changes verdicts and no number."""
 
 
 def evaluate(
@@ -52,6 +54,9 @@ def evaluate(
     progress: Progress = silent,
 ) -> Evaluation:
     """Measure a finished run; what another process began is gone on with, and what was measured before stays.
+
+    Other settings of the gate change no number: what is kept is judged anew. Those of the evaluation that is there
+    hold until others are named, so that measuring once more opens no gate.
 
     Args:
         folder: The run's.
@@ -74,39 +79,55 @@ def evaluate(
     from train.libraries import deterministic, quiet_libraries, work_offline
 
     facts, digest = finished_run(folder)
-    recipe, version = recipe_of(facts, overrides), facts["base_version"]
-    material = Material(folder, recipe, digest, version, held_out_slates(folder), questions, seen, data or {})
-    settings = recipe.evaluation.model_dump(mode="json")
-    key = hash_of([METHOD, digest, version, settings, recipe.run.seed])
-    names = [name for name in dict.fromkeys(on) if name != "writing" or recipe.evaluation.prompts]
-    if unused := sorted(material.data.keys() - set(names)):
-        raise SettingsError(f"--task-data {unused[0]}=…: {unused[0]} is not measured; name it in --on too.")
-    keys = {name: hash_of([key, name, measure_called(name).decided_by(name, material)]) for name in names}
-    known = read_evaluation(folder)
-    if known and known.key != key:
-        known = None
-    if known and all(known.keys.get(name) == keys[name] for name in names):
-        return known
-    summaries = {}
-    if known:
-        keys = {**known.keys, **keys}
-        summaries = {name: found for name, found in known.summaries.items() if known.keys[name] == keys[name]}
-    with claimed(folder, "evaluated"), quiet_libraries(folder / "libraries.log"), deterministic(recipe):
-        base = base_of_run(folder, recipe.base, facts)
-        model = AdaptedModel(folder, recipe, base, load_vocabulary(base, recipe.base))
-        wanted = [name for name in names if name not in summaries]
-        measures = {name: measure_called(name).begin(name, model, material, keys[name]) for name in wanted}
-        work_offline()
-        say(f"{folder.name}: {'; '.join(measure.line for measure in measures.values())}")
-        kept = Batches(folder, progress, sum(measure.count for measure in measures.values()))
-        for name, measure in measures.items():
-            scores = measure.score(kept)
-            summaries[name] = measure.summary(scores)
-            measure.write(folder, scores, summaries[name])
-        found = conclude(folder.name, key, recipe.evaluation, keys, summaries)
+    with claimed(folder, "evaluated"):
+        before = read_evaluation(folder)
+        recipe = _with_gate_of(before, recipe_of(facts, overrides), overrides)
+        version, wanted = facts["base_version"], recipe.evaluation
+        material = Material(folder, recipe, digest, version, held_out_slates(folder), questions, seen, data or {})
+        decisive = wanted.model_dump(mode="json", exclude=set(GATE_SETTINGS))
+        key = hash_of([METHOD, digest, version, decisive, recipe.run.seed])
+        names = [name for name in dict.fromkeys(on) if name != "writing" or wanted.prompts]
+        if unused := sorted(material.data.keys() - set(names)):
+            raise SettingsError(f"--task-data {unused[0]}=…: {unused[0]} is not measured; name it in --on too.")
+        keys = {name: hash_of([key, name, measure_called(name).decided_by(name, material)]) for name in names}
+        known = before if before and before.key == key else None
+        summaries: dict[str, Summary] = {}
+        if known:
+            keys = {**known.keys, **keys}
+            summaries = {name: found for name, found in known.summaries.items() if known.keys[name] == keys[name]}
+        todo, kept = [name for name in names if name not in summaries], tuple(summaries)
+        if known and not todo and known.settings == wanted:
+            return known
+        batches = None
+        if todo:
+            with quiet_libraries(folder / "libraries.log"), deterministic(recipe):
+                base = base_of_run(folder, recipe.base, facts)
+                model = AdaptedModel(folder, recipe, base, load_vocabulary(base, recipe.base))
+                measures = {name: measure_called(name).begin(name, model, material, keys[name]) for name in todo}
+                work_offline()
+                say(f"{folder.name}: {'; '.join(measure.line for measure in measures.values())}")
+                batches = Batches(folder, progress, sum(measure.count for measure in measures.values()))
+                for name, measure in measures.items():
+                    scores = measure.score(batches)
+                    summaries[name] = measure.summary(scores)
+                    measure.write(folder, scores, summaries[name])
+        found = conclude(folder.name, key, wanted, keys, summaries)
+        if known and known.settings != wanted:
+            for name in kept:
+                found.summaries[name].draw(folder, wanted)
         write_evaluation(folder, found)
-        shutil.rmtree(folder / WORKINGS, ignore_errors=True)
+        if batches:
+            batches.remove()
     return found
+
+
+def _with_gate_of(before: Evaluation | None, recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """The recipe with what the gate of an earlier evaluation asked for, where the overrides do not say otherwise."""
+    if not before:
+        return recipe
+    named = {override.partition("=")[0].strip() for override in overrides}
+    held = {key: getattr(before.settings, key) for key in GATE_SETTINGS if f"evaluation.{key}" not in named}
+    return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update=held)})
 
 
 def recipe_of(facts: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe:
@@ -125,9 +146,8 @@ def recipe_of(facts: Mapping[str, Any], overrides: Sequence[str] = ()) -> Recipe
             f"--set {other[0]}: the run is finished, so only its evaluation can be changed, for example "
             "--set evaluation.prompts=50."
         )
-    raw = facts["recipe"]
-    try:
-        Recipe.model_validate(raw)
+    try:  # what a setting did before there was one is a setting too
+        raw = Recipe.model_validate(facts["recipe"]).model_dump(mode="json")
     except ValidationError:
         raise TrainError(
             f"{facts['run']} was trained by another version of annot, whose settings this one does not know; train it "

@@ -79,6 +79,13 @@ class TaskSummary:
         """As in evaluation.json."""
         return {"harness": self.harness, "metrics": [asdict(metric) for metric in self.metrics]}
 
+    def judged(self, wanted: EvaluationSettings) -> Self:  # noqa: ARG002
+        """It has no verdicts."""
+        return self
+
+    def draw(self, folder: Path, wanted: EvaluationSettings) -> None:
+        """No plot shows a verdict."""
+
     def gates(self, wanted: EvaluationSettings) -> list[Gate]:  # noqa: ARG002
         """It has no say."""
         return []

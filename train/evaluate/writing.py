@@ -86,6 +86,13 @@ class Writing:
         """As in evaluation.json."""
         return asdict(self)
 
+    def judged(self, wanted: EvaluationSettings) -> Self:  # noqa: ARG002
+        """It has no verdicts."""
+        return self
+
+    def draw(self, folder: Path, wanted: EvaluationSettings) -> None:
+        """No plot shows a verdict."""
+
     def gates(self, wanted: EvaluationSettings) -> list[Gate]:  # noqa: ARG002
         """It has no say: what is written is for people to look at."""
         return []

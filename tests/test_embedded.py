@@ -174,12 +174,13 @@ def test_a_folder_that_is_renamed_while_argilla_runs_keeps_its_one_server(tmp_pa
         assert embedded.state(after) == started
         assert embedded.start(after, port=free_port()) == started, "no second server on the same database"
         assert dict(embedded.state(before).processes) == {}
+        running = [psutil.Process(pid) for pid in started.processes.values()]  # a number may be another's later
         # As a container would see it, to which the first server's processes are invisible.
         code = f"import sys; from pathlib import Path; import launch; print(launch.hold(Path({str(after)!r})))"
         assert run_in_server(code, tmp_path) == "False\n"
     finally:
         assert embedded.stop(after)
-    assert not [pid for pid in started.processes.values() if psutil.pid_exists(pid)]
+    assert not [process for process in running if process.is_running()]
     assert run_in_server(code, tmp_path) == "True\n"
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from annotation.cli import app
 from annotation.errors import AnnotError, SettingsError, TrainError
+from sync.reporting.next_step import _unmeasured
 from train.data.encoding import encode_slate
 from train.data.slates import RankedSlate, Ranking
 from train.evaluate.compare import compare
@@ -275,6 +277,28 @@ def test_progress_counts_every_batch_once(tmp_path: Path) -> None:
     evaluate(run, say=quietly, progress=lambda done, total=None, note="": counted.append((done, total)))  # noqa: ARG005
     assert counted == [(number, counted[0][1]) for number in range(1, len(counted) + 1)]
     assert counted[-1][0] == counted[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("told", "checked", "proposed"),
+    [
+        (None, 0, True),
+        ('{"gate": "not measured", "gate_worst": ""}', 0, True),
+        ('{"gate": "not measured", "gate_worst": "exams"}', 0, False),  # nothing could be measured yet
+        ('{"gate": "not measured", "gate_worst": "exams"}', 9, True),
+        ('{"gate": "failed", "gate_worst": "all"}', 9, False),
+        ("damaged", 9, False),
+    ],
+)
+def test_measuring_is_proposed_while_the_gate_asks_for_something_that_can_be_measured(
+    tmp_path: Path, told: str | None, checked: int, proposed: bool
+) -> None:
+    if told is not None:
+        (tmp_path / "evaluation.json").write_text(told)
+    project: Any = SimpleNamespace(run_folder=lambda _run: tmp_path)
+    found: Any = SimpleNamespace(quotas=[SimpleNamespace(quota=SimpleNamespace(task="exam"), completed=checked)])
+    last: Any = SimpleNamespace(run="one")
+    assert _unmeasured(project, found, last) is proposed
 
 
 def test_two_runs_are_compared_slate_by_slate(measured: tuple[Path, Evaluation], tmp_path: Path) -> None:

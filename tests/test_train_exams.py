@@ -9,6 +9,7 @@ import signal
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from train.evaluate.measure import Material
 from train.evaluate.model import AdaptedModel, Batches
 from train.evaluate.questions import chosen_measures
 from train.evaluate.run import evaluate
-from train.evaluate.task import _above, change_of, shares
+from train.evaluate.task import HarnessTask, TaskSummary, _above, change_of, guessed, shares
 from train.models.base import Base
 from train.models.tokenizer import load_vocabulary
 from train.settings import EvaluationSettings, load_recipe
@@ -493,6 +494,40 @@ def test_pairs_of_texts_are_no_shares_and_what_is_above_chance_is_plain_json() -
         assert type(above) is bool
 
 
+class Choosing:
+    """A task of the harness with one metric that it does not sum up, one of probabilities, and nothing else."""
+
+    OUTPUT_TYPE, multiple_target = "multiple_choice", 0
+    config = SimpleNamespace(process_results=None)
+
+    def process_results(self, _doc: Any, likes: list[tuple[float, bool]]) -> dict[str, float]:
+        best = max(range(len(likes)), key=lambda i: likes[i][0])
+        return {"acc": float(best == 0), "pct_first": float(best == 0), "brier_score": likes[0][0] ** 2}
+
+    def aggregation(self) -> dict[str, Any]:
+        return {"acc": np.mean}
+
+
+def test_chance_is_shown_only_for_metrics_that_go_by_the_order_of_options() -> None:
+    rows = [{"filter": "none", "doc": {}, "resps": [0] * 4} for _ in range(50)]
+    found = guessed(Choosing(), rows, 0)
+    assert found == {"acc": 0.25, "pct_first": pytest.approx(0.25, abs=0.05)}
+
+
+def test_a_task_is_called_as_it_was_asked_for_and_metrics_that_are_no_number_are_left_out() -> None:
+    empty = TaskSummary((), "0", "mine@5")
+    (table,) = empty.tables()
+    assert (table.title, table.rows, "no metric" in table.note) == ("the task mine@5", [], True)
+    assert TaskSummary(**{**empty.as_json(), "metrics": ()}) == HarnessTask.read(empty.as_json()) == empty
+    task = object.__new__(HarnessTask)
+    task.name, task.loaded = "mine@5", {"tasks": {}}
+    task.model = SimpleNamespace(recipe=SimpleNamespace(run=SimpleNamespace(seed=0)))  # type: ignore[assignment]
+    told = {"results": {"mine": {"acc,none": np.float64(0.5), "f1,none": float("nan")}}, "samples": {}}
+    found = task.summary({PLAIN: (told, told)})
+    assert [one.metric for one in found.metrics] == ["acc"]
+    assert json.loads(json.dumps(found.as_json(), allow_nan=False))["metrics"][0]["base"] == 0.5
+
+
 # -- kept, gone on with, refused ----------------------------------------------------------------------------
 
 
@@ -552,6 +587,8 @@ def test_what_cannot_be_measured_is_one_sentence(
     assert "did you mean esbbq_age" in refused(on=("esbbq_agee",))
     assert "there is no such file" in refused(on=("esbbq_age",), data={"esbbq_age": tmp_path / "none.jsonl"})
     assert "name it in --on too" in refused(on=("ranking",), data={"esbbq_age": tmp_path})
+    assert "--on names no measure" in refused(on=())
+    assert "evaluation.prompts = 0" in refused(on=("writing",), overrides=["evaluation.prompts=0"])
     assert "as in esbbq_age@5" in refused(on=("esbbq_age@few",))
     (tmp_path / "rows.jsonl").write_text(json.dumps(exam_row(questions[0])) + "\n")
     include = {"include_base_44_spanish_stem": tmp_path / "rows.jsonl"}

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from annotation.errors import TrainError
 from train.dpo import dry_run, train
 from train.models import packaged
 from train.models.base import Base, load_model
+from train.models.content import check_content
 from train.models.tokenizer import load_vocabulary
 from train.release.export import export_run
 from train.settings import load_recipe
@@ -153,7 +155,14 @@ def test_plan_report_done_and_release_name_it_and_nothing_calls_it_random(tmp_pa
     assert f"> The base is {SHOWN}." in (run / "report.md").read_text(encoding="utf-8")
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert (facts["base"], facts["base_version"]) == (TINY, plan.base.version)
-    assert "model.safetensors" in facts["base_files"]
+    assert facts["base_files"] == {"GGUF file": plan.base.version}
+    # Another transformers writes another configuration of the same model.
+    config = plan.base.folder / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "transformers_version": "0.0"}))
+    for begun in (facts, {**facts, "base_files": {"config.json": "0", "model.safetensors": "0"}}):
+        check_content(plan.base, load_recipe("cpu-smoke", base=TINY).base, begun)
+    with pytest.raises(TrainError, match="GGUF file is no longer"):
+        check_content(replace(plan.base, version="other"), load_recipe("cpu-smoke", base=TINY).base, facts)
     assert "random" not in export_run(run, tmp_path / "adapter", merged=False, ungated=True).line()
     merged = export_run(run, tmp_path / "merged", merged=True, ungated=True)
     assert (merged.base, merged.tokens > 0) == (TINY, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection
 
@@ -51,7 +52,7 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
         return "annot prompts add FILE"
     if not have["slates"] and (collect := _more_slates(waiting, have["candidates"])):
         return collect
-    if last and last.state == "finished" and not (project.run_folder(last.run) / "evaluation.json").exists():
+    if last and last.state == "finished" and _unmeasured(project, found, last):
         return f"annot evaluate {last.run}"
     if not runs:
         return "annot up"
@@ -81,6 +82,21 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
         if (owed := [state for state in quotas if state.quota.task == name and not state.met])
     ]
     return "; ".join(["annot sync --watch", *to_go])
+
+
+def _unmeasured(project: Project, found: Report, last: Launch) -> bool:
+    """Whether measuring a run says more of its release: nothing did, or its gate asks for something else."""
+    try:
+        facts = json.loads((project.run_folder(last.run) / "evaluation.json").read_text(encoding="utf-8"))
+        gate, worst = facts.get("gate"), facts.get("gate_worst")
+    except FileNotFoundError:
+        return True
+    except (AttributeError, OSError, ValueError):
+        return False  # it is damaged, and whoever reads it next says so
+    if gate != "not measured":
+        return False
+    # Exams can only be measured once people have checked some.
+    return worst != "exams" or any(state.quota.task == EXAM and state.completed for state in found.quotas)
 
 
 def _more_slates(waiting: Waiting, candidates: float) -> str:

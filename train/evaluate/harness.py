@@ -236,7 +236,9 @@ class HarnessRun:
             # Building takes longer than a small model does, and would draw other examples.
             task.build_all_requests = lambda **_settings: None
             task._instances = [replace(request, resps=[], filtered_resps={}) for request in self.requests(way)[name]]
-        found = evaluate(self._lm(way, adapted=adapted, kept=kept), self.loaded, bootstrap_iters=0, log_samples=True)
+        lm = self._lm(way, adapted=adapted, kept=kept)
+        with mistakes_told(self.name):
+            found = evaluate(lm, self.loaded, bootstrap_iters=0, log_samples=True)
         return dict(found)
 
     def _lm(self, way: str, *, adapted: bool, kept: Batches | None) -> Any:

@@ -87,6 +87,9 @@ def evaluate(
         decisive = wanted.model_dump(mode="json", exclude=set(GATE_SETTINGS))
         key = hash_of([METHOD, digest, version, decisive, recipe.run.seed])
         names = [name for name in dict.fromkeys(on) if name != "writing" or wanted.prompts]
+        if not names:
+            left = "writing is left out by evaluation.prompts = 0" if "writing" in on else "--on names no measure"
+            raise SettingsError(f"{left}, so there is nothing to measure; name one, as in --on ranking.")
         if unused := sorted(material.data.keys() - set(names)):
             raise SettingsError(f"--task-data {unused[0]}=…: {unused[0]} is not measured; name it in --on too.")
         keys = {name: hash_of([key, name, measure_called(name).decided_by(name, material)]) for name in names}

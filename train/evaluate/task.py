@@ -70,14 +70,16 @@ class TaskSummary:
     Attributes:
         metrics: As the harness names them, in its order.
         harness: Version of lm-evaluation-harness.
+        name: As it was asked for, with its examples.
     """
 
     metrics: tuple[Metric, ...]
     harness: str
+    name: str
 
     def as_json(self) -> dict[str, Any]:
         """As in evaluation.json."""
-        return {"harness": self.harness, "metrics": [asdict(metric) for metric in self.metrics]}
+        return {"harness": self.harness, "name": self.name, "metrics": [asdict(metric) for metric in self.metrics]}
 
     def judged(self, wanted: EvaluationSettings) -> Self:  # noqa: ARG002
         """It has no verdicts."""
@@ -122,7 +124,9 @@ class TaskSummary:
             "brackets paired 95 % bootstrap intervals over rows, for metrics that are means over rows."
         )
         columns = ("task", "asked", "metric", "rows", "chance", "base", "adapter", "adapter − base")
-        return [Table(f"the task {self.metrics[0].task}", columns, rows, note)]
+        if not rows:
+            note = "The task has no metric that is one number."
+        return [Table(f"the task {self.name}", columns, rows, note)]
 
     def plots(self) -> list[str]:
         """None."""
@@ -162,7 +166,9 @@ class HarnessTask:
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> TaskSummary:
         """What `as_json` wrote."""
-        return TaskSummary(tuple(Metric(**read_estimates(one)) for one in facts["metrics"]), facts["harness"])
+        metrics = tuple(Metric(**read_estimates(one)) for one in facts["metrics"])
+        name = facts.get("name") or (metrics[0].task if metrics else "")  # earlier versions did not say
+        return TaskSummary(metrics, facts["harness"], name)
 
     @property
     def line(self) -> str:
@@ -213,7 +219,7 @@ class HarnessTask:
                                 _above(base, pair[0], chance) if metric.startswith(("acc", "exact_match")) else None,
                             )
                         )
-        return TaskSummary(tuple(found), harness_version())
+        return TaskSummary(tuple(found), harness_version(), self.name)
 
     def write(self, folder: Path, scores: Mapping[str, Any], found: TaskSummary) -> None:  # noqa: ARG002
         """A line per row and way of asking: the harness's metrics of both models."""
@@ -245,24 +251,32 @@ def _parse(name: str) -> tuple[str, int | None]:
 def guessed(task: Any, samples: Sequence[Mapping[str, Any]], seed: int) -> dict[str, float]:
     """Metric -> its value for a model that likes options at random, by the task's own scoring; empty where it has none.
 
-    Plain accuracy is exact (the mean of 1 / options), everything else the mean of GUESSES random models.
+    Only metrics that look at the order of the options: what looks at their log-probs depends on how sharp random ones
+    are, and no number of that is chance. Plain accuracy is exact (the mean of 1 / options), everything else the mean of
+    GUESSES random models.
     """
     if task is None or task.OUTPUT_TYPE != "multiple_choice" or not samples:
         return {}
     rows = [row for row in samples if row["filter"] == samples[0]["filter"]]
-    chance, found = np.random.default_rng(seed), dict[str, list[float]]()
+    chance, found, aggregations = np.random.default_rng(seed), dict[str, list[float]](), task.aggregation()
     for _ in range(max(1, min(GUESSES, 1000 * GUESSES // len(rows)))):
         values: dict[str, list[Any]] = {}
         for row in rows:
             likes = [(float(score), False) for score in chance.standard_normal(len(row["resps"]))]
             for metric, value in task.process_results(row["doc"], likes).items():
-                values.setdefault(metric, []).append(value)
+                if by_rank(metric):
+                    values.setdefault(metric, []).append(value)
         for metric, own in values.items():
-            found.setdefault(metric, []).append(float(task.aggregation()[metric](own)))
-    guesses = {metric: float(np.mean(own)) for metric, own in found.items()}
+            found.setdefault(metric, []).append(float(aggregations.get(metric, np.mean)(own)))
+    guesses = {metric: mean for metric, own in found.items() if math.isfinite(mean := float(np.mean(own)))}
     if not callable(task.config.process_results) and not task.multiple_target and "acc" in guesses:
         guesses["acc"] = float(np.mean([1 / len(row["resps"]) for row in rows]))
     return guesses
+
+
+def by_rank(metric: str) -> bool:
+    """Whether a metric asks only which options are liked best, as far as its name says."""
+    return metric.startswith(("acc", "exact_match")) or "pct_" in metric
 
 
 def shares(values: Values) -> tuple[list[float], list[float]] | None:

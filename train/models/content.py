@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotation.errors import TrainError
 from annotation.files import user_cache, write_whole
+from annotation.packages import PACKAGE
 
 if TYPE_CHECKING:
     from train.models.base import Base
@@ -36,17 +37,28 @@ LARGE = 2**24
 
 SETTLED_S = 3.0
 
+GGUF = "GGUF file"
+"""How the file of a package is called among the files of a base."""
+
 TEMPLATE = "base.chat_template"
 """How the template that the settings name is called among the files of a base."""
 
 
 def content_of(base: Base, settings: BaseModelSettings) -> dict[str, str]:
-    """SHA-256 of each decisive file of a base, by its name."""
-    paths = sorted({path for pattern in DECISIVE for path in base.folder.glob(pattern) if path.is_file()})
-    found = dict(zip((str(path.relative_to(base.folder)) for path in paths), digests(paths), strict=True))
+    """SHA-256 of each decisive file of a base, by its name.
+
+    A base out of a package is what its GGUF file says, whose digest stands in the version: another transformers
+    converts the same file into another config.json.
+    """
+    found = {GGUF: base.version} if base.name.startswith(PACKAGE) else _digests_of_files(base)
     if settings.chat_template:
         found[TEMPLATE] = digests([Path(settings.chat_template).expanduser()])[0]
     return found
+
+
+def _digests_of_files(base: Base) -> dict[str, str]:
+    paths = sorted({path for pattern in DECISIVE for path in base.folder.glob(pattern) if path.is_file()})
+    return dict(zip((str(path.relative_to(base.folder)) for path in paths), digests(paths), strict=True))
 
 
 def check_content(base: Base, settings: BaseModelSettings, facts: Mapping[str, Any]) -> None:
@@ -64,6 +76,8 @@ def check_content(base: Base, settings: BaseModelSettings, facts: Mapping[str, A
     if not begun:
         return
     found = content_of(base, settings)
+    if GGUF in found and GGUF not in begun:  # by an earlier version, which noted the files of the conversion
+        begun = {GGUF: found[GGUF], **{name: digest for name, digest in begun.items() if name == TEMPLATE}}
     if other := sorted(name for name in begun.keys() | found.keys() if begun.get(name) != found.get(name)):
         raise TrainError(
             f"{base.name or base.folder}: {', '.join(other)} {'is' if len(other) == 1 else 'are'} no longer what the "

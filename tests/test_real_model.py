@@ -150,7 +150,7 @@ def bias_rows() -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("base")
-def test_a_bias_score_of_the_real_model_is_no_constant(tmp_path: Path) -> None:
+def test_a_bias_test_tells_the_real_model_from_random_weights(tmp_path: Path) -> None:
     """Random weights answer "unknown" to everything: right on what is ambiguous, wrong on all else, no bias at all."""
     source, rows = tmp_path / "rankings.jsonl", tmp_path / "rows.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in planted_rows(sorted(CAPITALS)[:4])), encoding="utf-8")

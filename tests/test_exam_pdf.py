@@ -22,7 +22,9 @@ from PIL import Image
 
 from annotation.errors import SourceError
 from annotation.exams.found import FoundExam, FoundQuestion
-from annotation.exams.pdf import colour_name, pictures, read_exam_pdf, read_lines
+from annotation.exams.pdf import read_exam_pdf, read_lines
+from annotation.exams.pictures import pictures
+from annotation.exams.pieces import colour_name
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "exams"
 needs_data = pytest.mark.skipif(

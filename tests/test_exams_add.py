@@ -20,9 +20,10 @@ from exam_pdfs import exam_lines, lay_out, write_pdf
 from projects import annot, make_project
 
 from annotation.errors import SettingsError, SourceError
-from annotation.exams.add import PICTURES, add_exams, misfit
+from annotation.exams.add import PICTURES, add_exams
 from annotation.exams.formats import english_language
 from annotation.exams.remove import remove_exam
+from annotation.exams.rules import misfit
 from annotation.project import Project
 from annotation.tasks.exam.item import NAME, question_of
 from annotation.text.locales import country_code, language_code, name_of_country

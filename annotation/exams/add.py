@@ -17,8 +17,10 @@ from typing import Any
 from annotation.errors import SettingsError
 from annotation.exams.checked import exam_questions
 from annotation.exams.found import FoundExam, FoundQuestion
-from annotation.exams.pdf import pictures
+from annotation.exams.pictures import pictures
 from annotation.exams.read import read_exam
+from annotation.exams.repeated import Compared, compared_of
+from annotation.exams.rules import OPTIONS, misfit
 from annotation.exams.with_cohere import read_doubtful_pages
 from annotation.files import write_whole
 from annotation.project import Project
@@ -27,7 +29,6 @@ from annotation.prompts.duplicates import near_duplicates
 from annotation.screen import Progress, count_reasons, counted, silent
 from annotation.tasks.exam.item import NAME, item_of, question_of
 from annotation.text.clean import clean, clean_label
-from annotation.text.locales import fold
 from annotation.types import Dropped, ExamQuestion, Person, content_id
 
 PICTURES = "exams/pictures"
@@ -44,18 +45,6 @@ FLAGS = {
 }
 """What INCLUDE asks to know of every question, and the flag that says it of those that do not say it themselves."""
 
-OPTIONS = 4
-"""INCLUDE's questions have as many options, of which one is right."""
-
-EXACT = re.compile(
-    r"\b(?:matem(?:atic|atiqu)\w*|mathemati\w+|maths?|matematika|algebra|calculus|calculo|(?:geo|trigono)metr\w+|"
-    r"arith?metic\w*|e?stad?t?isti\w+|(?:bio)?quimic\w*|kimika|(?:bio)?chemistry|fisika|physics|biologia|biology|"
-    r"geologia|geology|astronom\w+|ciencias? (?:exactas|exatas|naturales|naturais|biologicas)|"
-    r"ciencias? d[ae](?: la)? natur(?:al)?eza|ciencies naturals|natur zientziak|(?:exact|natural) sciences?)\b|"
-    r"(?:^|ciencias? |y |e )fisica\b|^(?:ciencias?|sciences?)$"
-)
-"""Categories that INCLUDE does not take: exact and natural sciences, the same in every country. "Educación física" and
-"geografía física" are none, nor is the history of one."""
 
 APART = "if they ask different things, raise exams.near_duplicate in annot.toml and run it again."
 
@@ -332,61 +321,13 @@ def _id_of(question: ExamQuestion) -> str:
     return content_id(question.question, *question.options, question.country, question.language)
 
 
-def misfit(question: ExamQuestion, *, annulled: bool = False) -> tuple[str, str] | None:
-    """Why INCLUDE cannot take a question, whatever people say of it: a reason and what decided; None where it can.
-
-    Five options are no misfit: people say which one goes.
-    """
-    if annulled:
-        return "annulled by the official key", ""
-    if not question.question:
-        return "no question", ""
-    if not OPTIONS <= len(question.options) <= OPTIONS + 1:
-        return f"{len(question.options)} options instead of {OPTIONS}", ""
-    if not all(question.options):
-        return "an option is empty", ""
-    if twice := next((option for option in question.options if question.options.count(option) > 1), ""):
-        return "two options are the same", twice
-    if question.answer is not None and not 0 <= question.answer < len(question.options):
-        return "the key names no option", str(question.answer + 1)
-    for category in (question.category, question.category_original):
-        if EXACT.search(fold(category)) and not fold(category).startswith("histor"):
-            return "exact or natural science", category
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Compare:
-    """A question as it is compared: where it stands, its text with its options sorted, and which one is right."""
-
-    where: str
-    text: str
-    right: str
-
-    @classmethod
-    def of(cls, where: str, question: str, options: Sequence[str], answer: int | None) -> _Compare:
-        """A question whose texts are clean already."""
-        right = fold(options[answer]) if answer is not None and answer < len(options) else ""
-        return cls(where, "\n".join([question, *sorted(options)]), right)
-
-    def repeats(self, other: _Compare, how: str) -> Dropped:
-        """The reason to leave this one out for the other; where their keys differ it says so: a person should look."""
-        # A table may cut the right option short: that is no other key.
-        differ = not (self.right.startswith(other.right) or other.right.startswith(self.right))
-        return Dropped(self.where, f"{how} duplicate{' with another key' if differ else ''}", other.where)
-
-
-def _of_question(where: str, question: ExamQuestion) -> _Compare:
-    return _Compare.of(where, question.question, question.options, question.answer)
-
-
-def _elsewhere(exam: FoundExam) -> list[_Compare]:
+def _elsewhere(exam: FoundExam) -> list[Compared]:
     """Questions that are somewhere already."""
-    return [_Compare.of(f"{exam.name}, {found.place}", *_clean_texts(found), found.answer) for found in exam.questions]
+    return [Compared.of(f"{exam.name}, {found.place}", *_clean_texts(found), found.answer) for found in exam.questions]
 
 
 @dataclass(frozen=True, slots=True)
-class _Compared:
+class _Repeats:
     kept: list[_Placed]
     already_there: int
     dropped: list[Dropped]
@@ -395,19 +336,19 @@ class _Compared:
 def _compare(
     placed: Sequence[_Placed],
     known: Sequence[ExamQuestion],
-    elsewhere: Sequence[_Compare],
+    elsewhere: Sequence[Compared],
     threshold: float,
     progress: Progress,
-) -> _Compared:
+) -> _Repeats:
     """Compare new questions with each other, with known ones and those elsewhere; of repeated ones the first stays."""
     there: dict[str, list[ExamQuestion]] = defaultdict(list)
     for question in known:
         for id_ in {question.id, _id_of(question)}:
             there[id_].append(question)
-    first: dict[str, _Compare] = {}
-    fresh, dropped, already_there = list[tuple[_Placed, _Compare]](), list[Dropped](), 0
+    first: dict[str, Compared] = {}
+    fresh, dropped, already_there = list[tuple[_Placed, Compared]](), list[Dropped](), 0
     for one in placed:
-        id_, compared = one.question.id, _of_question(one.where, one.question)
+        id_, compared = one.question.id, compared_of(one.where, one.question)
         if id_ in first:
             dropped.append(compared.repeats(first[id_], "exact"))
             continue
@@ -422,8 +363,8 @@ def _compare(
         else:
             fresh.append((one, compared))
     if not fresh:
-        return _Compared([], already_there, dropped)
-    there_already = [*(_of_question(f"{q.exam}, question {q.number or q.id}", q) for q in known), *elsewhere]
+        return _Repeats([], already_there, dropped)
+    there_already = [*(compared_of(f"{q.exam}, question {q.number or q.id}", q) for q in known), *elsewhere]
     settled = list({one.text: one for one in reversed(there_already)}.values())
     everything = [*settled, *(compared for _, compared in fresh)]
     kept = list[_Placed]()
@@ -435,12 +376,12 @@ def _compare(
         else:
             repeated = everything[index].repeats(everything[twin], "near")
             dropped.append(replace(repeated, because_of=f"{repeated.because_of} ({similarity:.2f})"))
-    return _Compared(kept, already_there, dropped)
+    return _Repeats(kept, already_there, dropped)
 
 
 def _difference(new: ExamQuestion, before: ExamQuestion) -> tuple[str, str] | None:
     """In what a question that is there already says something else: a reason, and what stays; None for nothing."""
-    right, known = _of_question("", new).right, _of_question("", before).right
+    right, known = compared_of("", new).right, compared_of("", before).right
     if right and right != known:
         return f"already there {'with another key' if known else 'without its key'}", before.exam
     other = [name for name in FLAGS if getattr(new, name) != getattr(before, name)]

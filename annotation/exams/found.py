@@ -44,6 +44,23 @@ class Line:
     marks: tuple[Mark, ...] = ()
 
 
+@dataclass(slots=True)
+class Draft:
+    """A question that is being read: its exam (from 0), number and lines, and what was seen around it."""
+
+    exam: int
+    number: int
+    lines: list[Line]
+    category: str = ""
+    doubts: list[str] = field(default_factory=list)
+    stem: str = ""
+    options: list[str] = field(default_factory=list)
+    colours: list[set[str]] = field(default_factory=list)
+    answer: str = ""
+    said: str = ""  # What a line with its answer says beside the letter.
+    swallowed: int = 0  # The number of a question that stands inside it.
+
+
 @dataclass(frozen=True, slots=True)
 class FoundQuestion:
     """A question as it stands in a source.

@@ -7,11 +7,12 @@ import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from annotation.errors import SourceError
-from annotation.exams.found import Box, FoundQuestion, Line, Mark
-from annotation.exams.keys import ANNULLED, LETTERS, NUMBERS, Key, fits, inline_answer, misfits, numbers_in
+from annotation.exams.answers import answers_of, choose_keys
+from annotation.exams.found import Box, Draft, FoundQuestion, Line, Mark
+from annotation.exams.keys import ANNULLED, LETTERS, NUMBERS, Key, inline_answer, numbers_in
 from annotation.exams.layout import OPTION, around
 from annotation.screen import counted
 from annotation.types import Dropped
@@ -24,8 +25,6 @@ LOST = 4
 """So many numbers one after the other may be missing; where more are, the number after the next one has to follow."""
 ROOM = 0.6
 """A line that is shorter than this share of the longest one of its question does not go on below."""
-MARKED = 0.8
-"""Share of the questions in which one option is marked, so that the mark is the key."""
 LONG = 400
 """Characters of an option that may have swallowed something."""
 
@@ -42,23 +41,6 @@ _PASSAGE = re.compile(
 )
 _QUESTIONS = re.compile(rf"(?i)\b(?:preguntas|quest[õo]es|[íi]tems|itens)\s+(?:n[.º°]+\s*)?({NUMBERS})")
 _LIST = re.compile(r"(?:[IVX]{1,4}|\d{1,2}|[a-e])\s?[.)–-]\s|[•▪●–—-]\s")
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A question that is being read: its exam (from 0), number and lines, and what was seen around it."""
-
-    exam: int
-    number: int
-    lines: list[Line]
-    category: str = ""
-    doubts: list[str] = field(default_factory=list)
-    stem: str = ""
-    options: list[str] = field(default_factory=list)
-    colours: list[set[str]] = field(default_factory=list)
-    answer: str = ""
-    said: str = ""  # What a line with its answer says beside the letter.
-    swallowed: int = 0  # The number of a question that stands inside it.
 
 
 def parse_exam(
@@ -103,12 +85,12 @@ def parse_exam(
     if len(exams) > 1:
         notices.append(f"The numbers begin again: {len(exams)} exams, told apart as 1-1 and 2-1.")
     lost: dict[int, set[int]] = {exam: {number for of, number, *_ in dropped if of == exam} for exam in exams}
-    chosen = _choose_keys(whole, lost, keys, given=given, notices=notices)
+    chosen = choose_keys(whole, lost, keys, given=given, notices=notices)
     found, misfit = [], []
     for exam in exams:
         own = [draft for draft in whole if draft.exam == exam]
         usual = statistics.mode(len(draft.options) for draft in own)
-        answers = _answers(own, chosen.get(exam), notices, given=given)
+        answers = answers_of(own, chosen.get(exam), notices, given=given)
         key = chosen.get(exam)
         for draft in own:
             _doubt(draft, usual)
@@ -135,13 +117,13 @@ def parse_exam(
     return tuple(found), tuple(out), tuple(notices)
 
 
-def _split(lines: Sequence[Line]) -> tuple[list[_Draft], list[tuple[int, int, str, str]]]:
+def _split(lines: Sequence[Line]) -> tuple[list[Draft], list[tuple[int, int, str, str]]]:
     """Give every line to the question that it belongs to; numbers that are missing are named."""
     starts = [_start(line) for line in lines]
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     missing: list[tuple[int, int, str, str]] = []
     passages: list[tuple[list[int], int]] = []  # The questions that a text is for, and the place of the next question.
-    current: _Draft | None = None
+    current: Draft | None = None
     optioned = False  # Whether the present question has its option B.
     exam = 0
     for at, (number, length) in enumerate(starts):
@@ -154,7 +136,7 @@ def _split(lines: Sequence[Line]) -> tuple[list[_Draft], list[tuple[int, int, st
                     missing.append((exam, gone, "number missing on the page", f"page {line.box.page}"))
                 if number > expected:
                     current.doubts.append("the next number is missing: its last option may hold the next question")
-            current, optioned = _Draft(exam, number, [_cut(line, length)]), False
+            current, optioned = Draft(exam, number, [_cut(line, length)]), False
             drafts.append(current)
         elif current:
             current.lines.append(line)
@@ -178,7 +160,7 @@ def _names_questions(lines: Sequence[Line], starts: Sequence[tuple[int, int]], a
     return numbers_in(match[1]) if told else []
 
 
-def _tidy(drafts: Sequence[_Draft], pitch: float) -> list[str]:
+def _tidy(drafts: Sequence[Draft], pitch: float) -> list[str]:
     """Take from the questions what stands below them: furniture, headings of what comes next, texts; and say what.
 
     A line below most questions, whatever number or letter is in it, is furniture.
@@ -219,7 +201,7 @@ def _look(line: Line) -> str:
     return re.sub(r"\b(?:\d+|[^\W\d_])\b", "", line.text)
 
 
-def _last_option(draft: _Draft) -> int:
+def _last_option(draft: Draft) -> int:
     """Place of the line with the last option, 0 without any."""
     return max((at for at, line in enumerate(draft.lines) if OPTION.match(line.text)), default=0)
 
@@ -318,7 +300,7 @@ def _usual_gap(lines: Sequence[Line]) -> float:
     return statistics.median(gaps) if gaps else 0.0
 
 
-def _detach(draft: _Draft, pitch: float, repeated: Collection[str]) -> list[Line]:
+def _detach(draft: Draft, pitch: float, repeated: Collection[str]) -> list[Line]:
     """Take from a question what stands below its options: after a wide gap or a table of answers, or a heading.
 
     Capitals are a heading where the option above them is not in capitals, or its last line had room for more.
@@ -343,7 +325,7 @@ def _detach(draft: _Draft, pitch: float, repeated: Collection[str]) -> list[Line
     return []
 
 
-def _read_parts(draft: _Draft, words: Mapping[str, int]) -> None:
+def _read_parts(draft: Draft, words: Mapping[str, int]) -> None:
     """Part the text of a question into stem, options and answer."""
     body, marks = "", list[Mark]()
     for line in draft.lines:
@@ -376,7 +358,7 @@ def _read_parts(draft: _Draft, words: Mapping[str, int]) -> None:
         draft.doubts.append(f"the letter {sequence[0][1]} comes twice: it may hold {next_one} too")
 
 
-def _without_answer(draft: _Draft, text: str, *, last: bool = False) -> str:
+def _without_answer(draft: Draft, text: str, *, last: bool = False) -> str:
     """A part of a question without a line that gives its answer, which is kept; below the last option all goes."""
     found = inline_answer(text)
     if found is None:
@@ -459,91 +441,7 @@ def _clean(text: str, words: Mapping[str, int]) -> str:
     return joined.strip()
 
 
-def _choose_keys(
-    whole: Sequence[_Draft], lost: Mapping[int, set[int]], keys: Sequence[Key], *, given: bool, notices: list[str]
-) -> dict[int, Key]:
-    """Exam → its key. Where several fit, and are as many as the exams, they are in the same order."""
-    widths = {exam: {draft.number: len(draft.options) for draft in whole if draft.exam == exam} for exam in lost}
-    fitting = {exam: [key for key in keys if fits(key, widths[exam], lost[exam])] for exam in lost}
-    chosen: dict[int, Key] = {}
-    if len(keys) == len(lost) and all(key in mine for key, mine in zip(keys, fitting.values(), strict=True)):
-        chosen = dict(zip(lost, keys, strict=True))
-    for exam, mine in fitting.items():
-        if exam in chosen:
-            continue
-        if other := next((key for key in mine if key.answers != mine[0].answers), None):
-            first, second = mine[0].answers, other.answers
-            differ = next(n for n in {**first, **second} if first.get(n) != second.get(n))
-            problem = (
-                f"{len(mine)} tables of answers fit the same questions, and differ (question {differ}: "
-                f"{first.get(differ, 'nothing')} and {second.get(differ, 'nothing')})"
-            )
-            if given:
-                raise SourceError(f"{mine[0].place}: {problem}; leave one of them in the file.")
-            notices.append(f"{problem}, so none was taken; write the right one into a file and name it with --key.")
-        elif mine and any(mine[0] in others for of, others in fitting.items() if of != exam):
-            notices.append(
-                f"The table of answers ({mine[0].place}) fits several of the {len(lost)} exams, and nothing says which "
-                "one, so it was not taken; part the PDF into a file for each exam, and name the key of each with --key."
-            )
-        elif mine:
-            chosen[exam] = mine[0]
-    notices[:] = dict.fromkeys(notices)
-    for key in chosen.values():
-        notices += key.notes
-        if key.unread:
-            said = "; ".join(list(key.unread.values())[:20])
-            notices.append(f"In the key ({key.place}) no one answer can be read in: {said}".rstrip(".") + ".")
-    unused = [key for key in keys if key not in chosen.values()]
-    if unused and len(chosen) < len(lost) and not any(fitting.values()):
-        reasons = [misfits(key, widths[exam], lost[exam]) for exam in lost for key in unused]
-        why = min(reasons, key=len)
-        words = f"{'; '.join(why[:3])}{f', and {len(why) - 3} more' if len(why) > 3 else ''}"
-        if given:
-            raise SourceError(f"The key ({unused[0].place}) is not that of this exam: {words}; name the right one.")
-        notices.append(
-            f"The table of answers on {unused[0].place} is not that of this exam, and was not taken: {words}."
-        )
-    return chosen
-
-
-def _answers(own: Sequence[_Draft], key: Key | None, notices: list[str], *, given: bool) -> Mapping[int, str]:
-    """Number of a question → letter or ANNULLED: by the key, by lines below the questions, or by marked options.
-
-    Raises:
-        SourceError: The options that the exam marks say mostly other things than a key that a person named.
-    """
-    colour, marked = _marked(own)
-    if key:
-        other = [n for n, letter in marked.items() if key.answers.get(n, letter) not in (letter, ANNULLED)]
-        if given and 2 * len(other) > len(marked):
-            raise SourceError(
-                f"The key ({key.place}) differs from the answers that the exam marks ({colour}) in {len(other)} of "
-                f"{len(marked)} questions: it is the key of another exam; name the right one, or none."
-            )
-        if other:
-            shown = ", ".join(map(str, other[:20]))
-            notices.append(f"The key ({key.place}) was taken where the exam marks ({colour}) another answer: {shown}.")
-        return key.answers
-    if inline := {draft.number: draft.answer for draft in own if draft.answer}:
-        return inline
-    if marked:
-        count = f"{len(marked)} of {len(own)}"
-        notices.append(f"The answers are marked in the exam ({colour}), and were taken from there: {count}.")
-    return marked
-
-
-def _marked(own: Sequence[_Draft]) -> tuple[str, dict[int, str]]:
-    """The colour that marks one option of most questions, and number → letter; nothing where none does."""
-    one = Counter(c for d in own for c in set().union(*d.colours) if sum(c in colours for colours in d.colours) == 1)
-    colour, count = one.most_common(1)[0] if one else ("", 0)
-    if count < MARKED * len(own):
-        return "", {}
-    places = {draft.number: [n for n, colours in enumerate(draft.colours) if colour in colours] for draft in own}
-    return colour, {number: LETTERS[marked[0]] for number, marked in places.items() if len(marked) == 1}
-
-
-def _doubt(draft: _Draft, usual: int) -> None:
+def _doubt(draft: Draft, usual: int) -> None:
     if len(draft.options) != usual:
         draft.doubts.append(f"it has {counted(len(draft.options), 'option')}, and most have {usual}")
     if not draft.stem:
@@ -557,7 +455,7 @@ def _doubt(draft: _Draft, usual: int) -> None:
         draft.doubts.append("an option is much longer than the others")
 
 
-def _question(draft: _Draft, prefix: str, letter: str) -> FoundQuestion:
+def _question(draft: Draft, prefix: str, letter: str) -> FoundQuestion:
     first = draft.lines[0]
     regions: list[list[Line]] = []
     for line in draft.lines:

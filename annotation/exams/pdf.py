@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import ctypes
 import hashlib
-import io
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,50 +13,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from annotation.errors import SourceError
-from annotation.exams.found import Box, FoundExam, Line, Mark
+from annotation.exams.found import Box, FoundExam, Line
 from annotation.exams.keys import find_keys, is_lost_table, read_key_file
-from annotation.exams.layout import Page, around, ordered_lines
+from annotation.exams.layout import Page, ordered_lines
+from annotation.exams.ocr import OCR_DPI, RECOGNISED, recognise
 from annotation.exams.parse import THIN, parse_exam
+from annotation.exams.pieces import Word, colour_name, pieces_of
 from annotation.screen import Progress, counted, silent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-GAP = 1.2
-"""Blanks as wide as so many heights of a line part columns and options that stand side by side."""
 THIN_GAP = 0.17
 """A blank that pdfium has put in, narrower than so many heights of a line, is most often a gap inside a word."""
-OCR_DPI = 200
-PAPER = 150
-"""The darkest grey, of 255, that is paper and not ink."""
-OCR_SECONDS = 120
-"""A page that takes longer is given up."""
 MOST_PIXELS = 5000
 """Of the longer side of a page that is rendered."""
 THICK = 150
 """Points: a higher rectangle is the background of a page, and marks no answer."""
 FEW = 20
 """A page with an image and fewer letters than this in its text layer is a scan with a stamp."""
-PICTURE_DPI, PICTURE_WIDTH, PICTURE_QUALITY, PADDING = 150, 1024, 85, 6
-"""Of the pictures of questions: dots per inch, most pixels, JPEG quality, points around."""
-TONGUES = (
-    "afr amh ara asm aze bel ben bod bos bre bul cat ceb ces cos cym dan deu div dzo ell eng epo est eus fao fas "
-    "fil fin fra fry gla gle glg guj hat heb hin hrv hun hye iku ind isl ita jav jpn kan kat kaz khm kir kor lao "
-    "lat lav lit ltz mal mar mkd mlt mon mri msa mya nep nld nor oci ori pan pol por pus que ron rus san sin slk "
-    "slv snd spa sqi srp sun swa swe tam tat tel tgk tha tir ton tur uig ukr urd uzb vie yid yor"
-)
-"""Languages of which tesseract has data, each as the package tesseract-ocr-…."""
 HYPHEN = "\x02"
 """pdfium's sign for a hyphen at the end of a line, which it joins to the next one."""
-RECOGNISED = "recognised from a picture"
 PASSWORD = 4
 """Error code of pdfium."""
-
-
-class _Word(NamedTuple):
-    text: str
-    box: Box
-    colour: str
 
 
 class _Fill(NamedTuple):
@@ -203,8 +177,8 @@ def _read_page(document: Any, number: int, language: str) -> tuple[Page, str]:
         text = "".join(piece.text for piece in pieces)
         garbled = sum("\ue000" <= char <= "\uf8ff" or char == "\ufffd" for char in text)  # A font without names.
         if (pdfium.FPDF_PAGEOBJ_IMAGE in kinds and len(text) < FEW) or 3 * garbled > len(text):
-            image, scale = _rendered(page, OCR_DPI)
-            pieces, problem = _recognised(image, scale, number, language)
+            image, scale = rendered(page, OCR_DPI)
+            pieces, problem = recognise(image, scale, number, language)
             return (empty if problem else Page(number, width, height, tuple(pieces))), problem
         return Page(number, width, height, tuple(pieces)), ""
     except pypdfium2.PdfiumError:
@@ -214,7 +188,7 @@ def _read_page(document: Any, number: int, language: str) -> tuple[Page, str]:
             page.close()
 
 
-def _rendered(page: Any, dpi: int) -> tuple[Image, float]:
+def rendered(page: Any, dpi: int) -> tuple[Image, float]:
     """Picture of a page, and its pixels for a point: fewer where a poster would fill the memory."""
     scale = min(dpi / 72, MOST_PIXELS / max(page.get_size()))
     return page.render(scale=scale).to_pil().convert("RGB"), scale
@@ -262,20 +236,6 @@ def _objects(page: Any) -> tuple[set[int], list[_Fill]]:
     return kinds, fills
 
 
-def colour_name(red: int, green: int, blue: int) -> str:
-    """A colour in words, so that the same marker is the same on a scan; each part goes from 0 to 255."""
-    most, least = max(red, green, blue), min(red, green, blue)
-    if most - least < 48:
-        return "black" if most < 96 else "white" if least > 215 else "grey"
-    strong = tuple(part > (most + least) / 2 for part in (red, green, blue))
-    names: dict[tuple[bool, ...], str] = {
-        (True, True, False): "yellow",
-        (True, False, True): "pink",
-        (False, True, True): "light blue",
-    }
-    return names.get(strong) or ("red", "green", "blue")[strong.index(True)]
-
-
 def _text_pieces(page: Any, number: int, fills: Sequence[_Fill]) -> list[Line]:
     """Pieces of lines by the text layer, each without wide gaps."""
     import pypdfium2.raw as pdfium
@@ -286,11 +246,11 @@ def _text_pieces(page: Any, number: int, fills: Sequence[_Fill]) -> list[Line]:
         text = "".join(chr(read(raw, index) or 32) for index in range(pdfium.FPDFText_CountChars(raw)))
         box, rgba = pdfium.FS_RECTF(), [ctypes.c_uint() for _ in range(4)]
         place = _placing(page)
-        words: list[_Word] = []
+        words: list[Word] = []
         pieces: list[Line] = []
         for match in re.finditer(r"[^\s\ufffe\x02]+\x02?|[\r\n]+", text):
             if match[0].isspace():
-                pieces += _pieces(words, "text layer")
+                pieces += pieces_of(words, "text layer")
                 words = []
                 continue
             word = match[0].rstrip(HYPHEN)
@@ -310,140 +270,10 @@ def _text_pieces(page: Any, number: int, fills: Sequence[_Fill]) -> list[Line]:
             if narrow and pdfium.FPDFText_IsGenerated(raw, match.start() - 1) == 1:
                 word = THIN + word
             broken = match[0].endswith(HYPHEN)
-            words.append(_Word(word + "-" if broken else word, whole, colour))
+            words.append(Word(word + "-" if broken else word, whole, colour))
             if broken:
-                pieces += _pieces(words, "text layer")
+                pieces += pieces_of(words, "text layer")
                 words = []
-        return pieces + _pieces(words, "text layer")
+        return pieces + pieces_of(words, "text layer")
     finally:
         layer.close()
-
-
-def _pieces(words: Sequence[_Word], extractor: str) -> list[Line]:
-    """Words of a line, parted at wide gaps; neighbours in one colour make one mark."""
-    pieces: list[list[_Word]] = []
-    for word in words:
-        last = pieces[-1][-1].box if pieces else None
-        # Long options that stand side by side leave little room between them.
-        gap = GAP / 2 if re.fullmatch(r"[A-Ja-j][.)]", word.text) else GAP
-        if last and -GAP * (last.bottom - last.top) < word.box.left - last.right < gap * (last.bottom - last.top):
-            pieces[-1].append(word)
-        else:
-            pieces.append([word])
-    lines = []
-    for piece in pieces:
-        text, marks = "", list[Mark]()
-        for shown, _, colour in piece:
-            text += " " if text and not shown.startswith(THIN) else ""
-            if colour and marks and marks[-1].colour == colour and marks[-1].end >= len(text) - 1:
-                marks[-1] = Mark(marks[-1].start, len(text) + len(shown), colour)
-            elif colour:
-                marks.append(Mark(len(text), len(text) + len(shown), colour))
-            text += shown
-        lines.append(Line(text, around([box for _, box, _ in piece]), extractor, tuple(marks)))
-    return lines
-
-
-def _recognised(image: Image, scale: float, number: int, language: str) -> tuple[list[Line], str]:
-    """Pieces of lines by tesseract, and what is missing for it, or ""."""
-    tongue = _tesseract_language(language)
-    if tongue not in TONGUES.split():
-        return [], (
-            f"pictures without text, and no data of tesseract is known for the language {language}; if the exam is in "
-            "another language, name that with --language, or write the questions into a table"
-        )
-    program = shutil.which("tesseract")
-    remedy = (
-        f"`apt install tesseract-ocr tesseract-ocr-{tongue}` (Debian, Ubuntu) or "
-        "`brew install tesseract tesseract-lang` (macOS), and run the command again"
-    )
-    if program is None:
-        return [], f"pictures without text, which tesseract reads, and it is not on this machine; {remedy}"
-    png = io.BytesIO()
-    # What a marker has coloured becomes white; red and blue letters stay dark enough.
-    image.convert("L").point([min(255, grey * 255 // PAPER) for grey in range(256)]).save(png, "PNG", compress_level=1)
-    command = [program, "stdin", "stdout", "-l", tongue, "--psm", "6", "--dpi", str(OCR_DPI), "tsv"]
-    try:
-        done = subprocess.run(
-            command,
-            input=png.getvalue(),
-            capture_output=True,
-            timeout=OCR_SECONDS,
-            check=False,
-            env={**os.environ, "OMP_THREAD_LIMIT": "1"},  # Its threads wait for each other more than they work.
-        )
-    except subprocess.TimeoutExpired:
-        return [], f"tesseract was not done after {OCR_SECONDS} s; scan it with fewer dots per inch"
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        if "loading language" in said or "Error opening data file" in said:
-            return [], f"tesseract lacks the data of the language {tongue}; {remedy}"
-        return [], f"tesseract failed ({said.splitlines()[-1][:120] if said else done.returncode}); try another version"
-    table = csv.DictReader(io.StringIO(done.stdout.decode(errors="replace")), delimiter="\t", quoting=csv.QUOTE_NONE)
-    pieces: list[Line] = []
-    words = (row for row in table if row["level"] == "5" and row["text"].strip())
-    for _, line in groupby(words, key=lambda row: (row["block_num"], row["par_num"], row["line_num"])):
-        found = []
-        for row in line:
-            left, top, width, height = (int(row[name]) for name in ("left", "top", "width", "height"))
-            edges = (left, top, left + width, top + height)
-            box = Box(number, *(edge / scale for edge in edges))
-            found.append(_Word(row["text"].strip(), box, _background(image, edges)))
-        # A comma is lower than an L: all words of a line get its height.
-        whole = around([word.box for word in found])
-        level = [word._replace(box=word.box._replace(top=whole.top, bottom=whole.bottom)) for word in found]
-        pieces += _pieces(level, f"OCR {tongue}")
-    return pieces, "" if pieces else "pictures in which tesseract finds no text; if they hold any, scan them again"
-
-
-def _tesseract_language(language: str) -> str:
-    import pycountry
-
-    found = pycountry.languages.get(alpha_2=language.lower())
-    return str(found.alpha_3) if found else ""
-
-
-def _background(image: Image, box: tuple[int, int, int, int]) -> str:
-    """Colour of a marker behind a word, or ""; grey is what scanners make of white."""
-    colours = image.crop(box).convert("RGB").resize((16, 8)).getcolors(128) or [(0, (255, 255, 255))]
-    colour = colour_name(*max(colours)[1])  # type: ignore[misc]
-    return "" if colour in ("white", "grey", "black") else colour
-
-
-def pictures(path: Path, regions: Sequence[Sequence[Box]]) -> Iterator[tuple[int, bytes]]:
-    """Pictures of regions as JPEG, each with its place in `regions`; parts are stacked, each page is rendered once.
-
-    A region is given when its last page has been rendered: what is kept is no more than what goes over two pages.
-
-    Raises:
-        SourceError: As `open_pdf` does.
-    """
-    from PIL import Image as Images
-
-    parts: dict[int, dict[int, Image]] = {}
-    wanted = sorted((box.page, place, part) for place, boxes in enumerate(regions) for part, box in enumerate(boxes))
-    with open_pdf(path) as document:
-        for number, here in groupby(wanted, key=lambda want: want[0]):
-            page = document[number - 1]
-            image, scale = _rendered(page, PICTURE_DPI)
-            page.close()
-            for _, place, part in here:
-                box = regions[place][part]
-                left, top = max(0, box.left - PADDING), max(0, box.top - PADDING)
-                edges = (left, top, max(left + 1, box.right + PADDING), max(top + 1, box.bottom + PADDING))
-                cut = image.crop(tuple(round(edge * scale) for edge in edges))  # type: ignore[arg-type]
-                parts.setdefault(place, {})[part] = cut
-                if len(parts[place]) == len(regions[place]):
-                    cuts = [cut for _, cut in sorted(parts.pop(place).items())]
-                    whole = Images.new(
-                        "RGB", (max(cut.width for cut in cuts), sum(cut.height for cut in cuts)), "white"
-                    )
-                    top = 0
-                    for cut in cuts:
-                        whole.paste(cut, (0, top))
-                        top += cut.height
-                    if whole.width > PICTURE_WIDTH:
-                        whole = whole.resize((PICTURE_WIDTH, round(whole.height * PICTURE_WIDTH / whole.width)))
-                    jpeg = io.BytesIO()
-                    whole.save(jpeg, "JPEG", quality=PICTURE_QUALITY)
-                    yield place, jpeg.getvalue()

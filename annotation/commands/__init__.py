@@ -22,8 +22,11 @@ class InOrder(TyperGroup):
     """Commands in the order of work, each with its whole first sentence."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """See click; what has no place in ORDER comes last, as it was added."""
-        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+        """See click; what has no place in ORDER comes last, as it was added, and so do the parts of a command."""
+        names = super().list_commands(ctx)
+        if ctx.parent is not None:  # `annot exams export` is another than `annot export`
+            return names
+        return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """See click, which cuts sentences off."""

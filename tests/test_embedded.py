@@ -180,7 +180,7 @@ def test_a_folder_that_is_renamed_while_argilla_runs_keeps_its_one_server(tmp_pa
         assert run_in_server(code, tmp_path) == "False\n"
     finally:
         assert embedded.stop(after)
-    assert not [process for process in running if process.is_running()]
+    assert not psutil.wait_procs(running, timeout=1)[1]  # a child of ours that has ended has to be waited for
     assert run_in_server(code, tmp_path) == "True\n"
 
 
@@ -555,6 +555,7 @@ def test_a_webhook_outlives_the_worker_that_was_killed_with_it(home: Path, datas
 @pytest.mark.server
 def test_stopping_leaves_nothing_but_the_data(home: Path, dataset: Any) -> None:
     before = embedded.state(home)
+    running = [psutil.Process(pid) for pid in before.processes.values()]
     with rest(home) as client:
         kept = stored(client, dataset)
     assert kept
@@ -562,7 +563,7 @@ def test_stopping_leaves_nothing_but_the_data(home: Path, dataset: Any) -> None:
     assert embedded.stop(home) is False
     state = embedded.state(home)
     assert (state.running, dict(state.processes), state.url) == (False, {}, before.url)
-    assert not [pid for pid in before.processes.values() if psutil.pid_exists(pid)]
+    assert not psutil.wait_procs(running, timeout=1)[1]
     assert not (home / "tmp").exists()
 
     # As if the server had been killed between storing an answer and noting what it means for the record.

@@ -22,7 +22,8 @@ from train.data.slates import RankedSlate, Ranking
 from train.evaluate.compare import compare
 from train.evaluate.evaluation import Evaluation, conclude
 from train.evaluate.gate import gate_of
-from train.evaluate.ranking import accuracy_json, accuracy_sentence, rank_groups, score_slate, summarise
+from train.evaluate.ranking import score_slate
+from train.evaluate.ranking_summary import accuracy_json, accuracy_sentence, rank_groups, summarise
 from train.evaluate.report import BEGIN, put_section, warnings
 from train.evaluate.run import evaluate
 from train.evaluate.scores import AnswerScore, EncodedAnswer, compare_with_base

@@ -26,7 +26,8 @@ from annotation.errors import SettingsError, TrainError
 from annotation.types import ExamQuestion
 from train.evaluate.compare import check_measured
 from train.evaluate.evaluation import Evaluation, conclude
-from train.evaluate.exams import AT_CHANCE, FRESH, Exams, ExamScore, ExamSummary, draw_exams, exam_groups, exam_row
+from train.evaluate.exam_summary import AT_CHANCE, FRESH, ExamScore, ExamSummary, draw_exams, exam_groups
+from train.evaluate.exams import Exams, exam_row
 from train.evaluate.gate import Gate, gate_of, remedy
 from train.evaluate.harness import CHAT, PLAIN, HarnessRun, load_tasks, local_task, write_task
 from train.evaluate.measure import Material

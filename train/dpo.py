@@ -32,7 +32,8 @@ from train.engine.estimate import Estimate, estimate
 from train.engine.memory import check_device
 from train.engine.trl_dpo import pair_trainer
 from train.evaluate.model import AdaptedModel, Batches
-from train.evaluate.ranking import Group, HeldOutRanking, accuracy_json, accuracy_sentence, rank_groups
+from train.evaluate.ranking import HeldOutRanking
+from train.evaluate.ranking_summary import Group, accuracy_json, accuracy_sentence, rank_groups
 from train.footprint import measure_energy
 from train.libraries import deterministic, quiet_libraries
 from train.models.base import load_model

@@ -13,7 +13,7 @@ from annotation.files import write_whole
 from train.data.preflight import Preflight
 from train.data.rows import read_rows
 from train.evaluate.measure import markdown_table, save_figure
-from train.evaluate.ranking import Group, accuracy_sentence
+from train.evaluate.ranking_summary import Group, accuracy_sentence
 from train.evaluate.report import ranking_section
 from train.footprint import footprint
 from train.run_folder import read_facts

@@ -19,32 +19,19 @@ from annotation.exams.checked import exam_questions
 from annotation.exams.found import FoundExam, FoundQuestion
 from annotation.exams.pictures import pictures
 from annotation.exams.read import read_exam
-from annotation.exams.repeated import Compared, compared_of
-from annotation.exams.rules import OPTIONS, misfit
+from annotation.exams.repeated import Compared, compare, id_of
+from annotation.exams.rules import FLAGS, OPTIONS, misfit
 from annotation.exams.with_cohere import read_doubtful_pages
 from annotation.files import write_whole
 from annotation.project import Project
 from annotation.prompts.change import check_codes
-from annotation.prompts.duplicates import near_duplicates
 from annotation.screen import Progress, count_reasons, counted, silent
 from annotation.tasks.exam.item import NAME, item_of, question_of
 from annotation.text.clean import clean, clean_label
-from annotation.types import Dropped, ExamQuestion, Person, content_id
+from annotation.types import Dropped, ExamQuestion, Person
 
 PICTURES = "exams/pictures"
 """Folder in a project: the picture of every question that was read from pages."""
-
-FLAGS = {
-    "country": "--country",
-    "language": "--language",
-    "exam": "--exam",
-    "level": "--level",
-    "category": "--category",
-    "source": "--source-url",
-    "licence": "--licence",
-}
-"""What INCLUDE asks to know of every question, and the flag that says it of those that do not say it themselves."""
-
 
 APART = "if they ask different things, raise exams.near_duplicate in annot.toml and run it again."
 
@@ -206,11 +193,12 @@ def add_exams(
         items = ledger.items(NAME) if ledger else []
         # As they were extracted, and as people made them: both may come back.
         known = [*map(question_of, items), *(exam_questions(ledger, project.settings) if ledger else ())]
-        compared = _compare(placed, known, elsewhere, settings.near_duplicate, progress)
+        new = [(one.where, one.question) for one in placed]
+        compared = compare(new, known, elsewhere, settings.near_duplicate, progress)
         dropped += compared.dropped
         before = {(drop.id, drop.reason) for drop in ledger.dropped("exams")} if ledger else set()
         news = [drop for drop in dropped if (drop.id, drop.reason) not in before]
-        kept = compared.kept
+        kept = [placed[place] for place in compared.kept]
         if ledger and not dry_run:
             kept = _with_pictures(project.folder, kept, sources, progress)
             start = max((item.position for item in items), default=-1) + 1
@@ -310,83 +298,16 @@ def _question(exam: FoundExam, found: FoundQuestion, fields: Mapping[str, str], 
         author=author,
         **{name: own[name] for name in FLAGS},
     )
-    return replace(question, id=_id_of(question))
+    return replace(question, id=id_of(question))
 
 
 def _clean_texts(found: FoundQuestion) -> tuple[str, tuple[str, ...]]:
     return clean(found.question), tuple(" ".join(clean(option).split()) for option in found.options)
 
 
-def _id_of(question: ExamQuestion) -> str:
-    return content_id(question.question, *question.options, question.country, question.language)
-
-
 def _elsewhere(exam: FoundExam) -> list[Compared]:
     """Questions that are somewhere already."""
     return [Compared.of(f"{exam.name}, {found.place}", *_clean_texts(found), found.answer) for found in exam.questions]
-
-
-@dataclass(frozen=True, slots=True)
-class _Repeats:
-    kept: list[_Placed]
-    already_there: int
-    dropped: list[Dropped]
-
-
-def _compare(
-    placed: Sequence[_Placed],
-    known: Sequence[ExamQuestion],
-    elsewhere: Sequence[Compared],
-    threshold: float,
-    progress: Progress,
-) -> _Repeats:
-    """Compare new questions with each other, with known ones and those elsewhere; of repeated ones the first stays."""
-    there: dict[str, list[ExamQuestion]] = defaultdict(list)
-    for question in known:
-        for id_ in {question.id, _id_of(question)}:
-            there[id_].append(question)
-    first: dict[str, Compared] = {}
-    fresh, dropped, already_there = list[tuple[_Placed, Compared]](), list[Dropped](), 0
-    for one in placed:
-        id_, compared = one.question.id, compared_of(one.where, one.question)
-        if id_ in first:
-            dropped.append(compared.repeats(first[id_], "exact"))
-            continue
-        first[id_] = compared
-        if id_ in there:
-            # As it was extracted, or as people made it: either is what is there.
-            reasons = [_difference(one.question, before) for before in there[id_]]
-            if None in reasons:
-                already_there += 1
-            elif reason := reasons[0]:
-                dropped.append(Dropped(one.where, *reason))
-        else:
-            fresh.append((one, compared))
-    if not fresh:
-        return _Repeats([], already_there, dropped)
-    there_already = [*(compared_of(f"{q.exam}, question {q.number or q.id}", q) for q in known), *elsewhere]
-    settled = list({one.text: one for one in reversed(there_already)}.values())
-    everything = [*settled, *(compared for _, compared in fresh)]
-    kept = list[_Placed]()
-    texts = [compared.text for compared in everything]
-    for index, twin, similarity in near_duplicates(texts, threshold, settled=len(settled)):
-        progress(index + 1, len(texts), "comparing")
-        if twin is None:
-            kept.append(fresh[index - len(settled)][0])
-        else:
-            repeated = everything[index].repeats(everything[twin], "near")
-            dropped.append(replace(repeated, because_of=f"{repeated.because_of} ({similarity:.2f})"))
-    return _Repeats(kept, already_there, dropped)
-
-
-def _difference(new: ExamQuestion, before: ExamQuestion) -> tuple[str, str] | None:
-    """In what a question that is there already says something else: a reason, and what stays; None for nothing."""
-    right, known = compared_of("", new).right, compared_of("", before).right
-    if right and right != known:
-        return f"already there {'with another key' if known else 'without its key'}", before.exam
-    other = [name for name in FLAGS if getattr(new, name) != getattr(before, name)]
-    stays = ", ".join(f"{name} {getattr(before, name)}" for name in other)
-    return ("already there with other provenance", stays) if other else None
 
 
 def _with_pictures(folder: Path, kept: Sequence[_Placed], sources: Sequence[str], progress: Progress) -> list[_Placed]:

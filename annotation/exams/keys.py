@@ -50,12 +50,14 @@ _INLINE = re.compile(
     r"(?: es| é)?(?: la)?(?:(?: a)? (?:letra|opci[oó]n|opç[aã]o|alternativa))?)[ \t]*(?P<colon>[:=.–-]*)[ \t]*"
     rf"(?:[(\[]?(?:(?P<letter>[A-Ja-j])|(?P<annulled>(?i:{_ANNULLED})))(?!\w))?(?P<said>.*)$"
 )
-_NUMBER_NAMES = {"n", "no", "nº", "nro", "num", "numero", "número", "number", "question_id", "id", "item", "ítem"} | {
-    *("pregunta", "questao", "questão", "question", "original_question_num")
-}
-_ANSWER_NAMES = {"respuesta", "respuesta correcta", "correcta", "resposta", "resposta correta", "gabarito", "clave"} | {
-    *("answer", "correct_answer", "key", "rpta", "alternativa")
-}
+_NUMBER_NAMES = (
+    *("n", "no", "nº", "nro", "num", "numero", "número", "number", "question_id", "id", "item", "ítem"),
+    *("pregunta", "questao", "questão", "question", "original_question_num"),
+)
+_ANSWER_NAMES = (
+    *("respuesta", "respuesta correcta", "correcta", "resposta", "resposta correta", "gabarito", "clave"),
+    *("answer", "correct_answer", "key", "rpta", "alternativa"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Lines of an exam become questions by rules: the next expected number, options in the order of their letters."""
+"""Questions among the lines of an exam, by rules: each begins with the next expected number, and has options below."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from annotation.errors import SourceError
@@ -14,11 +14,10 @@ from annotation.exams.answers import answers_of, choose_keys
 from annotation.exams.found import Box, Draft, FoundQuestion, Line, Mark
 from annotation.exams.keys import ANNULLED, LETTERS, NUMBERS, Key, inline_answer, numbers_in
 from annotation.exams.layout import OPTION, around
+from annotation.exams.parts import markers, number_of, read_parts
 from annotation.screen import counted
 from annotation.types import Dropped
 
-THIN = "\u2009"
-"""Stands between letters where a text layer has no blank, but a gap too narrow to be sure that it is none."""
 AHEAD = 80
 """Lines within which a question has its options."""
 LOST = 4
@@ -28,19 +27,11 @@ ROOM = 0.6
 LONG = 400
 """Characters of an option that may have swallowed something."""
 
-_START = re.compile(r"\(?(\d{1,5})\s?(?:\.-|[.)ºª°:]|\s[–-](?=\s))-?(?!\d)")
-_WORD_START = re.compile(r"(?i)(?:pregunta|quest[ãa]o|quesito|item|ítem)\s+(?:n[.º°o]*\s*)?(\d{1,5})\b[\s.:)–-]*")
-_OCR_START = re.compile(r"[(\[]?([\dOolIS|]{1,3})\s?[.,):;]-?(?=\s)")
-_DIGITS = str.maketrans("OolI|S", "001115")
-_MARKER = re.compile(r"(?:(?<=\s)|^)\(?([A-Ja-j])\s?[.)]-?(?=\s|$|(?![A-Za-z]\.)\S)")
-# A recogniser reads "Cc)" for "c)", and loses the dot before a capital letter.
-_OCR_MARKER = re.compile(r"(?:(?<=\s)|^)[(\[]?([A-Ja-j])[ce]?\s?(?:[.,)\]:]-?|(?<=[B-E]) (?=[A-ZÀ-Ý]))(?=\s|\S)")
 _PASSAGE = re.compile(
     r"(?i)\b(?:text|lectura|leitura|fragment|poema|gr[áa]fic|imagen|imagem|mapa|cuadro|quadro|tab(?:la|ela)|figura|"
     r"caso\b|informaci[óo]n|informaç|situaci[óo]n|situaç)"
 )
 _QUESTIONS = re.compile(rf"(?i)\b(?:preguntas|quest[õo]es|[íi]tems|itens)\s+(?:n[.º°]+\s*)?({NUMBERS})")
-_LIST = re.compile(r"(?:[IVX]{1,4}|\d{1,2}|[a-e])\s?[.)–-]\s|[•▪●–—-]\s")
 
 
 def parse_exam(
@@ -66,7 +57,7 @@ def parse_exam(
     notices = _tidy(drafts, _usual_gap(lines))
     words = Counter(word for line in lines for word in re.findall(r"[^\W\d_]+", line.text))
     for draft in drafts:
-        _read_parts(draft, words)
+        read_parts(draft, words)
     whole = [draft for draft in drafts if len(draft.options) > 1]
     if not whole:
         raise SourceError(
@@ -90,8 +81,8 @@ def parse_exam(
     for exam in exams:
         own = [draft for draft in whole if draft.exam == exam]
         usual = statistics.mode(len(draft.options) for draft in own)
-        answers = answers_of(own, chosen.get(exam), notices, given=given)
         key = chosen.get(exam)
+        answers = answers_of(own, key, notices, given=given)
         for draft in own:
             _doubt(draft, usual)
             if key and draft.number in key.doubts:
@@ -119,7 +110,7 @@ def parse_exam(
 
 def _split(lines: Sequence[Line]) -> tuple[list[Draft], list[tuple[int, int, str, str]]]:
     """Give every line to the question that it belongs to; numbers that are missing are named."""
-    starts = [_start(line) for line in lines]
+    starts = [number_of(line) for line in lines]
     drafts: list[Draft] = []
     missing: list[tuple[int, int, str, str]] = []
     passages: list[tuple[list[int], int]] = []  # The questions that a text is for, and the place of the next question.
@@ -206,16 +197,6 @@ def _last_option(draft: Draft) -> int:
     return max((at for at, line in enumerate(draft.lines) if OPTION.match(line.text)), default=0)
 
 
-def _start(line: Line) -> tuple[int, int]:
-    """Number at the beginning of a line and the characters that it takes; 0 for none."""
-    if match := _WORD_START.match(line.text) or _START.match(line.text):
-        return int(match[1]), match.end()
-    if line.extractor != "text layer" and (match := _OCR_START.match(line.text)):
-        digits = match[1].translate(_DIGITS)
-        return (int(digits), match.end()) if digits.isdecimal() else (0, 0)
-    return 0, 0
-
-
 def _is_next(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int, expected: int, optioned: bool) -> bool:
     """Whether the number at the beginning of a line begins a question, and not an entry of a list or an instruction."""
     number = starts[at][0]
@@ -251,7 +232,7 @@ def _is_first(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int)
 
 
 def _holds(line: Line, letters: str) -> bool:
-    return any(match[1] in letters for match in _markers(line.extractor).finditer(line.text))
+    return any(match[1] in letters for match in markers(line.extractor).finditer(line.text))
 
 
 def _opens(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at: int, ends: set[int]) -> bool:
@@ -277,10 +258,6 @@ def _after_options(lines: Sequence[Line], starts: Sequence[tuple[int, int]], at:
 def _cut(line: Line, length: int) -> Line:
     marks = tuple(Mark(max(0, m.start - length), m.end - length, m.colour) for m in line.marks if m.end > length)
     return replace(line, text=line.text[length:], marks=marks)
-
-
-def _markers(extractor: str) -> re.Pattern[str]:
-    return _MARKER if extractor == "text layer" else _OCR_MARKER
 
 
 def _gap(before: Line, after: Line) -> float | None:
@@ -323,122 +300,6 @@ def _detach(draft: Draft, pitch: float, repeated: Collection[str]) -> list[Line]
         option += line.text
     draft.lines = [line for line in draft.lines if line.text]
     return []
-
-
-def _read_parts(draft: Draft, words: Mapping[str, int]) -> None:
-    """Part the text of a question into stem, options and answer."""
-    body, marks = "", list[Mark]()
-    for line in draft.lines:
-        body += "\n" if body else ""
-        marks += [Mark(len(body) + mark.start, len(body) + mark.end, mark.colour) for mark in line.marks]
-        body += line.text
-    sequence = _sequence(body, draft.lines[0].extractor)
-    edges = [*(match.start() for match in sequence), len(body)]
-    draft.stem = _clean(_without_answer(draft, body[: edges[0]]), words)
-    for match, end in zip(sequence, edges[1:], strict=True):
-        option = _without_answer(draft, body[match.end() : end], last=end == len(body))
-        draft.options.append(_clean(option, words))
-        solid = len(re.sub(r"\s", "", option)) or 1
-        covered = Counter[str]()
-        for mark in marks:
-            part = body[max(mark.start, match.end()) : max(0, min(mark.end, end))]
-            covered[mark.colour] += len(re.sub(r"\s", "", part))
-        draft.colours.append({colour for colour, count in covered.items() if 2 * count > solid})
-    if said := _fold(draft.said):
-        same = [letter for letter, option in zip(LETTERS, draft.options, strict=False) if _fold(option) == said]
-        if not draft.answer and len(same) == 1:
-            draft.answer = same[0]
-        elif draft.answer not in same:
-            draft.doubts.append(f'the line with its answer says "{" ".join([draft.answer, *draft.said.split()])[:60]}"')
-            draft.answer = "" if same else draft.answer
-    if sequence and any(m[1] == sequence[0][1] and _leads(body, m) for m in _MARKER.finditer(body, sequence[-1].end())):
-        numbers = (number for line in draft.lines[1:] if (number := _start(line)[0]) > draft.number)
-        draft.swallowed = next(numbers, 0)
-        next_one = f"question {draft.swallowed}" if draft.swallowed else "the next question"
-        draft.doubts.append(f"the letter {sequence[0][1]} comes twice: it may hold {next_one} too")
-
-
-def _without_answer(draft: Draft, text: str, *, last: bool = False) -> str:
-    """A part of a question without a line that gives its answer, which is kept; below the last option all goes."""
-    found = inline_answer(text)
-    if found is None:
-        return text
-    if not last and not found.letter:
-        draft.doubts.append(f'a line in it may give its answer away: "{found.said[:60]}"')
-        return text
-    draft.answer = draft.answer or found.letter
-    draft.said = re.sub(r"^\s*\(.*?\)", "", f"{found.said}{found.after if last else ''}")
-    return found.before if last else found.before + found.after
-
-
-def _fold(text: str) -> str:
-    return re.sub(r"[\W_]", "", text.lower())
-
-
-def _leads(body: str, match: re.Match[str]) -> bool:
-    """Whether a marker stands at the beginning of a line, or behind a wide gap."""
-    return match.start() == 0 or body[match.start() - 1] in "\n\t"
-
-
-def _sequence(body: str, extractor: str) -> list[re.Match[str]]:
-    """Markers of the options, A first; of two rows of letters, "a) b)" in the stem and "A) B)" below, the later one.
-
-    A letter inside a line counts where none at the beginning of a line stands before the next letter that does.
-    """
-    found = list(_markers(extractor).finditer(body))
-    if extractor != "text layer":
-        return _in_order(body, found)
-    rows = [_in_order(body, [m for m in found if m[1].isupper() == upper]) for upper in (True, False)]
-    return max((row for row in rows if len(row) > 1), key=lambda row: row[0].start(), default=max(rows, key=len))
-
-
-def _in_order(body: str, found: Sequence[re.Match[str]]) -> list[re.Match[str]]:
-    row: list[re.Match[str]] = []
-    for letter in LETTERS:
-        more = letter > "E"  # Rare, and often the initial of a name: they have to look as the first one does.
-        rest = [m for m in found if (not row or m.start() > row[-1].start()) and (m[1].upper() > "E") == more]
-        if more:
-            rest = [m for m in rest if _form(m) == _form(row[0]) and (")" in m[0] or _leads(body, m))]
-        leading = next((m for m in rest if m[1].upper() == letter and _leads(body, m)), None)
-        later = next((m for m in rest if m[1].upper() > letter and _leads(body, m)), None)
-        inside = next((m for m in rest if m[1].upper() == letter), None)
-        if letter == "A" and inside and not leading:
-            line = body[inside.end() :].partition("\n")[0]
-            inside = inside if any(m[1].upper() == "B" for m in _MARKER.finditer(" " + line)) else None
-        best = leading if leading and not (later and later.start() < leading.start() and inside) else inside
-        if best is None:
-            break
-        row.append(best)
-    return row
-
-
-def _form(marker: re.Match[str]) -> tuple[bool, str]:
-    return marker[1].isupper(), marker[0].replace(marker[1], "", 1)
-
-
-def _clean(text: str, words: Mapping[str, int]) -> str:
-    """Text of a part in one line, but for lists: hyphens at the end of a line and kerning splits are joined."""
-
-    def hyphen(match: re.Match[str]) -> str:
-        left, right = match.groups()
-        return f"{left}-{right}" if f"{left}{right}" not in words and not right[0].islower() else left + right
-
-    def narrow(match: re.Match[str]) -> str:
-        left, right = match.groups()
-        whole = left + right in words or 1 in (words.get(left), words.get(right))
-        return left + right if whole else f"{left} {right}"
-
-    def letter(match: re.Match[str]) -> str:
-        return match[1] + match[2] if match[1] + match[2] in words else match[0]
-
-    text = re.sub(r"([^\W\d_]+)[-\xad]\n([^\W\d_]+)", hyphen, text.replace("\t", " "))
-    text = re.sub(rf"([^\W\d_]+){THIN}([^\W\d_]+)", narrow, text)
-    text = re.sub(r"\b([B-DF-HJ-NP-TV-XZ]) ([^\W\d_]{2,})", letter, text)
-    parts = [" ".join(part.split()) for part in text.strip().split("\n")]
-    joined = parts[0]
-    for part in parts[1:]:
-        joined += ("\n" if _LIST.match(part) else " ") + part
-    return joined.strip()
 
 
 def _doubt(draft: Draft, usual: int) -> None:

@@ -17,7 +17,8 @@ from annotation.exams.found import Box, FoundExam, Line
 from annotation.exams.keys import find_keys, is_lost_table, read_key_file
 from annotation.exams.layout import Page, ordered_lines
 from annotation.exams.ocr import OCR_DPI, RECOGNISED, recognise
-from annotation.exams.parse import THIN, parse_exam
+from annotation.exams.parse import parse_exam
+from annotation.exams.parts import THIN
 from annotation.exams.pieces import Word, colour_name, pieces_of
 from annotation.screen import Progress, counted, silent
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from annotation.exams.found import Box, Line, Mark
 from annotation.exams.layout import around
-from annotation.exams.parse import THIN
+from annotation.exams.parts import THIN
 
 GAP = 1.2
 """Blanks as wide as so many heights of a line part columns and options that stand side by side."""

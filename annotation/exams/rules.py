@@ -1,4 +1,4 @@
-"""Rules of INCLUDE: which questions it takes, whatever people say of them."""
+"""Rules of INCLUDE: what it asks to know of a question, and which it takes, whatever people say of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import re
 
 from annotation.text.locales import fold
 from annotation.types import ExamQuestion
+
+FLAGS = {
+    "country": "--country",
+    "language": "--language",
+    "exam": "--exam",
+    "level": "--level",
+    "category": "--category",
+    "source": "--source-url",
+    "licence": "--licence",
+}
+"""What INCLUDE asks to know of every question, and the flag that says it of those that do not say it themselves."""
 
 OPTIONS = 4
 """INCLUDE's questions have as many options, of which one is right."""

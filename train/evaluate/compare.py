@@ -11,7 +11,8 @@ import numpy as np
 
 from annotation.errors import TrainError
 from train.data.rows import read_rows
-from train.evaluate.ranking import SLATES, SlateScore
+from train.evaluate.ranking import SLATES
+from train.evaluate.ranking_summary import SlateScore
 from train.evaluate.run import read_evaluation
 from train.run_folder import finished_run
 from train.statistics import Estimate, mean_over_prompts

@@ -17,6 +17,7 @@ from train.data.slates import RankedSlate
 from train.evaluate.gate import Gate
 from train.evaluate.model import AdaptedModel, Batches
 from train.settings import EvaluationSettings, Recipe
+from train.statistics import Estimate
 
 Scores = TypeVar("Scores")
 
@@ -141,3 +142,8 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
     """Lines of a table in Markdown."""
     lines = [columns, ["---"] * len(columns), *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+def nats(kl: Estimate) -> str:
+    """A divergence with its interval."""
+    return f"{kl.value:.4f} {kl.interval('.4f')}"

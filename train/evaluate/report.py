@@ -10,7 +10,7 @@ from annotation.files import write_whole
 from train.evaluate.evaluation import Evaluation
 from train.evaluate.gate import EVALUATION, remedy
 from train.evaluate.measure import markdown_table
-from train.evaluate.ranking import GROUP_COLUMNS, HOW_TO_READ, Group, group_rows
+from train.evaluate.ranking_summary import GROUP_COLUMNS, HOW_TO_READ, Group, group_rows
 
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 """Around the section of report.md, which is written anew when the run is measured otherwise."""

@@ -15,9 +15,8 @@ import numpy as np
 from train.data.encoding import token_ids
 from train.data.slates import RankedSlate
 from train.evaluate.gate import Gate
-from train.evaluate.measure import Material, Table, save_figure
+from train.evaluate.measure import Material, Table, nats, save_figure
 from train.evaluate.model import AdaptedModel, Batches, seed_of
-from train.evaluate.ranking import nats
 from train.evaluate.scores import AnswerScore, EncodedAnswer
 from train.models.generation import Sample
 from train.run_folder import write_rows

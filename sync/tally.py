@@ -18,13 +18,13 @@ from typing import Any
 from annotation.config import Settings
 from annotation.ledger import Ledger, Response
 from annotation.project import CACHE
+from annotation.quality.agreement import pattern
+from annotation.quality.careless import count_habits
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.base import Task
 from annotation.types import Answer, Item
-from sync.quality.agreement import pattern
-from sync.quality.careless import count_habits
 
 LAYOUT = 6
 """Another number, and everything is counted anew: raise it when what is counted changes."""

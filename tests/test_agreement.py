@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotation.errors import NotEnoughOverlap
+from annotation.quality import alpha as coefficients
+from annotation.quality.agreement import Agreement, measure_agreement, pattern
+from annotation.quality.alpha import alpha
 from annotation.tasks.base import Scale
 from annotation.tasks.ranking.task import middle_ranks
-from sync.quality import alpha as coefficients
-from sync.quality.agreement import Agreement, measure_agreement, pattern
-from sync.quality.alpha import alpha
 
 Value = float | str
 Unit = Sequence[Value]
@@ -188,7 +188,7 @@ def test_where_all_agree_and_where_few_judged_there_is_no_interval_to_trust() ->
 
 
 def test_the_interval_is_over_whole_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.quality.agreement.FEWEST_ITEMS", 2)
+    monkeypatch.setattr("annotation.quality.agreement.FEWEST_ITEMS", 2)
     # Of two items only three draws are possible: each of them twice, and both.
     first = {"p1": {"a": "sí", "b": "no", "c": "no"}, "p2": {"a": "sí", "b": "no", "c": "sí"}}
     second = {"p1": {"a": "no", "b": "sí"}, "p2": {"a": "no", "b": "sí"}}

@@ -38,6 +38,7 @@ from annotation.exams.formats import (
     to_submission,
 )
 from annotation.project import Project
+from annotation.tables import export
 from annotation.tasks import TASKS
 from annotation.tasks.base import Texts, Unfit
 from annotation.tasks.exam.check import FITS, REJECT, Check
@@ -51,7 +52,6 @@ from sync.cycle import sync_once
 from sync.moving.copying import copy_records, ensure_dataset
 from sync.push import push, put_texts_back
 from sync.reporting.status import report
-from sync.snapshot import export
 from sync.team import add_team
 
 EXAM = TASKS[NAME]

@@ -31,7 +31,19 @@ ORDER = {
             "quota_groups",
             "reading",
         ),
-        *("tasks", "prompts", "drafting", "selection", "exams", "hosting", "backups", "commands", "cli"),
+        *(
+            "tasks",
+            "quality",
+            "tables",
+            "prompts",
+            "drafting",
+            "selection",
+            "exams",
+            "hosting",
+            "backups",
+            "commands",
+            "cli",
+        ),
     ),
     "sync": (
         *(
@@ -39,7 +51,6 @@ ORDER = {
             "team",
             "team_datasets",
             "pull",
-            "quality",
             "tally",
             "quotas",
             "push",

@@ -24,6 +24,7 @@ from annotation.ledger import Response
 from annotation.project import Project
 from annotation.prompts.add import add_prompts
 from annotation.prompts.review import accepted_prompts, add_checks
+from annotation.tables import export
 from annotation.tasks import TASKS
 from annotation.tasks.answers import answers
 from annotation.tasks.base import Texts, Unfit
@@ -34,7 +35,6 @@ from annotation.types import Answer, Item, Prompt
 from sync.commands.team import prompts_review
 from sync.cycle import sync_once
 from sync.push import push
-from sync.snapshot import export
 from sync.team import add_team
 
 CHECK = TASKS[NAME]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from projects import annot, fill, judge, make_project
 
-from sync.quality.agreement import Agreement
+from annotation.quality.agreement import Agreement
 from sync.reporting.plots import draw
 from sync.reporting.status import report
 

@@ -16,11 +16,11 @@ from train_snapshots import preference_rows, write_snapshot
 from annotation.config import check_settings
 from annotation.errors import TrainError
 from annotation.files import read_parquet, write_parquet, write_whole
+from annotation.tables import export
 from annotation.tasks.ranking.preferences import build_preferences
 from annotation.tasks.ranking.tables import preference_rows as counted_rows
 from annotation.tasks.ranking.tables import ranking_rows
 from annotation.types import Answer, Candidate, Judgement, Prompt, Slate
-from sync.snapshot import export
 from train.data.objective import apply_objective
 from train.data.pairs import Pair
 from train.data.plan import pairs_of_slates

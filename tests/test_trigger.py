@@ -21,10 +21,10 @@ from annotation.backups.restore import restore
 from annotation.errors import SettingsError
 from annotation.files import read_parquet
 from annotation.project import Project
+from annotation.tables import export
 from annotation.types import Slate
 from sync.reporting.next_step import next_step
 from sync.reporting.status import report
-from sync.snapshot import export
 from sync.trigger import launches, trigger
 
 LAUNCHER = "sh -c 'echo {run} {snapshot} >> launched; sleep 0.05'"

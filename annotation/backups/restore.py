@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import tomlkit
 
@@ -184,7 +185,7 @@ def _disarm(settings: Path) -> None:
     The one would run at a sync, and the other be sent a key.
     """
     with contextlib.suppress(tomlkit.exceptions.ParseError, UnicodeDecodeError):  # no command runs on such settings
-        found = tomlkit.parse(settings.read_text(encoding="utf-8-sig"))
+        found: dict[str, Any] = tomlkit.parse(settings.read_text(encoding="utf-8-sig"))
         train, argilla = found.get("train"), found.get("argilla")
         if isinstance(argilla, Mapping) and argilla.get("url"):
             print(f"annot: its Argilla is {argilla['url']}: every sync sends ARGILLA_API_KEY there.", file=sys.stderr)

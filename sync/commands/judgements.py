@@ -113,7 +113,7 @@ def export(
 ) -> None:
     """Write what people said, under pseudonyms: rankings, preferences also in TRL's form, and every other task's."""
     from annotation.screen import counted, print_json, progress
-    from sync.snapshot import export as write
+    from annotation.tables import export as write
 
     if run is not None:
         print("annot: `annot release` gives a run away; `annot export --run` does the same.", file=sys.stderr)

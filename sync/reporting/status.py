@@ -16,14 +16,14 @@ from annotation.exams.checked import include_points
 from annotation.files import write_whole
 from annotation.ledger import Ledger
 from annotation.project import CACHE, Project
+from annotation.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
+from annotation.quality.careless import doubts
 from annotation.screen import Progress, counted, silent
 from annotation.selection.waiting import Waiting, prompts_waiting
 from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
 from annotation.tasks.exam.settled import CHECKED
 from annotation.tasks.exam.task import Exam
-from sync.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
-from sync.quality.careless import doubts
 from sync.quotas import QuotaState, all_met, capped, count_quotas, discarded, short_teams, what_is_coming
 from sync.tally import ALL, LAYOUT, Counts, count, part_of
 from sync.trigger import Launch, launches

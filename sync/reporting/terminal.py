@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from annotation.exams.checked import MOST_POINTS, include_points
+from annotation.quality.agreement import FEWEST_ITEMS, Agreement
 from annotation.screen import counted, table
 from annotation.tasks import TASKS
 from annotation.tasks.exam.settled import STATUSES
-from sync.quality.agreement import FEWEST_ITEMS, Agreement
 from sync.quotas import QuotaState
 from sync.reporting.status import Report
 

@@ -87,7 +87,7 @@ def measure_agreement(
 
     import numpy as np
 
-    from sync.quality.alpha import Coincidences
+    from annotation.quality.alpha import Coincidences
 
     column = {value: number for number, value in enumerate(domain)}
     cells = [number * len(domain) + column[value] for number, votes in enumerate(units) for value in votes]

@@ -1,0 +1,158 @@
+"""Tables that leave a project: what every task says of its answers, read part by part and written as files."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.files import whole_file, write_whole
+from annotation.project import Project
+from annotation.screen import Progress, silent
+from annotation.tasks import TASKS
+from annotation.tasks.answers import newest_responses, read_answers, roster
+from annotation.tasks.base import Kind, Rows, Texts
+from annotation.text.privacy import mask_typed
+
+AT_ONCE = 2000
+"""Items whose answers are decoded at once: memory does not grow with the project."""
+
+LEFT_OUT = "left_out.parquet"
+"""Whose answers are in no other file of an export, and why."""
+
+TYPED = ("rewrite", "comment", "correction")
+"""Columns with what people typed."""
+
+STALE_S = 86_400.0
+"""Nothing was written into a file for so long: whoever wrote it is gone."""
+
+
+def read_tables(project: Project, name: str, *, progress: Progress = silent) -> Iterator[dict[str, Rows]]:
+    """A task's tables (file name -> rows), part by part in the order of the items' ids.
+
+    A task without items has none, or empty ones where it starts runs.
+    """
+    ledger, task = project.ledger, TASKS[name]
+    ids = [row["id"] for row in ledger.rows("select id from items where task = ? order by id", name)]
+    if not ids and not task.trains:
+        return
+    team = roster(ledger)
+    for start in range(0, max(len(ids), 1), AT_ONCE):
+        progress(start, len(ids), task.many)
+        items = {item.id: item for item in ledger.items(ids=ids[start : start + AT_ONCE])}
+        answers = read_answers(newest_responses(ledger, items), items, team).kept
+        texts = Texts.of(ledger, task, [items[item_id] for item_id in {answer.item_id for answer in answers}])
+        yield task.tables(items, answers, texts, project.settings, project.pseudonym)
+
+
+def removed_prompts(project: Project) -> int:
+    """Prompts that were taken out: nothing about them is in a snapshot or an export."""
+    (found,) = project.ledger.rows("select count(*) as n from current_prompts where removed")
+    return int(found["n"])
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Files written by `annot export`.
+
+    Attributes:
+        rows: File -> how many it holds.
+        files: Where they are.
+        typed: Rows with a text that somebody typed.
+        removed_prompts: Prompts that none of them names, as they were taken out.
+    """
+
+    rows: Mapping[str, int]
+    files: tuple[Path, ...]
+    typed: int = 0
+    removed_prompts: int = 0
+
+
+def export(project: Project, folder: Path, *, progress: Progress = silent) -> Exported:
+    """Write what the ledger says now for people and for other trainers: the tables of every task that has items."""
+    with project.ledger.moment(), ExitStack() as files:
+        written, typed = Tables(folder, files), 0
+        for name in TASKS:
+            for tables in read_tables(project, name, progress=progress):
+                for file, table in tables.items():
+                    written.add(file, table)
+                    typed += sum(any(row.get(name) for name in TYPED) for row in table.rows)
+        people = tuple(project.ledger.people())
+        out = [
+            {
+                "annotator": project.pseudonym(person.username),
+                "country": person.country,
+                "reason": mask_typed(person.excluded, person.country, people),
+            }
+            for person in people
+            if person.excluded
+        ]
+        if out:
+            written.add(LEFT_OUT, Rows(out, {"annotator": "text", "country": "text", "reason": "text"}))
+        else:
+            (folder / LEFT_OUT).unlink(missing_ok=True)
+    _describe(folder, written.counts)
+    return Exported(written.counts, tuple(folder / file for file in written.counts), typed, removed_prompts(project))
+
+
+def _describe(folder: Path, names: Iterable[str]) -> None:
+    """Have `datasets.load_dataset(FOLDER)` load the first table, and `load_dataset(FOLDER, NAME)` each."""
+    path, head = folder / "README.md", "---\nconfigs:\n"
+    if path.exists() and not path.read_text(encoding="utf-8").startswith(head):
+        return  # somebody's own
+    tables = [name for name in names if name.endswith(".parquet")]  # one kind of file: the library takes no other then
+    first, *more = (f"- config_name: {Path(name).stem}\n  data_files: {name}\n" for name in tables)
+    write_whole(path, (head + first + "  default: true\n" + "".join(more) + "---\n").encode())
+
+
+class Tables:
+    """Files of tables, written part by part beside one another: whole at the end of the stack, or absent."""
+
+    def __init__(self, folder: Path, files: ExitStack) -> None:
+        self.folder, self.files = folder, files
+        self.counts: dict[str, int] = {}
+        self._writers: dict[str, Callable[[Sequence[Mapping[str, Any]]], None]] = {}
+
+    def add(self, name: str, table: Rows) -> None:
+        if name not in self._writers:
+            self._writers[name] = self.files.enter_context(_writer(self.folder / name, table.columns))
+        self._writers[name](table.rows)
+        self.counts[name] = self.counts.get(name, 0) + len(table.rows)
+
+
+@contextmanager
+def _writer(path: Path, columns: Mapping[str, Kind]) -> Iterator[Callable[[Sequence[Mapping[str, Any]]], None]]:
+    """What appends rows to a file, parquet or JSON lines by its name."""
+    for left in path.parent.glob(f".{path.name}.*"):  # of an export that was killed
+        if time.time() - left.stat().st_mtime > STALE_S:
+            left.unlink(missing_ok=True)
+    with whole_file(path) as beside:
+        if path.suffix == ".jsonl":
+            with beside.open("w", encoding="utf-8") as file:
+                yield lambda rows: file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            schema = _schema(columns)
+            with pq.ParquetWriter(beside, schema) as writer:
+                yield lambda rows: writer.write_table(pa.Table.from_pylist(list(rows), schema))
+
+
+def _schema(columns: Mapping[str, Kind]) -> Any:
+    import pyarrow as pa
+
+    kinds = {
+        "text": pa.string(),
+        "texts": pa.list_(pa.string()),
+        "int": pa.int64(),
+        "ints": pa.list_(pa.int64()),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "lists of texts": pa.list_(pa.list_(pa.string())),
+    }
+    return pa.schema({name: kinds[kind] for name, kind in columns.items()})

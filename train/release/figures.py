@@ -1,0 +1,220 @@
+"""Figures of a card: every number in it is read from a file of the run's folder, and where it stood is kept beside it.
+
+A card is text with figures in it; `Figures.page` gives the text and the list of its figures, which becomes figures.json.
+`why_not` looks a figure up again and says what does not fit: the lint of a release and `annot trace` go by it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import TrainError
+from train.run_folder import read_facts
+
+FIGURES = "figures.json"
+"""Beside a card: its figures."""
+
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
+"""A number as it is written in a card, without its sign."""
+
+SCALES = (1.0, 100.0, 1000.0)
+"""A share may be shown as a percentage, kilograms as grams."""
+
+_BEGIN, _END = "\ue000", "\ue001"
+_MARKED = re.compile(f"{_BEGIN}(\\d+),([^{_END}]*){_END}")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A part of a card with numbers in it, and where they stand.
+
+    Attributes:
+        line: The line of the card in which it is shown, or its key in the card's front matter.
+        shown: How it is written there.
+        file: File of the run's folder.
+        at: JSON pointer (RFC 6901) to the value, or to the object in which all of the numbers are; `*` takes the sum over
+            all. In a file that is no JSON the words themselves are looked for, and this is "".
+    """
+
+    line: str
+    shown: str
+    file: str
+    at: str
+
+
+class Figures:
+    """Figures of one card, as they are written into it."""
+
+    def __init__(self, run: Path) -> None:
+        """Read from a run's folder."""
+        self.run = run
+        self._files: dict[str, Any] = {}
+        self._made: list[Figure] = []
+        self._front: list[Figure] = []
+
+    def value(self, file: str, *at: str | int) -> Any:
+        """What stands there; None where nothing does."""
+        if file not in self._files:
+            self._files[file] = read_json(self.run / file)
+        return look_up(self._files[file], pointer(*at))
+
+    def number(self, file: str, *at: str | int, form: str = ",", scale: float = 1.0) -> str:
+        """A number as `form` writes it; "not measured" where there is none."""
+        found = self.value(file, *at)
+        return "not measured" if found is None else self._mark(format(found * scale, form), file, at)
+
+    def text(self, file: str, *at: str | int) -> str:
+        """A text, which may hold numbers, on one line; "not known" where there is none."""
+        found = self.value(file, *at)
+        return self._mark(" ".join(str(found).split()), file, at) if found not in (None, "") else "not known"
+
+    def front(self, key: str, file: str, *at: str | int, scale: float = 1.0) -> Any:
+        """A value for the front matter of the card, where it stands under `key`; None where there is none."""
+        found = self.value(file, *at)
+        found = found * scale if isinstance(found, float) else found
+        if found is not None:
+            self._front.append(Figure(key, str(found), file, pointer(*at)))
+        return found
+
+    def quoted(self, sentence: str, file: str) -> str:
+        """A sentence that stands word for word in a text file of the run, for example in its report."""
+        return self._mark(sentence, file, ())
+
+    def row(self, cells: Sequence[str], file: str, *at: str | int) -> list[str]:
+        """Cells of a table whose numbers stand in one object below a place, or else each in one of its own.
+
+        Raises:
+            KeyError: A number stands nowhere there.
+        """
+        objects = sorted(_objects(self.value(file, *at), pointer(*at)), key=lambda found: len(found[1]))
+        whole = next((place for place, leaves in objects if all(_stands(cell, leaves) for cell in cells)), None)
+        marked = []
+        for cell in cells:
+            place = whole or next((place for place, leaves in objects if _stands(cell, leaves)), None)
+            if place is None:
+                raise KeyError(f"{cell!r} does not stand in {file}{pointer(*at)}")
+            marked.append(self._mark(cell, file, tuple(_keys(place))) if NUMBER.search(cell) else cell)
+        return marked
+
+    def page(self, card: str) -> tuple[str, list[Figure]]:
+        """The card without marks, and its figures in their order."""
+        figures, lines = list(self._front), []
+        for line in card.split("\n"):
+            clean = _MARKED.sub(lambda found: found[2], line)
+            for found in _MARKED.finditer(line):
+                made = self._made[int(found[1])]
+                figures.append(Figure(clean, made.shown, made.file, made.at))
+            lines.append(clean)
+        return "\n".join(lines), figures
+
+    def _mark(self, shown: str, file: str, at: Sequence[str | int]) -> str:
+        self._made.append(Figure("", shown, file, pointer(*at)))
+        return f"{_BEGIN}{len(self._made) - 1},{shown}{_END}"
+
+
+def write_figures(figures: Sequence[Figure]) -> bytes:
+    """The content of figures.json."""
+    return json.dumps([asdict(figure) for figure in figures], ensure_ascii=False, indent=1).encode()
+
+
+def read_figures(path: Path) -> list[Figure]:
+    """Figures of a card.
+
+    Raises:
+        TrainError: The file is gone or damaged.
+    """
+    remedy = f"remove the folder {path.parent} and run `annot release` again"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [Figure(**{key: str(value) for key, value in row.items()}) for row in rows]
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise TrainError(f"{path} is gone or damaged; {remedy}.") from None
+
+
+def why_not(figure: Figure, run: Path) -> str:
+    """Why a figure does not stand in a run's folder, as the end of a sentence; "" where it does."""
+    if figure.at == "" and not figure.file.endswith(".json"):
+        path = run / figure.file
+        words = " ".join(path.read_text(encoding="utf-8").split()) if path.is_file() else ""
+        return "" if " ".join(figure.shown.split()) in words else f"{figure.file} does not say so"
+    found = look_up(read_json(run / figure.file), figure.at)
+    if found is None:
+        return f"{figure.file} has nothing at {figure.at or 'its top'}"
+    return (
+        ""
+        if _stands(figure.shown, list(_leaves(found)))
+        else f"{figure.file} says otherwise at {figure.at or 'its top'}"
+    )
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file of a run; None where there is no such file.
+
+    Raises:
+        TrainError: It is damaged.
+    """
+    return read_facts(path, {}, "the file was damaged after the run had written it") if path.exists() else None
+
+
+def pointer(*at: str | int) -> str:
+    """A JSON pointer."""
+    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in at)
+
+
+def look_up(content: Any, at: str) -> Any:
+    """What stands at a JSON pointer, the sum of all where it has a `*`; None where nothing does."""
+    for number, key in enumerate(keys := _keys(at)):
+        if key == "*":
+            each = content.values() if isinstance(content, Mapping) else content or ()
+            found = [look_up(one, pointer(*keys[number + 1 :])) for one in each]
+            return sum(found) if found and all(isinstance(one, int | float) for one in found) else None
+        if isinstance(content, Mapping):
+            content = content.get(key)
+        elif isinstance(content, list) and key.isdigit() and int(key) < len(content):
+            content = content[int(key)]
+        else:
+            return None
+    return content
+
+
+def _keys(at: str) -> list[str]:
+    return [key.replace("~1", "/").replace("~0", "~") for key in at.split("/")[1:]]
+
+
+def _leaves(content: Any) -> Iterator[str | float]:
+    if isinstance(content, Mapping):
+        for value in content.values():
+            yield from _leaves(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _leaves(value)
+    elif isinstance(content, str | int | float) and not isinstance(content, bool):
+        yield content
+
+
+def _objects(content: Any, at: str) -> Iterator[tuple[str, list[str | float]]]:
+    """Every object below a place with all that stands in it, in the order of the file."""
+    if isinstance(content, Mapping):
+        yield at, list(_leaves(content))
+    if isinstance(content, Mapping | list):
+        for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
+            yield from _objects(value, at + pointer(key))
+
+
+def _stands(shown: str, leaves: Sequence[str | float]) -> bool:
+    """Whether every number of a text is one of the values, rounded as it is written, or in a text among them."""
+    words = {number for leaf in leaves if isinstance(leaf, str) for number in NUMBER.findall(leaf)}
+    numbers = [abs(leaf) for leaf in leaves if not isinstance(leaf, str)]
+    return all(number in words or _is_one_of(number, numbers) for number in NUMBER.findall(shown))
+
+
+def _is_one_of(written: str, numbers: Sequence[float]) -> bool:
+    digits, _, exponent = written.replace(",", "").partition("e")
+    unit = 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
+    value = float(written.replace(",", ""))
+    return any(abs(number * scale - value) <= unit * 0.500001 for number in numbers for scale in SCALES)

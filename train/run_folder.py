@@ -244,7 +244,7 @@ def read_done(folder: Path, keys: Sequence[str] = ()) -> dict[str, Any]:
 
 def adapter_digests(adapter: Path) -> dict[str, str]:
     """SHA-256 of each file of an adapter."""
-    return {path.name: _digest(path) for path in sorted(adapter.iterdir()) if path.is_file()}
+    return {path.name: file_digest(path) for path in sorted(adapter.iterdir()) if path.is_file()}
 
 
 def check_adapter(adapter: Path, remedy: str) -> None:
@@ -284,7 +284,7 @@ def finished_run(run: Path) -> tuple[dict[str, Any], str]:
     written = {**done["adapter_files"], WEIGHTS: done["adapter_sha256"]}
     for name, digest in written.items():
         path = run / "adapter" / name
-        if not path.is_file() or _digest(path) != digest:
+        if not path.is_file() or file_digest(path) != digest:
             raise TrainError(f"{path} is missing or not what the run wrote; {again}.")
     read_facts(run / "adapter" / "adapter_config.json", ADAPTER_FACTS, again)
     return facts, written[WEIGHTS]
@@ -361,12 +361,13 @@ def _is_whole(checkpoint: Path) -> bool:
 
 def _digests(checkpoint: Path) -> dict[str, str]:
     return {
-        path.name: _digest(path)
+        path.name: file_digest(path)
         for path in sorted(checkpoint.iterdir())
         if path.name != SEAL and not path.name.startswith(".")
     }
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

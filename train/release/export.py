@@ -10,8 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from train.evaluate.run import recipe_of
 from train.models.base import Base, base_of_run, load_model
 from train.models.tiny_model import NOTICE
 from train.models.tokenizer import load_tokenizer
+from train.release.folder import made_whole
 from train.run_folder import finished_run
 
 MOST_KL = 1e-5
@@ -124,7 +124,7 @@ def export_adapter(run: Path, to: Path) -> Exported:
         TrainError: The run is not finished, its adapter is damaged, or the target is taken.
     """
     facts, digest = finished_run(run)
-    with _made_whole(to) as beside:
+    with made_whole(to) as beside:
         shutil.copytree(run / "adapter", beside, dirs_exist_ok=True)
         done = _adapter_of(to, facts, digest)
         _write_facts(beside, done, gate_of(run).verdict)
@@ -168,7 +168,7 @@ def export_merged(run: Path, to: Path, *, dtype: str = "float32", progress: Prog
             model = model.dequantize(dtype=torch.float32)
         return PeftModel.from_pretrained(model, str(run / "adapter"))
 
-    with _made_whole(to) as beside:
+    with made_whole(to) as beside:
         progress(0, 4, "the trained model is asked")
         expected = _logits(trained(dequantised=False), texts)
         _free_memory()
@@ -265,24 +265,6 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-@contextmanager
-def _made_whole(to: Path) -> Iterator[Path]:
-    """A folder beside the target that takes its place when the block ends well, and is gone when it does not."""
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise TrainError(f"{to} is there already: nothing is overwritten; name another folder with --to.")
-    to.parent.mkdir(parents=True, exist_ok=True)
-    beside = to.with_name(f".{to.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
-    beside.mkdir()
-    try:
-        yield beside
-        if to.exists():
-            to.rmdir()
-        beside.rename(to)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _adapter_of(to: Path, facts: dict[str, Any], digest: str) -> Exported:

@@ -313,6 +313,13 @@ class TrainSettings(Section):
     )
 
 
+class ReleaseSettings(Section):
+    """[release]: what people say of what they give away."""
+
+    model_licence: str = Field("", description='of the weights, as the Hub names it: "apache-2.0"')
+    data_licence: str = Field("", description='of the judgements and texts: "cc-by-4.0"')
+
+
 class Settings(Section):
     """All of annot.toml."""
 
@@ -324,6 +331,7 @@ class Settings(Section):
     task: TaskTables = TaskTables()
     argilla: ArgillaSettings = ArgillaSettings()
     train: TrainSettings = TrainSettings()
+    release: ReleaseSettings = ReleaseSettings()
 
 
 def read_settings(path: Path) -> Settings:

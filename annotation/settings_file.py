@@ -97,6 +97,10 @@ preset = {preset}
 # dollars_per_hour = 1.8   # of one card, for the estimate of `annot train --dry-run`: one L40S on the Hub in 2026-11
 # by = "shared"            # "country": an adapter per country too; "prompt": one that is told the country
 # launcher = "local"       # or a command line, for example "/path/to/docker/trainer/slurm.sh --account=team"
+
+[release]
+# model_licence = ""       # of the weights, as the Hub names it ("apache-2.0"); what the base's licence asks for holds
+# data_licence = ""        # of the judgements and texts ("cc-by-4.0")
 """
 
 

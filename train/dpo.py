@@ -222,6 +222,7 @@ def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog) -> Non
             "run": folder.name,
             **facts,
             **base,
+            "base_licence": plan.base.licence,
             "base_files": content_of(plan.base, plan.recipe.base),
             "seed": plan.recipe.run.seed,
             "steps": plan.steps,

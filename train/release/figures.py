@@ -1,6 +1,7 @@
 """Figures of a card: every number in it is read from a file of the run's folder, and where it stood is kept beside it.
 
-A card is text with figures in it; `Figures.page` gives the text and the list of its figures, which becomes figures.json.
+A card is text with figures in it; `Figures.page` gives the text and the list of its figures, which becomes
+figures.json.
 `why_not` looks a figure up again and says what does not fit: the lint of a release and `annot trace` go by it.
 """
 
@@ -37,8 +38,8 @@ class Figure:
         line: The line of the card in which it is shown, or its key in the card's front matter.
         shown: How it is written there.
         file: File of the run's folder.
-        at: JSON pointer (RFC 6901) to the value, or to the object in which all of the numbers are; `*` takes the sum over
-            all. In a file that is no JSON the words themselves are looked for, and this is "".
+        at: JSON pointer (RFC 6901) to the value, or to the object in which all of the numbers are; `*` takes the sum
+            over all. In a text the words themselves are looked for, and this is "".
     """
 
     line: str
@@ -63,42 +64,43 @@ class Figures:
             self._files[file] = read_json(self.run / file)
         return look_up(self._files[file], pointer(*at))
 
-    def number(self, file: str, *at: str | int, form: str = ",", scale: float = 1.0) -> str:
+    def number(self, file: str, *at: str | int, form: str = ",", scale: float = 1) -> str:
         """A number as `form` writes it; "not measured" where there is none."""
         found = self.value(file, *at)
         return "not measured" if found is None else self._mark(format(found * scale, form), file, at)
 
-    def text(self, file: str, *at: str | int) -> str:
-        """A text, which may hold numbers, on one line; "not known" where there is none."""
+    def text(self, file: str, *at: str | int, absent: str = "not known") -> str:
+        """A text, which may hold numbers, on one line; `absent` where there is none."""
         found = self.value(file, *at)
-        return self._mark(" ".join(str(found).split()), file, at) if found not in (None, "") else "not known"
+        return absent if found in (None, "") else self._mark(" ".join(str(found).split()), file, at)
 
-    def front(self, key: str, file: str, *at: str | int, scale: float = 1.0) -> Any:
+    def front(self, key: str, file: str, *at: str | int, scale: float = 1) -> Any:
         """A value for the front matter of the card, where it stands under `key`; None where there is none."""
         found = self.value(file, *at)
-        found = found * scale if isinstance(found, float) else found
         if found is not None:
+            found *= scale
             self._front.append(Figure(key, str(found), file, pointer(*at)))
         return found
+
+    def shown(self, text: str, file: str, *at: str | int) -> str:
+        """A text whose numbers stand at that place."""
+        return self._mark(text, file, at)
 
     def quoted(self, sentence: str, file: str) -> str:
         """A sentence that stands word for word in a text file of the run, for example in its report."""
         return self._mark(sentence, file, ())
 
-    def row(self, cells: Sequence[str], file: str, *at: str | int) -> list[str]:
-        """Cells of a table whose numbers stand in one object below a place, or else each in one of its own.
+    def row(self, cells: Sequence[str], file: str, *at: str | int, text: str) -> list[str]:
+        """Cells of a table whose numbers stand in one object below a place, or each in one of its own.
 
-        Raises:
-            KeyError: A number stands nowhere there.
+        Those of labels and of differences stand nowhere else than in `text`, the file of the run that shows the table.
         """
         objects = sorted(_objects(self.value(file, *at), pointer(*at)), key=lambda found: len(found[1]))
         whole = next((place for place, leaves in objects if all(_stands(cell, leaves) for cell in cells)), None)
         marked = []
         for cell in cells:
             place = whole or next((place for place, leaves in objects if _stands(cell, leaves)), None)
-            if place is None:
-                raise KeyError(f"{cell!r} does not stand in {file}{pointer(*at)}")
-            marked.append(self._mark(cell, file, tuple(_keys(place))) if NUMBER.search(cell) else cell)
+            marked.append(self.quoted(cell, text) if place is None else self._mark(cell, file, _keys(place)))
         return marked
 
     def page(self, card: str) -> tuple[str, list[Figure]]:
@@ -113,6 +115,8 @@ class Figures:
         return "\n".join(lines), figures
 
     def _mark(self, shown: str, file: str, at: Sequence[str | int]) -> str:
+        if not NUMBER.search(shown):
+            return shown
         self._made.append(Figure("", shown, file, pointer(*at)))
         return f"{_BEGIN}{len(self._made) - 1},{shown}{_END}"
 
@@ -138,7 +142,7 @@ def read_figures(path: Path) -> list[Figure]:
 
 def why_not(figure: Figure, run: Path) -> str:
     """Why a figure does not stand in a run's folder, as the end of a sentence; "" where it does."""
-    if figure.at == "" and not figure.file.endswith(".json"):
+    if figure.file.endswith(".md"):
         path = run / figure.file
         words = " ".join(path.read_text(encoding="utf-8").split()) if path.is_file() else ""
         return "" if " ".join(figure.shown.split()) in words else f"{figure.file} does not say so"
@@ -207,7 +211,9 @@ def _objects(content: Any, at: str) -> Iterator[tuple[str, list[str | float]]]:
 
 
 def _stands(shown: str, leaves: Sequence[str | float]) -> bool:
-    """Whether every number of a text is one of the values, rounded as it is written, or in a text among them."""
+    """Whether a text is a part of one among the values, or each of its numbers is one of them, rounded as it is written."""
+    if any(shown in leaf for leaf in leaves if isinstance(leaf, str)):
+        return True
     words = {number for leaf in leaves if isinstance(leaf, str) for number in NUMBER.findall(leaf)}
     numbers = [abs(leaf) for leaf in leaves if not isinstance(leaf, str)]
     return all(number in words or _is_one_of(number, numbers) for number in NUMBER.findall(shown))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -14,24 +15,43 @@ from annotation.errors import TrainError
 from annotation.files import write_whole
 from annotation.ledger import now
 from train.evaluate.gate import gate_of
-from train.run_folder import file_digest, finished_run
+from train.release.figures import FIGURES, Figure, write_figures
+from train.run_folder import file_digest, finished_run, read_facts
 
 RELEASE = "release.json"
 """What a released folder is, written last."""
 
-UNLISTED = (RELEASE, "README.md")
+CARD = "README.md"
+
+KINDS = {"kind": str, "run": str, "adapter_sha256": str, "card": str, "files": dict}
+"""What release.json must say, and as what."""
+
+UNLISTED = (RELEASE, CARD)
 """Files that release.json does not list: itself, and what people may put into their own words."""
 
 
+YOURS = "<!-- What stands below this line is yours: annot keeps it. -->"
+
+
 @contextmanager
-def made_whole(to: Path) -> Iterator[Path]:
+def made_whole(to: Path, replaces: Mapping[str, str] | None = None) -> Iterator[Path]:
     """A folder beside the target that takes its place when the block ends well, and is gone when it does not.
 
+    Args:
+        to: The target: absent, empty, or an earlier release that may be replaced.
+        replaces: What the release.json of such a release must say.
+
     Raises:
-        TrainError: The target is there, and is not an empty folder.
+        TrainError: The target is there, and may not be replaced.
     """
-    if to.exists() and (not to.is_dir() or any(to.iterdir())):
-        raise TrainError(f"{to} is there already: nothing is overwritten; name another folder with --to.")
+    old = to.with_name(f".{to.name}.old")
+    if old.exists() and not to.exists():  # of a process that was killed between the two
+        old.rename(to)
+    shutil.rmtree(old, ignore_errors=True)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())) and not _may_go(to, replaces):
+        raise TrainError(
+            f"{to} is there already and holds something else: nothing is overwritten; name another folder."
+        )
     to.parent.mkdir(parents=True, exist_ok=True)
     beside = to.with_name(f".{to.name}.part")
     shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
@@ -39,16 +59,64 @@ def made_whole(to: Path) -> Iterator[Path]:
     try:
         yield beside
         if to.exists():
-            to.rmdir()
+            to.rename(old)
         beside.rename(to)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _may_go(to: Path, replaces: Mapping[str, str] | None) -> bool:
+    if not replaces or not (to / RELEASE).is_file():
+        return False
+    before = read_release(to)
+    strange = sorted(digests_in(to).keys() - before["files"].keys())
+    if strange:
+        raise TrainError(f"{to / strange[0]} is not from annot; take it out of the folder, which is made anew.")
+    return all(before.get(key) == value for key, value in replaces.items())
+
+
+def read_release(folder: Path) -> dict[str, Any]:
+    """What release.json says.
+
+    Raises:
+        TrainError: It is gone or damaged.
+    """
+    return read_facts(folder / RELEASE, KINDS, f"remove the folder {folder} and run `annot release` again")
+
+
+def write_card(folder: Path, card: str, figures: Sequence[Figure], yours: str) -> None:
+    """Write README.md, people's own words below the line, and the figures beside it."""
+    write_whole(folder / FIGURES, write_figures(figures))
+    write_whole(folder / CARD, f"{card.rstrip()}\n\n{YOURS}\n{yours}".encode())
+
+
+def own_words(folder: Path) -> str:
+    """What people wrote below the line of a card; "" where there is no card yet.
+
+    Raises:
+        TrainError: They wrote above it, where it would be lost.
+    """
+    path = folder / CARD
+    if not path.exists():
+        return ""
+    written, _, yours = path.read_text(encoding="utf-8").partition(YOURS)
+    if _card_digest(written) != read_release(folder)["card"]:
+        raise TrainError(
+            f"{path} was changed above the line that begins with {YOURS[:34]!r}, and that part is made anew: move "
+            "your words below the line, put the rest back, or remove the folder."
+        )
+    return yours.lstrip("\n")
+
+
+def _card_digest(written: str) -> str:
+    return hashlib.sha256(written.encode()).hexdigest()
 
 
 def write_release(
     folder: Path, kind: Literal["model", "dataset", "space"], run: Path, *, project: str = ""
 ) -> dict[str, Any]:
-    """Write release.json beside all other files of a folder, and return what it says.
+    """Write release.json beside all other files of a folder, its card among them, and return what it says.
 
     Args:
         folder: All else is in it.
@@ -71,6 +139,7 @@ def write_release(
         "project": project,
         "annot": version("annot"),
         "made_at": now(),
+        "card": _card_digest((folder / CARD).read_text(encoding="utf-8").partition(YOURS)[0]),
         "files": digests_in(folder),
     }
     write_whole(folder / RELEASE, json.dumps(release, ensure_ascii=False, indent=2).encode())

@@ -1,4 +1,4 @@
-"""The release of a finished run: its adapter, or a model with the adapter merged in, checked before it is whole.
+"""Weights of a release: the adapter of a finished run, or a model with the adapter merged in and compared with it.
 
 Merging is arithmetic on the weights in float32. A 4-bit base is dequantised first: those are the weights that the
 adapter was trained on, and merging into anything else is lossy. Whether the merged model is the trained one is measured
@@ -11,21 +11,18 @@ import gc
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from annotation.errors import SettingsError, TrainError
 from annotation.files import write_whole
 from annotation.screen import Progress, silent
 from train.data.encoding import encode_texts
 from train.data.pairs import read_pairs
-from train.evaluate.gate import gate_of, remedy
 from train.evaluate.run import recipe_of
 from train.models.base import Base, base_of_run, load_model
-from train.models.tiny_model import NOTICE
 from train.models.tokenizer import load_tokenizer
-from train.release.folder import made_whole
 from train.run_folder import finished_run
 
 MOST_KL = 1e-5
@@ -36,116 +33,59 @@ CHECK_TOKENS = 512
 
 DTYPES = ("float32", "bfloat16", "float16")
 
+MERGED = "merged.json"
+"""In the run's folder: how far the newest merged model is from the trained one."""
+
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """A released adapter or model.
+class Weights:
+    """Weights of a release.
 
     Attributes:
-        folder: Where it was written.
         kind: "adapter" or "merged".
-        run: Name of the run.
-        snapshot: Id of what it was trained on; None for a file.
-        base: Name of the base.
-        base_version: Its commit on the Hub, or its fingerprint.
-        base_quantisation: Of the base in training; a merged model has it undone.
         dtype: Of the weights on disk.
         kl: Mean KL divergence of the merged model from the trained one in nats per token; None for an adapter.
         kl_most: The largest at any position.
         tokens: Positions compared.
-        adapter_sha256: Of the adapter's weights.
     """
 
-    folder: Path
-    kind: str
-    run: str
-    snapshot: str | None
-    base: str
-    base_version: str
-    base_quantisation: str
-    dtype: str
-    kl: float | None
-    kl_most: float | None
-    tokens: int
-    adapter_sha256: str
-
-    def line(self) -> str:
-        """One line for a person."""
-        what = (
-            f"the adapter of {self.run} for {self.base or NOTICE}"
-            if self.kind == "adapter"
-            else (
-                f"{self.run} merged into {self.base or NOTICE}, {self.dtype}, "
-                f"{self.kl:.1e} nats per token away from the trained model on {self.tokens} tokens"
-            )
-        )
-        return f"{self.folder}: {what}."
+    kind: Literal["adapter", "merged"] = "adapter"
+    dtype: str = "float32"
+    kl: float | None = None
+    kl_most: float | None = None
+    tokens: int = 0
 
 
-def export_run(
-    run: Path, to: Path, *, merged: bool, dtype: str = "float32", ungated: bool, progress: Progress = silent
-) -> Exported:
-    """Give a run away, if it was measured and its worst group passed.
+def write_adapter(run: Path, folder: Path) -> Weights:
+    """Copy a finished run's adapter with its tokenizer.
 
     Args:
         run: Folder of a finished run.
-        to: Folder to make; it must not be there, or be empty.
-        merged: The whole model instead of the adapter.
-        dtype: Of a merged model's weights on disk.
-        ungated: Give it away whatever its gate says.
-        progress: Told the stage of merging.
-
-    Raises:
-        TrainError: As `export_adapter` and `export_merged`, or its gate is not passed.
-        TrainLater: The base is on the Hub and cannot be reached.
+        folder: An empty folder.
     """
-    from train.libraries import quiet_libraries
-
-    finished_run(run)
-    if not ungated:
-        gate = gate_of(run)
-        if not gate.open:
-            raise TrainError(
-                f"{run.name} is not given away, because its gate is {gate.verdict}: {gate.reason}; "
-                f"{remedy(gate, run.name)}, or take it upon yourself with --ungated."
-            )
-    with quiet_libraries(None):
-        return export_merged(run, to, dtype=dtype, progress=progress) if merged else export_adapter(run, to)
+    shutil.copytree(run / "adapter", folder, dirs_exist_ok=True)
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if (base := Path(config["base_model_name_or_path"])).is_absolute():  # of this machine; its name says enough
+        write_whole(path, json.dumps({**config, "base_model_name_or_path": base.name}, indent=2).encode())
+    return Weights()
 
 
-def export_adapter(run: Path, to: Path) -> Exported:
-    """Copy a finished run's adapter with its tokenizer and what it is.
-
-    Args:
-        run: Folder of a finished run.
-        to: Folder to make; it must not be there, or be empty.
-
-    Raises:
-        TrainError: The run is not finished, its adapter is damaged, or the target is taken.
-    """
-    facts, digest = finished_run(run)
-    with made_whole(to) as beside:
-        shutil.copytree(run / "adapter", beside, dirs_exist_ok=True)
-        done = _adapter_of(to, facts, digest)
-        _write_facts(beside, done, gate_of(run).verdict)
-    return done
-
-
-def export_merged(run: Path, to: Path, *, dtype: str = "float32", progress: Progress = silent) -> Exported:
+def write_merged(run: Path, folder: Path, *, dtype: str = "float32", progress: Progress = silent) -> Weights:
     """Merge a finished run's adapter into its base, and keep the model only if it is the trained one.
 
-    Needs memory for the base in float32, 4 bytes a parameter, on the run's device or else on the CPU.
+    Needs memory for the base in float32, 4 bytes a parameter, on the run's device or else on the CPU. What was measured
+    is kept in the run's folder too.
 
     Args:
         run: Folder of a finished run.
-        to: Folder to make; it must not be there, or be empty.
+        folder: An empty folder.
         dtype: Of the weights on disk. Whoever serves the model may round it further; what is checked here is not.
         progress: Told which of the four stages it is at.
 
     Raises:
         SettingsError: There is no such dtype.
-        TrainError: The run is not finished, the base is another one now, the target is taken, or the merged model is
-            more than MOST_KL away from the trained one.
+        TrainError: The base is another one now, or the merged model is more than MOST_KL away from the trained one.
         TrainLater: The base is on the Hub and cannot be reached.
     """
     import torch
@@ -168,30 +108,28 @@ def export_merged(run: Path, to: Path, *, dtype: str = "float32", progress: Prog
             model = model.dequantize(dtype=torch.float32)
         return PeftModel.from_pretrained(model, str(run / "adapter"))
 
-    with made_whole(to) as beside:
-        progress(0, 4, "the trained model is asked")
-        expected = _logits(trained(dequantised=False), texts)
-        _free_memory()
-        progress(1, 4, "merging")
-        model = trained(dequantised=True).merge_and_unload(safe_merge=True)
-        model.config.use_cache = True  # switched off for training
-        progress(2, 4, "writing")
-        model.to(getattr(torch, dtype)).save_pretrained(beside)
-        tokenizer.save_pretrained(beside)
-        del model
-        _free_memory()
-        progress(3, 4, "the merged model is asked")
-        plain = recipe.base.model_copy(update={"quantisation": "none", "dtype": dtype})
-        merged = _in_float32(load_model(Base(to.name, beside, ""), plain, device))
-        distance = _distance(run.name, dtype, expected, _logits(merged, texts))
-        done = replace(_adapter_of(to, facts, digest), kind="merged", dtype=dtype, **distance)
-        _write_facts(beside, done, gate_of(run).verdict)
-        progress(4, 4, "done")
-    return done
+    progress(0, 4, "the trained model is asked")
+    expected = _logits(trained(dequantised=False), texts)
+    _free_memory()
+    progress(1, 4, "merging")
+    model = trained(dequantised=True).merge_and_unload(safe_merge=True)
+    model.config.use_cache = True  # switched off for training
+    progress(2, 4, "writing")
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    del model
+    _free_memory()
+    progress(3, 4, "the merged model is asked")
+    plain = recipe.base.model_copy(update={"quantisation": "none", "dtype": dtype})
+    merged = _in_float32(load_model(Base(run.name, folder, ""), plain, device))
+    measured = Weights("merged", dtype, **_distance(run.name, dtype, expected, _logits(merged, texts)))
+    write_whole(run / MERGED, json.dumps({**asdict(measured), "adapter_sha256": digest}, indent=2).encode())
+    progress(4, 4, "done")
+    return measured
 
 
 def _distance(run: str, dtype: str, expected: Sequence[Any], found: Sequence[Any]) -> dict[str, Any]:
-    """Distance of the merged model from the trained one: `kl`, `kl_most` and `tokens` of Exported.
+    """Distance of the merged model from the trained one: `kl`, `kl_most` and `tokens` of Weights.
 
     Raises:
         TrainError: It is more than MOST_KL.
@@ -265,15 +203,3 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _adapter_of(to: Path, facts: dict[str, Any], digest: str) -> Exported:
-    """A run's adapter, released as it is."""
-    run, snapshot, base, version = (facts[name] for name in ("run", "snapshot", "base", "base_version"))
-    quantisation = facts["recipe"]["base"]["quantisation"]
-    return Exported(to, "adapter", run, snapshot, base, version, quantisation, "float32", None, None, 0, digest)
-
-
-def _write_facts(beside: Path, done: Exported, gate: str) -> None:
-    facts = {**{key: value for key, value in asdict(done).items() if key != "folder"}, "gate": gate}
-    write_whole(beside / "export.json", json.dumps(facts, ensure_ascii=False, indent=2).encode())

@@ -1,0 +1,335 @@
+"""The model card of a release: what was measured, where that stands, and what was not measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from annotation.packages import PACKAGE
+from annotation.text.locales import name_of_country
+from train.evaluate.evaluation import Evaluation
+from train.evaluate.gate import EVALUATION
+from train.evaluate.measure import markdown_table
+from train.evaluate.report import warnings
+from train.evaluate.run import read_evaluation
+from train.footprint import FILE as ENERGY
+from train.release.figures import Figure, Figures
+from train.release.given import GIVEN, Given
+from train.release.weights import MERGED, Weights
+
+REPORT = "report.md"
+
+SNAPSHOT = "snapshot.json"
+"""In the run's folder: what the snapshot says that it was trained on."""
+
+RECIPE = (
+    ("objective", ("dpo", "objective")),
+    ("beta", ("dpo", "beta")),
+    ("label smoothing", ("dpo", "label_smoothing")),
+    ("LoRA rank", ("lora", "rank")),
+    ("LoRA alpha", ("lora", "alpha")),
+    ("LoRA targets", ("lora", "targets")),
+    ("base's weights in training", ("base", "dtype")),
+    ("base's quantisation in training", ("base", "quantisation")),
+    ("optimiser", ("optimiser", "name")),
+    ("learning rate", ("optimiser", "learning_rate")),
+    ("schedule", ("optimiser", "schedule")),
+    ("epochs", ("optimiser", "epochs")),
+    ("slates per update", ("optimiser", "batch")),
+    ("longest slate (tokens)", ("data", "max_length")),
+    ("share held out", ("data", "held_out")),
+    ("seed", ("run", "seed")),
+)
+"""Settings that a card shows: the name for people, and where it stands in a run's recipe."""
+
+FEWEST_SHOWN = 3
+"""Of fewer people no number is given: they could be told apart."""
+
+LOADING = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+{imports}
+name = "{name}"
+tokenizer = AutoTokenizer.from_pretrained(name)
+{load}
+messages = [{{"role": "user", "content": "{question}"}}]
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+answer = model.generate(**inputs.to(model.device), max_new_tokens=200)
+print(tokenizer.decode(answer[0][inputs["input_ids"].shape[1] :], skip_special_tokens=True))
+```"""
+
+QUESTIONS = {"es": "¿Qué se come en una fiesta del barrio?", "pt": "O que se come numa festa do bairro?"}
+"""Language -> what the example asks."""
+
+
+UNMEASURED = {
+    "writing": "what it writes beside the base",
+    "exams": "what it knows (checked exam questions)",
+    "votes": "what people outside the team think of it (votes of a demo)",
+}
+"""Measure -> what nobody knows without it."""
+
+
+def model_card(run: Path, weights: Weights, given: Given) -> tuple[str, list[Figure]]:
+    """Write the card of a run.
+
+    Args:
+        run: The run's folder.
+        weights: What is given away.
+        given: What people said of the release.
+
+    Returns:
+        README.md with its front matter, and its figures.
+    """
+    fig, found = Figures(run), read_evaluation(run)
+    front = _front(fig, found, weights, given)
+    body = [
+        *("---", front.to_yaml(), "---", "", f"# {fig.text('run.json', 'run')}", ""),
+        *_banners(fig, found),
+        *_what_it_is(fig, weights),
+        *("## How to load it", "", *_loading(fig, weights, given), ""),
+        *_data(fig, given),
+        *_recipe(fig),
+        *_evaluation(fig, found),
+        *_limits(fig, found),
+        *_footprint(fig),
+        *("## Licence", ""),
+        f"Of these weights: {fig.text(GIVEN, 'model_licence', absent='not stated')}. Of the base: {fig.text('run.json', 'base_licence')}. "
+        "What the base's licence asks for holds for what is made of the base.",
+    ]
+    return fig.page("\n".join(body))
+
+
+def _front(fig: Figures, found: Evaluation | None, weights: Weights, given: Given) -> Any:
+    """The front matter, which the Hub reads."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    source = fig.value("run.json", "source")
+    measured = (
+        ("ranking", "accuracy", f"Held-out slates of {source}", "ranking accuracy by implicit reward"),
+        ("exams", "adapted", "Exam questions that people have checked", "accuracy"),
+    )
+    results = [
+        EvalResult(
+            task_type="text-generation" if name == "ranking" else "multiple-choice",
+            dataset_type=given.dataset or "local",
+            dataset_name=what,
+            dataset_config=" ".join(filter(None, (group["name"] or "all", group.get("way")))),
+            metric_type="accuracy",
+            metric_name=metric,
+            metric_value=fig.front("model-index", EVALUATION, "measures", name, "groups", number, key, "value"),
+        )
+        for name, key, what, metric in measured
+        for number, group in enumerate(fig.value(EVALUATION, "measures", name, "groups") or () if found else ())
+        if group["by"] in ("all", "country")
+    ]
+    grams = fig.front("co2_eq_emissions", ENERGY, "*", "kg_co2e", scale=1000)
+    process = _last_process(fig)
+    emissions = grams and {
+        "emissions": grams,
+        "source": "CodeCarbon",
+        "training_type": "fine-tuning",
+        "geographical_location": fig.value(ENERGY, process, "grid"),
+        "hardware_used": fig.value(ENERGY, process, "hardware"),
+    }
+    base = str(fig.value("run.json", "base"))
+    data = ModelCardData(
+        base_model=base if _is_on_hub(base) else None,
+        datasets=[given.dataset] if given.dataset else None,
+        eval_results=results or None,
+        model_name=given.model.rpartition("/")[2] or fig.run.name,
+        language=list(given.languages) or None,
+        library_name="peft" if weights.kind == "adapter" else "transformers",
+        license=given.model_licence or None,
+        pipeline_tag="text-generation",
+        tags=["annot", "dpo", "trl", *(["lora"] if weights.kind == "adapter" else [])],
+    )
+    if emissions:
+        data["co2_eq_emissions"] = emissions
+    return data
+
+
+def _is_on_hub(base: str) -> bool:
+    return base.count("/") == 1 and not base.startswith((".", "~", "/", PACKAGE)) and not Path(base).is_dir()
+
+
+def _banners(fig: Figures, found: Evaluation | None) -> list[str]:
+    """What somebody has to know before anything else."""
+    lines = []
+    if fig.value("run.json", "base_is_tiny_and_random"):
+        lines.append("**The base is a tiny model with random weights: it shows that the way works, and nothing more.**")
+    if fig.value("DONE", "diverged"):
+        lines.append(f"**The training counts as diverged**: {fig.text('DONE', 'diverged')}")
+    if not found:
+        lines.append("**Ungated: nothing says what it is worth; it was not measured by `annot evaluate`.**")
+    elif not found.gate.open:
+        reason = fig.text(EVALUATION, "gate_reason")
+        lines.append(f"**Ungated: its gate says *{found.gate.verdict}*, and it is given away all the same.** {reason}.")
+    return [line for banner in lines for line in (f"> {banner}", "")]
+
+
+def _what_it_is(fig: Figures, weights: Weights) -> list[str]:
+    base = f"{_base(fig)} (version {fig.text('run.json', 'base_version')})"
+    what = f"A LoRA adapter for {base}"
+    if weights.kind == "merged":
+        what = (
+            f"{base} with an adapter merged in, {fig.text(MERGED, 'dtype')} on disk and "
+            f"{fig.number(MERGED, 'kl', form='.1e')} nats per token away from the trained model on "
+            f"{fig.number(MERGED, 'tokens')} held-out tokens,"
+        )
+    return [
+        f"{what} aligned by direct preference optimisation with people's rankings of answers: "
+        f"{fig.number('run.json', 'train_slates')} slates of {fig.text('run.json', 'source')}. The run is "
+        f"`{fig.text('run.json', 'run')}`; the checksum of its adapter begins with "
+        f"`{fig.shown(str(fig.value('DONE', 'adapter_sha256'))[:12], 'DONE', 'adapter_sha256')}`.",
+        "",
+    ]
+
+
+def _base(fig: Figures) -> str:
+    """The base's name; of a folder only the last part, as the rest is about a machine."""
+    name = str(fig.value("run.json", "base"))
+    shown = Path(name).name if Path(name).is_absolute() else name
+    return f"`{fig.shown(shown, 'run.json', 'base')}`" if shown else "a tiny random model"
+
+
+def _loading(fig: Figures, weights: Weights, given: Given) -> list[str]:
+    """Code that loads what is given away; a test runs it."""
+    imports, load = "", 'model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")'
+    if weights.kind == "adapter":
+        imports = "from peft import PeftModel\n"
+        base = str(fig.value("run.json", "base")) or "the folder of the base"
+        revision = f', revision="{fig.value("run.json", "base_version")}"' if _is_on_hub(base) else ""
+        load = (
+            f'base = AutoModelForCausalLM.from_pretrained("{Path(base).name if Path(base).is_absolute() else base}"'
+            f'{revision}, dtype="auto")\nmodel = PeftModel.from_pretrained(base, name)'
+        )
+    question = next((QUESTIONS[language] for language in given.languages if language in QUESTIONS), "…")
+    return LOADING.format(imports=imports, name=given.model or fig.run.name, load=load, question=question).split("\n")
+
+
+def _data(fig: Figures, given: Given) -> list[str]:
+    """What it was trained on, by the snapshot and the preflight."""
+    lines = ["## Data", ""]
+    if given.dataset:
+        lines += [f"The data has a repository of its own: the dataset `{fig.text(GIVEN, 'dataset')}`.", ""]
+    counts = (
+        ("slates", "kept"),
+        ("prompts", "prompts"),
+        ("answers", "answers"),
+        ("rankings by people", "rankings"),
+        ("pairs that are clear", "comparisons"),
+        ("ties", "ties"),
+    )
+    rows = [(what, fig.number("preflight.json", key)) for what, key in counts]
+    countries = fig.value("preflight.json", "countries") or {}
+    rows += [(f"slates of {name_of_country(c, 'en')}", fig.number("preflight.json", "countries", c)) for c in countries]
+    for kind in ("dropped", "dropped_answers", "dropped_rankings"):
+        what = kind.partition("_")[2] or "slates"
+        rows += [
+            (f"{what} left out: {fig.shown(why, 'preflight.json', kind)}", fig.number("preflight.json", kind, why))
+            for why in fig.value("preflight.json", kind) or {}
+        ]
+    longer = fig.number("preflight.json", "length", "longer", form=".1%")
+    tau, r = (fig.number("preflight.json", "length", name, form="+.2f") for name in ("tau", "r"))
+    return [
+        *lines,
+        *markdown_table(("what was trained and measured on", "count"), rows),
+        "",
+        f"**Length bias of the judgements**: the longer answer wins {longer} of the clear pairs; Kendall's tau-b of "
+        f"length with rank is {tau}, the correlation with being chosen {r}.",
+        "",
+        *_people(fig),
+    ]
+
+
+def _people(fig: Figures) -> list[str]:
+    """Who judged and how far they agree, by country, and what drafted the answers; never a name."""
+    at = (SNAPSHOT, "data", "tasks", "ranking")
+    if not (ranking := fig.value(*at)):
+        return ["Who judged, and how far they agree, was not recorded with this run.", ""]
+    rows = []
+    for country in ranking["answers_by_country"]:
+        people = ranking["people_by_country"].get(country, 0)
+        few = people < FEWEST_SHOWN
+        shown = "fewer than three" if few else fig.number(*at, "people_by_country", country)
+        agreed, alpha = (*at, "agreement", country), "not measured"
+        if (fig.value(*agreed) or {}).get("alpha") is not None:
+            ends = [fig.number(*agreed, end, form=".2f") for end in ("low", "high")]
+            alpha = f"{fig.number(*agreed, 'alpha', form='.2f')} [{', '.join(ends)}]"
+        rows.append((name_of_country(country, "en"), shown, fig.number(*at, "answers_by_country", country), alpha))
+    models = fig.value(SNAPSHOT, "data", "candidates", "models") or []
+    drafted = [
+        f"{fig.text(SNAPSHOT, 'data', 'candidates', 'models', number, 'model')} "
+        f"({fig.number(SNAPSHOT, 'data', 'candidates', 'models', number, 'on_slates')})"
+        for number in range(len(models))
+    ]
+    return [
+        *markdown_table(("country", "people", "rankings", "Krippendorff's alpha"), rows),
+        "",
+        "Alpha of rankings within a country, ordinal, with a bootstrap interval over slates where there are enough.",
+        "",
+        *([f"The answers that people ranked were written by {', '.join(drafted)}.", ""] if drafted else []),
+    ]
+
+
+def _recipe(fig: Figures) -> list[str]:
+    rows = [(name, fig.text("run.json", "recipe", *at)) for name, at in RECIPE]
+    rows += [("steps", fig.number("run.json", "steps")), ("machine", fig.text("run.json", "device"))]
+    rows += [(name, fig.text("run.json", "versions", name)) for name in fig.value("run.json", "versions") or {}]
+    return ["## Recipe", "", *markdown_table(("setting", "value"), rows), ""]
+
+
+def _evaluation(fig: Figures, found: Evaluation | None) -> list[str]:
+    lines = ["## Evaluation", ""]
+    if not found:
+        return [
+            *lines,
+            f"Not measured by `annot evaluate`. At the end of its training: {fig.text('DONE', 'summary')}.",
+            "",
+        ]
+    lines += [f"**Gate: {found.gate.verdict}**: {fig.text(EVALUATION, 'gate_reason')}.", ""]
+    for name, summary in found.summaries.items():
+        for shown in summary.tables():
+            title = shown.title[:1].upper() + shown.title[1:]
+            rows = [fig.row(row, EVALUATION, "measures", name, text=REPORT) for row in shown.rows]
+            note = [fig.quoted(shown.note, REPORT), ""] if shown.note else []
+            lines += [*([f"### {fig.quoted(title, REPORT)}", ""] if title else [])]
+            lines += [*markdown_table(shown.columns, rows), "", *note]
+        lines += [f"![{plot.rpartition('.')[0]}]({plot})" for plot in summary.plots()] + [""]
+    return lines
+
+
+def _limits(fig: Figures, found: Evaluation | None) -> list[str]:
+    """What a reader must not take from the numbers."""
+    measured = found.summaries if found else {}
+    missing = [what for name, what in UNMEASURED.items() if name not in measured]
+    return [
+        "## Limits",
+        "",
+        "- The held-out prompts come from the same people and the same drafts as the rest: they say little about other "
+        "people, other topics or other countries.",
+        "- Preferences are those of the people who judged. A country's people disagree, and nobody speaks for all.",
+        *(f"- {fig.quoted(sentence, REPORT)}" for sentence in (warnings(found) if found else ())),
+        *([f"- Not measured: {'; '.join(missing)}."] if missing else []),
+        "- Safety was not measured.",
+        "",
+    ]
+
+
+def _footprint(fig: Figures) -> list[str]:
+    lines, process = ["## Energy and carbon", ""], _last_process(fig)
+    if not process:
+        return [*lines, "Not measured.", ""]
+    kwh, grams = (fig.number(ENERGY, "*", key, form=".3g", scale=s) for key, s in (("kwh", 1), ("kg_co2e", 1000)))
+    return [
+        *lines,
+        f"The training took {kwh} kWh and {grams} g CO₂ equivalent in "
+        f"{fig.number(ENERGY, '*', 'seconds', form=',.0f')} s on {fig.text(ENERGY, process, 'hardware')}, with the "
+        f"electricity of {fig.text(ENERGY, process, 'grid')} (CodeCarbon). Drafting, selection, evaluation and runs "
+        "before this one are not in it.",
+        "",
+    ]
+
+
+def _last_process(fig: Figures) -> str:
+    return next(reversed(fig.value(ENERGY) or {}), "")

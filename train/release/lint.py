@@ -1,0 +1,136 @@
+"""Lint of released folders, without a network: what the Hub needs, and what must not be there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from annotation.text.locales import language_code
+from annotation.text.privacy import EMAIL, KINDS, PHONE, mask
+from train.release.figures import FIGURES, NUMBER, read_figures, why_not
+from train.release.folder import CARD, YOURS, digests_in, read_release
+
+NEEDED = {
+    "model": ("license", "language", "library_name", "pipeline_tag"),
+    "dataset": ("license", "language", "configs", "size_categories"),
+    "space": ("license", "title", "sdk", "sdk_version", "python_version", "app_file"),
+}
+"""Kind of repository -> keys that its front matter must have."""
+
+REMEDY = {
+    "license": 'say it in annot.toml: [release] model_licence and data_licence, for example "cc-by-4.0"',
+    "language": "say them in annot.toml: [project] languages",
+}
+
+LICENCES = """
+apache-2.0 mit bsd-3-clause mpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 cc0-1.0 odc-by odbl pddl openrail bigscience-openrail-m
+cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-sa-3.0
+cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-nc-nd-4.0 llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 gemma other
+"""
+"""Names of licences that the Hub knows and that models and data carry."""
+
+TEMPLATE = re.compile(r"\[more information needed\]|\{\{.*?\}\}|\bTODO\b|\blorem ipsum\b", re.I)
+METHOD = ("95 %",)
+"""Numbers of the method, in the words of a card."""
+
+
+def lint(folder: Path, run: Path) -> list[str]:
+    """What has to be put right before a released folder may leave this machine; nothing where all is well.
+
+    Args:
+        folder: A model, dataset or Space that `annot release` made.
+        run: The run's folder.
+
+    Raises:
+        TrainError: Its release.json or figures.json is gone or damaged.
+    """
+    from huggingface_hub.repocard import metadata_load
+
+    release = read_release(folder)
+    found = [f"{name} is not what `annot release` wrote" for name in _changed(folder, release["files"])]
+    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
+    front = metadata_load(folder / CARD) or {} if card else {}
+    found += _front(front, release["kind"])
+    found += [f"{CARD} line {line}: {words} is left from a template" for line, words in _matches(TEMPLATE, card)]
+    found += [f"{CARD} line {line} holds personal data ({what})" for line, what in _personal(card)]
+    if (folder / FIGURES).exists():
+        found += _numbers(folder, run, front, _written(card))
+    return [f"{folder.name}: {sentence}" for sentence in found]
+
+
+def _changed(folder: Path, files: Mapping[str, str]) -> list[str]:
+    now = digests_in(folder)
+    return sorted(name for name in {*now, *files} if now.get(name) != files.get(name))
+
+
+def _written(card: str) -> list[tuple[int, str]]:
+    """The numbered lines that annot wrote below the front matter."""
+    lines = card.split("\n")
+    end = lines.index("---", 1) if lines[0] == "---" and "---" in lines[1:] else -1
+    last = lines.index(YOURS) if YOURS in lines else len(lines)
+    return list(enumerate(lines, 1))[end + 1 : last]
+
+
+def _front(front: Mapping[str, Any], kind: str) -> Iterator[str]:
+    for key in NEEDED[kind]:
+        if not front.get(key):
+            remedy = REMEDY.get(key, "remove the folder and run `annot release` again")
+            yield f"{CARD} has no `{key}` in its head; {remedy}"
+    for licence in _listed(front.get("license")):
+        if licence not in LICENCES.split():
+            yield f'{CARD}: "{licence}" is no name of a licence on the Hub; take one such as cc-by-4.0, or "other"'
+    for language in _listed(front.get("language")):
+        if language_code(language) != language:
+            yield f'{CARD}: "{language}" is no ISO 639-1 code of a language'
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(one) for one in (value if isinstance(value, list) else [value]) if one]
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        for found in pattern.finditer(line):
+            yield number, found[0]
+
+
+def _personal(card: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(card.split("\n"), 1):
+        if found := mask(line)[1].keys() & {EMAIL, PHONE}:
+            yield number, " and ".join(KINDS[kind] for kind in sorted(found))
+
+
+def _numbers(folder: Path, run: Path, front: Mapping[str, Any], body: list[tuple[int, str]]) -> Iterator[str]:
+    """Numbers of a card that do not stand in the run's folder."""
+    figures = read_figures(folder / FIGURES)
+    for figure in figures:
+        if reason := why_not(figure, run):
+            yield f"{CARD} says {figure.shown[:80]!r}, and {reason}"
+    shown = {figure.shown for figure in figures}
+    for key, value in _leaves(front):
+        if str(value) not in shown:
+            yield f"{CARD}: {key} is {value} in its head, which stands nowhere in the run's folder"
+    lines: dict[str, list[str]] = {}
+    for figure in figures:
+        lines.setdefault(figure.line, []).append(figure.shown)
+    code = False
+    for number, line in body:
+        code ^= line.startswith("```")
+        if code:
+            continue
+        left = line
+        for words in (*sorted(lines.get(line, ()), key=len, reverse=True), *METHOD):
+            left = left.replace(words, "", 1)
+        if strange := NUMBER.search(left):
+            yield f"{CARD} line {number} says {strange[0]}, which stands nowhere in the run's folder"
+
+
+def _leaves(front: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """Numbers of the front matter and where they stand."""
+    if isinstance(front, Mapping | list):
+        for name, value in front.items() if isinstance(front, Mapping) else enumerate(front):
+            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(front, int | float) and not isinstance(front, bool):
+        yield key, front

@@ -34,11 +34,12 @@ from annotation.project import MOVING, Project
 from annotation.screen import counted
 from annotation.tasks import TASKS
 from annotation.tasks.page import own_texts
+from annotation.tasks.team_pages import team_pages
 from sync.argilla.client import ArgillaClient, connect
 from sync.model_findings import Finding, Level, examine_base, examine_encoder, examine_training, version_of
 from sync.moving.unfinished import unfinished
 from sync.team import workspace_of
-from sync.team_datasets import standing_dataset, team_pages
+from sync.team_datasets import standing_dataset
 
 ENVIRONMENT_BYTES = 1_500_000_000
 """Argilla's environment and what its making leaves behind."""

@@ -16,6 +16,7 @@ from annotation.config import Settings
 from annotation.errors import ArgillaError
 from annotation.ledger import Ledger
 from annotation.screen import Progress, counted, silent
+from annotation.tally import count
 from annotation.tasks import TASKS
 from annotation.tasks.base import Texts
 from annotation.tasks.page import PICTURE
@@ -24,7 +25,6 @@ from annotation.types import Dropped, Item
 from sync.argilla.paging import walk
 from sync.argilla.protocol import ArgillaApi, Dataset
 from sync.quotas import count_quotas, short_teams
-from sync.tally import count
 from sync.team import workspace_of
 from sync.team_datasets import Team, find_teams, misnamed, prepare
 

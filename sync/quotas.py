@@ -13,9 +13,9 @@ from annotation.project import Project
 from annotation.quota_groups import Grouped, belongs, plan_quotas
 from annotation.screen import counted
 from annotation.selection.waiting import Waiting
+from annotation.tally import Counts
 from annotation.tasks import TASKS
 from annotation.types import Item, Quota
-from sync.tally import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def count_quotas(
 
     Args:
         settings: Targets and overlaps.
-        counts: From `sync.tally.count`.
+        counts: From `annotation.tally.count`.
         coming: Task -> prompts that may still become items; None where nobody looked, so that no target is capped.
     """
     groups: dict[str, list[tuple[Item, int, int]]] = {name: [] for name in TASKS}

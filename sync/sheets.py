@@ -11,8 +11,8 @@ from annotation.project import Project
 from annotation.tasks.page import TEXTS, own_texts
 from annotation.tasks.ranking.task import Ranking
 from annotation.tasks.ranking.texts import TEXTS as RANKING
+from annotation.tasks.team_pages import team_pages
 from annotation.types import Person
-from sync.team_datasets import team_pages
 
 UNNAMED = "cultural fit"
 """The name of a project that nobody gave one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,9 @@ from annotation.ledger import Ledger
 from annotation.tasks import TASKS
 from annotation.tasks.base import Task
 from annotation.tasks.form import Form
-from annotation.tasks.page import LANGUAGES, OWN, TeamPage
-from annotation.types import Item, Person
+from annotation.tasks.page import OWN, TeamPage
+from annotation.tasks.team_pages import team_pages
+from annotation.types import Item
 from sync.argilla.protocol import ArgillaApi, Dataset
 from sync.team import workspace_of
 
@@ -29,22 +29,6 @@ class Team:
     page: TeamPage
     form: Form
     dataset: Dataset | None
-
-
-def team_pages(people: Iterable[Person], texts: Mapping[str, str]) -> dict[str, TeamPage]:
-    """Country -> what its team reads, for every country that has active people."""
-    of_country: dict[str, list[Person]] = defaultdict(list)
-    for person in people:
-        if person.active:
-            of_country[person.country].append(person)
-    return {country: TeamPage(team_language(members), country, texts) for country, members in of_country.items()}
-
-
-def team_language(people: Iterable[Person]) -> str:
-    """The language of a team's page: the first language of most of its people; at a tie an earlier of LANGUAGES."""
-    spoken = Counter(person.languages[0] for person in people)
-    order = [*LANGUAGES, *sorted(spoken)]
-    return max(spoken, key=lambda language: (spoken[language], -order.index(language)))
 
 
 def standing_dataset(

@@ -12,13 +12,13 @@ from typing import Any
 from annotation.config import check_settings
 from annotation.ledger import Response
 from annotation.project import Project
+from annotation.tally import count
 from annotation.tasks import TASKS
 from annotation.tasks.base import Texts
 from annotation.tasks.ranking.slates import add_slates
 from annotation.types import Candidate, Item, Judgement, Person, Prompt, Slate, Snapshot
 from sync.quotas import QuotaState, count_quotas
 from sync.snapshot import freeze
-from sync.tally import count
 
 GOOD = ("ándale pues", "qué padre", "platicamos luego", "ahorita vengo")
 

@@ -25,11 +25,11 @@ from annotation.exams.formats import english_language
 from annotation.exams.remove import remove_exam
 from annotation.exams.rules import misfit
 from annotation.project import Project
+from annotation.tally import count
 from annotation.tasks.exam.item import NAME, question_of
 from annotation.text.locales import country_code, language_code, name_of_country
 from annotation.types import ExamQuestion, Person
 from sync.reporting.status import report
-from sync.tally import count
 
 GIVEN = {
     "country": "PE",

@@ -34,7 +34,10 @@ ORDER = {
         *(
             "tasks",
             "quality",
+            "tally",
+            "agreement_by_country",
             "tables",
+            "data_facts",
             "prompts",
             "drafting",
             "selection",
@@ -51,7 +54,6 @@ ORDER = {
             "team",
             "team_datasets",
             "pull",
-            "tally",
             "quotas",
             "push",
             "sheets",

@@ -16,11 +16,11 @@ from annotation.project import Project
 from annotation.prompts.add import add_prompts, count_prompts
 from annotation.prompts.change import PromptsChanged, Which, change_prompts
 from annotation.tables import export
+from annotation.tally import Counts, count
 from annotation.tasks.answers import answers
 from annotation.types import Candidate, Prompt
 from sync.pull import pull
 from sync.quotas import count_quotas
-from sync.tally import Counts, count
 from sync.team import add_team
 
 ROWS = (

@@ -22,13 +22,13 @@ from annotation.tasks.page import VECTOR, TeamPage, as_written
 from annotation.tasks.ranking import task
 from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.tasks.ranking.task import OTHER_SIZE
+from annotation.tasks.team_pages import team_language
 from annotation.types import PROBLEMS, Candidate, Prompt, Slate
 from sync.argilla.client import ArgillaClient
 from sync.argilla.paging import walk
 from sync.argilla.protocol import ArgillaApi, Dataset
 from sync.push import NO_TEAM, REMOVED, Pushed, count_dropped, push
 from sync.team import add_team
-from sync.team_datasets import team_language
 
 
 def dataset_name() -> str:

@@ -11,10 +11,10 @@ from annotation.config import Settings, check_settings
 from annotation.ledger import Ledger, Response
 from annotation.prompts.review import add_checks
 from annotation.quota_groups import plan_quotas
+from annotation.tally import count
 from annotation.tasks.ranking.slates import add_slates
 from annotation.types import Judgement, Person, Prompt, Slate
 from sync.quotas import QuotaState, all_met, capped, count_quotas, short_teams
-from sync.tally import count
 
 FOOD = Prompt.make("¿Qué se come en una posada?", country="MX", language="es", topic="comida")
 SCHOOL = Prompt.make("¿Cómo se saluda al maestro?", country="MX", language="es", topic="escuela")

@@ -24,13 +24,13 @@ from projects import ranking_values
 
 from annotation.config import Settings, check_settings
 from annotation.ledger import Ledger, MovedResponse, Response
+from annotation.tally import Counts, count
 from annotation.tasks.answers import answers, newest_responses, roster
 from annotation.tasks.ranking.preferences import build_preferences
 from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.types import Candidate, Item, Judgement, Person, Prompt, Slate
 from sync import tally
 from sync.quotas import count_quotas
-from sync.tally import Counts, count
 
 COUNTRIES, PEOPLE = ("MX", "BR"), ("ana", "leo", "rui")
 SLATES = 4
@@ -246,7 +246,7 @@ def test_only_items_that_somebody_answered_since_are_counted_again(
         counted.append(item.id)
         return real(item, *rest)
 
-    monkeypatch.setattr("sync.tally.count_item", noting)
+    monkeypatch.setattr("annotation.tally.count_item", noting)
 
     def counted_now() -> list[str]:
         counted.clear()
@@ -337,7 +337,7 @@ def test_an_older_ledger_that_was_put_back_is_counted_anew(story: Story, tmp_pat
 def test_killed_while_it_counts_nothing_is_counted_twice_or_forgotten(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.tally.AT_ONCE", 2)
+    monkeypatch.setattr("annotation.tally.AT_ONCE", 2)
     for number in range(SLATES, 60):
         story.add_item(number)
     chance, folder = random.Random(4), story.ledger.path.parent

@@ -224,7 +224,7 @@ import sys
 from pathlib import Path
 from annotation.project import Project
 from sync.quotas import count_quotas
-from sync.tally import count
+from annotation.tally import count
 from sync.trigger import trigger
 project = Project.open(Path(sys.argv[1]))
 print("ready", flush=True)

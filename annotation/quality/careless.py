@@ -1,8 +1,8 @@
 """Signs of careless answers, for a lead to look at: a program warns, and people decide who is left out.
 
-What is counted per item adds up, as everything in `sync/tally.py` does: the order that a person gave, by seats, which
-were shuffled; how often two people of one team gave the very same order; how often a person's comparisons agree with
-those of the others of their team.
+What is counted per item adds up, as everything in `annotation/tally.py` does: the order that a person gave, by seats,
+which were shuffled; how often two people of one team gave the very same order; how often a person's comparisons agree
+with those of the others of their team.
 """
 
 from __future__ import annotations

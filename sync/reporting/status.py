@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
-from annotation.errors import NotEnoughOverlap
+from annotation.agreement_by_country import agreement_by_country
 from annotation.exams.checked import include_points
-from annotation.files import write_whole
 from annotation.ledger import Ledger
-from annotation.project import CACHE, Project
-from annotation.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
+from annotation.project import Project
+from annotation.quality.agreement import Agreement
 from annotation.quality.careless import doubts
 from annotation.screen import Progress, counted, silent
 from annotation.selection.waiting import Waiting, prompts_waiting
+from annotation.tally import Counts, count
 from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
 from annotation.tasks.exam.settled import CHECKED
 from annotation.tasks.exam.task import Exam
 from sync.quotas import QuotaState, all_met, capped, count_quotas, discarded, short_teams, what_is_coming
-from sync.tally import ALL, LAYOUT, Counts, count, part_of
 from sync.trigger import Launch, launches
 
 
@@ -167,7 +163,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
     return Report(
         quotas,
         _people(project.ledger, counts),
-        _agreement(project, counts),
+        agreement_by_country(project, counts),
         answers,
         made,
         excluded,
@@ -249,48 +245,3 @@ def _last_day(ledger: Ledger) -> Counter[str]:
         if response.status == "submitted" and response.updated_at >= yesterday
     }
     return Counter(annotator for annotator, _ in submitted)
-
-
-def _agreement(project: Project, counts: Counts) -> dict[str, dict[str, Agreement | str]]:
-    """By task and group; remembered beside the counts, since numpy and the bootstrap take longer than all else."""
-    patterns: dict[tuple[str, str], Counter[str]] = {}
-    shared = Counter[tuple[str, str]]()
-    teams: dict[str, set[str]] = {name: set() for name, task in TASKS.items() if task.trains}
-    for key, number in counts.items():
-        match key:
-            case ("units", str(task), str(group), str(pattern)):
-                patterns.setdefault((task, group), Counter())[pattern] += number
-            case ("shared", str(task), str(group), _):
-                shared[task, group] += 1
-            case ("team", str(task), str(country)):
-                teams.setdefault(task, set()).add(country)
-    units = {task: {group.partition(" · ")[2] for of, group in patterns if of == task} or {""} for task in teams}
-    countries = {task: [*([ALL] if len(of) != 1 else []), *sorted(of)] for task, of in teams.items()}
-    groups = {
-        of: [part_of(one, unit) for one in names for unit in sorted(units[of])] for of, names in countries.items()
-    }
-    stands_on = [groups, sorted((*of, sorted(given.items()), shared[of]) for of, given in patterns.items())]
-    path, seed = project.folder / CACHE / "agreement.json", project.settings.project.seed
-    known = sha256(json.dumps([LAYOUT, FEWEST_ITEMS, seed, stands_on]).encode()).hexdigest()
-    with suppress(OSError, AttributeError, KeyError, TypeError, ValueError):
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["of"] == known:
-            return {
-                task: {group: one if isinstance(one, str) else Agreement(**one) for group, one in of.items()}
-                for task, of in kept["found"].items()
-            }
-    found = {
-        task: {one: _measured(patterns.get((task, one), Counter()), shared[task, one], task, seed) for one in of}
-        for task, of in groups.items()
-    }
-    text = json.dumps({"of": known, "found": found}, default=asdict, ensure_ascii=False)
-    with suppress(OSError):  # a full or read-only disk remembers nothing
-        write_whole(path, text.encode())
-    return found
-
-
-def _measured(patterns: Counter[str], annotators: int, task: str, seed: int) -> Agreement | str:
-    try:
-        return measure_agreement(patterns, TASKS[task].scale, annotators=annotators, seed=seed)
-    except NotEnoughOverlap as reason:
-        return f"not enough overlap: {reason}"

@@ -1,0 +1,25 @@
+"""Pages of the teams: the language of each country's people, and what they read."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+
+from annotation.tasks.page import LANGUAGES, TeamPage
+from annotation.types import Person
+
+
+def team_pages(people: Iterable[Person], texts: Mapping[str, str]) -> dict[str, TeamPage]:
+    """Country -> what its team reads, for every country that has active people."""
+    of_country: dict[str, list[Person]] = defaultdict(list)
+    for person in people:
+        if person.active:
+            of_country[person.country].append(person)
+    return {country: TeamPage(team_language(members), country, texts) for country, members in of_country.items()}
+
+
+def team_language(people: Iterable[Person]) -> str:
+    """The language of a team's page: the first language of most of its people; at a tie an earlier of LANGUAGES."""
+    spoken = Counter(person.languages[0] for person in people)
+    order = [*LANGUAGES, *sorted(spoken)]
+    return max(spoken, key=lambda language: (spoken[language], -order.index(language)))

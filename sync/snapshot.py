@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from annotation.data_facts import data_facts
 from annotation.files import write_whole
 from annotation.ledger import now
 from annotation.project import Project
@@ -41,12 +42,13 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
                     written.add(file, tables[file])
                     contents[file].add(tables[file].rows)
         snapshot_id = _digest(contents.values())
+        marker = project.snapshot_folder(snapshot_id) / "snapshot.json"
+        data = {} if marker.exists() else data_facts(project)
     counts = written.counts
     if not any(counts[of[0]] for of in training.values()):
         shutil.rmtree(beside)
         return None
-    folder = project.snapshot_folder(snapshot_id)
-    marker = folder / "snapshot.json"
+    folder = marker.parent
     if marker.exists():
         shutil.rmtree(beside)
     else:
@@ -61,6 +63,7 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
             ],
             "removed_prompts": removed_prompts(project),
             "settings": project.settings.model_dump(mode="json", exclude={"train": {"launcher"}}),  # it may name a key
+            "data": data,
         }
         write_whole(marker, json.dumps(facts, indent=2, ensure_ascii=False).encode())
     facts = json.loads(marker.read_text(encoding="utf-8"))

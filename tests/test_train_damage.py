@@ -27,7 +27,7 @@ from train.models import content
 from train.models.base import find_base, load_model
 from train.models.tiny_model import make_tiny_base
 from train.models.tokenizer import load_tokenizer, load_vocabulary
-from train.release.export import export_run
+from train.release.release import release
 from train.run_folder import SEAL, newest_checkpoint, seal
 from train.settings import load_recipe
 
@@ -111,7 +111,7 @@ def test_a_finished_run_with_a_damaged_file_is_neither_given_away_nor_called_fin
     damage(run / name)
     refused(
         "" if (name, damage) == ("DONE", _gone) else name,
-        lambda: export_run(run, tmp_path / "out", merged=False, ungated=True),
+        lambda: release(run, to=tmp_path / "out", ungated=True),
     )
     refused("" if (name, damage) == ("DONE", _gone) else name, lambda: evaluate(run, say=lambda _line: None))
     assert not (tmp_path / "out").exists()
@@ -126,7 +126,7 @@ def test_a_damaged_evaluation_passes_nothing(measured: Path, tmp_path: Path, dam
     run = Path(shutil.copytree(measured, tmp_path / "run"))
     damage(run / "evaluation.json")
     refused("evaluation.json", lambda: evaluate(run, say=lambda _line: None))
-    refused("evaluation.json", lambda: export_run(run, tmp_path / "out", merged=False, ungated=False))
+    refused("evaluation.json", lambda: release(run, to=tmp_path / "out"))
     (run / "evaluation.json").unlink()
     assert not evaluate(run, say=lambda _line: None).already
 
@@ -216,7 +216,7 @@ def test_a_base_that_was_swapped_in_place_is_neither_trained_on_nor_measured_nor
     with pytest.raises(TrainError, match=told):
         evaluate(run, say=lambda _line: None)
     with pytest.raises(TrainError, match=told):
-        export_run(run, tmp_path / "model", merged=True, ungated=True)
+        release(run, to=tmp_path / "model", merged=True, ungated=True)
     (run / "DONE").unlink()
     with pytest.raises(TrainError, match=told):
         train(run, source, base=str(base), overrides=FAST, quiet=True)

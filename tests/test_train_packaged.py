@@ -19,7 +19,8 @@ from train.models import packaged
 from train.models.base import Base, load_model
 from train.models.content import check_content
 from train.models.tokenizer import load_vocabulary
-from train.release.export import export_run
+from train.release.given import Given
+from train.release.model import make_model
 from train.settings import load_recipe
 
 FILE = "Tiny-0.1M-Instruct.Q4_1.gguf"
@@ -163,9 +164,11 @@ def test_plan_report_done_and_release_name_it_and_nothing_calls_it_random(tmp_pa
         check_content(plan.base, load_recipe("cpu-smoke", base=TINY).base, begun)
     with pytest.raises(TrainError, match="GGUF file is no longer"):
         check_content(replace(plan.base, version="other"), load_recipe("cpu-smoke", base=TINY).base, facts)
-    assert "random" not in export_run(run, tmp_path / "adapter", merged=False, ungated=True).line()
-    merged = export_run(run, tmp_path / "merged", merged=True, ungated=True)
-    assert (merged.base, merged.tokens > 0) == (TINY, True)
+    make_model(run, tmp_path / "adapter", Given())
+    card = (tmp_path / "adapter" / "README.md").read_text(encoding="utf-8")
+    assert f"A LoRA adapter for `{TINY}`" in card
+    assert "random" not in card
+    assert make_model(run, tmp_path / "merged", Given(), merged=True).tokens > 0
 
 
 def test_the_real_one_has_its_own_tokens_and_knows_a_capital(

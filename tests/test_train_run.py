@@ -154,13 +154,14 @@ def test_a_trained_run_is_measured_and_passes_the_gate(
     assert report.index("**Gate: passed.**") < report.index("## Preflight")
 
 
-def test_a_run_folder_says_all_about_itself_and_keeps_nothing_else(finished: Path) -> None:
+def test_a_run_folder_says_all_about_itself_and_keeps_nothing_else(finished: Path, source: Path) -> None:
     facts = json.loads((finished / "run.json").read_text())
     assert (facts["snapshot"], facts["preset"], facts["seed"], facts["steps"]) == ("abc", "cpu-smoke", 0, 24)
     assert facts["base_is_tiny_and_random"] is True
     assert facts["base_note"] == NOTICE
     assert facts["recipe"] == load_recipe("cpu-smoke").model_dump(mode="json")
     assert facts["versions"]["trl"].startswith("1.16")
+    assert (finished / "snapshot.json").read_bytes() == (source / "snapshot.json").read_bytes()
     trained, held = (
         {row["prompt"][-1]["content"] for row in rows_of(finished / name)} for name in ("train.jsonl", "held_out.jsonl")
     )

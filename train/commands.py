@@ -142,13 +142,18 @@ def evaluate(
     print(f"Plots and tables: {runs / run / 'report.md'}")
 
 
-@app.command(epilog="Example: annot release l40s-8b-lora-bf16-2f6c --to model --merged")
+@app.command(epilog="Examples: annot release l40s-8b-lora-bf16-2f6c, then --push OWNER/NAME --dry-run, then --push OWNER/NAME")
 def release(
     run: Annotated[str, typer.Argument(help="Name of a finished run.")],
     folder: Folder = Path(),
     to: Annotated[
-        Path | None, typer.Option(help="Folder to make; default: exports/RUN or exports/RUN-merged in the project.")
+        Path | None,
+        typer.Option(help="Folder for model/ and dataset/; default: exports/RUN in the project, unless only --space."),
     ] = None,
+    space: Annotated[Path | None, typer.Option(help="Folder for the demo, as a Space of the Hub.")] = None,
+    push: Annotated[str, typer.Option(metavar="OWNER/NAME", help="Also put it on the Hub; HF_TOKEN may write.")] = "",
+    public: Annotated[bool, typer.Option("--public", help="Repositories that --push makes are not private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --push: show every file, send nothing.")] = False,
     merged: Annotated[bool, typer.Option("--merged", help="The whole model, the adapter merged in.")] = False,
     dtype: Annotated[
         str | None, typer.Option(help="With --merged: float32 (default), bfloat16 or float16 on disk.")
@@ -156,18 +161,30 @@ def release(
     ungated: Annotated[bool, typer.Option("--ungated", help="Although `annot evaluate` did not pass it.")] = False,
     json: Json = False,
 ) -> None:
-    """Give away a finished run that passed its gate: the adapter, or a model checked against the trained one."""
+    """Give away a finished run that passed its gate: model, data and demo with their cards, as folders or on the Hub."""
     from annotation.screen import print_json, progress
-    from train.release.export import export_run
+    from train.release.release import release as give_away
     from train.run_folder import check_name
 
     if dtype and not merged:
         raise SettingsError("--dtype is that of a merged model; add --merged, or leave it out.")
+    if not push and (dry_run or public):
+        raise SettingsError("--dry-run and --public speak of a push; add --push OWNER/NAME, or leave them out.")
     check_name(run)
     home = folder.expanduser().resolve()
-    target = to or home / "exports" / f"{run}{'-merged' if merged else ''}"
-    with progress("exporting") as bar:
-        given = export_run(
-            home / "runs" / run, target, merged=merged, dtype=dtype or "float32", ungated=ungated, progress=bar
+    project = open_project(folder) if (home / "annot.toml").exists() else None
+    with progress("releasing") as bar:
+        done = give_away(
+            home / "runs" / run,
+            project=project,
+            to=to or (None if space else home / "exports" / run),
+            space=space,
+            merged=merged,
+            dtype=dtype or "float32",
+            ungated=ungated,
+            repository=push,
+            private=not public,
+            dry_run=dry_run,
+            progress=bar,
         )
-    print_json(asdict(given)) if json else print(given.line())
+    print_json(asdict(done)) if json else print("\n".join(done.lines()))

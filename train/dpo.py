@@ -132,7 +132,7 @@ def run_to_the_end(source: Path, facts: Mapping[str, Any], recipe: Recipe, log: 
         # The machine, the base and the rows; nothing is trained on rows that were not looked at.
         device = check_device(recipe, facts["preset"])
         plan = make_plan(recipe, source, folder, progress=log.progress)
-        begin(facts, plan, device, log)
+        begin(facts, plan, device, log, source)
         distributed.init_distributed(recipe.device)
         with deterministic(recipe), measure_energy(folder, recipe.footprint) as keep_energy:
             # The adapter, unless an earlier process finished it and was cut off before the report.
@@ -202,8 +202,8 @@ def dry_run(
             return plan, str(error), needed
 
 
-def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog) -> None:
-    """Write run.json and the rows, and say what is about to happen."""
+def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog, source: Path) -> None:
+    """Write run.json, the facts of the snapshot and the rows, and say what is about to happen."""
     from importlib.metadata import version
 
     folder = log.folder
@@ -234,6 +234,8 @@ def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog) -> Non
             "begun_at": now(),
         }
         write_whole(folder / "run.json", json.dumps(facts, ensure_ascii=False, indent=2).encode())
+    if source.is_dir():  # who makes a card of the run may not have the project
+        write_if_new(folder / "snapshot.json", (source / "snapshot.json").read_bytes())
     write_rows(folder / "train.jsonl", [pair.row() for pair in plan.pairs.train])
     write_rows(folder / "held_out.jsonl", [pair.row() for pair in plan.pairs.held_out])
     write_rows(folder / "slates.jsonl", [slate.row() for slate in plan.slates.train])

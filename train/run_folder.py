@@ -1,6 +1,7 @@
 """The folder of a run: its lock, its log, the facts that it was begun with, whole checkpoints, and how it ended.
 
 run.json                what decides the result: written before anything is trained, never changed
+snapshot.json           facts of the snapshot that it is trained on, copied; absent for a file, and in runs of before
 train.jsonl             the rows that are trained on, and held_out.jsonl, dropped.jsonl
 log.txt                 what a person reads; libraries.log has the warnings of libraries
 metrics.jsonl           one line per log step, and the PNG plots drawn from it

@@ -33,9 +33,14 @@ class Given:
     model: str = ""
     dataset: str = ""
 
+    def keep(self, run: Path) -> Given:
+        """Write it into the run's folder."""
+        write_whole(run / GIVEN, json.dumps(asdict(self), ensure_ascii=False, indent=2).encode())
+        return self
+
 
 def keep_given(run: Path, settings: Settings | None, *, repository: str, with_data: bool) -> Given:
-    """Take from a project's settings, or from the run where there is no project, and keep it.
+    """Take it from a project's settings, or from the run where there is no project, and keep it.
 
     Args:
         run: The run's folder.
@@ -45,12 +50,10 @@ def keep_given(run: Path, settings: Settings | None, *, repository: str, with_da
     """
     languages = sorted({str(row.get("language") or "") for row in read_rows(run / "slates.jsonl")} - {""})
     release = settings.release if settings else None
-    given = Given(
+    return Given(
         release.model_licence if release else "",
         release.data_licence if release else "",
         languages or (settings.project.languages if settings else ()),
         repository,
         repository if with_data else "",
-    )
-    write_whole(run / GIVEN, json.dumps(asdict(given), ensure_ascii=False, indent=2).encode())
-    return given
+    ).keep(run)

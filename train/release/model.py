@@ -41,8 +41,8 @@ def make_model(
             trained one.
         TrainLater: The base is on the Hub and cannot be reached.
     """
-    _, adapter = finished_run(run)
-    with made_whole(to, {"kind": "model", "run": run.name}) as beside:
+    facts, adapter = finished_run(run)
+    with made_whole(to, {"kind": "model", "run": facts["run"]}) as beside:
         yours = own_words(to)
         if not merged:
             weights = write_adapter(run, beside)

@@ -56,6 +56,20 @@ class Release:
     folders: Sequence[Released]
     planned: Sequence[Planned] = ()
 
+    def lines(self) -> list[str]:
+        """For a person."""
+        lines = []
+        for one in self.folders:
+            lines.append(f"{one.kind}: {one.folder}")
+            lines += [f"  put right before a push: {problem}" for problem in one.problems]
+            if one.pushed:
+                lines.append(f"  {one.pushed.sentence()}")
+                lines += [f"  now: {sentence}" for sentence in one.pushed.to_do]
+        for repository in self.planned:
+            lines.append(f"Would go to the {repository.kind} {repository.repo}, {megabytes(repository.size)}:")
+            lines += [f"  {megabytes(size):>10}  {name}" for name, size in repository.files]
+        return lines
+
 
 def release(
     run: Path,

@@ -299,7 +299,8 @@ def test_archives_go_to_a_private_repository_and_the_oldest_are_removed(hub: Hub
     backups = told(ANNOT_BACKUP_KEEP="2")
     backups.prepare()
     backups.prepare()
-    assert hub.private is True
+    repository = hub.repositories["dataset", "team/backups"]
+    assert repository.private is True
     folder, done = tmp_path / "backups", set[str]()
     folder.mkdir()
     for hour in (1, 2, 3):
@@ -309,25 +310,25 @@ def test_archives_go_to_a_private_repository_and_the_oldest_are_removed(hub: Hub
     serve.upload(backups, folder, done)
     serve.upload(backups, folder, done)
     assert backups.names() == ["data-20260101-020000.zip", "data-20260101-030000.zip"]
-    assert hub.files["backups/data-20260101-030000.zip"] == b"archive 3"
-    assert len(hub.commits) == 4
+    assert repository.files["backups/data-20260101-030000.zip"] == b"archive 3"
+    assert len(repository.commits) == 4
     assert backups.fetch("data-20260101-030000.zip", tmp_path).read_bytes() == b"archive 3"
 
 
 def test_a_public_repository_is_refused(hub: HubStandIn) -> None:
-    hub.private = False
+    repository = hub.make("dataset", "team/backups", private=False)
     with pytest.raises(serve.NotAsAsked, match="public"):
         told().prepare()
-    assert hub.files == {}
+    assert repository.commits == []
 
 
 def test_an_empty_place_begins_with_the_newest_archive(hub: HubStandIn, tmp_path: Path) -> None:
     project = some_project(tmp_path / "old")
     project.keep_secrets({"passwords": {"ana": "a long password"}})
-    hub.private = True
+    repository = hub.make("dataset", "team/backups")
     for name in ("data-20260101-000000.zip", "data-20260102-000000.zip"):
         made = back_up(project, tmp_path / name)
-        hub.files[f"backups/{name}"] = Path(made.path).read_bytes()
+        repository.files[f"backups/{name}"] = Path(made.path).read_bytes()
         project.keep_secrets({"passwords": {"rui": name}})
     place = tmp_path / "new"
     place.mkdir()
@@ -335,7 +336,7 @@ def test_an_empty_place_begins_with_the_newest_archive(hub: HubStandIn, tmp_path
     back = Project.open(place)
     assert back.secrets()["passwords"] == {"ana": "a long password", "rui": "data-20260101-000000.zip"}
     assert [slate.id for slate in read_slates(back.ledger)] == [slate.id for slate in read_slates(project.ledger)]
-    hub.files.clear()  # a project that is there is never replaced
+    repository.files.clear()  # a project that is there is never replaced
     serve.prepare(place, {}, told())
     assert Project.open(place).secrets() == back.secrets()
 
@@ -387,7 +388,7 @@ def test_the_container_serves_stops_cleanly_and_leaves_its_last_backup_on_the_hu
         assert not embedded.state(place / ".argilla").processes
         assert "server: " in said
         assert "is in team/backups." in said
-        assert len(hub.files) == 1
+        assert len(hub.repositories["dataset", "team/backups"].commits) == 1
         environment = json.loads((place / ".argilla" / "secrets.json").read_text())
         assert environment["password"] not in said
         assert TOKEN not in said

@@ -83,18 +83,19 @@ def model_card(run: Path, weights: Weights, given: Given) -> tuple[str, list[Fig
     fig, found = Figures(run), read_evaluation(run)
     front = _front(fig, found, weights, given)
     body = [
-        *("---", front.to_yaml(), "---", "", f"# {fig.text('run.json', 'run')}", ""),
+        *("---", front.to_yaml(), "---", ""),
+        *(f"# {fig.text(GIVEN, 'model') if given.model else fig.text('run.json', 'run')}", ""),
         *_banners(fig, found),
         *_what_it_is(fig, weights),
         *("## How to load it", "", *_loading(fig, weights, given), ""),
-        *_data(fig, given),
-        *_recipe(fig),
         *_evaluation(fig, found),
         *_limits(fig, found),
+        *_data(fig, given),
+        *_recipe(fig),
         *_footprint(fig),
         *("## Licence", ""),
-        f"Of these weights: {fig.text(GIVEN, 'model_licence', absent='not stated')}. Of the base: {fig.text('run.json', 'base_licence')}. "
-        "What the base's licence asks for holds for what is made of the base.",
+        f"Of these weights: {fig.text(GIVEN, 'model_licence', absent='not stated')}. Of the base: "
+        f"{fig.text('run.json', 'base_licence')}. What the base's licence asks for holds for what is made of the base.",
     ]
     return fig.page("\n".join(body))
 

@@ -138,6 +138,20 @@ def _changed_prompts(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _votes(db: sqlite3.Connection) -> None:
+    """Votes of a demo's visitors, apart from what the team was asked; `prompt` is what one typed and gave away."""
+    for statement in (
+        """create table votes (id text primary key, source text not null, run text not null, adapter text not null,
+             base text not null, base_version text not null, country text not null, language text not null,
+             prompt_id text not null, adapted text not null, choice text not null, at text not null,
+             typed integer not null, pulled_at text not null, prompt text not null, a text not null,
+             b text not null)""",
+        "create index votes_from on votes(source, country)",
+        "create index votes_about on votes(adapter)",
+    ):
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
@@ -146,5 +160,6 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _excluded_people,
     _changed_texts,
     _changed_prompts,
+    _votes,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

@@ -1,0 +1,107 @@
+"""Votes of a demo's visitors: duels of an aligned model with its base, in a table of their own in the ledger.
+
+They stand apart from the team's items and responses: nobody on the team is asked about them, and no quota, agreement
+or snapshot counts them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, fields
+
+from annotation.ledger import Ledger, now
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """One vote of one visitor: two answers to one prompt, and which was better.
+
+    Attributes:
+        id: Drawn by the demo before anything was generated; a duel counts once.
+        run: The run whose adapter it was about, as the demo told it.
+        adapter: SHA-256 of the adapter.
+        base: The base model.
+        base_version: Its version.
+        country: Of the visitor, ISO 3166-1 alpha-2.
+        language: Of the page, ISO 639.
+        choice: "A", "B", "tie" or "both_bad".
+        adapted: "A" or "B": the side on which the aligned model answered.
+        prompt_id: The project's prompt that was answered, or "".
+        prompt: Its text, or what the visitor typed and gave away; "" where neither is known.
+        answers: The texts of A and B, masked; "" where they were not to be kept.
+        at: When the visitor voted, UTC, to the minute: "2026-11-29T01:02Z".
+        source: Where the vote was read: "OWNER/NAME-votes", or a folder.
+        typed: The prompt is the visitor's own, who gave it away.
+    """
+
+    id: str
+    run: str
+    adapter: str
+    base: str
+    base_version: str
+    country: str
+    language: str
+    choice: str
+    adapted: str
+    prompt_id: str
+    prompt: str
+    answers: tuple[str, str]
+    at: str
+    source: str
+    typed: bool = False
+
+
+_COLUMNS = ("a", "b", *(field.name for field in fields(Duel) if field.name != "answers"))
+
+
+def add_duels(ledger: Ledger, duels: Iterable[Duel]) -> int:
+    """Keep duels; those that are there already change nothing. Returns how many were new."""
+    columns = ", ".join((*_COLUMNS, "pulled_at"))
+    with ledger.transaction() as db:
+        before = db.total_changes
+        db.executemany(
+            f"insert or ignore into votes ({columns}) values ({', '.join('?' * (len(_COLUMNS) + 1))})",
+            ((*d.answers, *(getattr(d, name) for name in _COLUMNS[2:]), now()) for d in duels),
+        )
+        return db.total_changes - before
+
+
+def read_duels(ledger: Ledger, *, adapter: str = "") -> list[Duel]:
+    """All duels by time, or those about one adapter; none about a prompt that was removed from the project.
+
+    Args:
+        ledger: The project's.
+        adapter: SHA-256 of the adapter; "" for duels about any.
+    """
+    return list(_duels(ledger, "where v.adapter = ?" if adapter else "", *filter(None, [adapter])))
+
+
+def duels_by_id(ledger: Ledger, at_once: int) -> Iterator[list[Duel]]:
+    """The same duels in the order of their ids, some at a time: memory does not grow with them."""
+    after = ""
+    while rows := ledger.rows("select id from votes where id > ? order by id limit ?", after, at_once):
+        yield list(_duels(ledger, "where v.id > ? and v.id <= ?", after, rows[-1]["id"]))
+        after = rows[-1]["id"]
+
+
+def known_duels(ledger: Ledger, ids: Collection[str]) -> set[str]:
+    """Those of some ids that the ledger has."""
+    rows = ledger.rows("select id from votes where id in (select value from json_each(?))", json.dumps(list(ids)))
+    return {row["id"] for row in rows}
+
+
+def count_duels(ledger: Ledger) -> dict[str, int]:
+    """Country -> how many votes are here, most first."""
+    rows = ledger.rows("select country, count(*) as n from votes group by country order by n desc, country")
+    return {row["country"]: row["n"] for row in rows}
+
+
+def _duels(ledger: Ledger, which: str, *values: str) -> Iterator[Duel]:
+    columns = ", ".join(f"v.{name}" for name in _COLUMNS)
+    query = f"""select {columns}, p.text from votes v left join current_prompts p on p.id = v.prompt_id {which}
+                {"and" if which else "where"} coalesce(p.removed, 0) = 0 order by v.at, v.id"""
+    for row in ledger.rows(query, *values):
+        told = {name: row[name] for name in _COLUMNS[2:]}
+        text = row["prompt"] or row["text"] or ""
+        yield Duel(**{**told, "prompt": text, "answers": (row["a"], row["b"]), "typed": bool(row["typed"])})

@@ -152,6 +152,78 @@ def chance_of_as_many(right: int, count: int, chance: float) -> float:
     return min(1.0, math.fsum(math.exp(log) for log in logs))
 
 
+def binomial_share(right: int, count: int) -> Estimate:
+    """Share of independent yes-or-no answers, one at least, with its Wilson interval."""
+    return Estimate(right / count, *_wilson(right / count, count, 0, 1), count, count)
+
+
+def win_rate(wins: int, ties: int, losses: int) -> Estimate:
+    """Wins and half of the ties, over independent comparisons, one at least: 0.5 where neither side is better.
+
+    It is (1 + d) / 2 for the difference d between the shares of wins and of losses, and so is its interval, the score
+    interval of d (T. Tango 1998, "Equivalence test and confidence interval for the difference in proportions for the
+    paired-sample design", Statistics in Medicine 17). Without ties that is Wilson's; it has a width where all
+    comparisons end alike; and it lies above 0.5 exactly where McNemar's test says that wins outnumber losses.
+    """
+    count = wins + ties + losses
+    low, high = _lowest_difference(wins, losses, count), -_lowest_difference(losses, wins, count)
+    return Estimate((1 + (wins - losses) / count) / 2, (1 + low) / 2, (1 + high) / 2, count, count)
+
+
+def _lowest_difference(wins: int, losses: int, count: int) -> float:
+    """Lowest difference between the shares of wins and of losses that the score test does not reject."""
+
+    def rejected(d: float) -> bool:
+        # The share of losses that is likeliest where the difference is d.
+        b = (2 * count - wins + losses) * d - wins - losses
+        share = (math.sqrt(max(0.0, b * b + 8 * count * losses * d * (1 - d))) - b) / (4 * count)
+        return (wins - losses - count * d) ** 2 > Z**2 * count * (2 * share + d * (1 - d))
+
+    inside, outside = (wins - losses) / count, -1.0
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        inside, outside = (inside, middle) if rejected(middle) else (middle, outside)
+    return inside
+
+
+def mean_of_two(one: Estimate, other: Estimate) -> Estimate:
+    """Mean of two independent estimates; the distances to the ends of their intervals are squared and added (R. G.
+    Newcombe 1998, "Interval estimation for the difference between independent proportions", Statistics in Medicine 17).
+    """
+    value = (one.value + other.value) / 2
+    below = math.hypot(one.value - one.low, other.value - other.low) / 2
+    above = math.hypot(one.high - one.value, other.high - other.value) / 2
+    return Estimate(value, value - below, value + above, one.count + other.count, one.prompts + other.prompts)
+
+
+@dataclass(frozen=True, slots=True)
+class Davidson:
+    """Davidson's model of two items and ties, its parameters estimated by maximum likelihood.
+
+    R. R. Davidson 1970, "On extending the Bradley-Terry model to accommodate ties in paired comparison experiments",
+    JASA 65: P(first better), P(tie), P(second better) are as p : nu sqrt(p q) : q. Two items leave nothing to fit: the
+    likeliest probabilities are the shares, p / q = wins / losses and nu = ties / sqrt(wins losses).
+
+    Attributes:
+        better: P(first better).
+        tie: P(tie).
+        worse: P(second better).
+        nu: How readily both are called equal; None where it is infinite: there are ties, and one side never won.
+    """
+
+    better: float
+    tie: float
+    worse: float
+    nu: float | None
+
+    @classmethod
+    def of(cls, wins: int, ties: int, losses: int) -> Davidson:
+        """Of so many comparisons, one at least."""
+        count = wins + ties + losses
+        nu = None if ties and not wins * losses else ties / math.sqrt(wins * losses or 1)
+        return cls(wins / count, ties / count, losses / count, nu)
+
+
 def read_estimates(values: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping as `asdict` and JSON left it, in which estimates are estimates again."""
 

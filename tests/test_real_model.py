@@ -114,7 +114,7 @@ def test_a_planted_preference_of_people_shows_in_what_the_real_model_writes(base
     run = train(tmp_path / "run", source, preset="cpu-smollm2", overrides=changes, quiet=True)
     accuracy = run.done["accuracy"]["implicit_reward"]["after"]["value"]
     recipe = load_recipe("cpu-smollm2")
-    model = AdaptedModel(run.folder, recipe, base, load_vocabulary(base, recipe.base))
+    model = AdaptedModel(run.folder, recipe, lambda: (base, load_vocabulary(base, recipe.base)))
     questions = [*(f"What is the capital of {country}?" for country in unseen), *OTHERS]
     before, after = (openings(model, questions, adapted=adapted) for adapted in (False, True))
     print(f"opening in {before} of {len(questions)} answers before, {after} after; ranking accuracy {accuracy:.0%}")

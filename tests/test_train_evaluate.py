@@ -287,6 +287,7 @@ def test_progress_counts_every_batch_once(tmp_path: Path) -> None:
         ('{"gate": "not measured", "gate_worst": ""}', 0, True),
         ('{"gate": "not measured", "gate_worst": "exams"}', 0, False),  # nothing could be measured yet
         ('{"gate": "not measured", "gate_worst": "exams"}', 9, True),
+        ('{"gate": "not measured", "gate_worst": "votes"}', 9, False),
         ('{"gate": "failed", "gate_worst": "all"}', 9, False),
         ("damaged", 9, False),
     ],

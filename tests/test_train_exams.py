@@ -74,7 +74,7 @@ def quietly(_line: str) -> None:
 def known_model(run: Path) -> AdaptedModel:
     _, _, recipe = model_of(run)
     base = Base("", run / "base", "tiny-1", tiny=True)
-    return AdaptedModel(run, recipe, base, load_vocabulary(base, recipe.base))
+    return AdaptedModel(run, recipe, lambda: (base, load_vocabulary(base, recipe.base)))
 
 
 def batches(run: Path) -> Batches:

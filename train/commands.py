@@ -87,8 +87,8 @@ def evaluate(
         str,
         typer.Option(
             metavar="NAME,…",
-            help="ranking, writing, exams, and tasks of lm-evaluation-harness (TASK@5: with five examples); default: "
-            "ranking, writing, and exams once people have checked some.",
+            help="ranking, writing, exams, votes, and tasks of lm-evaluation-harness (TASK@5: with five examples); "
+            "default: ranking, writing, exams once people have checked some, and votes once visitors have voted.",
         ),
     ] = "",
     task_data: Annotated[
@@ -99,11 +99,17 @@ def evaluate(
     change: Annotated[list[str] | None, typer.Option("--set", help="evaluation.key=value; repeat for more.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure a run: how it ranks held-out slates, what it writes, exams, any benchmark; per country; the gate."""
+    """Measure a run: how it ranks held-out slates, what it writes, exams, votes, benchmarks; per country; the gate."""
     from annotation.screen import print_json, progress, table
     from train.evaluate import report
     from train.evaluate.compare import VERSUS_COLUMNS, check_measured, compare, versus_rows, warn_of_bases
-    from train.evaluate.questions import chosen_measures, exam_questions_of, files_of_tasks, seen_in_training
+    from train.evaluate.questions import (
+        chosen_measures,
+        duels_about,
+        exam_questions_of,
+        files_of_tasks,
+        seen_in_training,
+    )
     from train.evaluate.run import evaluate as evaluate_run
     from train.run_folder import check_name
 
@@ -117,13 +123,15 @@ def evaluate(
         print(f"annot: {line}", file=sys.stderr)
 
     questions = exam_questions_of(folder) if not on or "exams" in on else ()
+    duels = duels_about(folder, runs / run) if not on or "votes" in on else ()
     with progress("evaluating") as bar:
         found = evaluate_run(
             runs / run,
-            on=chosen_measures(on, questions, say),
+            on=chosen_measures(on, questions, say, duels),
             questions=questions,
             seen=seen_in_training(runs / run, questions),
             data=files_of_tasks(task_data or ()),
+            duels=duels,
             overrides=change or (),
             say=say,
             progress=bar,

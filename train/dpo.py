@@ -298,7 +298,7 @@ def measure(plan: Plan, log: RunLog) -> tuple[Group, ...]:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    model = AdaptedModel(log.folder, plan.recipe, plan.base, plan.vocabulary)
+    model = AdaptedModel(log.folder, plan.recipe, lambda: (plan.base, plan.vocabulary))
     ranking = HeldOutRanking(model, plan.slates.held_out, adapter_digests(log.folder / "adapter")[WEIGHTS])
     scores = ranking.score(Batches(log.folder, log.progress, ranking.count))
     groups = rank_groups(scores, seed=plan.recipe.run.seed)

@@ -157,6 +157,8 @@ class EvaluationSettings(Section):
     gate_prompts: int = Field(ge=2, le=10**6)
     gate_accuracy: float = Field(ge=0, lt=1)
     gate_exam_drop: Literal["off"] | Annotated[float, Field(gt=0, lt=1)] = "off"
+    gate_votes: Literal["off"] | Annotated[float, Field(gt=0, lt=1)] = "off"
+    gate_vote_count: int = Field(default=30, ge=2, le=10**6)
 
 
 class RunSettings(Section):

@@ -95,8 +95,9 @@ def _unmeasured(project: Project, found: Report, last: Launch) -> bool:
         return False  # it is damaged, and whoever reads it next says so
     if gate != "not measured":
         return False
-    # Exams can only be measured once people have checked some.
-    return worst != "exams" or any(state.quota.task == EXAM and state.completed for state in found.quotas)
+    # Exams can only be measured once people have checked some, and votes once visitors have voted.
+    checked = any(state.quota.task == EXAM and state.completed for state in found.quotas)
+    return checked if worst == "exams" else worst != "votes"
 
 
 def _more_slates(waiting: Waiting, candidates: float) -> str:

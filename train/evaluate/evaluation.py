@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from train.evaluate.exams import Exams
-from train.evaluate.gate import EXAMS, Gate, strictest
+from train.evaluate.gate import EXAMS, VOTES, Gate, strictest
 from train.evaluate.measure import Measure, Summary
 from train.evaluate.model import METHOD
 from train.evaluate.ranking import HeldOutRanking
 from train.evaluate.task import HarnessTask
+from train.evaluate.votes import Votes
 from train.evaluate.writing import HeldOutWriting
 from train.settings import EvaluationSettings
 
-MEASURES: dict[str, type[Measure[Any]]] = {"ranking": HeldOutRanking, "writing": HeldOutWriting, "exams": Exams}
+MEASURES: dict[str, type[Measure[Any]]] = {
+    "ranking": HeldOutRanking,
+    "writing": HeldOutWriting,
+    "exams": Exams,
+    "votes": Votes,
+}
 """Names of our own measures, in the order in which they are shown."""
 
 
@@ -88,4 +94,6 @@ def conclude(
         gates.append(Gate("not measured", "nothing says yet how it ranks held-out slates"))
     if settings.gate_exam_drop != "off" and "exams" not in summaries:
         gates.append(Gate("not measured", "evaluation.gate_exam_drop asks for its exams (--on exams)", EXAMS))
+    if settings.gate_votes != "off" and "votes" not in summaries:
+        gates.append(Gate("not measured", "evaluation.gate_votes asks for visitors' votes (--on votes)", VOTES))
     return Evaluation(run, key, settings, {name: keys[name] for name in order}, names, strictest(gates))

@@ -10,6 +10,9 @@ are shown and marked, and neither fail a run nor pass it: a bootstrap over a han
 
 With `gate_exam_drop` every country's exams are judged in the same manner: the low end of the interval of adapter - base
 must be above -`gate_exam_drop`. Exams on which the base is not above chance can lose nothing, and are not judged.
+
+With `gate_votes` so is every country's win rate in visitors' votes: the low end of its interval must be above it.
+Countries with fewer than `gate_vote_count` votes are shown and marked.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ Verdict = Literal["passed", "failed", "undecided", "not measured"]
 EXAMS = "exams"
 """How `Gate.worst` begins where exams decided."""
 
+VOTES = "votes"
+"""How it begins where visitors' votes decided."""
+
 EVALUATION = "evaluation.json"
 """Written whole, as the last file of an evaluation."""
 
@@ -38,7 +44,8 @@ class Gate:
     Attributes:
         verdict: "passed"; "failed"; "undecided" where no group is large enough to tell; "not measured".
         reason: One sentence.
-        worst: The group that decided, for example "country MX"; EXAMS where no group of them did; "" where none did.
+        worst: The group that decided, for example "country MX"; EXAMS or VOTES where no group of them did; "" where
+            none did.
     """
 
     verdict: Verdict
@@ -58,7 +65,7 @@ class GroupResult:
     Attributes:
         name: For example "country MX".
         low: Low end of the interval of what is judged.
-        items: Held-out prompts, or questions of exams, behind it.
+        items: Held-out prompts, questions of exams, or votes behind it.
     """
 
     name: str
@@ -135,16 +142,20 @@ def remeasure(run: Path) -> str:
     return f"remove that file and run `annot evaluate {run.name}` again"
 
 
-def remedy(gate: Gate, run: str, exam_drop: float | Literal["off"] = "off") -> str:
+def remedy(
+    gate: Gate, run: str, exam_drop: float | Literal["off"] = "off", votes: float | Literal["off"] = "off"
+) -> str:
     """Remedy for a run that is not to be released, as part of a sentence; "" for one that passed.
 
     Args:
         gate: Its verdict.
         run: Its name.
         exam_drop: evaluation.gate_exam_drop, as far as it is known.
+        votes: evaluation.gate_votes, likewise.
     """
     again = "with more judgements of that group"
     asked = "" if exam_drop == "off" else f" --set evaluation.gate_exam_drop={exam_drop:g}"
+    asked += "" if votes == "off" else f" --set evaluation.gate_votes={votes:g}"
     if gate.worst.startswith(EXAMS):
         measure = f"`annot evaluate {run} --on ranking,writing,exams{asked}`"
         checked = "(`annot push --task exam`, then `annot sync`)"
@@ -153,6 +164,14 @@ def remedy(gate: Gate, run: str, exam_drop: float | Literal["off"] = "off") -> s
         if gate.verdict == "not measured":
             return f"run {measure} once exam questions are checked {checked}"
         again = "held closer to its base (a higher dpo.beta, a lower optimiser.learning_rate)"
+    if gate.worst.startswith(VOTES) and gate.verdict in ("undecided", "not measured"):
+        measure = f"`annot evaluate {run}{asked}`"
+        told = (
+            f"let {'more ' if gate.verdict == 'undecided' else ''}people vote (`annot demo {run}`), bring their votes "
+        )
+        told += f"with `annot votes pull`, and run {measure}"
+        fewer = ", or ask for fewer with --set evaluation.gate_vote_count=N"
+        return f"{told} again{fewer}" if gate.verdict == "undecided" else told
     return {
         "passed": "",
         "failed": f"look at its report.md, and train anew {again}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from annotation.files import write_whole
+from annotation.tasks.duel.votes import Duel
 from annotation.types import ExamQuestion
 from train.data.slates import RankedSlate
 from train.evaluate.gate import Gate
@@ -40,6 +41,7 @@ class Material:
         questions: Checked exam questions of the project.
         seen: Ids of those that stand in the run's training texts.
         data: Task of the harness -> local file with its rows.
+        duels: Visitors' votes of the project; those about other runs do not count.
     """
 
     run: Path
@@ -50,6 +52,7 @@ class Material:
     questions: Sequence[ExamQuestion] = ()
     seen: Collection[str] = ()
     data: Mapping[str, Path] = field(default_factory=dict)
+    duels: Sequence[Duel] = ()
 
 
 class Table(NamedTuple):

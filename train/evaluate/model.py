@@ -32,9 +32,23 @@ READER_CACHE = "datasets"
 class AdaptedModel:
     """The base with a run's adapter on it; loaded when it is first needed, since a batch that is kept needs none."""
 
-    def __init__(self, run: Path, recipe: Recipe, base: Base, vocabulary: Vocabulary) -> None:
-        """Nothing is loaded yet."""
-        self.run, self.recipe, self.base, self.vocabulary = run, recipe, base, vocabulary
+    def __init__(self, run: Path, recipe: Recipe, find: Callable[[], tuple[Base, Vocabulary]]) -> None:
+        """Nothing is looked for or loaded yet: a measure that computes nothing needs no base."""
+        self.run, self.recipe, self.find = run, recipe, find
+
+    @cached_property
+    def _found(self) -> tuple[Base, Vocabulary]:
+        return self.find()
+
+    @property
+    def base(self) -> Base:
+        """The base on this machine."""
+        return self._found[0]
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Its tokenizer."""
+        return self._found[1]
 
     @cached_property
     def plain(self) -> Any:

@@ -1,4 +1,4 @@
-"""Checked exam questions of a project for `annot evaluate`, and what else its command line names."""
+"""Checked exam questions and votes of a project for `annot evaluate`, and what else its command line names."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 
 from annotation.errors import SettingsError
 from annotation.project import Project
+from annotation.tasks.duel.votes import Duel, read_duels
 from annotation.types import ExamQuestion
 from train.data.pairs import read_pairs
 from train.data.split import all_texts
+from train.run_folder import finished_run
 
 
 def exam_questions_of(folder: Path) -> tuple[ExamQuestion, ...]:
@@ -23,6 +25,17 @@ def exam_questions_of(folder: Path) -> tuple[ExamQuestion, ...]:
     return tuple(exam_questions(project.ledger, project.settings))
 
 
+def duels_about(folder: Path, run: Path) -> list[Duel]:
+    """Visitors' votes about a run's adapter; none where the folder is no project.
+
+    Raises:
+        TrainError: The run is not finished.
+    """
+    if not (folder.expanduser() / "annot.toml").exists():
+        return []
+    return read_duels(Project.open(folder).ledger, adapter=finished_run(run)[1])
+
+
 def seen_in_training(run: Path, questions: Sequence[ExamQuestion]) -> set[str]:
     """Ids of the questions that stand in the texts of a run's train.jsonl, by 13 words in a row."""
     texts = run / "train.jsonl"
@@ -33,20 +46,23 @@ def seen_in_training(run: Path, questions: Sequence[ExamQuestion]) -> set[str]:
     return set(shared_ngrams(questions, all_texts(read_pairs(texts))))
 
 
-def chosen_measures(on: str, questions: Sequence[ExamQuestion], say: Callable[[str], None]) -> list[str]:
-    """Measures that a command line names, or the usual ones: exams too, where there are checked questions.
+def chosen_measures(
+    on: str, questions: Sequence[ExamQuestion], say: Callable[[str], None], duels: Sequence[Duel] = ()
+) -> list[str]:
+    """Measures that a command line names, or the usual ones: exams and votes too, where there are some.
 
     Args:
         on: Names with commas, or "".
         questions: Checked questions.
         say: Told where exams are left out.
+        duels: Visitors' votes about the run.
     """
     if on:
         return [name.strip() for name in on.split(",") if name.strip()]
     if questions and find_spec("lm_eval") is None:
         say("exams are not measured: lm-evaluation-harness is not installed (`pip install 'annot[evaluate]'`).")
         questions = ()
-    return ["ranking", "writing", *(["exams"] if questions else [])]
+    return ["ranking", "writing", *(["exams"] if questions else []), *(["votes"] if duels else [])]
 
 
 def files_of_tasks(given: Sequence[str]) -> dict[str, Path]:

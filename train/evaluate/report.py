@@ -39,14 +39,21 @@ def lines(found: Evaluation) -> list[str]:
 
 def _reason(found: Evaluation) -> str:
     """Reason of the gate's verdict, and a remedy where the run did not pass."""
-    return "; ".join(filter(None, (found.gate.reason, remedy(found.gate, found.run, found.settings.gate_exam_drop))))
+    settings = found.settings
+    told = remedy(found.gate, found.run, settings.gate_exam_drop, settings.gate_votes)
+    return "; ".join(filter(None, (found.gate.reason, told)))
 
 
 def section(found: Evaluation) -> str:
     """The section of report.md."""
-    settings, reason, exams = found.settings, _reason(found), ""
+    settings, reason, more = found.settings, _reason(found), ""
     if settings.gate_exam_drop != "off":
-        exams = f", and no country's accuracy in exams may fall by {100 * settings.gate_exam_drop:.3g} points or more"
+        more = f", and no country's accuracy in exams may fall by {100 * settings.gate_exam_drop:.3g} points or more"
+    if settings.gate_votes != "off":
+        more += (
+            f", and every country with at least {settings.gate_vote_count} visitors' votes that compare the answers "
+            f"needs an interval of its win rate that begins above {100 * settings.gate_votes:.3g}%"
+        )
     released = "may be released" if found.gate.open else "is not released unless somebody says so (--ungated)"
     text = [
         "## Evaluation",
@@ -55,7 +62,7 @@ def section(found: Evaluation) -> str:
         "",
         f"**What the gate asks**: every {' and every '.join(settings.gate_by) or 'group'} with at least "
         f"{settings.gate_prompts} held-out prompts needs an interval of its ranking accuracy that begins above "
-        f"{settings.gate_accuracy:.0%}{exams}.",
+        f"{settings.gate_accuracy:.0%}{more}.",
         "",
         *(f"- Warning: {sentence}" for sentence in warnings(found)),
         "",

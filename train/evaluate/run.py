@@ -14,6 +14,7 @@ computed anew. On a CPU the same run gives the same bytes, cut off or not.
   2025, "Better estimation of the KL divergence between language models").
 - Writing: base and adapted model answer the same prompts with the same seeds: length, endings, repetition.
 - Exams and tasks: base and adapted model are scored by lm-evaluation-harness itself.
+- Votes: what visitors of the demo said of both models' answers is counted; no model is asked.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 from annotation.errors import SettingsError, TrainError
 from annotation.screen import Progress, silent
+from annotation.tasks.duel.votes import Duel
 from annotation.types import ExamQuestion
 from train.data.pairs import read_pairs
 from train.data.rows import read_rows
@@ -33,8 +35,8 @@ from train.evaluate.gate import EVALUATION, remeasure
 from train.evaluate.measure import Material, Summary
 from train.evaluate.model import METHOD, AdaptedModel, Batches, hash_of
 from train.evaluate.report import write_evaluation
-from train.models.base import base_of_run
-from train.models.tokenizer import load_vocabulary
+from train.models.base import Base, base_of_run
+from train.models.tokenizer import Vocabulary, load_vocabulary
 from train.run_folder import claimed, finished_run, read_facts
 from train.settings import EvaluationSettings, Recipe
 
@@ -49,6 +51,7 @@ def evaluate(
     questions: Sequence[ExamQuestion] = (),
     seen: Collection[str] = (),
     data: Mapping[str, Path] | None = None,
+    duels: Sequence[Duel] = (),
     overrides: Sequence[str] = (),
     say: Callable[[str], None] = print,
     progress: Progress = silent,
@@ -60,18 +63,19 @@ def evaluate(
 
     Args:
         folder: The run's.
-        on: Measures: "ranking", "writing", "exams", and tasks of lm-evaluation-harness by their names, `NAME@5` for one
-            with five examples in its prompt.
+        on: Measures: "ranking", "writing", "exams", "votes", and tasks of lm-evaluation-harness by their names,
+            `NAME@5` for one with five examples in its prompt.
         questions: For "exams": checked questions, four options each.
         seen: Ids of those that stand in the run's training texts.
         data: Task -> local file with its rows, where the Hub cannot be reached.
+        duels: For "votes": visitors' votes; those about other runs do not count.
         overrides: "evaluation.key=value" in place of the run's own settings.
         say: Told what begins, a line each.
         progress: Told the batches done.
 
     Raises:
         SettingsError: There is no such setting or task, a value is impossible, the harness is not installed, or there
-            are no questions.
+            are no questions or votes.
         TrainError: The run is not finished, is of an older annot, has lost a file, or its base is another one now; the
             data of a task cannot be had.
         TrainLater: Another process is at it, or the base is on the Hub and cannot be reached.
@@ -83,7 +87,8 @@ def evaluate(
         before = read_evaluation(folder)
         recipe = _with_gate_of(before, recipe_of(facts, overrides), overrides)
         version, wanted = facts["base_version"], recipe.evaluation
-        material = Material(folder, recipe, digest, version, held_out_slates(folder), questions, seen, data or {})
+        slates = held_out_slates(folder)
+        material = Material(folder, recipe, digest, version, slates, questions, seen, data or {}, duels)
         decisive = wanted.model_dump(mode="json", exclude=set(GATE_SETTINGS))
         key = hash_of([METHOD, digest, version, decisive, recipe.run.seed])
         names = [name for name in dict.fromkeys(on) if name != "writing" or wanted.prompts]
@@ -104,8 +109,7 @@ def evaluate(
         batches = None
         if todo:
             with quiet_libraries(folder / "libraries.log"), deterministic(recipe):
-                base = base_of_run(folder, recipe.base, facts)
-                model = AdaptedModel(folder, recipe, base, load_vocabulary(base, recipe.base))
+                model = AdaptedModel(folder, recipe, lambda: _base_of(folder, recipe, facts))
                 measures = {name: measure_called(name).begin(name, model, material, keys[name]) for name in todo}
                 work_offline()
                 say(f"{folder.name}: {'; '.join(measure.line for measure in measures.values())}")
@@ -122,6 +126,12 @@ def evaluate(
         if batches:
             batches.remove()
     return found
+
+
+def _base_of(folder: Path, recipe: Recipe, facts: Mapping[str, Any]) -> tuple[Base, Vocabulary]:
+    """The base of a run and its tokenizer: looked for by the first measure that computes something, as it begins."""
+    base = base_of_run(folder, recipe.base, facts)
+    return base, load_vocabulary(base, recipe.base)
 
 
 def _with_gate_of(before: Evaluation | None, recipe: Recipe, overrides: Sequence[str]) -> Recipe:

@@ -120,8 +120,8 @@ class HubStandIn:
         repositories: (kind, name) -> repository; kind is "model", "dataset" or "space".
         requests: Method and path of every request.
         uploads: SHA-256 of every object that was uploaded, as often as it was.
-        watch: Called with the number of each request, before it is granted (False) and after (True), before it is
-            answered.
+        watch: Called with the number of each request, when half of it has come (False), and when it is done and not yet
+            answered (True).
     """
 
     def __init__(self) -> None:
@@ -178,20 +178,23 @@ class HubStandIn:
             request.rfile.read(length // 2)
             request.close_connection = True
             return
-        body = request.rfile.read(length)
         try:
+            body = request.rfile.read(length // 2)
             self.watch(number, False)
+            body += request.rfile.read(length - len(body))
+            if len(body) < length:
+                raise ConnectionResetError
             if trouble:
                 self._send(request, trouble.status, {"error": trouble.said or "not now"}, trouble.headers)
                 return
+            status = 200
             try:
                 with self._lock:
                     content, headers = self._grant(request, body)
-                self.watch(number, True)
             except Refused as refused:
-                self._send(request, refused.status, refused.body, refused.headers)
-            else:
-                self._send(request, 200, content, headers)
+                status, content, headers = refused.status, refused.body, refused.headers
+            self.watch(number, True)
+            self._send(request, status, content, headers)
         except ConnectionError:  # who asked is gone
             request.close_connection = True
 

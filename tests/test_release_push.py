@@ -401,7 +401,7 @@ def test_the_progress_ends_with_all_of_it(hub: HubStandIn, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", ["model", "space"])
 def test_a_push_that_is_killed_anywhere_ends_as_one_commit_with_everything(kind: str, tmp_path: Path) -> None:
-    folder = released(tmp_path / "release", kind, tokenizer_in_merges__txt="a b", second__safetensors=b"more weights")
+    folder = released(tmp_path / "release", kind, tokenizer_in_merges__txt="a b", second__safetensors=bytes(3_000_000))
     told = [sys.executable, "-c", CHILD, kind, str(folder), NAME]
     moments = [*_moments(told)]
     assert len(moments) > 10
@@ -433,7 +433,7 @@ def test_a_push_that_is_killed_anywhere_ends_as_one_commit_with_everything(kind:
 
 
 def _moments(told: list[str]) -> Iterator[tuple[int, bool]]:
-    """Before and after each request of a push that nobody ends was granted."""
+    """Amid and after each request of a push that nobody ends."""
     with HubStandIn() as hub:
         hub.make(told[3], NAME, {"theirs.txt": b"theirs"})
         subprocess.run(told, env=environment(hub), check=True)

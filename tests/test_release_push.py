@@ -18,6 +18,7 @@ from hub_server import READ_TOKEN, TOKEN, HubStandIn, ask, environment
 
 from annotation.errors import SettingsError, TrainError, TrainLater
 from train.release import hub as pushes
+from train.release.answers import in_words, wait_before_retry
 from train.release.hub import plan, push
 
 NAME = "team/our-model"
@@ -338,17 +339,37 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(hub: HubStandIn, tmp_pa
     assert pushed.commit == hub.repositories["model", NAME].sha
 
 
-def test_whoever_commits_at_the_same_time_loses_nothing(hub: HubStandIn, tmp_path: Path) -> None:
-    repository = hub.make("model", NAME)
+def test_whoever_commits_at_the_same_time_loses_nothing_and_leaves_no_half_release(
+    hub: HubStandIn, tmp_path: Path
+) -> None:
+    push("model", released(tmp_path / "model"), NAME)
+    repository = hub.repositories["model", NAME]
 
-    def meddle(number: int, granted: bool) -> None:
-        if not granted and "/commit/" in hub.requests[number - 1] and not repository.commits:
-            repository.commit("by hand", {**repository.files, "theirs.txt": b"theirs"})
+    def meddle(number: int, done: bool) -> None:
+        if not done and "/commit/" in hub.requests[number - 1] and len(repository.commits) == 1:
+            repository.commit("by hand", {**repository.files, "theirs.txt": b"theirs", "README.md": b"theirs"})
 
     hub.watch = meddle
-    push("model", released(tmp_path / "model"), NAME)
-    assert [commit.title for commit in repository.commits] == ["by hand", "Release of r1"]
+    folder = released(tmp_path / "model", adapter_config__json='{"r": 8}')
+    push("model", folder, NAME)
+    assert [commit.title for commit in repository.commits] == ["Release of r1", "by hand", "Release of r1"]
+    assert {name: repository.files[name] for name in whole(folder)} == whole(folder)
     assert repository.files["theirs.txt"] == b"theirs"
+
+
+def test_other_ways_of_the_client_to_fail_are_told_apart_from_this_machines_own() -> None:
+    below = ConnectionResetError("reset by peer")
+    thread = RuntimeError("an upload failed")
+    thread.__cause__ = below
+    for error in (thread, below, json.JSONDecodeError("no JSON", "<html>", 0)):
+        assert wait_before_retry(error) is True
+        assert isinstance(in_words(error, "model", NAME), TrainLater)
+    refused = PermissionError("token refused")  # as the storage of large files says it
+    assert "may not write the model" in str(in_words(refused, "model", NAME))
+    for own in (PermissionError(13, "Permission denied", "a file"), RuntimeError("a mistake of ours")):
+        assert in_words(own, "model", NAME) is None
+        assert wait_before_retry(own) is False
+    assert wait_before_retry(refused) is False
 
 
 def test_a_hub_that_is_down_or_busy_says_when_to_come_back(

@@ -318,6 +318,8 @@ class ReleaseSettings(Section):
 
     model_licence: str = Field("", description='of the weights, as the Hub names it: "apache-2.0"')
     data_licence: str = Field("", description='of the judgements and texts: "cc-by-4.0"')
+    consent: str = Field("", max_length=4000, description="what people were told of their answers, and agreed to")
+    contact: str = Field("", max_length=400, description="where one asks about the data, or has something taken out")
 
 
 class Settings(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
@@ -18,9 +18,9 @@ from annotation.tally import Counts, count
 from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
 from annotation.tasks.base import Task
-from annotation.tasks.page import TeamPage, own_texts
+from annotation.tasks.page import own_texts
 from annotation.tasks.ranking.slates import RANKING
-from annotation.tasks.team_pages import team_pages
+from annotation.tasks.team_pages import every_page, team_pages
 from annotation.text.privacy import mask_typed
 from annotation.types import Person, Prompt
 
@@ -104,10 +104,7 @@ class _Pages:
             texts = own_texts(project.folder)
         except SettingsError:  # told by `annot push`; what is frozen does not wait for it
             texts, self.unreadable = {}, "the project's own guidelines could not be read"
-        # Of a country whose people have all left, what they read.
-        everybody = team_pages((replace(person, active=True) for person in people), texts)
-        self.active = team_pages(people, texts)
-        self.pages: dict[str, TeamPage] = {**everybody, **self.active}
+        self.active, self.pages = team_pages(people, texts), every_page(people, texts)
 
     def guidelines(self, task: Task[Any], countries: Iterable[str]) -> list[dict[str, Any]]:
         """Each text that teams were asked to go by, and where; those of the teams that may answer where none has."""

@@ -14,7 +14,7 @@ from typing import Any
 from annotation import files
 from annotation.errors import BudgetExhausted, ProjectError
 from annotation.migrations import MIGRATIONS
-from annotation.types import Candidate, Dropped, Item, Person, Prompt
+from annotation.types import Candidate, Dropped, Item, Person, Prompt, content_id
 
 BUSY_S = 60.0
 """How long a write waits for another command's write."""
@@ -129,6 +129,11 @@ class Ledger:
             raise ProjectError(
                 f"{path} cannot be used as annot's ledger ({error}); restore it from a copy, or move it away."
             ) from error
+
+    @property
+    def name(self) -> str:
+        """What no other project's is called, made from the moment of its beginning."""
+        return content_id(self.rows("select at from migrations where number = 1")[0]["at"])
 
     def close(self) -> None:
         """Let go of the file."""

@@ -101,6 +101,8 @@ preset = {preset}
 [release]
 # model_licence = ""       # of the weights, as the Hub names it ("apache-2.0"); what the base's licence asks for holds
 # data_licence = ""        # of the judgements and texts ("cc-by-4.0")
+# consent = ""             # what people were told of the use of their answers, and agreed to; for the datasheet
+# contact = ""             # where one asks about the data, or has something taken out: an address of a page
 """
 
 

@@ -95,16 +95,21 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             written.add(LEFT_OUT, Rows(out, {"annotator": "text", "country": "text", "reason": "text"}))
         else:
             (folder / LEFT_OUT).unlink(missing_ok=True)
-    _describe(folder, written.counts)
+    _describe(folder, [name for name, rows in written.counts.items() if rows])
     return Exported(written.counts, tuple(folder / file for file in written.counts), typed, removed_prompts(project))
 
 
 def _describe(folder: Path, names: Iterable[str]) -> None:
-    """Have `datasets.load_dataset(FOLDER)` load the first table, and `load_dataset(FOLDER, NAME)` each."""
+    """Have `datasets.load_dataset(FOLDER)` load the first table, and `load_dataset(FOLDER, NAME)` each.
+
+    None of them is empty: the library loads no empty one.
+    """
     path, head = folder / "README.md", "---\nconfigs:\n"
     if path.exists() and not path.read_text(encoding="utf-8").startswith(head):
         return  # somebody's own
     tables = [name for name in names if name.endswith(".parquet")]  # one kind of file: the library takes no other then
+    if not tables:
+        return path.unlink(missing_ok=True)
     first, *more = (f"- config_name: {Path(name).stem}\n  data_files: {name}\n" for name in tables)
     write_whole(path, (head + first + "  default: true\n" + "".join(more) + "---\n").encode())
 
@@ -138,12 +143,18 @@ def _writer(path: Path, columns: Mapping[str, Kind]) -> Iterator[Callable[[Seque
             import pyarrow as pa
             import pyarrow.parquet as pq
 
-            schema = _schema(columns)
+            schema = schema_of(columns)
             with pq.ParquetWriter(beside, schema) as writer:
-                yield lambda rows: writer.write_table(pa.Table.from_pylist(list(rows), schema))
+
+                def append(rows: Sequence[Mapping[str, Any]]) -> None:
+                    if rows:  # the library `datasets` reads as many rows at once as the first part of a file has
+                        writer.write_table(pa.Table.from_pylist(list(rows), schema))
+
+                yield append
 
 
-def _schema(columns: Mapping[str, Kind]) -> Any:
+def schema_of(columns: Mapping[str, Kind]) -> Any:
+    """The schema of a table, of pyarrow."""
     import pyarrow as pa
 
     kinds = {

@@ -15,10 +15,12 @@ from annotation.exams.formats import english_language, to_released, to_submissio
 from annotation.files import write_parquet, write_whole
 from annotation.project import Project
 from annotation.screen import counted
+from annotation.tables import schema_of
+from annotation.tasks.base import Kind, Rows
 from annotation.tasks.exam.check import KEPT
 from annotation.tasks.exam.settled import CHECKED, REJECTED, Outcome
 from annotation.text.locales import fold, name_of_country
-from annotation.types import REGIONAL_FEATURES, Dropped, ExamQuestion, content_id
+from annotation.types import REGIONAL_FEATURES, Dropped, ExamQuestion
 
 CARD = "README.md"
 MANIFEST = ".annot-exams.json"
@@ -82,12 +84,7 @@ def export_exams(
     before = card.read_bytes() if card.exists() else YOURS.encode()
     if YOURS.encode() not in before:
         raise ProjectError(f"{card} is not annot's; name another folder, or move that file away.")
-    chosen, dropped = list[Outcome](), list[Dropped]()
-    for found in settled_questions(project.ledger, project.settings):
-        if reason := _reason(found, only_checked=only_checked):
-            dropped.append(Dropped(found.question.id, reason, found.question.exam))
-        else:
-            chosen.append(found)
+    chosen, dropped = released_questions(project, only_checked=only_checked)
     if not chosen:
         why = "; ".join(_reasons(dropped)) or "the project has none yet: `annot exams add` reads them"
         raise ProjectError(f"No exam question can be written: {why}.")
@@ -104,7 +101,8 @@ def export_exams(
     for path, rows in submissions.items():
         write_whole(path, (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode())
     for path, own in tables.items():
-        write_parquet(path, [_row(found) for found in own], _schema())
+        table = released_table(own)
+        write_parquet(path, table.rows, schema_of(table.columns))
     for stale in earlier - set(files):
         stale.unlink(missing_ok=True)
     _note(project, out, files)
@@ -114,6 +112,25 @@ def export_exams(
     return ExportedExams((*files, card), exams, tuple(dropped), tuple(measured))
 
 
+def released_questions(project: Project, *, only_checked: bool = True) -> tuple[list[Outcome], list[Dropped]]:
+    """Questions that may be given away; and the others: id, why not, and their exam."""
+    chosen, dropped = list[Outcome](), list[Dropped]()
+    for found in settled_questions(project.ledger, project.settings):
+        if reason := _reason(found, only_checked=only_checked):
+            dropped.append(Dropped(found.question.id, reason, found.question.exam))
+        else:
+            chosen.append(found)
+    return chosen, dropped
+
+
+def released_table(chosen: Iterable[Outcome]) -> Rows:
+    """Questions in INCLUDE's columns, and how many people said what each should be."""
+    numbers = ("answer", "checked_by")
+    example = to_released(ExamQuestion("", "", ("",) * KEPT, 0, "MX", "es", ""))
+    columns: dict[str, Kind] = {name: "int" if name in numbers else "text" for name in (*example, "checked_by")}
+    return Rows([{**to_released(found.question), "checked_by": found.agreeing} for found in chosen], columns)
+
+
 def _earlier(project: Project, out: Path) -> set[Path]:
     """Files that earlier exports of this project wrote into a folder.
 
@@ -121,20 +138,15 @@ def _earlier(project: Project, out: Path) -> set[Path]:
         ProjectError: They are another project's.
     """
     path = out / MANIFEST
-    facts = json.loads(path.read_bytes()) if path.exists() else {"project": _name(project), "files": []}
-    if facts["project"] != _name(project):
+    facts = json.loads(path.read_bytes()) if path.exists() else {"project": project.ledger.name, "files": []}
+    if facts["project"] != project.ledger.name:
         raise ProjectError(f"{out} holds the exams of another project; name another folder.")
     return {out / name for name in facts["files"]}
 
 
 def _note(project: Project, out: Path, files: Iterable[Path]) -> None:
     names = sorted(path.relative_to(out).as_posix() for path in files)
-    write_whole(out / MANIFEST, json.dumps({"project": _name(project), "files": names}, indent=2).encode())
-
-
-def _name(project: Project) -> str:
-    """What no other project is called: its ledger's beginning."""
-    return content_id(project.ledger.rows("select at from migrations where number = 1")[0]["at"])
+    write_whole(out / MANIFEST, json.dumps({"project": project.ledger.name, "files": names}, indent=2).encode())
 
 
 def _reason(found: Outcome, *, only_checked: bool) -> str:
@@ -167,18 +179,6 @@ def _submissions(folder: Path, questions: Iterable[ExamQuestion]) -> dict[Path, 
         exam = fold(question.exam).replace(" ", "-")[:60] or "exam"
         files[folder / f"{question.country}-{question.language}-{exam}.json"].append(to_submission(question))
     return dict(files)
-
-
-def _row(found: Outcome) -> dict[str, Any]:
-    return {**to_released(found.question), "checked_by": found.agreeing}
-
-
-def _schema() -> Any:
-    import pyarrow as pa
-
-    numbers = ("answer", "checked_by")
-    example = to_released(ExamQuestion("", "", ("",) * KEPT, 0, "MX", "es", ""))
-    return pa.schema({name: pa.int64() if name in numbers else pa.string() for name in (*example, "checked_by")})
 
 
 def _card(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from annotation.tasks.page import LANGUAGES, TeamPage
 from annotation.types import Person
@@ -16,6 +17,12 @@ def team_pages(people: Iterable[Person], texts: Mapping[str, str]) -> dict[str, 
         if person.active:
             of_country[person.country].append(person)
     return {country: TeamPage(team_language(members), country, texts) for country, members in of_country.items()}
+
+
+def every_page(people: Iterable[Person], texts: Mapping[str, str]) -> dict[str, TeamPage]:
+    """The same for every country that ever had people: of those who have all left, what they read."""
+    people = tuple(people)
+    return {**team_pages((replace(person, active=True) for person in people), texts), **team_pages(people, texts)}
 
 
 def team_language(people: Iterable[Person]) -> str:

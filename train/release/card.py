@@ -13,6 +13,7 @@ from train.evaluate.measure import markdown_table
 from train.evaluate.report import warnings
 from train.evaluate.run import read_evaluation
 from train.footprint import FILE as ENERGY
+from train.release.few import FEW, FEWEST_SHOWN
 from train.release.figures import Figure, Figures
 from train.release.given import GIVEN, Given
 from train.release.weights import MERGED, Weights
@@ -41,9 +42,6 @@ RECIPE = (
     ("seed", ("run", "seed")),
 )
 """Settings that a card shows: the name for people, and where it stands in a run's recipe."""
-
-FEWEST_SHOWN = 3
-"""Of fewer people no number is given: they could be told apart."""
 
 LOADING = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -251,8 +249,7 @@ def _people(fig: Figures) -> list[str]:
     rows = []
     for country in ranking["answers_by_country"]:
         people = ranking["people_by_country"].get(country, 0)
-        few = people < FEWEST_SHOWN
-        shown = "fewer than three" if few else fig.number(*at, "people_by_country", country)
+        shown = FEW if people < FEWEST_SHOWN else fig.number(*at, "people_by_country", country)
         agreed, alpha = (*at, "agreement", country), "not measured"
         if (fig.value(*agreed) or {}).get("alpha") is not None:
             ends = [fig.number(*agreed, end, form=".2f") for end in ("low", "high")]

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from annotation.errors import SettingsError, TrainError
-from annotation.screen import Progress, silent
+from annotation.screen import Progress, counted, silent
 from train.release.answers import in_words, token_pages, wait_before_retry
 from train.release.contents import BESIDE, KINDS, RECORD, Contents, names_in, read_contents
 
@@ -78,6 +78,12 @@ class Pushed:
     removed: tuple[str, ...]
     left: tuple[str, ...]
     to_do: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """For a person."""
+        changed = f"{counted(len(self.sent), 'file')} sent" if self.sent else "all of it was there already"
+        gone = f", {counted(len(self.removed), 'file')} of an earlier release taken out" if self.removed else ""
+        return f"{self.url} ({'private' if self.private else 'public'}): {changed}{gone}."
 
 
 def votes_repo(name: str) -> str:

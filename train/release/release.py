@@ -66,8 +66,8 @@ class Release:
                 lines.append(f"  {one.pushed.sentence()}")
                 lines += [f"  now: {sentence}" for sentence in one.pushed.to_do]
         for repository in self.planned:
-            lines.append(f"Would go to the {repository.kind} {repository.repo}, {megabytes(repository.size)}:")
-            lines += [f"  {megabytes(size):>10}  {name}" for name, size in repository.files]
+            lines.append(f"Would go to the {repository.kind} {repository.repo} ({repository.size:,} bytes):")
+            lines += [f"  {size:>13,}  {name}" for name, size in repository.files]
         return lines
 
 

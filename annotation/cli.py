@@ -22,6 +22,7 @@ COMMANDS = (
     "sync.commands.host",
     "sync.commands.team",
     "sync.commands.judgements",
+    "sync.commands.votes",
     "train.commands",
 )
 """Modules that put their commands into `app`. By name: nothing here imports upward."""

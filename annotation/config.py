@@ -205,6 +205,7 @@ class TaskTables(Section):
     ranking: RankingSettings = RankingSettings()
     prompt_check: PromptCheckSettings = PromptCheckSettings()
     exam: ExamTaskSettings = ExamTaskSettings()
+    duel: TaskSettings = TaskSettings()
 
     @model_validator(mode="after")
     def _datasets_differ(self) -> TaskTables:

@@ -83,6 +83,11 @@ by = "country"           # or "country+topic"
 # agree = 2                # people who must say the same of it, and more than half of all who answered
 # dataset = ""
 
+# [task.duel]              # people say which of two answers is better; votes of a demo's visitors owe nothing
+# target = 50              # duels per group that as many people have answered
+# overlap = 3              # people per duel
+# dataset = ""
+
 [argilla]
 # url = ""                 # empty: the embedded server of `annot up`; else your server (ARGILLA_API_KEY)
 {port}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.base import Kind, Rows, Texts
+from annotation.tasks.duel.task import NAME as DUEL
+from annotation.tasks.duel.votes import duel_tables
 from annotation.text.privacy import mask_typed
 
 AT_ONCE = 2000
@@ -24,7 +27,7 @@ AT_ONCE = 2000
 LEFT_OUT = "left_out.parquet"
 """Whose answers are in no other file of an export, and why."""
 
-TYPED = ("rewrite", "comment", "correction")
+TYPED = ("rewrite", "comment", "correction", "typed_prompt")
 """Columns with what people typed."""
 
 STALE_S = 86_400.0
@@ -73,11 +76,13 @@ class Exported:
 
 
 def export(project: Project, folder: Path, *, progress: Progress = silent) -> Exported:
-    """Write what the ledger says now for people and for other trainers: the tables of every task that has items."""
+    """Write what the ledger says now for people and for other trainers: the tables of every task that has answers."""
     with project.ledger.moment(), ExitStack() as files:
         written, typed = Tables(folder, files), 0
         for name in TASKS:
-            for tables in read_tables(project, name, progress=progress):
+            found = read_tables(project, name, progress=progress)
+            votes = duel_tables(project.ledger, project.settings, project.pseudonym, AT_ONCE) if name == DUEL else ()
+            for tables in chain(found, votes):
                 for file, table in tables.items():
                     written.add(file, table)
                     typed += sum(any(row.get(name) for name in TYPED) for row in table.rows)

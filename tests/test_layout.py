@@ -61,6 +61,7 @@ ORDER = {
             "trigger",
             "reporting",
             "cycle",
+            "votes",
         ),
         *("moving", "model_findings", "doctor", "simulated", "quickstart", "commands"),
     ),

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 ORDER = (
     *("init", "prompts", "exams", "draft", "select", "up", "team", "push", "sync", "status", "export"),
-    *("train", "evaluate", "release", "doctor", "logs", "down", "backup", "restore", "move", "server", "quickstart"),
+    *("train", "evaluate", "release", "votes", "doctor", "logs", "down", "backup", "restore", "move", "server"),
+    "quickstart",
 )
 """Commands in the order of work: that of `annot --help`."""
 
@@ -58,10 +59,12 @@ team_app = typer.Typer(
     no_args_is_help=True,
 )
 server_app = typer.Typer(cls=InOrder, help="Look after the embedded Argilla.", no_args_is_help=True)
+votes_app = typer.Typer(cls=InOrder, help="Votes of a demo's visitors.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(exams_app, name="exams")
 app.add_typer(team_app, name="team")
 app.add_typer(server_app, name="server")
+app.add_typer(votes_app, name="votes")
 
 
 def _show_version(wanted: bool) -> None:

@@ -61,6 +61,7 @@ def begin_texts(project: Project) -> list[str]:
 
     from annotation.drafting.personas import templates
     from annotation.files import write_whole
+    from annotation.tasks.duel.texts import TEXTS as DUEL
     from annotation.tasks.exam.texts import TEXTS as EXAM
     from annotation.tasks.page import LANGUAGES, TEXTS, TeamPage
     from annotation.tasks.prompt_check.texts import TEXTS as PROMPT_CHECK
@@ -72,7 +73,7 @@ def begin_texts(project: Project) -> list[str]:
             continue
         notes.append(page.fallback())
         lines = ["# Translate a line and take its # away; what stays is read as it is. Words in braces are filled in."]
-        tables = {"page": TEXTS, "ranking": RANKING, "prompt_check": PROMPT_CHECK, "exam": EXAM}
+        tables = {"page": TEXTS, "ranking": RANKING, "prompt_check": PROMPT_CHECK, "exam": EXAM, "duel": DUEL}
         tables["personas"] = templates(page)
         for table, ours in tables.items():
             lines += ["", f"[{table}]"]

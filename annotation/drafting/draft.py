@@ -206,9 +206,11 @@ def _plan(project: Project) -> tuple[list[Todo], dict[str, int]]:
     if (accepted := only_accepted(project.ledger, project.settings)) is not None:
         prompts = [prompt for prompt in prompts if prompt.id in accepted]
         if not prompts:
+            only = project.settings.prompts.reviewed_only
+            why = "prompts.reviewed_only is true" if only else "visitors of a demo typed all that are here"
             raise DraftError(
-                "No prompt is accepted yet, and prompts.reviewed_only is true; run `annot prompts review`, "
-                "then `annot sync` when people have answered."
+                f"No prompt is accepted yet, and {why}; run `annot prompts review`, then `annot sync` when people have "
+                "answered."
             )
     return what_to_draft(project, prompts)
 

@@ -129,7 +129,7 @@ def find_prompts(project: Project, which: Which) -> list[Prompt]:
         prompt
         for prompt in everyone
         if (not which.ids or prompt.id.startswith(which.ids))
-        and (not sources or prompt.source.startswith(sources))
+        and (not sources or f"{prompt.source}:".startswith(sources))
         and country in ("", prompt.country)
         and language in ("", prompt.language)
         and which.topic in ("", prompt.topic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 from annotation.config import Settings
@@ -12,13 +13,32 @@ from annotation.tasks.page import AUTHOR
 from annotation.tasks.prompt_check.task import ACCEPTED, NAME, REJECTED, status_of
 from annotation.types import Answer, Item, Prompt, content_id
 
+_VISITORS = "demo "
+"""How the source of a prompt that a demo's visitor typed begins. Those of files hold a colon: "file:row"."""
 
-def add_checks(ledger: Ledger) -> int:
-    """Put every prompt that nobody is asked about yet at the end of the prompt check's queue; returns how many."""
+
+def visitors_source(votes: str) -> str:
+    """The source of prompts that visitors typed, by that of their votes."""
+    return _VISITORS + votes.replace(":", "-")
+
+
+def visitors_prompts(ledger: Ledger) -> set[str]:
+    """Ids of the prompts that a demo's visitors typed."""
+    rows = ledger.rows("select id from prompts where source like ? and instr(source, ':') = 0", f"{_VISITORS}%")
+    return {row["id"] for row in rows}
+
+
+def add_checks(ledger: Ledger, among: Collection[str] | None = None) -> int:
+    """Put prompts that nobody is asked about yet at the end of the prompt check's queue; returns how many.
+
+    Args:
+        ledger: The project's.
+        among: Ids of those to look at; None for all.
+    """
     with ledger.transaction():
         known = ledger.items(NAME)
         there, start = {item.prompt_id for item in known}, max((item.position for item in known), default=-1) + 1
-        fresh = [prompt for prompt in ledger.prompts() if prompt.id not in there]
+        fresh = [prompt for prompt in ledger.prompts(among) if prompt.id not in there and not prompt.removed]
         return ledger.add_items(_item_of(prompt, start + number) for number, prompt in enumerate(fresh))
 
 
@@ -30,8 +50,16 @@ def _item_of(prompt: Prompt, position: int) -> Item:
 
 
 def only_accepted(ledger: Ledger, settings: Settings) -> set[str] | None:
-    """Ids of the prompts that may be drafted for; None for all, where `prompts.reviewed_only` is not set."""
-    return accepted_prompts(ledger, settings) if settings.prompts.reviewed_only else None
+    """Ids of the prompts that may be drafted for; None for all.
+
+    What a demo's visitors typed is never drafted for before people accepted it, everything else only then where
+    `prompts.reviewed_only` is set.
+    """
+    if settings.prompts.reviewed_only:
+        return accepted_prompts(ledger, settings)
+    if not (typed := visitors_prompts(ledger)):
+        return None
+    return {row["id"] for row in ledger.rows("select id from prompts")} - typed | accepted_prompts(ledger, settings)
 
 
 def accepted_prompts(ledger: Ledger, settings: Settings) -> set[str]:

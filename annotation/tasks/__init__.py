@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from annotation.tasks.base import Task
+from annotation.tasks.duel.task import Duels
 from annotation.tasks.exam.task import Exam
 from annotation.tasks.prompt_check.task import PromptCheck
 from annotation.tasks.ranking.task import Ranking
 
-TASKS: Mapping[str, Task[Any]] = {task.name: task for task in (Ranking(), PromptCheck(), Exam())}
+TASKS: Mapping[str, Task[Any]] = {task.name: task for task in (Ranking(), PromptCheck(), Exam(), Duels())}
 """By name, in the order in which they are shown."""

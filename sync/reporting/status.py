@@ -19,6 +19,7 @@ from annotation.selection.waiting import Waiting, prompts_waiting
 from annotation.tally import Counts, count
 from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
+from annotation.tasks.duel.votes import count_duels
 from annotation.tasks.exam.settled import CHECKED
 from annotation.tasks.exam.task import Exam
 from sync.quotas import QuotaState, all_met, capped, count_quotas, discarded, short_teams, what_is_coming
@@ -71,6 +72,7 @@ class Report:
         doubts: A sentence for every sign of careless answers.
         exams: Exam questions by country, exam, category and status.
         other_texts: A sentence where records show other texts on the server than were pushed, or "".
+        votes: Country -> votes of a demo's visitors, apart from all of the above.
     """
 
     quotas: tuple[QuotaState, ...]
@@ -89,6 +91,7 @@ class Report:
     waiting: Waiting = field(default_factory=Waiting)
     capped: str = ""
     exams: Mapping[tuple[str, str, str, str], int] = field(default_factory=dict)
+    votes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def checked_questions(self) -> int:
@@ -128,6 +131,7 @@ class Report:
                 for key, number in sorted(self.exams.items())
             ],
             "include_points": include_points(self.checked_questions),
+            "votes": dict(self.votes),
         }
 
 
@@ -177,6 +181,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         waiting,
         "" if runs and all_met(quotas) else capped(quotas, auto=project.settings.train.auto),
         exams,
+        count_duels(project.ledger),
     )
 
 

@@ -29,6 +29,9 @@ def show(found: Report, *, brief: bool = False) -> None:
     for name, made in found.made.items():
         what = ", ".join(f"{made[kind]} {kind}" for kind in TASKS[name].counted)
         print(f"{counted(found.answers.get(name, 0), 'judgement gives', 'judgements give')} {what}.")
+    if found.votes:
+        countries = ", ".join(f"{country} {number}" for country, number in found.votes.items())
+        print(f"Votes of a demo's visitors, apart from the team's: {sum(found.votes.values())} ({countries}).")
     if set_aside := ", ".join(f"{count} {reason}" for reason, count in sorted(found.excluded.items())):
         print(f"Set aside: {set_aside}.")
     for reason, count in sorted(found.unfit.items()):

@@ -7,10 +7,14 @@ or snapshot counts them.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
 
+from annotation.config import Settings
 from annotation.ledger import Ledger, now
+from annotation.tasks.base import Rows, Texts
+from annotation.tasks.duel.task import DEMO, NAME, Duels
+from annotation.types import Answer, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,17 @@ class Duel:
     source: str
     typed: bool = False
 
+    def item(self) -> Item:
+        """What was put before the visitor, as an item of the task."""
+        about = {name: getattr(self, name) for name in ("run", "adapter", "base", "base_version", "adapted")}
+        content = {"a": self.answers[0], "b": self.answers[1], **about, "source": DEMO}
+        typed = {"typed": self.prompt} if self.typed else {}
+        return Item(self.id, NAME, 0, self.country, self.language, "", {**content, **typed}, self.prompt_id)
+
+    def answer(self) -> Answer[str]:
+        """What was said of it, by nobody who has a name."""
+        return Answer(self.id, self.id, "", self.country, self.at, self.choice)
+
 
 _COLUMNS = ("a", "b", *(field.name for field in fields(Duel) if field.name != "answers"))
 
@@ -77,12 +92,16 @@ def read_duels(ledger: Ledger, *, adapter: str = "") -> list[Duel]:
     return list(_duels(ledger, "where v.adapter = ?" if adapter else "", *filter(None, [adapter])))
 
 
-def duels_by_id(ledger: Ledger, at_once: int) -> Iterator[list[Duel]]:
-    """The same duels in the order of their ids, some at a time: memory does not grow with them."""
-    after = ""
+def duel_tables(
+    ledger: Ledger, settings: Settings, pseudonym: Callable[[str], str], at_once: int
+) -> Iterator[dict[str, Rows]]:
+    """The task's tables of the same duels in the order of their ids, some at a time: memory does not grow with them."""
+    task, after = Duels(), ""
     while rows := ledger.rows("select id from votes where id > ? order by id limit ?", after, at_once):
-        yield list(_duels(ledger, "where v.id > ? and v.id <= ?", after, rows[-1]["id"]))
-        after = rows[-1]["id"]
+        duels = list(_duels(ledger, "where v.id > ? and v.id <= ?", after, rows[-1]["id"]))
+        items, after = {duel.id: duel.item() for duel in duels}, rows[-1]["id"]
+        texts = Texts.of(ledger, task, list(items.values()))
+        yield task.tables(items, [duel.answer() for duel in duels], texts, settings, pseudonym)
 
 
 def known_duels(ledger: Ledger, ids: Collection[str]) -> set[str]:

@@ -111,7 +111,7 @@ def _describe(folder: Path, names: Iterable[str]) -> None:
     """
     path, head = folder / "README.md", "---\nconfigs:\n"
     if path.exists() and not path.read_text(encoding="utf-8").startswith(head):
-        return  # somebody's own
+        return None  # somebody's own
     tables = [name for name in names if name.endswith(".parquet")]  # one kind of file: the library takes no other then
     if not tables:
         return path.unlink(missing_ok=True)

@@ -25,6 +25,11 @@ def without_hidden(text: str, *, written_out: bool = False) -> str:
     return _HIDDEN.sub("", _SHOWN.sub("", text) if written_out else text)
 
 
+def only_seen(text: str) -> str:
+    """A text without hidden characters and controls; line breaks and tabs stay."""
+    return _CONTROLS.sub("", without_hidden(text))
+
+
 def show_hidden(text: str) -> str:
     """Write hidden characters out, as ⟨U+202E⟩: whoever judges the text sees all that a model would learn.
 

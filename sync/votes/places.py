@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,10 +86,12 @@ class _Repository:
         from huggingface_hub.errors import EntryNotFoundError
 
         with self._in_one_sentence():
+            api = self._api()
+            api.dataset_info(self.name, timeout=HUB_TIMEOUT_S)  # a list is waited for as long as it takes
             try:
                 listed = [
                     (entry.path.removeprefix(f"{VOTES}/"), getattr(entry, "size", None))
-                    for entry in self._api().list_repo_tree(self.name, VOTES, repo_type="dataset")
+                    for entry in api.list_repo_tree(self.name, VOTES, repo_type="dataset")
                     if entry.path.startswith(f"{VOTES}/")
                 ]
             except EntryNotFoundError:
@@ -107,10 +108,9 @@ class _Repository:
             yield Path(path)
 
     def _api(self) -> HfApi:
-        from huggingface_hub import HfApi, constants
+        from huggingface_hub import HfApi
 
-        # The environment's only when it was told before the library was loaded.
-        return HfApi(endpoint=os.environ.get("HF_ENDPOINT", constants.ENDPOINT), token=self._token)
+        return HfApi(token=self._token)
 
     @contextmanager
     def _in_one_sentence(self) -> Iterator[None]:

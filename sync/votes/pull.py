@@ -21,12 +21,13 @@ from annotation.prompts.rows import MASK, Entry, clean_entries
 from annotation.screen import Progress, counted, silent
 from annotation.tasks.duel.votes import Duel, add_duels, known_duels
 from annotation.text.clean import clean
+from annotation.text.hidden import only_seen
 from annotation.text.privacy import mask
 from annotation.types import Prompt
 from sync.votes.lines import LeftOut, Tally, Vote, read_votes
 from sync.votes.places import Place, place_of
 
-AT_ONCE = 2000
+AT_ONCE = 5000
 """Votes of a batch."""
 
 MOST_BYTES = 1_000_000_000
@@ -207,8 +208,8 @@ def _duel(vote: Vote, source: str, examples: set[str], typed: Mapping[str, Vote]
     """A vote as the ledger keeps it: masked, and without texts that nobody gave away."""
     begun, is_typed, is_example = vote.begun, vote.place in typed, vote.begun.prompt_id in examples
 
-    def kept(text: str, allowed: bool) -> str:
-        return mask(clean(text), begun.country)[0] if allowed else ""
+    def answer(text: str) -> str:
+        return mask(only_seen(text), begun.country)[0] if is_typed or is_example else ""
 
     return Duel(
         id=vote.id,
@@ -221,8 +222,8 @@ def _duel(vote: Vote, source: str, examples: set[str], typed: Mapping[str, Vote]
         choice=vote.choice,
         adapted=begun.adapted,
         prompt_id=begun.prompt_id if is_example else prompt_id,
-        prompt=kept(vote.prompt, is_typed),
-        answers=(kept(vote.a, is_typed or is_example), kept(vote.b, is_typed or is_example)),
+        prompt=mask(clean(vote.prompt), begun.country)[0] if is_typed else "",
+        answers=(answer(vote.a), answer(vote.b)),
         at=vote.at,
         source=source,
         typed=is_typed,

@@ -19,6 +19,7 @@ COMMANDS = (
     "annotation.commands.collect",
     "annotation.commands.exams",
     "annotation.commands.host",
+    "annotation.commands.lineage",
     "sync.commands.host",
     "sync.commands.team",
     "sync.commands.judgements",

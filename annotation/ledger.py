@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from annotation.types import Candidate, Dropped, Item, Person, Prompt, content_i
 
 BUSY_S = 60.0
 """How long a write waits for another command's write."""
+
+FORGOTTEN = "forgotten"
+"""Status of a response of somebody who is forgotten: it says nothing any more."""
 
 
 def now() -> str:
@@ -213,10 +218,11 @@ class Ledger:
         Everything else of them stays as it came; so do their candidates and items, which follow them.
         """
         with self.transaction() as db:
+            gone = self.forgotten("prompt")
             db.executemany(
                 """insert into prompt_changes (prompt_id, country, language, topic, removed, at)
                    values (?,?,?,?,?,?)""",
-                ((p.id, p.country, p.language, p.topic, int(p.removed), now()) for p in prompts),
+                ((p.id, p.country, p.language, p.topic, int(p.removed or p.id in gone), now()) for p in prompts),
             )
 
     def prompts(self, ids: Iterable[str] | None = None, *, removed: bool = False) -> list[Prompt]:
@@ -234,14 +240,18 @@ class Ledger:
         return ("", ()) if ids is None else ("where id in (select value from json_each(?))", (json.dumps(list(ids)),))
 
     def add_candidates(self, candidates: Iterable[Candidate]) -> int:
-        """Keep candidates; those that are there already change nothing. Returns how many were new."""
+        """Keep candidates; those that are there already change nothing. Returns how many were new.
+
+        The texts of a forgotten prompt's candidates are not kept again.
+        """
         with self.transaction() as db:
-            before = db.total_changes
+            before, gone = db.total_changes, self.forgotten("prompt")
             db.executemany(
                 "insert or ignore into candidates values (?,?,?,?,?,?,?,?)",
                 (
                     (c.id, c.prompt_id, c.text, c.model, c.voice, json.dumps(dict(c.settings)), c.cost_usd, now())
                     for c in candidates
+                    if c.prompt_id not in gone
                 ),
             )
             return db.total_changes - before
@@ -410,8 +420,9 @@ class Ledger:
             return person
 
     def people(self) -> list[Person]:
-        """Everyone ever on the roster, as last known, by user name."""
-        newest = "select max(seq) from people group by username"
+        """Everyone ever on the roster, as last known, by user name; without those who are forgotten."""
+        newest = """select max(seq) from people
+                    where username not in (select id from forgotten where kind = 'person') group by username"""
         columns = "username, name, role, country, languages, active, excluded"
         return [
             Person(**{**dict(row), "languages": tuple(json.loads(row["languages"])), "active": bool(row["active"])})
@@ -440,13 +451,19 @@ class Ledger:
     # -- judgements ---------------------------------------------------------------------------------------
 
     def add_responses(self, server: str, responses: Iterable[Response]) -> int:
-        """Keep every version of every response once. Returns how many were new or changed."""
+        """Keep every version of every response once. Returns how many were new or changed.
+
+        Of somebody who is forgotten, and about a prompt that is, nothing is kept.
+        """
         with self.transaction() as db:
-            responses = list(responses)
+            responses, forgets = list(responses), self.forgets()
+            of_prompts = self.of_forgotten_prompts(r.item_id for r in responses)
             newest = {r.response_id: r for r in self.responses_of(server, {r.item_id for r in responses})}
             fresh = []
             for r in responses:
                 known = newest.get(r.response_id)
+                if r.item_id in of_prompts or forgets(r.annotator) or (known and known.status == FORGOTTEN):
+                    continue
                 # An older version never replaces a newer one: a server may have been put back to an older moment.
                 if known is None or (known != r and r.updated_at >= known.updated_at):
                     newest[r.response_id] = r
@@ -518,6 +535,23 @@ class Ledger:
         query = f"select * from changed_texts where seq in ({newest}) and since is not null order by seq"
         return {row["record_id"]: (row["server"], row["item_id"]) for row in self.rows(query)}
 
+    # -- what is forgotten --------------------------------------------------------------------------------
+
+    def forgotten(self, kind: str) -> set[str]:
+        """Ids of the prompts ("prompt"), or pseudonyms of the people ("person"), that `annot forget` took out."""
+        return {row["id"] for row in self.rows("select id from forgotten where kind = ?", kind)}
+
+    def forgets(self) -> Callable[[str], str]:
+        """What tells of a user name the pseudonym under which its person is forgotten; "" for everybody else."""
+        found = self.rows("select id, mark from forgotten where kind = 'person'")
+        return cache(lambda name: next((row["id"] for row in found if row["mark"] == mark_of(row["id"], name)), ""))
+
+    def of_forgotten_prompts(self, items: Iterable[str]) -> set[str]:
+        """Those of some items that are about a forgotten prompt."""
+        query = """select id from items where id in (select value from json_each(?))
+                     and prompt_id in (select id from forgotten where kind = 'prompt')"""
+        return {row["id"] for row in self.rows(query, json.dumps(sorted(set(items))))}
+
     # -- the change feed --------------------------------------------------------------------------------------
 
     def feed(self, server: str) -> tuple[str, int, str]:
@@ -560,6 +594,11 @@ class Ledger:
     def moves(self) -> dict[str, str]:
         """Server -> the one that the project was moved from."""
         return {r["server"]: r["from_server"] for r in self.rows("select * from moves order by at")}
+
+
+def mark_of(pseudonym: str, username: str) -> str:
+    """By what a forgotten person's user name is known again without being kept: its hash, salted by the pseudonym."""
+    return hashlib.sha256(f"{pseudonym} {username}".encode()).hexdigest()
 
 
 def _insert_people(db: sqlite3.Connection, people: Iterable[Person]) -> None:

@@ -152,6 +152,21 @@ def _votes(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _forgotten(db: sqlite3.Connection) -> None:
+    """What `annot forget` took out for good: a prompt by its id; a person by pseudonym, and by a hash of the user name.
+
+    `annot trace` looks for the calls of a prompt, and for a response whatever server it is on.
+    """
+    for statement in (
+        """create table forgotten (seq integer primary key autoincrement, kind text not null, id text not null,
+             mark text not null, reason text not null, at text not null)""",
+        "create unique index forgotten_once on forgotten(kind, id)",
+        "create index calls_of_prompt on calls(prompt_id)",
+        "create index response_by_id on responses(response_id)",
+    ):
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
@@ -161,5 +176,6 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _changed_texts,
     _changed_prompts,
     _votes,
+    _forgotten,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

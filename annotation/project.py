@@ -45,6 +45,9 @@ SELECTION = "selection"
 MOVING = ".moving"
 """File in a project that `annot move` has begun to copy and has not finished: the address that it goes to."""
 
+HOLDS_FORGOTTEN = "forgotten.json"
+"""File in a snapshot that holds something that `annot forget` took out since: nothing is trained on it any more."""
+
 LOCK_WAIT_S = 600.0
 """How long a second command waits for the first."""
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from annotation.errors import ArgillaError
-from annotation.ledger import Ledger, Response, now
+from annotation.ledger import FORGOTTEN, Ledger, Response, now
 from annotation.screen import Progress, counted, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
@@ -260,7 +260,9 @@ class Reader:
         """Keep what records of one dataset tell, and count by item what is news; returns the items that they are."""
         records = list(records)
         items = {item.id: item for item in self._ledger.items(ids=[record["external_id"] for record in records])}
-        own = [record for record in records if record["external_id"] in items]
+        ours = {record["external_id"] for record in records if record["external_id"] in items}
+        gone, forgets = self._ledger.of_forgotten_prompts(ours), self._ledger.forgets()
+        own = [record for record in records if record["external_id"] in ours - gone]
         item_of = {record["id"]: record["external_id"] for record in own}
         texts = self._ledger.mark_texts(self._api.server, _changed_texts(self._ledger, own, items), item_of)
         country = self._workspaces[dataset_id].upper()
@@ -274,7 +276,12 @@ class Reader:
         if deleted:  # Perhaps somebody was deleted since we asked, and what they had answered with them.
             self._ask_who_is_there()
             deleted = _deleted(before, there, read, set(self._usernames))
-        differing = [response for response in found if before.get(response.response_id) != response]
+        differing = [
+            response
+            for response in found
+            if (b := before.get(response.response_id)) != response
+            and not (forgets(response.annotator) or (b and b.status == FORGOTTEN))
+        ]
         fresh = [r for r in differing if (b := before.get(r.response_id)) is None or r.updated_at >= b.updated_at]
         self._ledger.add_responses(self._api.server, [*fresh, *deleted])
         news.update(response.item_id for response in [*fresh, *deleted])
@@ -283,14 +290,14 @@ class Reader:
         self.pulled = replace(
             so_far,
             records=so_far.records + len(read),
-            foreign=so_far.foreign + len(records) - len(own),
+            foreign=so_far.foreign + sum(record["external_id"] not in ours for record in records),
             new=so_far.new + new,
             edited=so_far.edited + len(fresh) - new,
             deleted=so_far.deleted + len(deleted),
             texts=so_far.texts + texts,
             older=so_far.older + len(differing) - len(fresh),
         )
-        return {record["external_id"] for record in own}
+        return ours
 
 
 def _changed_texts(ledger: Ledger, records: Iterable[Mapping[str, Any]], items: Mapping[str, Item]) -> set[str]:

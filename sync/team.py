@@ -127,8 +127,15 @@ def add_team(
         progress: Told how many people are done.
 
     Raises:
-        ArgillaError: A user name belongs to somebody else on this server; nothing is changed then.
+        ArgillaError: A user name belongs to somebody else on this server, or to somebody who is forgotten; nothing is
+            changed then.
     """
+    forgets = project.ledger.forgets()
+    if again := [person.username for person in people if forgets(person.username)]:
+        raise ArgillaError(
+            f'"{again[0]}" is forgotten (`annot forget`), and nothing under that user name counts; take that line out '
+            "of the roster, or give a person who is back another user name."
+        )
     accounts = {account.username: account for account in api.accounts()}
     passwords = project.secrets().get("passwords", {})
     known = {person.username for person in project.ledger.people()}

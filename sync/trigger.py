@@ -15,7 +15,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from annotation.ledger import now
-from annotation.project import Project
+from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.screen import counted
 from annotation.tasks import TASKS
 from annotation.types import content_id
@@ -54,7 +54,8 @@ def trigger(project: Project, quotas: Sequence[QuotaState], *, relaunch: bool = 
     """Freeze a snapshot and start its run, if every quota is met; None while one is not.
 
     The quotas themselves are the key: the same quotas, once met, have one snapshot and one run, however
-    often this is called and however many judgements come later. Raising a quota makes room for the next.
+    often this is called and however many judgements come later. Raising a quota makes room for the next; so does
+    `annot forget`, where it took something out that the snapshot holds.
 
     Args:
         project: The project.
@@ -67,6 +68,9 @@ def trigger(project: Project, quotas: Sequence[QuotaState], *, relaunch: bool = 
         key = _key([state for state in quotas if TASKS[state.quota.task].trains])
         ledger = project.ledger
         found = ledger.rows("select snapshot_id, run from launches where quotas = ?", key)
+        while found and _superseded(project, found[0]["snapshot_id"], found[0]["run"]):
+            key = content_id(key, found[0]["snapshot_id"])
+            found = ledger.rows("select snapshot_id, run from launches where quotas = ?", key)
         if not found:
             snapshot = freeze(project, quotas)
             if snapshot is None:
@@ -98,6 +102,12 @@ def _key(states: Sequence[QuotaState]) -> str:
         q, target = state.quota, state.quota.target if state.completed >= state.quota.target else "all there is"
         parts.append(json.dumps([*([q.task] if several else []), q.country, q.topic, q.language, target, q.overlap]))
     return content_id(*parts)
+
+
+def _superseded(project: Project, snapshot_id: str, run: str) -> bool:
+    """Whether a run's snapshot holds what was forgotten since; a run that is being trained is waited for."""
+    marked = (project.snapshot_folder(snapshot_id) / HOLDS_FORGOTTEN).exists()
+    return marked and _look(project, snapshot_id, run).state != "running"
 
 
 def _look(project: Project, snapshot_id: str, run: str) -> Launch:

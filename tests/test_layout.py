@@ -44,6 +44,7 @@ ORDER = {
             "exams",
             "hosting",
             "backups",
+            "lineage",
             "commands",
             "cli",
         ),

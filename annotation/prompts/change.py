@@ -178,10 +178,13 @@ def change_prompts(
         others = {prompt.id for prompt in found}
         there = {_content(prompt): prompt.id for prompt in project.ledger.prompts() if prompt.id not in others}
         changed, dropped, unchanged = list[Prompt](), list[Dropped](), 0
+        forgotten = project.ledger.forgotten("prompt")
         for prompt in found:
             new = replace(prompt, **changes)
             if new == prompt:
                 unchanged += 1
+            elif prompt.id in forgotten:
+                dropped.append(Dropped(prompt.id, "forgotten for good"))
             elif not new.removed and (twin := there.setdefault(_content(new), new.id)) != new.id:
                 dropped.append(Dropped(prompt.id, "another prompt says the same there", twin))
             else:

@@ -15,6 +15,7 @@ from reprlib import repr as short
 from typing import Any
 
 from annotation.errors import TrainError
+from annotation.project import HOLDS_FORGOTTEN
 from annotation.tasks.ranking.preferences import PairVotes, too_few_votes, voters
 from annotation.types import Dropped, content_id
 from train.data.objective import ALL_TIED, ALONE, NOT_RANKED
@@ -105,10 +106,16 @@ def read_slates(source: Path, *, rewrites: bool = False) -> Slates:
         rewrites: Put the first rewrite of a slate behind its answers, as the target of the SFT term.
 
     Raises:
-        TrainError: It cannot be read, or a row is not as described.
+        TrainError: It cannot be read, a row is not as described, or it holds what was forgotten since.
     """
     source_digest(source)  # says what is missing
     if source.is_dir():
+        if (source / HOLDS_FORGOTTEN).exists():
+            raise TrainError(
+                f"{source} holds what `annot forget` took out of the project: nothing is trained on it any more. "
+                "`annot sync` makes a snapshot without it when the quotas are met; or train with --data on the "
+                "rankings.parquet that `annot export` writes now."
+            )
         try:
             written = json.loads((source / "snapshot.json").read_text(encoding="utf-8")).get("settings", {})
         except (ValueError, AttributeError):

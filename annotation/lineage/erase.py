@@ -1,0 +1,124 @@
+"""Erasing in the ledger: what is forgotten goes, in one transaction; ids stay, so that nothing brings it back.
+
+The ledger is append-only, and this is the one exception: personal data that somebody wants gone is gone, not hidden
+behind a newer row. What is blanked:
+
+    of a person   user name, name and languages on the roster; the reason for which they were left out; the user name
+                  under their answers, and all that they said (`raw`); their name as the author of prompts and items
+    of a prompt   its text and system text; the texts of its candidates; the raw answers of the service that drafted
+                  them; what people said of it (`raw`), and a copy of its texts in its items
+
+What stays is what the rest relies on: numbers of rows, ids, times, countries and money. A response that a pull brings
+again is known by its id, or by the hash of its author's user name (`ledger.mark_of`), and is not kept; a prompt that is
+read again is known by its id, a hash of its content.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from annotation.ledger import FORGOTTEN, Ledger, mark_of, now
+
+_BLANK = """json_object('id', response_id, 'record_id', json_extract(raw, '$.record_id'), 'user_id', {user},
+              'values', json('{{}}'))"""
+
+
+def erase_person(ledger: Ledger, username: str, pseudonym: str, reason: str) -> None:
+    """Forget somebody, once: doing it again changes nothing.
+
+    Args:
+        ledger: The project's.
+        username: As the roster has it.
+        pseudonym: What stays of the name: under it their votes have left the project.
+        reason: Why, for the team; no name in it.
+    """
+    with _overwriting(ledger), ledger.transaction() as db:
+        _note(db, "person", pseudonym, mark_of(pseudonym, username), reason)
+        # Who was deleted on the server while it was read stands there by the server's own id.
+        accounts = [
+            row[0]
+            for row in db.execute(
+                "select distinct json_extract(raw, '$.user_id') from responses where annotator = ?", (username,)
+            )
+        ]
+        wanted = json.dumps([username, *filter(None, accounts)])
+        db.execute(
+            f"""update responses set annotator = ?, status = ?, raw = {_BLANK.format(user="''")}
+                where annotator in (select value from json_each(?))""",
+            (pseudonym, FORGOTTEN, wanted),
+        )
+        db.execute(
+            """update people set username = ?, name = '', languages = '[]', active = 0, excluded = ''
+               where username = ?""",
+            (pseudonym, username),
+        )
+        db.execute("update prompts set author = '' where author = ?", (username,))
+        db.execute(
+            "update items set content = json_remove(content, '$.author') where json_extract(content, '$.author') = ?",
+            (username,),
+        )
+
+
+def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
+    """Forget a prompt, once: doing it again changes nothing."""
+    with _overwriting(ledger), ledger.transaction() as db:
+        (prompt,) = ledger.prompts([prompt_id])
+        texts = {text for text in (prompt.text, prompt.system, *_texts(db, prompt_id)) if text}
+        _note(db, "prompt", prompt_id, "", reason)
+        ledger.change_prompts([prompt])
+        db.execute("update prompts set text = '', system = '', author = '' where id = ?", (prompt_id,))
+        db.execute("update candidates set text = '' where prompt_id = ?", (prompt_id,))
+        db.execute(
+            """update outcomes set raw = '', detail = '' where (slot_id, attempt) in
+               (select slot_id, attempt from calls where prompt_id = ?)""",
+            (prompt_id,),
+        )
+        db.execute(
+            f"""update responses set raw = {_BLANK.format(user="json_extract(raw, '$.user_id')")}
+                where item_id in (select id from items where prompt_id = ?)""",
+            (prompt_id,),
+        )
+        for item_id, content in db.execute(
+            "select id, content from items where prompt_id = ?", (prompt_id,)
+        ).fetchall():
+            blank = json.dumps(_without(json.loads(content), texts), ensure_ascii=False)
+            db.execute("update items set content = ? where id = ?", (blank, item_id))
+
+
+def _texts(db: sqlite3.Connection, prompt_id: str) -> list[str]:
+    return [row[0] for row in db.execute("select text from candidates where prompt_id = ?", (prompt_id,))]
+
+
+def _without(value: Any, texts: set[str]) -> Any:
+    """JSON without some texts, wherever they stand in it."""
+    if isinstance(value, dict):
+        return {key: _without(held, texts) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_without(held, texts) for held in value]
+    return "" if isinstance(value, str) and any(text in value for text in texts) else value
+
+
+def _note(db: sqlite3.Connection, kind: str, id_: str, mark: str, reason: str) -> None:
+    db.execute(
+        "insert or ignore into forgotten (kind, id, mark, reason, at) values (?,?,?,?,?)",
+        (kind, id_, mark, reason, now()),
+    )
+
+
+@contextmanager
+def _overwriting(ledger: Ledger) -> Iterator[None]:
+    """Have SQLite write zeros over what is deleted; it would leave the bytes in the file."""
+    ledger.rows("pragma secure_delete = on")
+    try:
+        yield
+    finally:
+        ledger.rows("pragma secure_delete = off")
+
+
+def empty_log(ledger: Ledger) -> None:
+    """Take SQLite's write-ahead log into the ledger and empty it: it holds pages as they were before."""
+    ledger.rows("pragma wal_checkpoint(truncate)")

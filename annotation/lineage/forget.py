@@ -1,0 +1,287 @@
+"""`annot forget`: a person or a prompt is taken out for good; what holds them still is named, and what can be done."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from annotation.backups.make import archives
+from annotation.errors import ProjectError
+from annotation.files import write_whole
+from annotation.ledger import Ledger, now
+from annotation.lineage.backward import money
+from annotation.lineage.erase import empty_log, erase_person, erase_prompt
+from annotation.lineage.files import PLACES, files_holding
+from annotation.lineage.forward import Way, way_of
+from annotation.lineage.node import read_object
+from annotation.lineage.snapshots import Wanted
+from annotation.lineage.subject import Home, Subject, find_subject
+from annotation.project import CACHE, HOLDS_FORGOTTEN, Project
+from annotation.screen import counted
+
+STEPS = ("team", "prompts", "exams", "draft", "select", "push", "sync", "trigger")
+"""Steps of a project that wait while something is forgotten, and that it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """What forgetting somebody or something means.
+
+    Attributes:
+        kind: "person" or "prompt".
+        id: The pseudonym ("" where nothing left the project under one), or the prompt's id.
+        already: It was forgotten before.
+        active: The person is on the team still.
+        answers: Answers that count no more.
+        items: Items that they were given to, or that were about the prompt.
+        prompts: Prompts that lose the name of their author.
+        candidates: Answers to the prompt whose texts go.
+        usd: Dollars that were spent on them.
+        snapshots: Ids of those that hold it.
+        runs: Name -> what each did with it.
+        releases: What was given away of these runs.
+        files: On this machine, with it in them.
+        archives: Of backups that were made so far.
+        unknown: What could not be read, and perhaps holds it.
+    """
+
+    kind: str
+    id: str
+    already: bool
+    active: bool
+    answers: int
+    items: int
+    prompts: int
+    candidates: int
+    usd: float
+    snapshots: tuple[str, ...]
+    runs: dict[str, str]
+    releases: tuple[str, ...]
+    files: tuple[str, ...]
+    archives: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {**asdict(self), "cannot_be_undone": self.left(), "remedies": self.remedies()}
+
+    def goes(self) -> list[str]:
+        """What is removed here."""
+        if self.already:
+            return ["was forgotten before; what a kill may have left is done again"]
+        if self.kind == "person":
+            return [
+                f"{counted(self.answers, 'answer')} to {counted(self.items, 'item')}: they count nowhere any more, and "
+                "what was said in them is blanked",
+                "the name, the user name and the password; prompts of theirs stay, without the author"
+                + (f" ({self.prompts})" if self.prompts else ""),
+            ]
+        return [
+            f"the text of the prompt and of {counted(self.candidates, 'answer')} to it",
+            f"{counted(self.answers, 'answer')} of people to {counted(self.items, 'item')} about it: they count "
+            "nowhere any more, and what was said in them is blanked",
+        ]
+
+    def left(self) -> list[str]:
+        """What nobody can take back."""
+        lines = []
+        if self.runs:
+            lines.append("an adapter that was trained on it has learnt from it; its weights stay as they are")
+        if self.releases:
+            lines.append("copies of a release that others have downloaded")
+        if self.archives:
+            lines.append(
+                f"{counted(len(self.archives), 'backup')} made so far, until rolled over or deleted; after a restore "
+                "from one of them, forget it again"
+            )
+        lines.append(
+            "Argilla's own server still has the answers and the account: delete the user on its page, and the answers "
+            "go with them"
+            if self.kind == "person"
+            else "Argilla's own server still has the records that somebody has answered: delete them on its page"
+        )
+        if self.usd:
+            lines.append(f"{self.usd:.4f} dollars are spent")
+        lines.append("there is no way back: what is blanked is gone, and a second reading does not bring it again")
+        return lines
+
+    def remedies(self) -> list[str]:
+        """What can be done about what holds it still."""
+        lines = []
+        if self.active:
+            lines.append(
+                "they can log in still: run `annot team remove USERNAME` before, or delete their account in Argilla"
+            )
+        if self.snapshots:
+            lines.append(
+                "train again: no new snapshot has it, and `annot sync` makes one and a run when the quotas are met; "
+                "`annot train` refuses the snapshots that hold it"
+            )
+        if self.releases:
+            lines.append("replace or delete the releases on the Hub, with the new run's `annot release RUN --push`")
+        if self.files:
+            lines.append(
+                "delete the files named above, or write them anew with `annot export`; annot deletes none of them"
+            )
+        return lines
+
+
+def find_forgettable(home: Home, what: str) -> Subject:
+    """A person or a prompt; SourceError for anything else."""
+    return find_subject(home, what, ("person", "prompt"))
+
+
+def plan(home: Home, subject: Subject) -> Forgetting:
+    """What forgetting it would mean; nothing is changed."""
+    project, ledger = _project(home)
+    return (_plan_person if subject.kind == "person" else _plan_prompt)(home, project, ledger, subject.id)
+
+
+def forget(home: Home, subject: Subject, reason: str = "") -> Forgetting:
+    """Take somebody or something out for good. Killed anywhere and run again, it is whole.
+
+    Other commands are waited for, and wait. The ledger comes first: from then on nothing counts and nothing new holds
+    it. Then the marks beside snapshots, the password, and what was counted with it.
+
+    Args:
+        home: The project.
+        subject: From `find_forgettable`.
+        reason: Why, for the team; it is kept, so no name belongs in it.
+    """
+    project, ledger = _project(home)
+    with ExitStack() as stack:
+        for step in STEPS:
+            stack.enter_context(project.lock(step))
+        meant = plan(home, subject)
+        if subject.kind == "prompt":
+            if not meant.already:
+                erase_prompt(ledger, subject.id, reason)
+            pseudonym = ""
+        else:
+            pseudonym = home.pseudonym(subject.id)
+            if not meant.already:
+                erase_person(ledger, subject.id, pseudonym, reason)
+        empty_log(ledger)
+        for snapshot in meant.snapshots:
+            _mark(project.snapshot_folder(snapshot), "people" if pseudonym else "prompts", pseudonym or subject.id)
+        _drop_passwords(project, ledger)
+        _drop_counts(project)
+    return meant
+
+
+def _plan_person(home: Home, project: Project, ledger: Ledger, username: str) -> Forgetting:
+    pseudonym = home.known_pseudonym(username)
+    already = username in ledger.forgotten("person")
+    name = username if already else pseudonym
+    row = ledger.rows(
+        """select count(distinct response_id) as answers, count(distinct item_id) as items from responses
+           where annotator = ? and status = 'submitted'""",
+        username,
+    )[0]
+    written = ledger.rows("select count(*) as n from prompts where author = ?", username)[0]["n"]
+    people = {person.username: person for person in ledger.people()}
+    known = {
+        (row["item_id"], row["country"])
+        for row in ledger.rows("select distinct item_id, country from responses where annotator = ?", username)
+    }
+    way = way_of(home, Wanted(annotator=name), known) if name else Way((), (), ())
+    needles = [name, *([] if already else [username])]
+    active = username in people and people[username].active
+    counts = (row["answers"], row["items"], written, 0, 0.0)
+    return _planned(project, "person", name, already, active, counts, way, needles)
+
+
+def _plan_prompt(home: Home, project: Project, ledger: Ledger, prompt_id: str) -> Forgetting:
+    already = prompt_id in ledger.forgotten("prompt")
+    (prompt,) = ledger.prompts([prompt_id])
+    items = [row["id"] for row in ledger.rows("select id from items where prompt_id = ?", prompt_id)]
+    said = ledger.rows(
+        """select count(distinct response_id) as answers, count(distinct item_id) as items from responses
+           where status = 'submitted' and item_id in (select value from json_each(?))""",
+        json.dumps(items),
+    )[0]
+    known = {
+        (row["item_id"], row["country"])
+        for row in ledger.rows(
+            "select distinct item_id, country from responses where item_id in (select value from json_each(?))",
+            json.dumps(items),
+        )
+    }
+    candidates = ledger.count_candidates([prompt_id]).get(prompt_id, 0)
+    _, usd = money(ledger, [prompt_id])
+    counts = (said["answers"], said["items"], 0, candidates, usd)
+    way = way_of(home, Wanted(slates=items), known)
+    return _planned(project, "prompt", prompt_id, already, False, counts, way, [prompt_id, prompt.text])
+
+
+def _planned(
+    project: Project,
+    kind: str,
+    id_: str,
+    already: bool,
+    active: bool,
+    counts: tuple[int, int, int, int, float],
+    way: Way,
+    needles: Sequence[str],
+) -> Forgetting:
+    return Forgetting(
+        kind,
+        id_,
+        already,
+        active,
+        *counts,
+        tuple(snapshot.id for snapshot, _ in way.snapshots),
+        {run.name: used.sentence() for run, used in way.runs},
+        tuple(
+            f"{run.name}: {row.get('repo') or row.get('folder', '')}" for run, _ in way.runs for row in run.releases()
+        ),
+        tuple(
+            str(path.relative_to(project.folder))
+            for path in files_holding([project.folder / place for place in PLACES], needles)
+            if path.name != HOLDS_FORGOTTEN
+        ),
+        tuple(backup.path for backup in archives(project)),
+        tuple(way.damaged),
+    )
+
+
+def _mark(snapshot: Path, kind: str, id_: str) -> None:
+    """Say beside a snapshot what in it is forgotten: nothing is trained on it any more."""
+    path = snapshot / HOLDS_FORGOTTEN
+    held = read_object(path)
+    listed = sorted({*held.get(kind, ()), id_})
+    if held.get(kind) != listed:
+        write_whole(path, json.dumps({"at": now(), **held, kind: listed}, indent=1).encode())
+
+
+def _drop_passwords(project: Project, ledger: Ledger) -> None:
+    """Take the passwords of everybody who is forgotten out of secrets.toml."""
+    forgets = ledger.forgets()
+    if gone := {name: None for name in project.secrets().get("passwords", {}) if forgets(name)}:
+        project.keep_secrets({"passwords": gone})
+
+
+def _drop_counts(project: Project) -> None:
+    """Empty what was counted: it names people. The next command counts anew."""
+    path = project.folder / CACHE / "tally.sqlite"
+    if path.exists():
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as db:
+            db.execute("pragma secure_delete = on")
+            db.execute("begin immediate")
+            for table in ("items", "total"):
+                db.execute(f"drop table if exists {table}")
+            db.execute("commit")
+            db.execute("vacuum")
+
+
+def _project(home: Home) -> tuple[Project, Ledger]:
+    if home.project is None or home.ledger is None:
+        raise ProjectError(
+            f"{home.folder} has no ledger, so there is nothing to forget in it; name the project with --project."
+        )
+    return home.project, home.ledger

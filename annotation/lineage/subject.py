@@ -1,0 +1,193 @@
+"""Subject of a trace: what somebody meant by a name, an id, a folder or a claim."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import SourceError
+from annotation.ledger import Ledger
+from annotation.lineage.node import read_object
+from annotation.lineage.runs import runs_of
+from annotation.lineage.snapshots import people_by_country, snapshots_of
+from annotation.project import Project
+
+KINDS = {
+    "run": "the name of a run",
+    "snapshot": "the id of a snapshot",
+    "pair": "the id of a pair (slate:chosen:rejected:country)",
+    "item": "the id of a slate or another item",
+    "judgement": "the id of a response",
+    "person": "a user name or a pseudonym",
+    "prompt": "the id of a prompt",
+    "candidate": "the id of a candidate",
+    "release": "a release's folder",
+}
+"""What can be traced -> how it is named."""
+
+SHORTEST = 4
+"""Signs of the beginning of an id that stand for the whole of it, where no other begins so."""
+
+_TABLES = {"item": "items", "prompt": "prompts", "candidate": "candidates"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One thing that can be traced.
+
+    Attributes:
+        kind: One of KINDS.
+        id: Its id; of a person the user name, or the pseudonym where the user name is not known (any more).
+        folder: Of a release.
+    """
+
+    kind: str
+    id: str
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder with runs and snapshots, and what this machine knows of the people behind them.
+
+    Attributes:
+        folder: A project's; or one in which `annot train --data` made runs.
+        project: None where there is no annot.toml.
+    """
+
+    folder: Path
+    project: Project | None
+
+    @classmethod
+    def open(cls, folder: Path) -> Home:
+        """Open what is there; nothing is made."""
+        folder = folder.expanduser().resolve()
+        return cls(folder, Project.open(folder) if (folder / "annot.toml").exists() else None)
+
+    @cached_property
+    def ledger(self) -> Ledger | None:
+        """The ledger; None where there is none."""
+        there = self.project and (self.folder / "ledger.sqlite").exists()
+        return self.project.ledger if self.project and there else None
+
+    def pseudonym(self, username: str) -> str:
+        """The name under which somebody's votes left the project; a forgotten person's is all that is kept."""
+        ledger = self.ledger
+        if ledger is None or self.project is None or username in ledger.forgotten("person"):
+            return username
+        return self.project.pseudonym(username)
+
+    def known_pseudonym(self, username: str) -> str:
+        """The same; "" where nothing left the project yet, so that nobody has one."""
+        forgotten = self.ledger.forgets()(username) if self.ledger else ""
+        made = self.project is not None and "pseudonym_key" in self.project.secrets()
+        return forgotten or (self.pseudonym(username) if made else "")
+
+
+def find_subject(home: Home, what: str, kinds: Collection[str] = tuple(KINDS)) -> Subject:
+    """What is meant: by its name or id, by the beginning of an id, or as "kind:id" where several things are named so.
+
+    Raises:
+        SourceError: Nothing is named so, or several things are.
+    """
+    kind, sign, rest = what.partition(":")
+    if sign and kind in kinds and rest:
+        found = list(_named(home, rest, [kind])) or list(_beginning(home, rest, [kind]))
+    else:
+        found = list(_named(home, what, kinds)) or list(_beginning(home, what, kinds))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        named = ", ".join(f"{subject.kind}:{subject.id}" for subject in found[:4])
+        more = f" and {len(found) - 4} others" if len(found) > 4 else ""
+        raise SourceError(f'"{what}" may mean {named}{more}; say which, as it is written here.')
+    ways = [way for kind, way in KINDS.items() if kind in kinds]
+    raise SourceError(f'Nothing here is called "{what}"; name it by {", ".join(ways[:-1])}, or {ways[-1]}.')
+
+
+def _named(home: Home, what: str, kinds: Collection[str]) -> Iterator[Subject]:
+    """Things of exactly that name."""
+    plain = re.fullmatch(r"[\w][\w.-]*", what) is not None
+    if "run" in kinds and plain and (home.folder / "runs" / what).is_dir():
+        yield Subject("run", what)
+    if "snapshot" in kinds and plain and (home.folder / "snapshots" / what).is_dir():
+        yield Subject("snapshot", what)
+    path = Path(what).expanduser()
+    if "release" in kinds and (folder := next(filter(is_release, (path, home.folder / path)), None)):
+        yield Subject("release", what, folder)
+    ledger = home.ledger
+    for kind, table in _TABLES.items():
+        if ledger and kind in kinds and ledger.rows(f"select 1 from {table} where id = ?", what):
+            yield Subject(kind, what)
+    if ledger and "judgement" in kinds and ledger.rows("select 1 from responses where response_id = ?", what):
+        yield Subject("judgement", what)
+    if "person" in kinds and (name := _person(home, what)):
+        yield Subject("person", name)
+    if "pair" in kinds and what.count(":") >= 1 and _is_pair(home, what):
+        yield Subject("pair", what)
+
+
+def _beginning(home: Home, what: str, kinds: Collection[str]) -> Iterator[Subject]:
+    """Things whose ids begin so."""
+    if len(what) < SHORTEST:
+        return
+    if "snapshot" in kinds:
+        for path in sorted((home.folder / "snapshots").glob("*/snapshot.json")):
+            if path.parent.name.startswith(what):
+                yield Subject("snapshot", path.parent.name)
+    if home.ledger is None:
+        return
+    for kind, column, table in (
+        *((kind, "id", table) for kind, table in _TABLES.items()),
+        ("judgement", "response_id", "responses"),
+    ):
+        if kind in kinds:
+            query = f"select distinct {column} as id from {table} where {column} >= ? and {column} < ? limit 9"
+            yield from (Subject(kind, row["id"]) for row in home.ledger.rows(query, what, what + "\U0010ffff"))
+
+
+def _person(home: Home, what: str) -> str:
+    """User name of somebody who is or was on the team, or who answered; the pseudonym of who is forgotten; or ""."""
+    if home.ledger is None:
+        return ""
+    if what in home.ledger.forgotten("person"):
+        return what
+    if name := home.ledger.forgets()(what):
+        return name
+    queries = ("select distinct username as name from people", "select distinct annotator as name from responses")
+    names: set[str] = {row["name"] for query in queries for row in home.ledger.rows(query)}
+    if what in names:
+        return what
+    if alike := [name for name in names if name.casefold() == what.casefold()]:
+        return alike[0]
+    if not re.fullmatch(r"annotator-[0-9a-f]{10}", what):
+        return ""
+    found = (name for name in sorted(names) if home.known_pseudonym(name) == what)
+    return next(found, what if any(what in names_in for names_in in _snapshot_names(home)) else "")
+
+
+def _snapshot_names(home: Home) -> Iterator[set[str]]:
+    """Pseudonyms in each snapshot: of one that came from elsewhere nobody here knows more."""
+    for snapshot in snapshots_of(home.folder):
+        yield {name for name, _ in people_by_country(snapshot)}
+
+
+def _is_pair(home: Home, what: str) -> bool:
+    slate, _, _ = what.partition(":")
+    if home.ledger and what.count(":") >= 3 and home.ledger.rows("select 1 from items where id = ?", slate):
+        return True
+    return any(run.holds(what) for run in runs_of(home.folder))
+
+
+def is_release(folder: Path) -> bool:
+    """Whether a folder is one that `annot release` made."""
+    return any((folder / name).is_file() for name in ("release.json", "export.json"))
+
+
+def release_facts(folder: Path) -> dict[str, Any]:
+    """What a release says of itself; {} where that is damaged."""
+    return next(filter(None, (read_object(folder / name) for name in ("release.json", "export.json"))), {})

@@ -199,6 +199,8 @@ class Project:
 
     @cached_property
     def _pseudonym_key(self) -> str:
+        if key := self.secrets().get("pseudonym_key"):
+            return str(key)
         with self.lock("pseudonyms"):  # Two first exports at once must not make two keys.
             if key := self.secrets().get("pseudonym_key"):
                 return str(key)

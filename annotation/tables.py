@@ -111,10 +111,11 @@ def _describe(folder: Path, names: Iterable[str]) -> None:
     """
     path, head = folder / "README.md", "---\nconfigs:\n"
     if path.exists() and not path.read_text(encoding="utf-8").startswith(head):
-        return None  # somebody's own
+        return  # somebody's own
     tables = [name for name in names if name.endswith(".parquet")]  # one kind of file: the library takes no other then
     if not tables:
-        return path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        return
     first, *more = (f"- config_name: {Path(name).stem}\n  data_files: {name}\n" for name in tables)
     write_whole(path, (head + first + "  default: true\n" + "".join(more) + "---\n").encode())
 

@@ -18,6 +18,7 @@ ORDER = {
             "types",
             "errors",
             "files",
+            "json_pointer",
             "packages",
             "screen",
             "passwords",

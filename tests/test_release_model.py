@@ -101,7 +101,8 @@ def test_an_adapter_is_given_with_what_it_is(project: Path, tmp_path: Path) -> N
         if file.name != "adapter_config.json":
             assert (to / file.name).read_bytes() == file.read_bytes()
     facts = json.loads((to / RELEASE).read_text())
-    assert (facts["kind"], facts["run"], facts["snapshot"], facts["gate"]) == ("model", "cpu-smoke", "abc", "not measured")
+    told = ("kind", "run", "snapshot", "gate")
+    assert [facts[key] for key in told] == ["model", "cpu-smoke", "abc", "not measured"]
     # Where the base was on this machine is nobody's business.
     assert json.loads((to / "adapter_config.json").read_text())["base_model_name_or_path"] == "base"
     written = [path.read_bytes() for path in to.rglob("*") if path.is_file()]

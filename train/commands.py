@@ -150,7 +150,7 @@ def evaluate(
     print(f"Plots and tables: {runs / run / 'report.md'}")
 
 
-@app.command(epilog="Examples: annot release l40s-8b-lora-bf16-2f6c, then --push OWNER/NAME --dry-run, then --push OWNER/NAME")
+@app.command(epilog="Example: annot release l40s-8b-lora-bf16-2f6c, then --push OWNER/NAME --dry-run, then without it")
 def release(
     run: Annotated[str, typer.Argument(help="Name of a finished run.")],
     folder: Folder = Path(),
@@ -169,7 +169,7 @@ def release(
     ungated: Annotated[bool, typer.Option("--ungated", help="Although `annot evaluate` did not pass it.")] = False,
     json: Json = False,
 ) -> None:
-    """Give away a finished run that passed its gate: model, data and demo with their cards, as folders or on the Hub."""
+    """Give away a finished run that passed its gate: model, data and demo with cards, as folders or on the Hub."""
     from annotation.screen import print_json, progress
     from train.release.release import release as give_away
     from train.run_folder import check_name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from annotation.errors import SourceError
+from annotation.json_pointer import look_up
 from annotation.lineage.node import SHOWN, Node
 from annotation.lineage.runs import run_of
 from annotation.lineage.subject import Home, release_facts
@@ -33,15 +35,14 @@ def trace_claim(home: Home, card: Path, claim: str, *, everything: bool = False)
     if path is None:
         raise SourceError(f"{card} does not exist; name the README.md of a release.")
     figures = _figures(path.parent / FIGURES)
-    found = [figure for figure in figures if _plain(figure["shown"]) == _plain(claim)]
+    found = [figure for figure in figures if _shows(figure["shown"], claim)]
     if not found:
         shown = ", ".join(dict.fromkeys(str(figure["shown"]) for figure in figures[:8]))
         raise SourceError(f'{path.name} shows no figure "{claim}"; it shows {shown or "none"}.')
     name = str(release_facts(path.parent).get("run", ""))
     run = run_of(home.folder, name) if name else None
     there = run is not None and run.folder.is_dir()
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    claims = [_claim_node(figure, lines, run.folder if run and there else None) for figure in found]
+    claims = [_claim_node(figure, run.folder if run and there else None) for figure in found]
     if not name:
         behind = Node("run", "release.json beside the card names none")
     elif not there:
@@ -65,33 +66,27 @@ def _figures(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _claim_node(figure: dict[str, Any], lines: list[str], run: Path | None) -> Node:
-    number = figure["line"]
-    text = lines[number - 1].strip() if isinstance(number, int) and 0 < number <= len(lines) else str(number)
-    place = f"{figure['file']}{figure['at']}"
-    node = Node("value", "the run is not on this machine", place)
+def _claim_node(figure: dict[str, Any], run: Path | None) -> Node:
+    file, at = str(figure["file"]), str(figure["at"])
+    node = Node("value", "the run is not on this machine", f"{file}{at}")
     if run is not None:
         try:
-            value = value_at(json.loads((run / str(figure["file"])).read_text(encoding="utf-8")), str(figure["at"]))
-            node = replace(node, line=json.dumps(value, ensure_ascii=False), facts={"value": value})
+            text = (run / file).read_text(encoding="utf-8")
+            value = str(figure["shown"]) if file.endswith(".md") else look_up(json.loads(text), at)
+            told = (
+                "that file of the run has nothing there any more"
+                if value is None
+                else json.dumps(value, ensure_ascii=False)
+            )
+            node = replace(node, line=told, facts={"value": value})
         except (OSError, ValueError, RecursionError):
             node = replace(node, line="that file of the run is gone or damaged")
-        except LookupError:
-            node = replace(node, line="that file of the run has nothing there any more")
-    return Node("line", text, str(number), dict(figure), [node])
+    return Node("line", " ".join(str(figure["line"]).split()), facts=figure, below=[node])
 
 
-def value_at(document: Any, pointer: str) -> Any:
-    """What stands at a JSON pointer (RFC 6901); LookupError where nothing does."""
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, list) and key.isdigit():
-            document = document[int(key)]
-        elif isinstance(document, dict):
-            document = document[key]
-        else:
-            raise LookupError(pointer)
-    return document
+def _shows(shown: object, claim: str) -> bool:
+    """Whether a figure is the claim, or has it as one of its numbers."""
+    return re.search(rf"(?<![\d.,]){re.escape(_plain(claim))}(?![\d]|[.,]\d)", _plain(shown)) is not None
 
 
 def _plain(text: object) -> str:

@@ -6,7 +6,8 @@ behind a newer row. What is blanked:
     of a person   user name, name and languages on the roster; the reason for which they were left out; the user name
                   under their answers, and all that they said (`raw`); their name as the author of prompts and items
     of a prompt   its text and system text; the texts of its candidates; the raw answers of the service that drafted
-                  them; what people said of it (`raw`), and a copy of its texts in its items
+                  them; what people said of it (`raw`), and a copy of its texts in its items; the texts in votes of
+                  a demo's visitors about it
 
 What stays is what the rest relies on: numbers of rows, ids, times, countries and money. A response that a pull brings
 again is known by its id, or by the hash of its author's user name (`ledger.mark_of`), and is not kept; a prompt that is
@@ -72,6 +73,7 @@ def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
         ledger.change_prompts([prompt])
         db.execute("update prompts set text = '', system = '', author = '' where id = ?", (prompt_id,))
         db.execute("update candidates set text = '' where prompt_id = ?", (prompt_id,))
+        db.execute("update votes set prompt = '', a = '', b = '' where prompt_id = ?", (prompt_id,))
         db.execute(
             """update outcomes set raw = '', detail = '' where (slot_id, attempt) in
                (select slot_id, attempt from calls where prompt_id = ?)""",

@@ -39,7 +39,7 @@ class Node:
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         below = {"below": [node.as_json() for node in self.below]} if self.below else {}
-        return {"kind": self.kind, "id": self.id, "line": self.line, **self.facts, **below}
+        return {**self.facts, "kind": self.kind, "id": self.id, "line": self.line, **below}
 
 
 def some(nodes: Iterable[Node], most: int | None, total: int) -> list[Node]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import TrainError
+from annotation.json_pointer import keys_of, look_up, pointer
 from train.run_folder import read_facts
 
 FIGURES = "figures.json"
@@ -100,7 +101,7 @@ class Figures:
         marked = []
         for cell in cells:
             place = whole or next((place for place, leaves in objects if _stands(cell, leaves)), None)
-            marked.append(self.quoted(cell, text) if place is None else self._mark(cell, file, _keys(place)))
+            marked.append(self.quoted(cell, text) if place is None else self._mark(cell, file, keys_of(place)))
         return marked
 
     def page(self, card: str) -> tuple[str, list[Figure]]:
@@ -165,31 +166,6 @@ def read_json(path: Path) -> Any:
     return read_facts(path, {}, "the file was damaged after the run had written it") if path.exists() else None
 
 
-def pointer(*at: str | int) -> str:
-    """A JSON pointer."""
-    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in at)
-
-
-def look_up(content: Any, at: str) -> Any:
-    """What stands at a JSON pointer, the sum of all where it has a `*`; None where nothing does."""
-    for number, key in enumerate(keys := _keys(at)):
-        if key == "*":
-            each = content.values() if isinstance(content, Mapping) else content or ()
-            found = [look_up(one, pointer(*keys[number + 1 :])) for one in each]
-            return sum(found) if found and all(isinstance(one, int | float) for one in found) else None
-        if isinstance(content, Mapping):
-            content = content.get(key)
-        elif isinstance(content, list) and key.isdigit() and int(key) < len(content):
-            content = content[int(key)]
-        else:
-            return None
-    return content
-
-
-def _keys(at: str) -> list[str]:
-    return [key.replace("~1", "/").replace("~0", "~") for key in at.split("/")[1:]]
-
-
 def _leaves(content: Any) -> Iterator[str | float]:
     if isinstance(content, Mapping):
         for value in content.values():
@@ -211,7 +187,7 @@ def _objects(content: Any, at: str) -> Iterator[tuple[str, list[str | float]]]:
 
 
 def _stands(shown: str, leaves: Sequence[str | float]) -> bool:
-    """Whether a text is a part of one among the values, or each of its numbers is one of them, rounded as it is written."""
+    """Whether a text is a part of a value, or each of its numbers is a value, rounded as it is written."""
     if any(shown in leaf for leaf in leaves if isinstance(leaf, str)):
         return True
     words = {number for leaf in leaves if isinstance(leaf, str) for number in NUMBER.findall(leaf)}

@@ -1,0 +1,388 @@
+"""`annot forget`: of a person or a prompt nothing counts, nothing new holds it, and nothing brings it back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from campaigns import kills
+from fake_argilla import FakeWorld, killed_at, person, ranking_of, seconds_of, some_project
+from lineage_projects import ANA, LEO, NAME, TYPED, Chain, answer, chain_in, nodes, paid_project, prompt_of
+from projects import annot, frozen, quotas
+from test_older_projects import old_project
+from typer.testing import CliRunner
+
+from annotation.backups.make import back_up
+from annotation.cli import app
+from annotation.errors import ArgillaError, SettingsError, SourceError, TrainError
+from annotation.files import read_parquet
+from annotation.ledger import Ledger
+from annotation.lineage.erase import erase_person
+from annotation.lineage.forget import find_forgettable, forget, plan
+from annotation.lineage.subject import Home
+from annotation.project import HOLDS_FORGOTTEN, Project
+from annotation.prompts.add import add_prompts
+from annotation.prompts.change import Which, change_prompts
+from annotation.tables import export
+from annotation.tally import count
+from annotation.types import Candidate
+from sync.pull import pull
+from sync.push import push
+from sync.reporting.status import report
+from sync.team import add_team
+from sync.trigger import trigger
+from train.data.read import read_slates
+
+PROMPT = prompt_of(2)
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Chain:
+    return chain_in(tmp_path / "project")
+
+
+def home_of(project: Project) -> Home:
+    return Home(project.folder, project)
+
+
+def forgotten(project: Project, what: str) -> None:
+    home = home_of(project)
+    forget(home, find_forgettable(home, what))
+
+
+def holding(folder: Path, *words: str) -> list[str]:
+    """Files in which one of some words stands; tables are read, whatever they are packed with."""
+    assert words
+    found = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content += json.dumps(read_parquet(path), ensure_ascii=False).encode()
+        if any(word.encode() in content for word in words):
+            found.append(str(path.relative_to(folder)))
+    return found
+
+
+def exported(project: Project, folder: Path) -> dict[str, bytes]:
+    """Every file of an export, by name."""
+    export(project, folder)
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def without(chain: Chain, folder: Path, *, person: str = "", prompt: str = "") -> Project:
+    """The same project as if somebody had never answered, or a prompt had never been there."""
+    project, slates = paid_project(folder)
+    shutil.copy(chain.project.folder / "secrets.toml", folder / "secrets.toml")
+    gone = {slate.id for slate in slates if slate.prompt_id == prompt}
+    with project.ledger.transaction() as db:
+        db.execute("delete from responses where annotator = ?", (person,))
+        db.execute("delete from people where username = ?", (person,))
+        for slate_id in gone:
+            db.execute("delete from responses where item_id = ?", (slate_id,))
+            db.execute("delete from items where id = ?", (slate_id,))
+    return Project.open(folder)
+
+
+# -- a person ---------------------------------------------------------------------------------------------
+
+
+def test_of_a_forgotten_person_no_new_file_holds_a_byte_and_every_count_is_as_if_they_had_never_answered(
+    chain: Chain, tmp_path: Path
+) -> None:
+    project, name = chain.project, chain.project.pseudonym(ANA)
+    before = exported(project, tmp_path / "before")
+    assert holding(tmp_path / "before", name, TYPED)
+    assert quotas(project)[0].completed == 6
+    forgotten(project, ANA)
+    other = without(chain, tmp_path / "other", person=ANA)
+    after = exported(project, tmp_path / "after")
+    assert after == exported(other, tmp_path / "never")
+    assert after != before
+    assert not holding(tmp_path / "after", ANA, NAME, TYPED, name)
+    assert frozen(project).id == frozen(other).id != chain.snapshot
+    assert not holding(project.snapshot_folder(frozen(project).id), ANA, NAME, TYPED, name)
+    assert quotas(project) == quotas(other)
+    assert quotas(project)[0].completed == 0
+    assert report(project).agreement == report(other).agreement
+    assert "left_out.parquet" not in after
+
+
+def test_no_file_of_the_project_keeps_a_forgotten_persons_name_or_words_but_those_that_are_named(chain: Chain) -> None:
+    quotas(chain.project)  # what was counted names people
+    folder = chain.project.folder
+    assert {".cache/tally.sqlite", "ledger.sqlite-wal", "secrets.toml"} <= set(holding(folder, ANA))
+    meant = plan(home_of(chain.project), find_forgettable(home_of(chain.project), ANA))
+    forgotten(chain.project, ANA)
+    assert holding(folder, ANA, NAME, TYPED, f"account-of-{ANA}") == [f"snapshots/{chain.snapshot}/rankings.parquet"]
+    assert set(holding(folder, TYPED)) <= set(meant.files)
+    assert chain.project.secrets()["passwords"] == {LEO: "otro"}
+    assert [person.username for person in chain.project.ledger.people()] == [LEO]
+    assert chain.project.ledger.prompts([prompt_of(1).id])[0].author == ""
+
+
+def test_a_reading_of_the_same_answers_and_later_ones_brings_nothing_of_the_person_back(chain: Chain) -> None:
+    project, ledger = chain.project, chain.project.ledger
+    forgotten(project, ANA)
+    before = ledger.rows("select * from responses")
+    again = [answer(slate, ANA, at="2027-01-01T00:00:00.000000+00:00", rewrite=TYPED) for slate in chain.slates]
+    assert ledger.add_responses("server", again) == 0
+    assert ledger.add_responses("another server", again) == 0
+    assert ledger.rows("select * from responses") == before
+    assert ledger.add_responses("server", [answer(chain.slates[0], LEO, at="2027-01-01T00:00:00.000000+00:00")]) == 1
+
+
+def test_a_pull_leaves_out_who_is_forgotten_and_still_brings_everybody_else(tmp_path: Path) -> None:
+    world = FakeWorld()
+    project = some_project(tmp_path, slates=6)
+    ana, leo = (person(name, "MX") for name in ("ana_77", "leo_77"))
+    add_team(project, world.api, [ana, leo])
+    push(world.api, project.ledger, project.settings)
+    records = [r for item, r in project.ledger.rows("select item_id, record_id from pushes order by item_id")]
+    client = {
+        who.username: world.annotator_client(who.username, _password(project, who.username)) for who in (ana, leo)
+    }
+    client["ana_77"].answer(records[0], ranking_of("1234", rewrite=TYPED))
+    client["leo_77"].answer(records[0], ranking_of("1234"))
+    assert pull(world.api, project.ledger, whole=True).new == 2
+    forgotten(project, "ana_77")
+    nothing = pull(world.api, project.ledger, whole=True)
+    assert not nothing.changed
+    assert (nothing.missing, nothing.foreign, nothing.untold) == (0, 0, 0)
+    client["ana_77"].answer(records[0], ranking_of("4321", rewrite=TYPED))
+    client["ana_77"].answer(records[2], ranking_of("4321"))
+    client["leo_77"].answer(records[2], ranking_of("4321"))
+    brought = pull(world.api, project.ledger)
+    assert (brought.new, brought.edited) == (1, 0)
+    assert report(project).statuses == {"forgotten": 1, "submitted": 2}
+    assert not holding(tmp_path, "ana_77", TYPED)
+    item = project.ledger.rows("select item_id from pushes where record_id = ?", records[0])[0]["item_id"]
+    forgotten(project, project.ledger.items(ids=[item])[0].prompt_id)
+    client["leo_77"].answer(records[0], ranking_of("4321", rewrite="Otra cosa mía"))
+    nothing = pull(world.api, project.ledger, whole=True)
+    assert not nothing.changed
+    assert (nothing.missing, nothing.foreign, nothing.texts) == (0, 0, 0)
+    assert not holding(tmp_path, "Otra cosa mía")
+
+
+def _password(project: Project, who: str) -> str:
+    return str(project.secrets()["passwords"][who])
+
+
+def test_a_forgotten_user_name_cannot_be_on_a_roster_again(tmp_path: Path) -> None:
+    world, project = FakeWorld(), some_project(tmp_path)
+    ana = person("ana_77", "MX")
+    add_team(project, world.api, [ana])
+    forgotten(project, "ana_77")
+    with pytest.raises(ArgillaError, match="another user name"):
+        add_team(project, world.api, [ana])
+    assert project.ledger.people() == []
+
+
+# -- a prompt ---------------------------------------------------------------------------------------------
+
+
+def test_of_a_forgotten_prompt_no_new_file_holds_a_byte_and_every_count_is_as_if_it_had_never_been(
+    chain: Chain, tmp_path: Path
+) -> None:
+    project = chain.project
+    answers = [row["text"] for row in project.ledger.rows("select text from candidates where prompt_id = ?", PROMPT.id)]
+    assert len(answers) == 4
+    spent = project.ledger.committed_usd()
+    forgotten(project, PROMPT.id)
+    other = without(chain, tmp_path / "other", prompt=PROMPT.id)
+    assert exported(project, tmp_path / "after") == exported(other, tmp_path / "never")
+    assert not holding(tmp_path / "after", PROMPT.id, PROMPT.text, *answers)
+    assert frozen(project).id == frozen(other).id != chain.snapshot
+    assert quotas(project) == quotas(other)
+    assert quotas(project)[0].completed == 5
+    assert project.ledger.committed_usd() == spent
+    assert not [name for name in holding(project.folder, PROMPT.text, *answers) if name.startswith("ledger")]
+
+
+def test_the_same_file_of_prompts_and_a_change_do_not_bring_a_forgotten_prompt_back(
+    chain: Chain, tmp_path: Path
+) -> None:
+    project = chain.project
+    forgotten(project, PROMPT.id)
+    file = tmp_path / "preguntas.csv"
+    file.write_text(f"prompt,country,language,topic\n{PROMPT.text},MX,es,saludos\n", encoding="utf-8")
+    added = add_prompts(project, str(file))
+    assert (len(added.kept), added.already_there) == (0, 1)
+    assert project.ledger.add_candidates([Candidate.make(PROMPT.id, "Otra respuesta", model="m")]) == 0
+    changed = change_prompts(project, Which(ids=(PROMPT.id,)), {"removed": False})
+    assert [(drop.id, drop.reason) for drop in changed.dropped] == [(PROMPT.id, "forgotten for good")]
+    change_prompts(project, Which(country="MX"), {"topic": "otra"})
+    (prompt,) = project.ledger.prompts([PROMPT.id])
+    assert (prompt.removed, prompt.text) == (True, "")
+    assert PROMPT.id not in {prompt.id for prompt in project.ledger.prompts()}
+
+
+# -- what was made before ---------------------------------------------------------------------------------
+
+
+def test_what_holds_it_still_is_named_and_stays_as_it_is(chain: Chain) -> None:
+    project, name = chain.project, chain.project.pseudonym(ANA)
+    export(project, project.folder / "exports")
+    archive = back_up(project)
+    before = {path: path.read_bytes() for path in (project.folder / "exports").rglob("*") if path.is_file()}
+    said = json.loads(annot(project, "forget", ANA, "--yes", "--json"))
+    assert (said["id"], said["answers"], said["items"], said["prompts"]) == (name, 6, 6, 1)
+    assert said["snapshots"] == [chain.snapshot]
+    assert said["runs"] == {
+        "mexico-1": "trained on 4 slates (20 pairs); held out 1 slate (5 pairs); left out 1 (too long)"
+    }
+    assert said["releases"] == ["mexico-1: team/model", f"mexico-1: {project.folder}/exports/mexico-1/model"]
+    assert {"exports/preferences.jsonl", "exports/rankings.parquet"} <= set(said["files"])
+    assert said["archives"] == [str(archive.path)]
+    told = " ".join([*said["cannot_be_undone"], *said["remedies"]])
+    assert all(
+        word in told for word in ("weights", "downloaded", "restore", "Argilla", "no way back", "train again", "Hub")
+    )
+    assert {path: path.read_bytes() for path in before} == before
+    mark = json.loads((project.snapshot_folder(chain.snapshot) / HOLDS_FORGOTTEN).read_text())
+    assert mark["people"] == [name]
+
+
+def test_nothing_is_trained_on_an_old_snapshot_and_the_next_sync_makes_another(chain: Chain) -> None:
+    project = chain.project
+    first = trigger(project, quotas(project))
+    assert first is not None
+    assert first.snapshot_id == chain.snapshot
+    assert trigger(project, quotas(project)) is not None
+    assert len(project.ledger.rows("select 1 from launches")) == 1
+    forgotten(project, PROMPT.id)
+    with pytest.raises(TrainError, match=r"annot forget(?s:.*)annot sync"):
+        read_slates(project.snapshot_folder(chain.snapshot))
+    second = trigger(project, quotas(project))
+    assert second is not None
+    assert second.snapshot_id != chain.snapshot
+    assert len(read_slates(project.snapshot_folder(second.snapshot_id)).slates) == 5
+    third = trigger(project, quotas(project))
+    assert third is not None
+    assert third.run == second.run
+    assert len(project.ledger.rows("select 1 from launches")) == 2
+
+
+# -- counted item by item, killed, repeated ---------------------------------------------------------------
+
+
+def test_what_is_counted_item_by_item_is_what_a_count_of_everything_is(chain: Chain) -> None:
+    project, ledger = chain.project, chain.project.ledger
+    assert count(ledger, project.settings)
+    # Without what `forget` does after it: a kill may come in between.
+    erase_person(ledger, ANA, project.pseudonym(ANA), "")
+    kept = count(ledger, project.settings)
+    (project.folder / ".cache" / "tally.sqlite").unlink()
+    assert kept == count(ledger, project.settings)
+    assert not [key for key in kept if ANA in key]
+    forgotten(project, PROMPT.id)
+    kept = count(ledger, project.settings)
+    (project.folder / ".cache" / "tally.sqlite").unlink()
+    assert kept == count(ledger, project.settings)
+
+
+def state(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Rows of the ledger without times, and every file that a person would look at."""
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
+        rows = [
+            repr(row)
+            for table in ("responses", "people", "prompts", "candidates", "outcomes", "items")
+            for row in db.execute(f"select * from {table}")
+        ]
+        rows += [repr(row) for row in db.execute("select kind, id, mark, reason from forgotten")]
+        rows += [repr(row) for row in db.execute("select prompt_id, removed from prompt_changes")]
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = str(path.relative_to(folder))
+        if path.name == HOLDS_FORGOTTEN:
+            files[name] = json.dumps({**json.loads(path.read_text()), "at": ""})
+        elif not name.startswith((".", "ledger.sqlite")):
+            files[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return rows, files
+
+
+@pytest.mark.parametrize("what", [ANA, PROMPT.id])
+@pytest.mark.timeout(600)
+def test_killed_anywhere_and_run_again_it_is_whole(what: str, tmp_path: Path) -> None:
+    fresh, undisturbed, disturbed = tmp_path / "fresh", tmp_path / "undisturbed", tmp_path / "disturbed"
+    project = chain_in(fresh).project
+    quotas(project)
+    project.ledger.close()
+
+    def work(folder: Path) -> None:
+        home = Home.open(folder)
+        forget(home, find_forgettable(home, what))
+
+    shutil.copytree(fresh, undisturbed)
+    lasts = seconds_of(lambda: work(undisturbed))
+    expected = state(undisturbed)
+    assert any(name.endswith(HOLDS_FORGOTTEN) for name in expected[1])
+    chance, killed, wanted = random.Random(5), 0, kills(6, 60)
+    for _ in range(20 * wanted):
+        shutil.rmtree(disturbed, ignore_errors=True)
+        shutil.copytree(fresh, disturbed)
+        killed += killed_at(chance.uniform(0, lasts), lambda: work(disturbed))
+        work(disturbed)
+        assert state(disturbed) == expected
+        words = ANA if what == ANA else PROMPT.text
+        assert not [name for name in holding(disturbed, words) if name.startswith(("ledger", ".cache", "secrets"))]
+        if killed >= wanted:
+            break
+    assert killed >= wanted
+
+
+def test_forgetting_twice_changes_nothing_and_both_names_still_find_the_person(chain: Chain) -> None:
+    project, name = chain.project, chain.project.pseudonym(ANA)
+    forgotten(project, ANA)
+    before = state(project.folder)
+    for way in (ANA, name):
+        said = json.loads(annot(project, "forget", way, "--yes", "--json"))
+        assert (said["already"], said["answers"]) == (True, 0)
+        assert said["snapshots"] == [chain.snapshot]
+        assert state(project.folder) == before
+    told = json.loads(annot(project, "trace", ANA, "--json"))
+    assert (told["id"], told["forgotten"]) == (name, True)
+    assert [run["id"] for run in nodes(told, "run")] == ["mexico-1"]
+
+
+# -- the command ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", [ANA, PROMPT.id])
+def test_a_dry_run_changes_nothing(chain: Chain, what: str) -> None:
+    chain.project.ledger.close()
+    before = {path: path.read_bytes() for path in sorted(chain.project.folder.rglob("*")) if path.is_file()}
+    said = annot(chain.project, "forget", what, "--dry-run")
+    assert said.startswith("To be forgotten: ")
+    assert "mexico-1" in said
+    after = {path: path.read_bytes() for path in sorted(chain.project.folder.rglob("*")) if path.is_file()}
+    assert after == before
+
+
+def test_without_a_terminal_it_asks_for_yes_and_it_takes_nothing_but_people_and_prompts(chain: Chain) -> None:
+    place = ["--project", str(chain.project.folder)]
+    assert isinstance(CliRunner().invoke(app, ["forget", ANA, *place]).exception, SettingsError)
+    assert isinstance(CliRunner().invoke(app, ["forget", chain.slates[0].id, "--yes", *place]).exception, SourceError)
+    assert chain.project.ledger.forgotten("person") == set()
+
+
+def test_a_project_of_the_first_version_forgets_too(tmp_path: Path) -> None:
+    project = old_project(tmp_path / "old", "moved")
+    people = project.ledger.people()
+    who = next(
+        p.username for p in people if project.ledger.rows("select 1 from responses where annotator = ?", p.username)
+    )
+    export(project, tmp_path / "before")
+    assert holding(tmp_path / "before", project.pseudonym(who))
+    forgotten(project, who)
+    export(project, tmp_path / "after")
+    assert not holding(tmp_path / "after", project.pseudonym(who))
+    assert not holding(project.folder / ".cache", who)
+    assert count(project.ledger, project.settings) == count(Ledger(project.folder / "ledger.sqlite"), project.settings)
+    assert not [row for row in project.ledger.rows("select annotator from responses") if row["annotator"] == who]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from annotation.project import Project
@@ -147,15 +148,14 @@ def pull_votes(project: Project, source: str, *, dry_run: bool = False, progress
     place = place_of(project, source)
     sizes = place.sizes()
     found = VotesPulled(place.name, len(sizes), dry_run)
-    ledger = project.ledger
-    with ledger.undone() if dry_run else project.lock("prompts"):
-        batch: list[Vote] = []
-        for vote in _votes(place, sizes, found.read, progress):
-            batch.append(vote)
-            if len(batch) == AT_ONCE:
-                _take_in(project, batch, found)
-                batch = []
-        _take_in(project, batch, found)
+    batch, would_come = list[Vote](), list[Prompt]()
+    for vote in chain(_votes(place, sizes, found.read, progress), [None]):
+        batch += [vote] if vote else []
+        if len(batch) == AT_ONCE or not vote:
+            # Nobody else adds prompts while these are compared with those that are here.
+            with nullcontext() if dry_run else project.lock("prompts"):
+                _take_in(project, batch, found, would_come)
+            batch = []
     for run, adapter in list(found.unknown):
         if _is_here(project, run, adapter):
             del found.unknown[run, adapter]
@@ -173,8 +173,8 @@ def _votes(place: Place, sizes: Mapping[str, int], tally: Tally, progress: Progr
                 yield vote
 
 
-def _take_in(project: Project, votes: Sequence[Vote], found: VotesPulled) -> None:
-    """Keep a batch, and count it."""
+def _take_in(project: Project, votes: Sequence[Vote], found: VotesPulled, would_come: list[Prompt]) -> None:
+    """Keep a batch, and count it; in a dry run only remember the prompts that would come."""
     ledger = project.ledger
     known = known_duels(ledger, [vote.id for vote in votes])
     fresh = [vote for vote in votes if vote.id not in known]
@@ -184,16 +184,19 @@ def _take_in(project: Project, votes: Sequence[Vote], found: VotesPulled) -> Non
     fitting = _fitting(project, typed, found)
     compared = compare(
         [(place, replace(prompt, source=visitors_source(found.source))) for place, prompt in fitting],
-        ledger.prompts(removed=True) if fitting else (),
+        [*ledger.prompts(removed=True), *would_come] if fitting else (),
         project.settings.prompts.near_duplicate,
     )
     twins = {drop.id for drop in compared.dropped if drop.reason != "exact duplicate"}
     prompt_of = {place: prompt.id for place, prompt in fitting if place not in twins}
     duels = [_duel(vote, found.source, examples, typed, prompt_of.get(vote.place, "")) for vote in fresh]
-    with ledger.transaction():
-        ledger.add_prompts(compared.kept)
-        add_checks(ledger, [prompt.id for prompt in compared.kept])
-        add_duels(ledger, duels)
+    if found.dry_run:
+        would_come += compared.kept
+    else:
+        with ledger.transaction():
+            ledger.add_prompts(compared.kept)
+            add_checks(ledger, [prompt.id for prompt in compared.kept])
+            add_duels(ledger, duels)
     found.new.update(duel.country for duel in duels)
     found.unknown.update((duel.run, duel.adapter) for duel in duels)
     others = [vote for vote in fresh if vote.place not in typed and vote.begun.prompt_id not in examples]

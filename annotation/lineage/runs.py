@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import mmap
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from annotation.lineage.node import read_object
 
-_ID = re.compile(rb'^\{"id": ("(?:[^"\\]|\\.)*")')
-_SLATE = re.compile(rb'(?<!\\)"slate_id": ("(?:[^"\\]|\\.)*")')
+_ID = re.compile(rb'\{"id": ("(?:[^"\\]|\\.)*")')
+_SLATE = re.compile(rb'"slate_id": ("(?:[^"\\]|\\.)*")')
+_KEY = b'"slate_id": '
+
+FEW = 20
+"""Slates that are looked for one by one; for more, every line is looked at."""
 
 SLATES = {"trained on": "slates.jsonl", "held out": "held_out_slates.jsonl"}
 PAIRS = {"trained on": "train.jsonl", "held out": "held_out.jsonl"}
@@ -86,16 +92,38 @@ class RunFolder:
             return "finished" if self.done else "DONE is damaged"
         return "failed" if (self.folder / "FAILED").exists() else "not finished"
 
-    def rows(self, name: str) -> Iterator[tuple[str, str]]:
-        """Id and slate of each row of one of its files; texts are not decoded. Lines that are none are passed over."""
+    def rows(self, name: str, wanted: Collection[bytes] | None = None) -> Iterator[tuple[str, str]]:
+        """Id and slate of each row of one of its files; texts are not decoded. Lines that are none are passed over.
+
+        Args:
+            name: Of the file.
+            wanted: Slates as JSON has them; None for all.
+        """
         path = self.folder / name
         if not path.exists():
             return
         with path.open("rb") as file:
             for line in file:
-                found, slate = _ID.match(line), _SLATE.search(line)
-                if found and slate:
-                    yield json.loads(found[1]), json.loads(slate[1])
+                # Behind the texts, in which it cannot stand unescaped.
+                slate = _SLATE.match(line, max(line.rfind(_KEY), 0))
+                if slate and (wanted is None or slate[1] in wanted) and (found := _ID.match(line)):
+                    yield _text(found[1]), _text(slate[1])
+
+    def rows_of(self, name: str, slates: Collection[str]) -> Iterator[tuple[str, str]]:
+        """The same, of some slates alone."""
+        if len(slates) > FEW:
+            yield from self.rows(name, {_quoted(slate) for slate in slates})
+            return
+        with (
+            contextlib.suppress(OSError, ValueError),  # it is gone, or empty and cannot be mapped
+            (self.folder / name).open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            for slate in slates:
+                needle, at = _KEY + _quoted(slate), -1
+                while (at := content.find(needle, at + 1)) >= 0:
+                    if found := _ID.match(content, content.rfind(b"\n", 0, at) + 1):
+                        yield _text(found[1]), slate
 
     def dropped(self) -> Iterator[Mapping[str, str]]:
         """What was left out of it: what, id, reason."""
@@ -112,7 +140,7 @@ class RunFolder:
 
     def holds(self, row_id: str) -> bool:
         """Whether one of its rows has this id."""
-        quoted = json.dumps(row_id, ensure_ascii=False).encode()
+        quoted = _quoted(row_id)
         for name in (*PAIRS.values(), *SLATES.values()):
             path = self.folder / name
             if path.exists():
@@ -127,12 +155,12 @@ class RunFolder:
         names = {slate for slate, _ in slates}
         if not pair:
             for how, name in SLATES.items():
-                used.slates.update(how for row_id, _ in self.rows(name) if row_id in keys)
+                used.slates.update(how for row_id, _ in self.rows_of(name, names) if row_id in keys)
         for how, name in PAIRS.items():
-            for row_id, slate in self.rows(name):
+            for row_id, slate in self.rows_of(name, names):
                 own = row_id.removesuffix(":against")
                 country = own.rpartition(":")[2]
-                if own == pair if pair else slate in names and (slate, country) in slates:
+                if own == pair if pair else (slate, country) in slates:
                     used.pairs[how] += 1
         for row in self.dropped():
             place = row["id"].partition("/")[0]
@@ -148,7 +176,8 @@ class RunFolder:
                 used.slates[how] += 1
                 slates.add(slate)
         for how, name in PAIRS.items():
-            used.pairs[how] += sum(1 for _ in self.rows(name))
+            if number := _lines_in(self.folder / name):
+                used.pairs[how] = number
         used.dropped.update(row["reason"] for row in self.dropped())
         return used, slates
 
@@ -171,6 +200,21 @@ class RunFolder:
             if facts.get("run") == self.name:
                 found.append({"repo": "", **facts, "folder": str(marker.parent), "at": facts.get("made_at", "")})
         return found
+
+
+def _quoted(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False).encode()
+
+
+def _text(quoted: bytes) -> str:
+    return str(json.loads(quoted)) if b"\\" in quoted else quoted[1:-1].decode()
+
+
+def _lines_in(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
 
 
 def run_of(folder: Path, name: str) -> RunFolder:

@@ -71,7 +71,7 @@ def _snapshot_node(home: Home, snapshot: SnapshotFolder, used: set[str] | None, 
 
     def person(entry: tuple[tuple[str, str], int]) -> Node:
         (name, country), number = entry
-        times = when.get((name, country))
+        times = when.get(name)
         given = f", {span(*times)}" if times else ""
         return Node("by", f"{country}, {counted(number, 'judgement')}{given}", name, {"judgements": number})
 
@@ -83,16 +83,12 @@ def _snapshot_node(home: Home, snapshot: SnapshotFolder, used: set[str] | None, 
     return Node("snapshot", line, snapshot.id, {"trouble": snapshot.trouble, **counts}, below)
 
 
-def _times(home: Home) -> dict[tuple[str, str], tuple[str, str]]:
-    """(pseudonym, country) -> when they answered first and last."""
+def _times(home: Home) -> dict[str, tuple[str, str]]:
+    """Pseudonym -> when they answered first and last; by an index, since the answers themselves are long."""
     if home.ledger is None:
         return {}
-    query = """select annotator, country, min(updated_at) as first, max(updated_at) as last from responses
-               where status = 'submitted' group by annotator, country"""
-    return {
-        (home.pseudonym(row["annotator"]), row["country"]): (row["first"], row["last"])
-        for row in home.ledger.rows(query)
-    }
+    query = "select annotator, min(updated_at) as first, max(updated_at) as last from responses group by annotator"
+    return {home.pseudonym(row["annotator"]): (row["first"], row["last"]) for row in home.ledger.rows(query)}
 
 
 def _made_of(home: Home, slates: set[str], most: int | None) -> list[Node]:

@@ -67,7 +67,7 @@ def test_the_citation_names_the_version_of_the_package() -> None:
 @pytest.mark.timeout(600)
 def test_the_first_hour_works_as_it_is_written(tmp_path: Path) -> None:
     commands = blocks()
-    assert len(commands) == 7
+    assert len(commands) == 8
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))
     said, folder = "", tmp_path
     with CohereStandIn() as cohere:
@@ -104,6 +104,8 @@ def test_the_first_hour_works_as_it_is_written(tmp_path: Path) -> None:
     assert (folder / "exports" / "preferences.jsonl").exists()
     assert (folder / "runs" / "first-try" / "DONE").exists()
     assert "Held-out ranking accuracy" in said
+    assert (folder / "exports" / "first-try" / "dataset" / "data" / "rankings.parquet").exists()
+    assert "held out" in said.partition("first-try")[2]
     (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     done = subprocess.run([sys.executable, "-c", python], cwd=folder.parent, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("3 prompts\n(QuotaState(")

@@ -7,11 +7,15 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow.parquet as pq
 import pytest
+from hub_server import HubStandIn, environment
 from projects import fill, frozen, judge, make_project
 from released_data import SECRETS, SETTINGS, finished, judged_project
 
@@ -19,6 +23,8 @@ from annotation.errors import TrainError
 from annotation.hosting.embedded import Owner
 from annotation.project import Project
 from annotation.tables import export
+from sync.argilla.client import _settings as client_settings
+from train.release.argilla_files import _form as ranking_form
 from train.release.dataset import make_dataset
 from train.release.few import FEW, without_few
 from train.release.figures import read_figures, why_not
@@ -182,37 +188,48 @@ def test_guidelines_are_beside_it_as_people_read_them(made: tuple[Project, Path,
     assert "# Reglas\n\nPregúntale a [user] ([email])" in (folder / "guidelines" / "ranking-MX-es.md").read_text()
 
 
+FROM_HUB = """
+import sys, argilla as rg
+from datasets import load_dataset
+url, key, workspace = sys.argv[1:]
+client = rg.Argilla(api_url=url, api_key=key)
+made = rg.Dataset.from_hub("team/data", settings="auto", workspace=workspace, client=client)
+print(made.name, len(list(made.records)), len(load_dataset("team/data", "rankings", split="train")))
+"""
+
+
 @pytest.mark.server
-def test_argillas_own_library_makes_a_dataset_of_it(
-    made: tuple[Project, Path, Path],
-    argilla_server: tuple[str, Owner],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_argillas_own_library_makes_a_dataset_of_what_is_on_the_hub(
+    made: tuple[Project, Path, Path], argilla_server: tuple[str, Owner], tmp_path: Path
 ) -> None:
     import argilla as rg
-    import huggingface_hub
-
-    from sync.argilla.client import _settings
-    from train.release.argilla_files import _form
 
     project, _, folder = made
-    (tmp_path / "team").mkdir()
-    (tmp_path / "team" / "data").symlink_to(folder)
-    monkeypatch.chdir(tmp_path)  # for `datasets` a name of the Hub is a folder where there is one
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda **_: str(folder))
     url, owner = argilla_server
     client = rg.Argilla(api_url=url, api_key=owner.api_key)
-    workspace = rg.Workspace(name=f"w{os.getpid()}", client=client).create()
-    where = {"workspace": workspace.name, "client": client, "cache_dir": str(tmp_path / "cache")}
-    found = rg.Dataset.from_hub("team/data", settings="auto", **where)
-    records = {record.id: record for record in found.records}
+    workspace = rg.Workspace(name=f"w{uuid4().hex[:8]}", client=client).create()
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with HubStandIn() as hub:
+        hub.make("dataset", "team/data", files)
+        done = subprocess.run(
+            [sys.executable, "-c", FROM_HUB, url, owner.api_key, workspace.name],
+            env={**environment(hub), "HF_HOME": str(tmp_path / "hub")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-3:] == ["team/data", "7", "28"]
+    found = client.datasets("team/data", workspace=workspace)
+    assert found is not None
+    records = {str(record.id): record for record in found.records}
     slates = rows_of(folder, "slates")
-    assert len(records) == len(slates) == 7
+    assert {row["system"] for row in slates} == {None, "Sé breve."}
     for row in slates:
         assert records[row["id"]].fields["A"] == row["A"]
         assert records[row["id"]].fields.get("system") == row["system"]
         assert records[row["id"]].metadata["position"] == row["metadata.position"]
-    ours = _settings(_form(project, "MX"), client).serialize()
+    ours = client_settings(ranking_form(project, "MX"), client).serialize()
     theirs = rg.Settings.from_json(folder / ".argilla" / "settings.json").serialize()
     assert "[user]" in theirs.pop("guidelines")
     ours.pop("guidelines")

@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import ranking_values
 
+from annotation import tally
 from annotation.config import Settings, check_settings
 from annotation.ledger import Ledger, MovedResponse, Response
 from annotation.tally import Counts, count
@@ -29,7 +30,6 @@ from annotation.tasks.answers import answers, newest_responses, roster
 from annotation.tasks.ranking.preferences import build_preferences
 from annotation.tasks.ranking.slates import add_slates, read_slates
 from annotation.types import Candidate, Item, Judgement, Person, Prompt, Slate
-from sync import tally
 from sync.quotas import count_quotas
 
 COUNTRIES, PEOPLE = ("MX", "BR"), ("ana", "leo", "rui")

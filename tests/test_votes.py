@@ -570,8 +570,9 @@ def pulled_from(hub: str, project: Project, source: str, token: str = TOKEN) -> 
 def test_votes_come_from_a_private_repository_of_the_hub(project: Project, votes: Path) -> None:
     write(votes, duel(1))
     content = (votes / f"{'a' * 32}.jsonl").read_bytes()
-    with HubStandIn(private=True) as hub:
-        hub.files = {"README.md": b"hola", f"votes/{'a' * 32}.jsonl": content, "votes/notes.txt": b"hola"}
+    with HubStandIn() as hub:
+        files = {"README.md": b"hola", f"votes/{'a' * 32}.jsonl": content, "votes/notes.txt": b"hola"}
+        hub.make("dataset", "team/backups", files)
         done = pulled_from(hub.url, project, "team/backups")
         assert done.returncode == 0, done.stderr
         assert "1 new vote (MX 1) from 1 file of team/backups." in done.stdout
@@ -581,7 +582,7 @@ def test_votes_come_from_a_private_repository_of_the_hub(project: Project, votes
         assert (unknown.returncode, "There is no dataset team/nothing on the Hub" in unknown.stderr) == (2, True)
         nobody = pulled_from(hub.url, project, "team/backups", token="")
         assert (nobody.returncode, "set HF_TOKEN: repositories of votes are private" in nobody.stderr) == (2, True)
-        hub.refused = True
+        hub.fail(503, times=10**6)
         down = pulled_from(hub.url, project, "team/backups")
         assert (down.returncode, "run it again" in down.stderr, down.stderr.count("\n")) == (2, True, 1)
     away = pulled_from(hub.url, project, "team/backups")

@@ -75,7 +75,7 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
     if found.short_teams:
         return "annot team add roster.csv with more people, or a lower overlap in annot.toml, as said above"
     if last and all_met(quotas):
-        return _after_run(last)
+        return _after_run(project, last)
     to_go = [
         f"{task.many} to complete: {', '.join(f'{s.group} {s.owed - s.completed}' for s in owed)}"
         for name, task in TASKS.items()
@@ -86,18 +86,23 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
 
 def _unmeasured(project: Project, found: Report, last: Launch) -> bool:
     """Whether measuring a run says more of its release: nothing did, or its gate asks for something else."""
-    try:
-        facts = json.loads((project.run_folder(last.run) / "evaluation.json").read_text(encoding="utf-8"))
-        gate, worst = facts.get("gate"), facts.get("gate_worst")
-    except FileNotFoundError:
-        return True
-    except (AttributeError, OSError, ValueError):
-        return False  # it is damaged, and whoever reads it next says so
+    gate, worst = _gate(project, last)
     if gate != "not measured":
-        return False
+        return gate == "none"
     # Exams can only be measured once people have checked some, and votes once visitors have voted.
     checked = any(state.quota.task == EXAM and state.completed for state in found.quotas)
     return checked if worst == "exams" else worst != "votes"
+
+
+def _gate(project: Project, last: Launch) -> tuple[str, str]:
+    """Verdict of a run's evaluation and what decided it; "none" where there is none."""
+    try:
+        facts = json.loads((project.run_folder(last.run) / "evaluation.json").read_text(encoding="utf-8"))
+        return facts.get("gate"), facts.get("gate_worst")
+    except FileNotFoundError:
+        return "none", ""
+    except (AttributeError, OSError, ValueError):
+        return "", ""  # it is damaged, and whoever reads it next says so
 
 
 def _more_slates(waiting: Waiting, candidates: float) -> str:
@@ -136,8 +141,11 @@ def _unpushed(project: Project, countries: Collection[str]) -> tuple[int, Counte
     return stale["n"] + sum(item.country in countries for item in fitting), homeless
 
 
-def _after_run(last: Launch) -> str:
+def _after_run(project: Project, last: Launch) -> str:
     """What comes next when every quota is met and their run is known."""
+    given_away = (project.run_folder(last.run) / "releases.jsonl").exists()
+    if last.state == "finished" and _gate(project, last)[0] == "passed" and not given_away:
+        return f"annot release {last.run}"
     if last.state == "finished":
         return f"read runs/{last.run}/report.md; raise the quotas for another round"
     if last.state == "failed":

@@ -372,11 +372,12 @@ def test_refused_prompts_are_counted_by_reason_and_their_votes_count(project: Pr
         9: EXAMPLE.text,
         10: '=HYPERLINK("http://elsewhere.example")',
         11: "  \u200b ",
+        12: TYPED.replace("?", " ?!"),
     }
     lines = [line for number, text in typed.items() for line in duel(number, text)]
     found = take(project, votes, *lines, *duel(8, "¿Quanto custa um pão de queijo na padaria?", country="BR"))
     assert found.refused.counts == {
-        "exact duplicate": 1,
+        "exact duplicate": 2,
         "near duplicate": 1,
         "too short": 1,
         "personal data only": 1,
@@ -385,11 +386,11 @@ def test_refused_prompts_are_counted_by_reason_and_their_votes_count(project: Pr
         "another country": 1,
         "formula": 1,
     }
-    assert (found.prompts, found.prompts_there, found.new) == (1, 1, {"MX": 10, "BR": 1})
+    assert (found.prompts, found.prompts_there, found.new) == (1, 1, {"MX": 11, "BR": 1})
     by_id = {one.id: one for one in read_duels(project.ledger)}
     assert by_id[new_id(9)].prompt_id == EXAMPLE.id
     assert by_id[new_id(2)].prompt_id == by_id[new_id(1)].prompt_id != ""
-    assert by_id[new_id(3)].prompt_id == ""
+    assert by_id[new_id(3)].prompt_id == by_id[new_id(12)].prompt_id == ""
     assert not by_id[new_id(11)].typed
 
 

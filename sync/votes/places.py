@@ -114,7 +114,12 @@ class _Repository:
 
     @contextmanager
     def _in_one_sentence(self) -> Iterator[None]:
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+            OfflineModeIsEnabled,
+        )
 
         # HTTPError of the client in use, whose package changes between versions.
         transport: type[BaseException] = HfHubHTTPError.__bases__[0]
@@ -127,7 +132,7 @@ class _Repository:
             ) from None
         except (HfHubHTTPError, HFValidationError) as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
-            if status is not None and status >= 500:
+            if status not in (None, 401, 403, 404):
                 raise SourceError(
                     f"The Hub does not give out {self.name} now (it answers {status}); run it again later: what was "
                     "taken in is kept."
@@ -138,7 +143,7 @@ class _Repository:
                 else "check its name, and set HF_TOKEN: repositories of votes are private"
             )
             raise SourceError(f"There is no dataset {self.name} on the Hub that you may read; {remedy}.") from error
-        except (transport, ConnectionError) as error:
+        except (transport, ConnectionError, LocalEntryNotFoundError) as error:
             reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
             raise SourceError(
                 f"The Hub cannot be reached ({reason}); check your connection and run it again: what was taken in is "

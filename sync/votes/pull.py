@@ -182,13 +182,11 @@ def _take_in(project: Project, votes: Sequence[Vote], found: VotesPulled, would_
     examples = {prompt.id for prompt in ledger.prompts({vote.begun.prompt_id for vote in fresh}, removed=True)}
     typed = {v.place: v for v in fresh if not v.begun.prompt_id and v.may_use and clean(v.prompt)}
     fitting = _fitting(project, typed, found)
-    compared = compare(
-        [(place, replace(prompt, source=visitors_source(found.source))) for place, prompt in fitting],
-        [*ledger.prompts(removed=True), *would_come] if fitting else (),
-        project.settings.prompts.near_duplicate,
-    )
-    twins = {drop.id for drop in compared.dropped if drop.reason != "exact duplicate"}
-    prompt_of = {place: prompt.id for place, prompt in fitting if place not in twins}
+    there = [*ledger.prompts(removed=True), *would_come] if fitting else []
+    named = [(place, replace(prompt, source=visitors_source(found.source))) for place, prompt in fitting]
+    compared = compare(named, there, project.settings.prompts.near_duplicate)
+    stored = {prompt.id for prompt in (*there, *compared.kept)}
+    prompt_of = {place: prompt.id for place, prompt in fitting if prompt.id in stored}
     duels = [_duel(vote, found.source, examples, typed, prompt_of.get(vote.place, "")) for vote in fresh]
     if found.dry_run:
         would_come += compared.kept

@@ -13,6 +13,7 @@ from annotation.agreement_by_country import agreement_by_country
 from annotation.errors import SettingsError
 from annotation.ledger import Ledger
 from annotation.project import Project
+from annotation.prompts.review import visitors_prompts
 from annotation.tables import removed_prompts
 from annotation.tally import Counts, count
 from annotation.tasks import TASKS
@@ -26,6 +27,9 @@ from annotation.types import Person, Prompt
 
 _ROW = re.compile(r"(?s)(.+?):\d+(?: .*)?")
 """Where a prompt was read from: the table, and its row with the label that it has there."""
+
+VISITORS = "visitors of a demo"
+"""Where their prompts are from: the demo's address, or a folder on somebody's machine, is not told."""
 
 _ABOUT_PEOPLE = {
     re.compile(r'by "(?:.|\n)*", who is not on the team'): "by people who are not on the team",
@@ -90,7 +94,7 @@ def data_facts(project: Project) -> dict[str, Any]:
         "tasks": tasks,
         "people": _by_country(country[one] for one in everybody),
         "left_out": _left_out(project, counts, people),
-        "prompts": _prompts(ledger.prompts(), people),
+        "prompts": _prompts(ledger),
         "candidates": _candidates(ledger, people),
     }
 
@@ -151,14 +155,16 @@ def _left_out(project: Project, counts: Counts, people: Iterable[Person]) -> dic
     }
 
 
-def _prompts(prompts: list[Prompt], people: tuple[Person, ...]) -> dict[str, Any]:
-    sources = Counter((table_of(prompt.source), prompt.licence.strip()) for prompt in prompts)
+def _prompts(ledger: Ledger) -> dict[str, Any]:
+    prompts = ledger.prompts()
+    origin = origins(ledger, prompts)
+    sources = Counter((origin[prompt.id], prompt.licence.strip()) for prompt in prompts)
     return {
         "prompts": len(prompts),
         "with_system": sum(bool(prompt.system) for prompt in prompts),
         "by_team": sum(bool(prompt.author) for prompt in prompts),
         "sources": [
-            {"source": mask_typed(source, None, people), "licence": licence, "prompts": number}
+            {"source": source, "licence": licence, "prompts": number}
             for (source, licence), number in sorted(sources.items())
         ],
         "countries": _sorted(Counter(prompt.country for prompt in prompts)),
@@ -166,6 +172,14 @@ def _prompts(prompts: list[Prompt], people: tuple[Person, ...]) -> dict[str, Any
         "topics": _sorted(Counter(prompt.topic for prompt in prompts)),
         "characters": _spread(len(prompt.text) for prompt in prompts),
     }
+
+
+def origins(ledger: Ledger, prompts: Iterable[Prompt]) -> dict[str, str]:
+    """Id of a prompt -> the table that it was read from, without its row and without names of the team."""
+    people, visitors = tuple(ledger.people()), visitors_prompts(ledger)
+    tables = {prompt.id: VISITORS if prompt.id in visitors else table_of(prompt.source) for prompt in prompts}
+    shown = {table: mask_typed(table, None, people) for table in set(tables.values())}
+    return {prompt: shown[table] for prompt, table in tables.items()}
 
 
 def table_of(source: str) -> str:

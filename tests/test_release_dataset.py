@@ -17,12 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 from hub_server import HubStandIn, environment
 from projects import fill, frozen, judge, make_project
-from released_data import SECRETS, SETTINGS, finished, judged_project
+from released_data import SECRETS, SETTINGS, answer, finished, judged_project
 
 from annotation.errors import TrainError
 from annotation.hosting.embedded import Owner
 from annotation.project import Project
+from annotation.prompts.review import add_checks, visitors_source
 from annotation.tables import export
+from annotation.tasks.prompt_check.task import Verdict
+from annotation.types import Prompt
 from sync.argilla.client import _settings as client_settings
 from train.release.argilla_files import _form as ranking_form
 from train.release.dataset import make_dataset
@@ -307,6 +310,25 @@ def test_who_is_killed_leaves_nothing_half_and_the_next_is_whole(tmp_path: Path,
     release(project, run, to)
     assert lint(to, run) == []
     assert not list(tmp_path.glob(".out*"))
+
+
+def test_what_a_visitor_typed_is_given_away_when_people_accepted_it_and_its_folder_is_not_told(tmp_path: Path) -> None:
+    project = judged_project(tmp_path / "p")
+    typed = [
+        Prompt.make(f"¿Y la cena {n}?", country="MX", language="es", source=visitors_source("/home/geheim/votes"))
+        for n in range(2)
+    ]
+    project.ledger.add_prompts(typed)
+    add_checks(project.ledger)
+    (item,) = (item for item in project.ledger.items("prompt_check") if item.prompt_id == typed[0].id)
+    for who in ("ana.lopez", "beto_77", "carla.m"):
+        answer(project, item, who, Verdict("preference"))
+    to = tmp_path / "out"
+    release(project, finished(project), to)
+    sources = {row["prompt"]: row["source"] for row in rows_of(to, "prompts")}
+    assert sources.get(typed[0].text) == "visitors of a demo"
+    assert typed[1].text not in sources
+    assert not [path for path in to.rglob("*") if path.is_file() and b"geheim" in path.read_bytes()]
 
 
 def test_what_nobody_said_is_not_stated_and_is_no_release(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from annotation.data_facts import data_facts, table_of
+from annotation.data_facts import data_facts, origins
 from annotation.errors import TrainError
 from annotation.exams.export import released_questions, released_table
 from annotation.files import write_whole
 from annotation.ledger import now
 from annotation.project import Project
-from annotation.prompts.review import accepted_prompts
+from annotation.prompts.review import accepted_prompts, visitors_prompts
 from annotation.screen import Progress, silent
 from annotation.tables import Tables, read_tables
 from annotation.tasks import TASKS
@@ -37,9 +37,6 @@ SLATES, PROMPTS, EXAMS, CHECKS = (f"{name}.parquet" for name in ("slates", "prom
 
 NOT_HERE = ("preferences.jsonl", "exam_questions.parquet")
 """Tables of an export that say here what another one says: the preferences, and the exams that may be given away."""
-
-VISITORS = "demo "
-"""How the source of a prompt begins that a visitor of a demo typed: given away when people have accepted it."""
 
 PROMPT: Mapping[str, Kind] = dict.fromkeys(
     ("prompt_id", "prompt", "system", "country", "language", "topic", "source", "licence"), "text"
@@ -68,7 +65,7 @@ class Written:
 def make_dataset(project: Project, run: Path, to: Path, given: Given, *, progress: Progress = silent) -> dict[str, int]:
     """Make the folder of a project's data, as its ledger is now; one that an earlier release of the run made goes.
 
-    What its datasheet says is kept in the run's folder as dataset.json.
+    Votes of a demo's visitors are not in it. What its datasheet says is kept in the run's folder as dataset.json.
 
     Args:
         project: Whose data it is.
@@ -149,16 +146,14 @@ def _count_lengths(rows: Sequence[Mapping[str, Any]], lengths: Counter[str]) -> 
 
 def _prompts(project: Project) -> list[dict[str, Any]]:
     """The current ones; of a demo's visitors only those that people have accepted."""
-    people, accepted = tuple(project.ledger.people()), accepted_prompts(project.ledger, project.settings)
-    masked = dict[str, str]()
+    ledger = project.ledger
+    waiting = visitors_prompts(ledger) - accepted_prompts(ledger, project.settings)
+    prompts = [prompt for prompt in ledger.prompts() if prompt.id not in waiting]
+    origin = origins(ledger, prompts)
     rows = []
-    for prompt in project.ledger.prompts():
-        if prompt.source.startswith(VISITORS) and prompt.id not in accepted:
-            continue
-        table = table_of(prompt.source)
-        source = masked.setdefault(table, mask_typed(table, None, people))
+    for prompt in prompts:
         own = {name: getattr(prompt, name) for name in ("system", "country", "language", "topic", "licence")}
-        rows.append({"prompt_id": prompt.id, "prompt": prompt.text, "source": source, **own})
+        rows.append({"prompt_id": prompt.id, "prompt": prompt.text, "source": origin[prompt.id], **own})
     return sorted(rows, key=lambda row: row["prompt_id"])
 
 

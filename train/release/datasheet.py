@@ -17,8 +17,9 @@ TABLES = {
     "set_aside": "pairs and slates that became no preference, and why",
     "prompt_checks": "what one person said of one prompt",
     "checked_prompts": "what people's checks of a prompt come to",
+    "duels": "which of two answers one person of the team took for better",
     "exam_checks": "what one person said of an exam question that is given away here",
-    "prompts": "all prompts, also those that nobody was asked about, with where they are from",
+    "prompts": "all prompts that may be given away, also those that nobody was asked about, and where they are from",
     "exams": "exam questions that people have checked, in INCLUDE's columns",
 }
 """Table -> what a row is; a table of another task is shown without words."""

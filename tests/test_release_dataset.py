@@ -280,33 +280,54 @@ def test_a_project_without_answers_is_one_sentence_and_no_folder(tmp_path: Path)
     assert not list(tmp_path.glob(".out*"))
 
 
-def make_until(folder: Path, run: Path, to: Path, call: int) -> None:
-    """Release a project's data, and end as by kill -9 at the given report of how far it is."""
+def make_until(folder: Path, run: Path, to: Path, moment: int) -> None:
+    """Release a project's data, and end as by kill -9 before the given file or folder takes its place."""
     seen = 0
 
-    def progress(*_: object) -> None:
+    def watch(event: str, _: object) -> None:
         nonlocal seen
+        if event != "os.rename":
+            return
         seen += 1
-        if seen == call:
+        if seen == moment:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    release(Project.open(folder), run, to, progress=progress)
+    project = Project.open(folder)
+    sys.addaudithook(watch)
+    release(project, run, to)
 
 
-@pytest.mark.parametrize("call", [1, 2, 3])
-def test_who_is_killed_leaves_nothing_half_and_the_next_is_whole(tmp_path: Path, call: int) -> None:
+def test_who_is_killed_leaves_nothing_half_and_the_next_is_whole(tmp_path: Path) -> None:
     project = judged_project(tmp_path / "p")
     run, to = finished(project), tmp_path / "out"
-    for earlier in (False, True):
-        if earlier:
-            release(project, run, to)
-        before = digests_in(to) if earlier else {}
-        process = multiprocessing.get_context("spawn").Process(target=make_until, args=(project.folder, run, to, call))
+    killed, moment = [], 1
+    while True:
+        process = multiprocessing.get_context("spawn").Process(
+            target=make_until, args=(project.folder, run, to, moment)
+        )
+        process.start()
+        process.join()
+        if to.exists():
+            assert digests_in(to) == read_release(to)["files"]
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        killed.append((moment, to.exists()))
+        moment += 5 if moment < 16 else 1  # closely where the folder itself takes its place, after the last file
+    assert len(killed) > 8
+    assert lint(to, run) == []
+    assert not list(tmp_path.glob(".out*"))
+    last = killed[-1][0]
+    # Again, over a folder that is there: at no moment is the earlier one damaged, and the next brings it back.
+    for moment in (1, last - 1, last, last + 1):
+        process = multiprocessing.get_context("spawn").Process(
+            target=make_until, args=(project.folder, run, to, moment)
+        )
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-        assert to.exists() == earlier
-        assert (digests_in(to) if earlier else {}) == before
+        if to.exists():
+            assert digests_in(to) == read_release(to)["files"]
     release(project, run, to)
     assert lint(to, run) == []
     assert not list(tmp_path.glob(".out*"))

@@ -38,7 +38,7 @@ def test_agreement_is_measured_again_only_where_judgements_changed(
     slates = fill(project, 4)
     first = report(project).agreement
     with monkeypatch.context() as nothing_is_measured:
-        nothing_is_measured.delattr("sync.reporting.status.measure_agreement")
+        nothing_is_measured.delattr("annotation.agreement_by_country.measure_agreement")
         assert report(project).agreement == first
     for damage in ("", "{", "[]", "null", '{"of": 1}'):
         (tmp_path / ".cache" / "agreement.json").write_text(damage, encoding="utf-8")

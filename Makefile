@@ -45,6 +45,7 @@ lint: .venv/dev.stamp
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --config-file train/release/mypy.ini
 	@$(BIN)/mypy --config-file annotation/server/mypy.ini \
 	  --python-executable "$$($(BIN)/python -m annotation.hosting.environment)"
 

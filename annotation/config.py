@@ -323,6 +323,24 @@ class ReleaseSettings(Section):
     contact: str = Field("", max_length=400, description="where one asks about the data, or has something taken out")
 
 
+def titled_address(link: str) -> str:
+    """Check "Title: https://…"; ValueError when it is none."""
+    title, _, url = link.partition(": ")
+    if not title.strip() or not re.fullmatch(r"https?://[^\s/]\S*", url):
+        raise ValueError('write a title and an address, for example "Our paper: https://example.org/paper"')
+    return link
+
+
+class DemoSettings(Section):
+    """[demo]: what the page of `annot demo` says about the project."""
+
+    title: str = Field("", max_length=120, description="empty: the project's name")
+    motivation: str = Field("", max_length=4000, description="an empty line begins another paragraph")
+    impact: str = Field("", max_length=4000)
+    team: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    links: tuple[Annotated[str, AfterValidator(titled_address)], ...] = Field((), description='each "Title: https://…"')
+
+
 class Settings(Section):
     """All of annot.toml."""
 
@@ -335,6 +353,7 @@ class Settings(Section):
     argilla: ArgillaSettings = ArgillaSettings()
     train: TrainSettings = TrainSettings()
     release: ReleaseSettings = ReleaseSettings()
+    demo: DemoSettings = DemoSettings()
 
 
 def read_settings(path: Path) -> Settings:

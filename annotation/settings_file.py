@@ -108,6 +108,13 @@ preset = {preset}
 # data_licence = ""        # of the judgements and texts ("cc-by-4.0")
 # consent = ""             # what people were told of the use of their answers, and agreed to; for the datasheet
 # contact = ""             # where one asks about the data, or has something taken out: an address of a page
+
+[demo]                     # the page of `annot demo`, in the words and the language that the team chooses
+# title = ""               # empty: the project's name
+# motivation = ""          # why; an empty line begins another paragraph
+# impact = ""              # what it is good for
+# team = []                # who, a line each
+# links = []               # each "Title: https://…"
 """
 
 

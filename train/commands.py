@@ -1,7 +1,8 @@
-"""Commands from rankings to a model: `annot train`, `evaluate` and `release`."""
+"""Commands from rankings to a model: `annot train`, `evaluate`, `release` and `demo`."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -196,3 +197,26 @@ def release(
             progress=bar,
         )
     print_json(asdict(done)) if json else print("\n".join(done.lines()))
+
+
+@app.command(epilog="Example: annot demo l40s-8b-lora-bf16-2f6c")
+def demo(
+    run: Annotated[str, typer.Argument(help="Name of a finished run.")],
+    folder: Folder = Path(),
+    port: Annotated[int, typer.Option(help="Port of this machine.")] = 7860,
+    json: Json = False,
+) -> None:
+    """Show a finished run on this machine: a chat, and a blind comparison with its base that people vote on."""
+    from annotation.screen import print_json
+    from train.release.demo import Demo, serve_demo
+    from train.run_folder import check_name
+
+    check_name(run)
+    home = folder.expanduser().resolve()
+    project = open_project(folder) if (home / "annot.toml").exists() else None
+
+    def ready(shown: Demo) -> None:
+        ending = f"Ctrl-C ends it; `annot votes pull {shlex.quote(str(shown.votes))}` then brings the votes home."
+        print_json(asdict(shown)) if json else print(f"{run}: {shown.url}\n{ending}", flush=True)
+
+    serve_demo(home / "runs" / run, ready, project=project, port=port)

@@ -13,21 +13,8 @@ if TYPE_CHECKING:
 
 ORDER = (
     *("init", "prompts", "exams", "draft", "select", "up", "team", "push", "sync", "status", "export"),
-    *(
-        "train",
-        "evaluate",
-        "release",
-        "demo",
-        "votes",
-        "trace",
-        "forget",
-        "doctor",
-        "logs",
-        "down",
-        "backup",
-        "restore",
-    ),
-    *("move", "server", "quickstart"),
+    *("train", "evaluate", "release", "demo", "votes", "trace", "forget"),
+    *("doctor", "logs", "down", "backup", "restore", "move", "server", "quickstart"),
 )
 """Commands in the order of work: that of `annot --help`."""
 

@@ -1,0 +1,234 @@
+"""The demo Space of a finished run: the files of `space/`, the adapter, and demo.json on what the page shows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from annotation.config import DemoSettings
+from annotation.errors import TrainError
+from annotation.files import write_whole
+from annotation.packages import PACKAGE
+from annotation.project import Project
+from annotation.prompts.review import accepted_prompts, rejected_prompts
+from annotation.text.locales import common_language, name_of_country
+from annotation.text.privacy import mask_typed
+from train.data.regions import country_line
+from train.data.rows import read_rows
+from train.evaluate.gate import gate_of
+from train.evaluate.ranking_summary import RankingSummary
+from train.evaluate.run import held_out_slates, read_evaluation, recipe_of
+from train.models.tiny_model import NOTICE
+from train.release.folder import CARD, YOURS, made_whole, own_words, write_release
+from train.release.given import Given
+from train.release.weights import write_adapter
+from train.run_folder import finished_run
+
+ISLAND = Path(__file__).parent / "space"
+"""What every Space consists of; its files import nothing of ours."""
+
+FILES = ("*.py", "*.json", "*.css", "*.txt")
+"""Those of it that are copied."""
+
+VISITORS = "demo "
+"""How the source of a prompt begins that a visitor of a demo typed."""
+
+PAGE_LANGUAGES = ("es", "pt", "en")
+
+MOST_PROMPTS, MOST_CHARACTERS = 12, 2000
+"""Examples of a country, and the longest."""
+
+LIMITS = {"max_new_tokens": 200, "upload_minutes": 5, "rate_per_minute": 6}
+
+FRONT = """\
+---
+title: {title}
+sdk: gradio
+sdk_version: {gradio}
+python_version: "3.12"
+app_file: app.py
+suggested_hardware: zero-a10g
+license: {licence}
+{lists}---
+
+# {heading}
+
+A blind comparison of {run} with its base ({base}): two answers to the same question, and a vote. Made with annot
+{annot}.
+
+Votes are kept without any name, address or browser: {kept}
+"""
+
+
+def make_space(
+    run: Path,
+    to: Path,
+    given: Given,
+    *,
+    project: Project | None = None,
+    votes_repo: str = "",
+    ungated: bool,
+    here: bool = False,
+) -> dict[str, Any]:
+    """Make the folder of a demo Space, and return its release.json; one that was made of the run before is made anew.
+
+    Args:
+        run: Folder of a finished run.
+        to: Folder to make.
+        given: What people said of the release.
+        project: Whose prompts and [demo] are shown; None where there is none.
+        votes_repo: Private dataset repository that the votes go to; "" keeps them beside the page.
+        ungated: It is shown although its gate did not pass; the page says so.
+        here: The page runs on this machine, where the base is.
+
+    Raises:
+        TrainError: The run is not finished or is damaged, the target is taken, or a Space could not have the base.
+    """
+    facts, digest = finished_run(run)
+    base, tiny = facts["base"], facts["base_is_tiny_and_random"]
+    on_hub = not (tiny or base.startswith(PACKAGE) or Path(base).expanduser().is_dir())
+    if not (on_hub or tiny or here):
+        raise TrainError(
+            f"{run.name} was trained on {base}, which is on this machine only: a Space fetches its base from the Hub; "
+            f"show it here with `annot demo {run.name}`, or train on a base of the Hub."
+        )
+    ledger = project.ledger.name if project else ""
+    demo = {
+        "run": facts["run"],
+        "base": base,
+        "base_version": facts["base_version"],
+        "base_revision": facts["base_version"] if on_hub else "",
+        "base_is_tiny_and_random": tiny,
+        "adapter_sha256": digest,
+        "project": ledger,
+        "votes_repo": votes_repo,
+        "ungated": ungated,
+        **LIMITS,
+        **_contents(run, facts, project),
+    }
+    with made_whole(to, {"kind": "space", "run": facts["run"]}) as beside:
+        yours = own_words(to)
+        for pattern in FILES:
+            for path in sorted(ISLAND.glob(pattern)):
+                shutil.copyfile(path, beside / path.name)
+        (beside / "adapter").mkdir()
+        write_adapter(run, beside / "adapter")
+        (beside / "adapter" / CARD).unlink(missing_ok=True)  # PEFT's, with the place of the base on this machine
+        if tiny and not here:
+            shutil.copytree(run / "base", beside / "base")
+        write_whole(beside / "demo.json", json.dumps(demo, ensure_ascii=False, indent=2).encode())
+        write_whole(beside / CARD, f"{_card(demo, given).rstrip()}\n\n{YOURS}\n{yours}".encode())
+        return write_release(beside, "space", run, project=ledger)
+
+
+def _contents(run: Path, facts: dict[str, Any], project: Project | None) -> dict[str, Any]:
+    """What the page shows of a run and its project."""
+    region, slates = recipe_of(facts).region, held_out_slates(run)
+    own = project.settings.demo if project else DemoSettings()
+    declared = project.settings.project.countries if project else ()
+    judged = sorted({slate.country for slate in slates} - {""})
+    countries = [region.country] if region.country else [*(c for c in declared if c in judged or not judged)]
+    countries += [country for country in judged if country not in countries and not region.country]
+    prompts = _examples(project, countries, _trained_on(run)) if project else []
+    spoken = {prompt["country"]: prompt["language"] for prompt in reversed(prompts)}
+    gate = gate_of(run)
+    return {
+        "title": own.title or (project.settings.project.name if project else run.name),
+        "motivation": own.motivation,
+        "impact": own.impact,
+        "team": own.team,
+        "links": [{"title": title, "url": url} for title, _, url in (link.partition(": ") for link in own.links)],
+        "countries": countries,
+        "country_names": {c: {lang: name_of_country(c, lang) for lang in PAGE_LANGUAGES} for c in countries},
+        "country_texts": {c: country_line(c, spoken.get(c) or common_language(c)) for c in countries},
+        "country_in_prompt": region.in_prompt,
+        "languages": project.settings.project.languages if project else sorted({s.language for s in slates} - {""}),
+        "prompts": prompts,
+        "card": {"groups": _accuracies(run, countries)},
+        "gate": gate.verdict,
+        "gate_reason": gate.reason,
+    }
+
+
+def _examples(project: Project, countries: Sequence[str], trained: set[str]) -> list[dict[str, str]]:
+    """Prompts of the project for each country: those that it did not learn first, then accepted ones, then the newest.
+
+    What visitors of a demo typed is among them only where people accepted it, and nothing that people rejected.
+    """
+    ledger, people = project.ledger, tuple(project.ledger.people())
+    accepted, rejected = accepted_prompts(ledger, project.settings), rejected_prompts(ledger, project.settings)
+    usable = [
+        prompt
+        for prompt in reversed(ledger.prompts())
+        if not prompt.system
+        and len(prompt.text) <= MOST_CHARACTERS
+        and prompt.id not in rejected
+        and (prompt.id in accepted or not prompt.source.startswith(VISITORS))
+    ]
+    usable.sort(key=lambda prompt: (prompt.text in trained, prompt.id not in accepted))
+    return [
+        {
+            "id": prompt.id,
+            "text": mask_typed(prompt.text, country, people),
+            "country": country,
+            "language": prompt.language,
+            "topic": prompt.topic,
+        }
+        for country in countries
+        for prompt in [prompt for prompt in usable if prompt.country == country][:MOST_PROMPTS]
+    ]
+
+
+def _trained_on(run: Path) -> set[str]:
+    """Questions in what a run was trained on; none where its slates are not kept."""
+    path = run / "slates.jsonl"
+    prompts = [row["prompt"] for row in read_rows(path)] if path.exists() else []
+    return {prompt if isinstance(prompt, str) else prompt[-1]["content"] for prompt in prompts}
+
+
+def _accuracies(run: Path, countries: Sequence[str]) -> list[dict[str, Any]]:
+    """Ranking accuracy for all slates and for the countries; empty where nothing is measured."""
+    measured = read_evaluation(run)
+    ranking = measured.summaries.get("ranking") if measured else None
+    groups = ranking.groups if isinstance(ranking, RankingSummary) else ()
+    return [
+        {
+            "country": group.name,
+            **{name: getattr(group.accuracy, name) for name in ("value", "low", "high")},
+            "prompts": group.prompts,
+        }
+        for group in groups
+        if group.by == "all" or (group.by == "country" and group.name in countries)
+    ]
+
+
+def _card(demo: dict[str, Any], given: Given) -> str:
+    """README.md of the Space, whose head says to the Hub how to run it."""
+    models = [name for name in (demo["base"] if demo["base_revision"] else "", given.model) if name]
+    lists = {"models": models, "datasets": [given.dataset] if given.dataset else []}
+    return FRONT.format(
+        title=json.dumps(demo["title"], ensure_ascii=False),
+        gradio=_pinned("gradio"),
+        licence=json.dumps(given.model_licence),
+        lists="".join(_yaml(name, entries) for name, entries in lists.items()),
+        heading=" ".join(demo["title"].split()),
+        run=demo["run"],
+        base=demo["base"] or NOTICE,
+        annot=version("annot"),
+        kept=f"in the private dataset {demo['votes_repo']}." if demo["votes_repo"] else "beside the page.",
+    )
+
+
+def _yaml(name: str, entries: Iterable[str]) -> str:
+    lines = "".join(f"  - {json.dumps(entry)}\n" for entry in entries)
+    return f"{name}:\n{lines}" if lines else ""
+
+
+def _pinned(package: str) -> str:
+    """Version of a package in the island's requirements.txt."""
+    lines = (ISLAND / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return next(line.partition("==")[2] for line in lines if line.startswith(f"{package}=="))

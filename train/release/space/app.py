@@ -1,0 +1,270 @@
+"""The demo: a blind comparison of the aligned model with its base, a chat, and what the project is about.
+
+Nothing that leads to a person is written anywhere: no address, no cookie, no session, no browser.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+
+import secrets
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from door import Door
+from model import answers
+from settings import DEMO, HERE, MOST_CHARACTERS, TEXTS, language_of
+from shown import about, answer, base_name, country_name, escaped, heading, status
+from starlette.middleware import Middleware
+from visitors import Duel, Visitor
+from votes import Uploader, VoteFile
+
+VOTES = VoteFile(Path(os.environ.get("ANNOT_DEMO_VOTES", "votes")))
+
+CHOICES = ("A", "B", "tie", "both_bad")
+
+MOST_MESSAGES = 9
+"""Of a conversation that the model is shown, the newest question included."""
+
+MOST_WAITING = 32
+"""Questions in the queue, of all visitors together."""
+
+
+def words_for(request: gr.Request) -> tuple[str, dict[str, str]]:
+    """Language of a visitor's page, and its texts."""
+    language = language_of(request.headers.get("accept-language", ""))
+    return language, TEXTS[language]
+
+
+def refusal(question: str, visitor: Visitor, texts: dict[str, str]) -> str:
+    """Why a question is not put to the model, or "" where it is; it is counted then."""
+    if not question.strip():
+        return texts["empty"]
+    if len(question) > MOST_CHARACTERS:
+        return texts["too_long"]
+    return "" if visitor.may_ask(DEMO.rate_per_minute) else texts["too_fast"]
+
+
+def told(country: str) -> list[dict[str, str]]:
+    """What the model is told before the question: the country, where it learnt to be."""
+    text = DEMO.country_texts.get(country, "") if DEMO.country_in_prompt else ""
+    return [{"role": "system", "content": text}] if text else []
+
+
+def buttons(*, open: bool) -> list[Any]:
+    """The four buttons, that can be pressed or not."""
+    return [gr.update(interactive=open) for _ in CHOICES]
+
+
+def examples(country: str, texts: dict[str, str]) -> Any:
+    """The example questions of a country."""
+    found = [(prompt["text"], prompt["id"]) for prompt in DEMO.prompts if prompt["country"] == country]
+    return gr.update(choices=[(texts["own"], ""), *found], value="", visible=bool(found))
+
+
+def arrive(request: gr.Request) -> list[Any]:
+    """The page in the visitor's language: heading, countries, examples and what it is about."""
+    language, texts = words_for(request)
+    countries = [(country_name(country, language), country) for country in DEMO.countries]
+    first = DEMO.countries[0] if DEMO.countries else ""
+    shown = gr.update(choices=countries, value=first, visible=bool(countries))
+    sides = [answer(side, "", language) for side in "AB"]
+    return [heading(language), shown, examples(first, texts), *sides, about(language)]
+
+
+def choose_country(country: str, request: gr.Request) -> Any:
+    """The examples of the country that was chosen."""
+    return examples(country or "", words_for(request)[1])
+
+
+def choose_example(chosen: str) -> str:
+    """The text of an example, as the question."""
+    return next((prompt["text"] for prompt in DEMO.prompts if prompt["id"] == chosen), "")
+
+
+def compare(country: str, question: str, may_use: bool, visitor: Visitor, request: gr.Request) -> Iterator[list[Any]]:
+    """Draw the sides, write that down, and let both answer: first A, then B, whichever is which."""
+    language, texts = words_for(request)
+    if reason := refusal(question, visitor, texts):
+        yield [status(reason), *[gr.skip() for _ in "AB"], *[gr.skip() for _ in CHOICES]]
+        return
+    country = country if country in DEMO.countries else ""
+    known = next((p["id"] for p in DEMO.prompts if p["country"] == country and p["text"] == question), "")
+    duel = Duel(uuid.uuid4().hex, secrets.choice("AB"), "" if known else question, bool(may_use) and not known)
+    seed = secrets.randbelow(2**31)
+    VOTES.add(
+        "begun",
+        duel.id,
+        run=DEMO.run,
+        adapter_sha256=DEMO.adapter_sha256,
+        base=DEMO.base,
+        base_version=DEMO.base_version,
+        country=country,
+        language=language,
+        prompt_id=known,
+        adapted=duel.adapted,
+        seed=seed,
+        max_new_tokens=DEMO.max_new_tokens,
+    )
+    visitor.duel = duel
+    written = ["", ""]
+
+    def both(said: str, *, open: bool) -> list[Any]:
+        sides = [answer(side, text, language) for side, text in zip("AB", written, strict=True)]
+        return [status(texts[said]), *sides, *buttons(open=open)]
+
+    yield both("writing_a", open=False)
+    messages = [*told(country), {"role": "user", "content": question}]
+    for side, text in answers(messages, [duel.adapted == "A", duel.adapted == "B"], seed=seed):
+        written[side] = text
+        yield both("writing_b" if side else "writing_a", open=False)
+    duel.answers = (written[0], written[1])
+    yield both("now_vote", open=True)
+
+
+def vote(choice: str, visitor: Visitor, request: gr.Request) -> list[Any]:
+    """Count a vote once, and say which side was which."""
+    language, texts = words_for(request)
+    duel = visitor.close_duel()
+    if duel is None or duel.answers is None:
+        return [status(texts["stale"]), gr.skip(), gr.skip(), *buttons(open=False)]
+    kept = not duel.typed or duel.may_use
+    a, b = duel.answers if kept else ("", "")
+    VOTES.add(
+        "voted", duel.id, choice=choice, may_use=duel.may_use, prompt=duel.typed if duel.may_use else "", a=a, b=b
+    )
+    other = "B" if duel.adapted == "A" else "A"
+    said = texts["revealed"].format(adapted=duel.adapted, other=other, base=base_name(language))
+    sides = [
+        answer(side, text, language, revealed="aligned" if side == duel.adapted else "base")
+        for side, text in zip("AB", duel.answers, strict=True)
+    ]
+    return [status(f"{texts['thanks']} {said}"), *sides, *buttons(open=False)]
+
+
+def pressed_for(choice: str) -> Callable[[Visitor, gr.Request], list[Any]]:
+    """What the button of a choice does."""
+
+    def press(visitor: Visitor, request: gr.Request) -> list[Any]:
+        return vote(choice, visitor, request)
+
+    return press
+
+
+def talk(message: str, country: str, visitor: Visitor, request: gr.Request) -> Iterator[list[Any]]:
+    """Let the aligned model answer in a conversation, which the server remembers and the browser only shows."""
+    _, texts = words_for(request)
+    if reason := refusal(message, visitor, texts):
+        yield [status(reason), gr.skip(), gr.skip()]
+        return
+    visitor.messages.append({"role": "user", "content": message})
+    conversation, reply = visitor.messages, {"role": "assistant", "content": ""}
+    yield ["", escaped(conversation), ""]
+    messages = [*told(country), *conversation[-MOST_MESSAGES:]]
+    conversation.append(reply)
+    for _, reply["content"] in answers(messages, [True], seed=secrets.randbelow(2**31)):
+        yield ["", escaped(conversation), gr.skip()]
+
+
+def forget(visitor: Visitor) -> list[Any]:
+    """Begin another conversation."""
+    visitor.messages = []
+    return ["", []]
+
+
+def page() -> tuple[gr.Blocks, gr.I18n]:
+    """The page, and the words that browsers put into it."""
+    words = gr.I18n(**TEXTS)
+    # No event has a name that a program could call: see door.py.
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    model: dict[str, Any] = {**quiet, "concurrency_limit": 1, "concurrency_id": "model"}
+    beside: dict[str, Any] = {**quiet, "concurrency_limit": None}
+    with gr.Blocks(title=DEMO.title, analytics_enabled=False) as blocks:
+        visitor = gr.State(Visitor())
+        top = gr.HTML()
+        country = gr.Dropdown(label=words("country"), info=words("country_info"), filterable=False, elem_id="country")
+        with gr.Tab(words("tab_compare")):
+            gr.Markdown(words("intro"))
+            example = gr.Dropdown(label=words("example"), filterable=False, elem_id="example")
+            question = gr.Textbox(
+                label=words("question"),
+                placeholder=words("question_hint"),
+                lines=2,
+                max_length=MOST_CHARACTERS,
+                elem_id="question",
+            )
+            may_use = gr.Checkbox(False, label=words("may_use"), info=words("may_use_info"), elem_id="may_use")
+            begin = gr.Button(words("compare"), variant="primary", elem_id="compare")
+            with gr.Row(elem_id="sides"):
+                sides = [gr.HTML(elem_id=f"side_{side}") for side in "AB"]
+            said = gr.HTML(elem_id="said")
+            with gr.Row():
+                pressed = [
+                    gr.Button(words(f"vote_{choice.lower()}"), interactive=False, elem_id=f"vote_{choice}")
+                    for choice in CHOICES
+                ]
+            gr.Markdown(words("consent"))
+        with gr.Tab(words("tab_chat")):
+            gr.Markdown(words("chat_info"))
+            chat = gr.Chatbot(
+                label=words("chat"), render_markdown=False, sanitize_html=True, buttons=[], feedback_options=None
+            )
+            message = gr.Textbox(label=words("message"), max_length=MOST_CHARACTERS, elem_id="message")
+            noted = gr.HTML(elem_id="noted")
+            with gr.Row():
+                send = gr.Button(words("send"), variant="primary", elem_id="send")
+                again = gr.Button(words("again"), elem_id="again")
+        with gr.Tab(words("tab_about")):
+            bottom = gr.HTML()
+        blocks.load(arrive, None, [top, country, example, *sides, bottom], **beside)
+        country.input(choose_country, country, example, **beside)
+        example.input(choose_example, example, question, **beside)
+        duel = [said, *sides, *pressed]
+        gr.on([begin.click], compare, [country, question, may_use, visitor], duel, **model)
+        for choice, button in zip(CHOICES, pressed, strict=True):
+            button.click(pressed_for(choice), visitor, duel, **beside)
+        gr.on([send.click, message.submit], talk, [message, country, visitor], [noted, chat, message], **model)
+        gr.on([again.click, chat.clear], forget, visitor, [noted, chat], **beside)
+    blocks.queue(max_size=MOST_WAITING)
+    return blocks, words
+
+
+def main() -> None:
+    """Serve the page until somebody ends it; then upload what is left."""
+    blocks, words = page()
+    uploader = Uploader(VOTES, DEMO.votes_repo, every_s=60 * DEMO.upload_minutes) if DEMO.votes_repo else None
+    theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
+    blocks.launch(
+        app_kwargs={"middleware": [Middleware(Door)]},
+        css_paths=HERE / "page.css",
+        enable_monitoring=False,
+        footer_links=[],
+        i18n=words,
+        prevent_thread_lock=True,
+        quiet=True,
+        run_history=False,
+        share=False,
+        show_error=False,
+        ssr_mode=False,
+        # gradio's own greys are hard to read on white.
+        theme=theme.set(block_info_text_color="*neutral_600", input_placeholder_color="*neutral_500"),
+    )
+    if uploader:
+        uploader.start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        blocks.block_thread()
+    finally:
+        if uploader:
+            uploader.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Door of the page's server: it takes what the page itself asks for, and browsers load nothing from elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+POSTED = {f"/gradio_api/{name}" for name in ("queue/join", "cancel", "reset")}
+"""All that the page posts. Ways for programs to call a function by its name, and uploads, are not among them."""
+
+CLOSED = ("/gradio_api/file", "/gradio_api/proxy", "/gradio_api/run", "/gradio_api/call", "/gradio_api/stream")
+"""What the page never reads, from its beginning."""
+
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'"
+)
+
+
+class Door:
+    """Answers 404 to everything else, and adds the policy to every answer."""
+
+    def __init__(self, app: Any) -> None:
+        """Stand before an ASGI app."""
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let a request in, or not."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"].rstrip("/")
+        reads = scope["method"] in ("GET", "HEAD", "OPTIONS")
+        if path.startswith(CLOSED) or not (reads or path in POSTED):
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+            return
+
+        async def answer(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                policy = (b"content-security-policy", POLICY.encode())
+                message = {**message, "headers": [*message.get("headers", []), policy]}
+            await send(message)
+
+        await self.app(scope, receive, answer)

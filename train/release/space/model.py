@@ -1,0 +1,98 @@
+"""The model: one base with the adapter, which is switched off for the base's side, and its answers as they are written.
+
+It is loaded when this module is imported: on ZeroGPU that happens before there is a card.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from unicodedata import category
+
+import spaces
+import torch
+from peft import PeftModel
+from settings import DEMO, HERE
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+Message = dict[str, str]
+
+TEMPERATURE, TOP_P = 0.7, 0.95
+"""Of both sides."""
+
+TOKENS_AT_ONCE = 4
+"""Between two looks at an answer that is being written."""
+
+_LOCAL = os.environ.get("ANNOT_DEMO_BASE") or (str(HERE / "base") if (HERE / "base").is_dir() else "")
+_BASE = {"pretrained_model_name_or_path": _LOCAL or DEMO.base, "revision": None if _LOCAL else DEMO.base_revision}
+_DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+TOKENIZER = AutoTokenizer.from_pretrained(HERE / "adapter")
+_PLAIN = AutoModelForCausalLM.from_pretrained(**_BASE, dtype=torch.bfloat16 if _DEVICE == "cuda" else torch.float32)
+# The adapter goes to the CPU first: on ZeroGPU its file cannot be read onto a card that is not there yet.
+MODEL = PeftModel.from_pretrained(_PLAIN, HERE / "adapter", torch_device="cpu").to(_DEVICE).eval()
+
+_told = MODEL.generation_config.eos_token_id
+ENDS = {TOKENIZER.eos_token_id, *(_told if isinstance(_told, list) else [_told])} - {None}
+"""Tokens at which an answer is over."""
+
+
+@spaces.GPU  # type: ignore[untyped-decorator]
+def answers(messages: Sequence[Message], sides: Sequence[bool], *, seed: int) -> Iterator[tuple[int, str]]:
+    """Write one answer after the other, and hand out what stands there after every few tokens and at the end.
+
+    Args:
+        messages: The conversation, a question of the user last.
+        sides: One answer each: True with the adapter, False without.
+        seed: Of the sampling, the same for every side.
+
+    Yields:
+        Number of the side, and the whole of its answer so far.
+    """
+    ids = _encode(messages)
+    for number, adapted in enumerate(sides):
+        with nullcontext() if adapted else MODEL.disable_adapter():
+            yield from ((number, text) for text in _written(ids, seed))
+
+
+def _encode(messages: Sequence[Message]) -> list[int]:
+    """Messages in tokens, as in training; the end of them where they leave no room for an answer."""
+    if TOKENIZER.chat_template:
+        ids = TOKENIZER.apply_chat_template(list(messages), return_dict=True, add_generation_prompt=True)["input_ids"]
+    else:
+        ids = TOKENIZER("\n\n".join(message["content"] for message in messages))["input_ids"]
+    room = getattr(MODEL.config.get_text_config(), "max_position_embeddings", None)
+    return list(ids[-max(room - DEMO.max_new_tokens, 1) :] if room else ids)
+
+
+def _written(ids: list[int], seed: int) -> Iterator[str]:
+    chance = torch.Generator(_DEVICE).manual_seed(seed)
+    found: list[int] = []
+    step, past = ids, None
+    while len(found) < DEMO.max_new_tokens:
+        with torch.inference_mode():
+            told = MODEL(input_ids=torch.tensor([step], device=_DEVICE), past_key_values=past, use_cache=True)
+            token = _sampled(told.logits[0, -1].float(), chance)
+        if token in ENDS:
+            break
+        found.append(token)
+        past = told.past_key_values
+        step = ids + found if past is None else [token]
+        if len(found) % TOKENS_AT_ONCE == 0:
+            yield _text(found)
+    yield _text(found)
+
+
+def _sampled(logits: torch.Tensor, chance: torch.Generator) -> int:
+    """One token out of the most likely ones, which together have TOP_P."""
+    shares, order = (logits / TEMPERATURE).softmax(dim=-1).sort(descending=True)
+    shares[shares.cumsum(dim=-1) - shares > TOP_P] = 0
+    return int(order[torch.multinomial(shares, 1, generator=chance)])
+
+
+def _text(tokens: list[int]) -> str:
+    """Tokens as text, without control characters, which no page shows, and a last character that is not yet whole."""
+    text: str = TOKENIZER.decode(tokens, skip_special_tokens=True)
+    shown = "".join(mark for mark in text if mark in "\n\t" or category(mark) != "Cc")
+    return shown.rstrip("\ufffd").strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import Any
 from annotation import files
 from annotation.errors import BudgetExhausted, ProjectError
 from annotation.migrations import MIGRATIONS
-from annotation.types import Candidate, Dropped, Item, Person, Prompt, content_id
+from annotation.types import Candidate, Dropped, Item, Person, Prompt, content_id, mark_of
 
 BUSY_S = 60.0
 """How long a write waits for another command's write."""
@@ -543,8 +542,13 @@ class Ledger:
 
     def forgets(self) -> Callable[[str], str]:
         """What tells of a user name the pseudonym under which its person is forgotten; "" for everybody else."""
-        found = self.rows("select id, mark from forgotten where kind = 'person'")
-        return cache(lambda name: next((row["id"] for row in found if row["mark"] == mark_of(row["id"], name)), ""))
+        gone = self.forgotten_people()
+        return cache(lambda name: next((p.username for p in gone if mark_of(p.username, name) in p.marks), ""))
+
+    def forgotten_people(self) -> list[Person]:
+        """Those who are forgotten, under their pseudonyms: what others typed about them is masked by their marks."""
+        found = self.rows("select id, marks from forgotten where kind = 'person' order by seq")
+        return [Person(r["id"], "", "annotator", "", (), False, marks=tuple(json.loads(r["marks"]))) for r in found]
 
     def of_forgotten_prompts(self, items: Iterable[str]) -> set[str]:
         """Those of some items that are about a forgotten prompt."""
@@ -594,11 +598,6 @@ class Ledger:
     def moves(self) -> dict[str, str]:
         """Server -> the one that the project was moved from."""
         return {r["server"]: r["from_server"] for r in self.rows("select * from moves order by at")}
-
-
-def mark_of(pseudonym: str, username: str) -> str:
-    """By what a forgotten person's user name is known again without being kept: its hash, salted by the pseudonym."""
-    return hashlib.sha256(f"{pseudonym} {username}".encode()).hexdigest()
 
 
 def _insert_people(db: sqlite3.Connection, people: Iterable[Person]) -> None:

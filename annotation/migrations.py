@@ -153,13 +153,13 @@ def _votes(db: sqlite3.Connection) -> None:
 
 
 def _forgotten(db: sqlite3.Connection) -> None:
-    """What `annot forget` took out for good: a prompt by its id; a person by pseudonym, and by a hash of the user name.
+    """What `annot forget` took out for good: a prompt by its id; a person by pseudonym, and by hashes of their names.
 
     `annot trace` looks for the calls of a prompt, and for a response whatever server it is on.
     """
     for statement in (
         """create table forgotten (seq integer primary key autoincrement, kind text not null, id text not null,
-             mark text not null, reason text not null, at text not null)""",
+             marks text not null, reason text not null, at text not null)""",
         "create unique index forgotten_once on forgotten(kind, id)",
         "create index calls_of_prompt on calls(prompt_id)",
         "create index response_by_id on responses(response_id)",

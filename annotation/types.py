@@ -351,6 +351,7 @@ class Person:
         languages: ISO 639-1 codes; the first is the language of the guidelines.
         active: False after `annot team remove`.
         excluded: Why what this person answered does not count; "" where it does.
+        marks: Of somebody who is forgotten, hashes (`mark_of`) of the words that named them; their name is not known.
     """
 
     username: str
@@ -360,6 +361,12 @@ class Person:
     languages: tuple[str, ...]
     active: bool = True
     excluded: str = ""
+    marks: tuple[str, ...] = ()
+
+
+def mark_of(pseudonym: str, word: str) -> str:
+    """By what a word that named a forgotten person is known again without being kept: its hash, salted."""
+    return hashlib.sha256(f"{pseudonym} {word}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,24 @@ def test_a_reading_of_the_same_answers_and_later_ones_brings_nothing_of_the_pers
     assert ledger.add_responses("server", [answer(chain.slates[0], LEO, at="2027-01-01T00:00:00.000000+00:00")]) == 1
 
 
+def test_what_others_typed_about_a_forgotten_person_is_masked_as_before(chain: Chain, tmp_path: Path) -> None:
+    project = chain.project
+    said = "Como dice Ana de Torres, y ANA_TORRES_77 también; Ana cocina, y las torres del sur son altas."
+    project.ledger.add_responses(
+        "server", [answer(chain.slates[0], LEO, at="2027-01-01T00:00:00.000000+00:00", rewrite=said)]
+    )
+    export(project, tmp_path / "before")
+    forgotten(project, ANA)
+    export(project, tmp_path / "after")
+    (before,) = [
+        row["rewrite"] for row in read_parquet(tmp_path / "before" / "rankings.parquet") if "Como" in row["rewrite"]
+    ]
+    (after,) = [
+        row["rewrite"] for row in read_parquet(tmp_path / "after" / "rankings.parquet") if "Como" in row["rewrite"]
+    ]
+    assert before == after == "Como dice [user], y [user] también; Ana cocina, y las torres del sur son altas."
+
+
 def test_a_pull_leaves_out_who_is_forgotten_and_still_brings_everybody_else(tmp_path: Path) -> None:
     world = FakeWorld()
     project = some_project(tmp_path, slates=6)
@@ -295,7 +313,7 @@ def state(folder: Path) -> tuple[list[str], dict[str, str]]:
             for table in ("responses", "people", "prompts", "candidates", "outcomes", "items")
             for row in db.execute(f"select * from {table}")
         ]
-        rows += [repr(row) for row in db.execute("select kind, id, mark, reason from forgotten")]
+        rows += [repr(row) for row in db.execute("select kind, id, marks, reason from forgotten")]
         rows += [repr(row) for row in db.execute("select prompt_id, removed from prompt_changes")]
     files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):

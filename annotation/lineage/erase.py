@@ -10,8 +10,9 @@ behind a newer row. What is blanked:
                   a demo's visitors about it
 
 What stays is what the rest relies on: numbers of rows, ids, times, countries and money. A response that a pull brings
-again is known by its id, or by the hash of its author's user name (`ledger.mark_of`), and is not kept; a prompt that is
-read again is known by its id, a hash of its content.
+again is known by its id, or by a hash of its author's user name (`mark_of`), and is not kept; a prompt that is read
+again is known by its id, a hash of its content. By hashes of the words of a name, what others typed about somebody who
+is forgotten is masked as before.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from annotation.ledger import FORGOTTEN, Ledger, mark_of, now
+from annotation.ledger import FORGOTTEN, Ledger, now
+from annotation.text.privacy import naming_words
+from annotation.types import mark_of
 
 _BLANK = """json_object('id', response_id, 'record_id', json_extract(raw, '$.record_id'), 'user_id', {user},
               'values', json('{{}}'))"""
@@ -38,7 +41,9 @@ def erase_person(ledger: Ledger, username: str, pseudonym: str, reason: str) -> 
         reason: Why, for the team; no name in it.
     """
     with _overwriting(ledger), ledger.transaction() as db:
-        _note(db, "person", pseudonym, mark_of(pseudonym, username), reason)
+        names = db.execute("select distinct name from people where username = ?", (username,)).fetchall()
+        words = {username, *(word for (name,) in names for word in naming_words(username, name))}
+        _note(db, "person", pseudonym, [mark_of(pseudonym, word) for word in sorted(words)], reason)
         # Who was deleted on the server while it was read stands there by the server's own id.
         accounts = [
             row[0]
@@ -69,7 +74,7 @@ def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
     with _overwriting(ledger), ledger.transaction() as db:
         (prompt,) = ledger.prompts([prompt_id])
         texts = {text for text in (prompt.text, prompt.system, *_texts(db, prompt_id)) if text}
-        _note(db, "prompt", prompt_id, "", reason)
+        _note(db, "prompt", prompt_id, [], reason)
         ledger.change_prompts([prompt])
         db.execute("update prompts set text = '', system = '', author = '' where id = ?", (prompt_id,))
         db.execute("update candidates set text = '' where prompt_id = ?", (prompt_id,))
@@ -104,10 +109,10 @@ def _without(value: Any, texts: set[str]) -> Any:
     return "" if isinstance(value, str) and any(text in value for text in texts) else value
 
 
-def _note(db: sqlite3.Connection, kind: str, id_: str, mark: str, reason: str) -> None:
+def _note(db: sqlite3.Connection, kind: str, id_: str, marks: list[str], reason: str) -> None:
     db.execute(
-        "insert or ignore into forgotten (kind, id, mark, reason, at) values (?,?,?,?,?)",
-        (kind, id_, mark, reason, now()),
+        "insert or ignore into forgotten (kind, id, marks, reason, at) values (?,?,?,?,?)",
+        (kind, id_, json.dumps(marks), reason, now()),
     )
 
 

@@ -28,6 +28,10 @@ STEPS = ("team", "prompts", "exams", "draft", "select", "push", "sync", "trigger
 """Steps of a project that wait while something is forgotten, and that it waits for."""
 
 
+TYPED, SHORTEST_TYPED = 5, 20
+"""Texts of a person that files are searched for, and the characters that make one theirs: a label is shorter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Forgetting:
     """What forgetting somebody or something means.
@@ -115,7 +119,7 @@ class Forgetting:
         lines = []
         if self.active:
             lines.append(
-                "they can log in still: run `annot team remove USERNAME` before, or delete their account in Argilla"
+                "they can log in still: delete their account on Argilla's page, or `annot team remove` them first"
             )
         if self.snapshots:
             lines.append(
@@ -190,10 +194,21 @@ def _plan_person(home: Home, project: Project, ledger: Ledger, username: str) ->
         for row in ledger.rows("select distinct item_id, country from responses where annotator = ?", username)
     }
     way = way_of(home, Wanted(annotator=name), known) if name else Way((), (), ())
-    needles = [name, *([] if already else [username])]
+    needles = [name, *([] if already else [username, *_typed(ledger, username)])]
     active = username in people and people[username].active
     counts = (row["answers"], row["items"], written, 0, 0.0)
     return _planned(project, "person", name, already, active, counts, way, needles)
+
+
+def _typed(ledger: Ledger, username: str) -> list[str]:
+    """The longest texts that somebody typed: a run that learnt from their rewrites has them without a name."""
+    rows = ledger.rows(
+        """select distinct json_extract(v.value, '$.value') as text from responses r, json_each(r.raw, '$.values') v
+           where r.annotator = ? and json_type(v.value, '$.value') = 'text' order by length(text) desc limit ?""",
+        username,
+        TYPED,
+    )
+    return [row["text"] for row in rows if len(row["text"]) >= SHORTEST_TYPED]
 
 
 def _plan_prompt(home: Home, project: Project, ledger: Ledger, prompt_id: str) -> Forgetting:

@@ -30,7 +30,7 @@ class Texts:
     Attributes:
         prompts: Prompt id -> prompt.
         candidates: Candidate id -> text.
-        people: Everyone ever on the team: their names are masked in what people typed.
+        people: Everyone ever on the team, and who is forgotten: their names are masked in what people typed.
         folder: The project's, below which pictures are; None: records are made without their pictures.
     """
 
@@ -47,7 +47,7 @@ class Texts:
         return cls(
             {prompt.id: prompt for prompt in ledger.prompts(prompts)} if prompts else {},
             ledger.candidate_texts(named) if named else {},
-            tuple(ledger.people()),
+            (*ledger.people(), *ledger.forgotten_people()),
             ledger.path.parent,
         )
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from annotation.text.identity import BANK, ID, SIX_DIGITS, numbers
-from annotation.types import Person
+from annotation.types import Person, mark_of
 
 EMAIL, PHONE, USER = "[email]", "[phone]", "[user]"
 """What stands in their place: the same in every language."""
@@ -163,7 +163,7 @@ def mask_typed(text: str, region: str | None, people: tuple[Person, ...]) -> str
     """
     if not text:
         return ""
-    masked, pattern = mask(text, region)[0], _names(people)
+    masked, pattern = _mask_forgotten(mask(text, region)[0], people), _names(people)
     if pattern is None:
         return masked
     text = unicodedata.normalize("NFC", masked)
@@ -181,6 +181,50 @@ def mask_typed(text: str, region: str | None, people: tuple[Person, ...]) -> str
     return "".join([*pieces, text[end:]]) if pieces else masked
 
 
+def naming_words(username: str, name: str) -> set[str]:
+    """The words by which somebody is named in a text, as `_mask_forgotten` looks for them."""
+    words = {f"user name {_folded(unicodedata.normalize('NFC', username))}"}
+    folded = _folded(unicodedata.normalize("NFC", name))
+    return words | {f"name {word}" for word in _WORD.findall(folded) if word not in _PARTICLES and len(word) > 1}
+
+
+def _mask_forgotten(text: str, people: tuple[Person, ...]) -> str:
+    """Mask what names somebody whose name is not known any more: two words of it in a row, or a user name.
+
+    A user name that is a short word goes where it has a capital.
+    """
+    gone = [person for person in people if person.marks]
+    if not gone or not text:
+        return text
+
+    def whose(kind: str, word: str) -> str:
+        return next((p.username for p in gone if mark_of(p.username, f"{kind} {word}") in p.marks), "")
+
+    text = unicodedata.normalize("NFC", text)
+    folded, spans = _folded(text), list[tuple[int, int]]()
+    for match in _ACCOUNT_WORD.finditer(folded):
+        plain = match[0].isalpha() and len(match[0]) < 6
+        if whose("user name", match[0]) and not (plain and not text[match.start()].isupper()):
+            spans.append(match.span())
+    row: list[re.Match[str]] = []
+    for word in (*_WORD.finditer(folded), None):
+        if word and word[0] in _PARTICLES and row:
+            continue
+        owner = whose("name", word[0]) if word else ""
+        if row and owner != whose("name", row[0][0]):
+            spans += [(row[0].start(), row[-1].end())] if len(row) >= 2 else []
+            row = []
+        row += [word] if word and owner else []
+    pieces, end = list[str](), 0
+    for start, after in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if start >= end:
+            pieces += [text[end:start], USER]
+            end = after
+    return "".join([*pieces, text[end:]])
+
+
+_WORD = re.compile(r"[^\W_]+")
+_ACCOUNT_WORD = re.compile(r"[^\W_](?:[\w.-]*\w)?")
 _PARTICLES = frozenset(("de", "del", "la", "las", "los", "el", "da", "do", "das", "dos"))
 _SAINT = re.compile(r"\b(?:san|santa|santo|são)\s\Z", re.IGNORECASE)
 _JOINT = r"[\s,.'’_-]{1,3}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lineage_projects import ANA, LEO, NAME, Chain, chain_in, nodes, response_id
+from lineage_projects import ANA, LEO, NAME, Chain, answer, chain_in, nodes, response_id
 from projects import annot, make_project
 from typer.testing import CliRunner
 
@@ -126,6 +126,16 @@ def test_a_claim_that_no_card_makes_is_refused_with_those_it_makes(chain: Chain)
     done = CliRunner().invoke(app, ["trace", str(card), "99 %", "--project", str(chain.project.folder)])
     assert isinstance(done.exception, SourceError)
     assert "it shows 61" in str(done.exception)
+
+
+def test_a_judgement_that_was_changed_after_the_snapshot_says_so(chain: Chain, tmp_path: Path) -> None:
+    folder = shutil.copytree(chain.project.folder, tmp_path / "copy")
+    project = make_project(folder, (folder / "annot.toml").read_text())
+    later = answer(chain.slates[0], LEO, at="2999-01-01T00:00:00.000000+00:00")
+    assert project.ledger.add_responses("server", [later]) == 1
+    tree = json.loads(annot(project, "trace", later.response_id, "--json"))
+    assert chain.snapshot in nodes(tree, "changed since")[0]["line"]
+    assert not nodes(traced(chain, later.response_id), "changed since")
 
 
 def test_a_run_from_elsewhere_says_what_it_can_without_a_ledger(chain: Chain, tmp_path: Path) -> None:

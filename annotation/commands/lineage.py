@@ -36,7 +36,7 @@ def trace(
     from annotation.screen import print_json
 
     home = Home.open(folder)
-    if claim:
+    if claim or Path(what).name == "README.md":
         tree = trace_claim(home, Path(what), claim, everything=everything)
     else:
         tree = trace_subject(home, find_subject(home, what), everything=everything)

@@ -42,7 +42,7 @@ def erase_person(ledger: Ledger, username: str, pseudonym: str, reason: str) -> 
     """
     with _overwriting(ledger), ledger.transaction() as db:
         names = db.execute("select distinct name from people where username = ?", (username,)).fetchall()
-        words = {username, *(word for (name,) in names for word in naming_words(username, name))}
+        words = {username, *(word for (name,) in (*names, ("",)) for word in naming_words(username, name))}
         _note(db, "person", pseudonym, [mark_of(pseudonym, word) for word in sorted(words)], reason)
         # Who was deleted on the server while it was read stands there by the server's own id.
         accounts = [

@@ -98,6 +98,7 @@ class Forgetting:
             lines.append("an adapter that was trained on it has learnt from it; its weights stay as they are")
         if self.releases:
             lines.append("copies of a release that others have downloaded")
+        lines.append("files that were written outside of the project, with --to, and copies of them")
         if self.archives:
             lines.append(
                 f"{counted(len(self.archives), 'backup')} made so far, until rolled over or deleted; after a restore "

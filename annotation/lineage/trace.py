@@ -15,7 +15,7 @@ from annotation.lineage.runs import RunFolder, run_of, runs_of
 from annotation.lineage.snapshots import SnapshotFolder, Wanted, people_by_country, prompts_in, snapshot_of
 from annotation.lineage.subject import Home, Subject, release_facts
 from annotation.screen import counted
-from annotation.types import Item
+from annotation.types import SEATS, Item
 
 ELSEWHERE = "not in this project's ledger: it came from elsewhere, and nothing more is known here"
 
@@ -213,12 +213,15 @@ def _judgement(home: Home, subject: Subject, most: int | None) -> Node:
     if not items:
         return Node("judgement", ELSEWHERE, subject.id)
     said = judgement_nodes(home, ledger, items[0], None, subject.id)
+    older = [one.id for one, _ in way.snapshots if said and str(one.facts.get("made_at")) < said[0].facts["at"]]
+    changed = [Node("changed since", f"snapshot {', '.join(older)} holds what was said before")] if older else []
     node = (
         said[0]
         if said
         else Node("judgement", "a copy on the server that the project was moved to speaks for it", subject.id)
     )
-    return _with(node, [item_node(home, ledger, items[0], most, judgements=False), _into(way.nodes())])
+    asked = item_node(home, ledger, items[0], most, judgements=False)
+    return _with(node, [*changed, asked, _into(way.nodes())])
 
 
 def _person(home: Home, subject: Subject, _most: int | None) -> Node:
@@ -276,7 +279,7 @@ def _candidate(home: Home, subject: Subject, most: int | None) -> Node:
     stands = [
         Node(
             "item",
-            f"seat {'ABCDEFGH'[item.content['seats'].index(subject.id)]}",
+            f"seat {SEATS[item.content['seats'].index(subject.id)]}",
             item.id,
             below=judgement_nodes(home, ledger, item, most),
         )

@@ -8,6 +8,7 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from annotation.prompts.add import add_prompts
 from annotation.prompts.change import Which, change_prompts
 from annotation.tables import export
 from annotation.tally import count
+from annotation.tasks.duel.votes import Duel, add_duels, read_duels
 from annotation.types import Candidate
 from sync.pull import pull
 from sync.push import push
@@ -239,6 +241,21 @@ def test_the_same_file_of_prompts_and_a_change_do_not_bring_a_forgotten_prompt_b
     (prompt,) = project.ledger.prompts([PROMPT.id])
     assert (prompt.removed, prompt.text) == (True, "")
     assert PROMPT.id not in {prompt.id for prompt in project.ledger.prompts()}
+
+
+def test_votes_of_a_demo_about_a_forgotten_prompt_lose_their_texts_and_do_not_come_back(chain: Chain) -> None:
+    ledger = chain.project.ledger
+
+    def duel(name: str, prompt_id: str, answer: str, typed: str = "") -> Duel:
+        told = ("r", "a", "b", "1", "MX", "es", "A", "A", prompt_id, typed, (answer, "y"), "2026-11-29T01:02Z", "demo")
+        return Duel(name, *told, bool(typed))
+
+    asked, other = duel("d1", PROMPT.id, "Texto uno"), duel("d3", prompt_of(0).id, "Texto otro")
+    assert add_duels(ledger, [asked, duel("d2", "", "Texto tres", PROMPT.text), other]) == 3
+    forgotten(chain.project, PROMPT.id)
+    assert not [name for name in holding(chain.project.folder, "Texto uno", "Texto tres") if name.startswith("ledger")]
+    assert [d.answers[0] for d in read_duels(ledger) if d.answers[0]] == ["Texto otro"]
+    assert add_duels(ledger, [asked, replace(asked, id="d4")]) == 0
 
 
 # -- what was made before ---------------------------------------------------------------------------------

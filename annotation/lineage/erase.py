@@ -78,7 +78,10 @@ def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
         ledger.change_prompts([prompt])
         db.execute("update prompts set text = '', system = '', author = '' where id = ?", (prompt_id,))
         db.execute("update candidates set text = '' where prompt_id = ?", (prompt_id,))
-        db.execute("update votes set prompt = '', a = '', b = '' where prompt_id = ?", (prompt_id,))
+        db.execute(
+            "update votes set prompt = '', a = '', b = '' where prompt_id = ? or (typed and prompt = ?)",
+            (prompt_id, prompt.text),
+        )
         db.execute(
             """update outcomes set raw = '', detail = '' where (slot_id, attempt) in
                (select slot_id, attempt from calls where prompt_id = ?)""",

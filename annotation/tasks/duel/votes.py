@@ -71,13 +71,17 @@ _COLUMNS = ("a", "b", *(field.name for field in fields(Duel) if field.name != "a
 
 
 def add_duels(ledger: Ledger, duels: Iterable[Duel]) -> int:
-    """Keep duels; those that are there already change nothing. Returns how many were new."""
+    """Keep duels; those that are there, or about a forgotten prompt, change nothing. Returns how many were new."""
     columns = ", ".join((*_COLUMNS, "pulled_at"))
     with ledger.transaction() as db:
-        before = db.total_changes
+        before, gone = db.total_changes, ledger.forgotten("prompt")
         db.executemany(
             f"insert or ignore into votes ({columns}) values ({', '.join('?' * (len(_COLUMNS) + 1))})",
-            ((*d.answers, *(getattr(d, name) for name in _COLUMNS[2:]), now()) for d in duels),
+            (
+                (*d.answers, *(getattr(d, name) for name in _COLUMNS[2:]), now())
+                for d in duels
+                if d.prompt_id not in gone
+            ),
         )
         return db.total_changes - before
 

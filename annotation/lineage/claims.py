@@ -14,6 +14,7 @@ from annotation.lineage.node import SHOWN, Node
 from annotation.lineage.runs import run_of
 from annotation.lineage.subject import Home, release_facts
 from annotation.lineage.trace import run_tree
+from annotation.screen import counted
 
 FIGURES = "figures.json"
 """Beside a card: each of its numbers with the file of the run's folder and the place in it."""
@@ -25,7 +26,7 @@ def trace_claim(home: Home, card: Path, claim: str, *, everything: bool = False)
     Args:
         home: The project.
         card: README.md of a release.
-        claim: As the card shows it, for example "61 %"; blanks do not matter.
+        claim: As the card shows it, for example "61 %"; blanks do not matter. "" for all of its figures.
         everything: All rows of every list.
 
     Raises:
@@ -49,7 +50,8 @@ def trace_claim(home: Home, card: Path, claim: str, *, everything: bool = False)
         behind = Node("run", "not on this machine, so the claim cannot be followed further here", name)
     else:
         behind = run_tree(home, name, None if everything else SHOWN)
-    return Node("card", f"“{claim}” stands there {len(found)} times", str(card), {"run": name}, [*claims, behind])
+    times = f"“{claim}” stands there {counted(len(found), 'time')}" if claim else counted(len(found), "figure")
+    return Node("card", times, str(card), {"run": name}, [*claims, behind])
 
 
 def _figures(path: Path) -> list[dict[str, Any]]:

@@ -21,8 +21,11 @@ import pytest
 from demo_pages import RUN, demo_project, lines_of, served, speak_only
 from hub_server import HubStandIn, environment
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from projects import annot
 from test_browser import FLAGS, NAMES
 
+from annotation.project import Project
+from annotation.tasks.duel.votes import read_duels
 from annotation.types import Prompt
 from train.release.given import Given
 from train.release.space import make_space
@@ -41,12 +44,14 @@ class Demo:
     """A Space that is served.
 
     Attributes:
+        project: Whose it is.
         url: Where its page is.
         votes: Folder of its votes.
         process: That serves it.
         hub: Where its votes go.
     """
 
+    project: Project
     url: str
     votes: Path
     process: subprocess.Popen[bytes]
@@ -109,7 +114,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     )
     make_space(project.run_folder(RUN), home / "space", Given(), project=project, votes_repo=VOTES, ungated=True)
     with HubStandIn() as hub, served(home / "space", home / "votes", environment(hub)) as (url, process):
-        yield Demo(url, home / "votes", process, hub)
+        yield Demo(project, url, home / "votes", process, hub)
 
 
 @pytest.fixture
@@ -325,7 +330,7 @@ def test_a_second_vote_and_a_vote_for_an_earlier_comparison_count_nothing(demo: 
     before, session = len(demo.lines()), "program"
     numbers = {event["api_name"]: number for number, event in events(demo.url).items()}
     presses = [number for name, number in numbers.items() if name.startswith("press")]
-    asked = [None, "¿Qué?", False, None]
+    asked = ["MX", "¿Qué?", False, None]
     join(demo.url, session, numbers["compare"], asked)
     join(demo.url, session, numbers["compare"], asked)
     for number in (*presses, presses[0]):
@@ -333,8 +338,10 @@ def test_a_second_vote_and_a_vote_for_an_earlier_comparison_count_nothing(demo: 
     first, second, voted = demo.lines()[before:]
     assert (first["kind"], second["kind"]) == ("begun", "begun")
     assert (voted["kind"], voted["id"], voted["choice"]) == ("voted", second["id"], "A")
-    long = join(demo.url, session, numbers["compare"], [None, "a" * 2001, False, None])
+    long = join(demo.url, session, numbers["compare"], ["MX", "a" * 2001, False, None])
     assert TEXTS["en"]["too_long"] in json.dumps(long)
+    nowhere = join(demo.url, session, numbers["compare"], [None, "¿Qué?", False, None])
+    assert TEXTS["en"]["no_country"] in json.dumps(nowhere)
     assert len(demo.lines()) == before + 3
 
 
@@ -373,16 +380,20 @@ def test_hostile_texts_of_models_visitors_and_the_project_are_shown_and_do_nothi
         keep_picture(page, "hostile")
         assert page.evaluate("top.brokenIn ?? null") is None
         assert page.title() == title
-        found = page.locator("iframe, object, embed, video, form, meta[http-equiv=refresh], base:not([href='./'])").all()
+        brought = "iframe, object, embed, video, form, meta[http-equiv=refresh], base:not([href='./'])"
+        found = page.locator(brought).all()
         assert [one.evaluate("one => one.outerHTML") for one in found] == []
 
 
-def test_what_is_left_goes_to_the_hub_when_the_page_is_ended(demo: Demo) -> None:
+def test_what_is_left_goes_to_the_hub_when_the_page_is_ended_and_all_votes_come_home(demo: Demo) -> None:
     """The last test: it ends the page of the others."""
-    assert demo.lines()
+    voted = {line["id"]: line["choice"] for line in demo.lines() if line["kind"] == "voted"}
+    assert voted
     demo.process.send_signal(signal.SIGTERM)
     assert demo.process.wait() == 0
     (file,) = demo.votes.glob("*.jsonl")
     repository = demo.hub.repositories["dataset", VOTES]
     assert repository.private
     assert repository.files[f"votes/{file.name}"] == file.read_bytes()
+    annot(demo.project, "votes", "pull", str(demo.votes))
+    assert {duel.id: duel.choice for duel in read_duels(demo.project.ledger)} == voted

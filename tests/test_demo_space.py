@@ -26,6 +26,7 @@ from annotation.cli import app
 from annotation.config import read_settings
 from annotation.errors import SettingsError, TrainError
 from annotation.project import Project
+from annotation.prompts.review import visitors_source
 from annotation.types import Person, Prompt
 from train.data.encoding import token_ids
 from train.models.base import Base
@@ -54,7 +55,7 @@ def project(tmp_path: Path) -> Project:
             prompt("¿Cómo se dice el asunto 0?"),
             prompt("Escríbele a rosa.perez@ejemplo.mx, o a Rosa Pérez"),
             prompt("Responda.", system="Eres un juez."),
-            prompt("Lo escribió una visita", source="demo team/our-model-votes"),
+            prompt("Lo escribió una visita", source=visitors_source(VOTES)),
             prompt("¿Qué es esto? " * 200),
             prompt("Como se convida para um café?", "BR"),
             prompt("De otro país", "UY"),
@@ -95,7 +96,7 @@ def test_a_space_says_what_is_true_of_its_run_and_its_project(project: Project, 
 
     texts = [told["text"] for told in demo["prompts"] if told["country"] == "MX"]
     assert len(texts) == MOST_PROMPTS
-    assert texts[:2] == ["Escríbele a [EMAIL], o a [USER]", "¿Cómo se invita a un mate, caso 18?"]
+    assert texts[:2] == ["Escríbele a [email], o a [user]", "¿Cómo se invita a un mate, caso 18?"]
     assert [told["text"] for told in demo["prompts"] if told["country"] != "MX"] == ["Como se convida para um café?"]
     shown = " ".join(texts)
     for never in ("caso 19", "Responda", "visita", "¿Qué es esto?", "asunto 0"):

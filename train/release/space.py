@@ -14,7 +14,7 @@ from annotation.errors import TrainError
 from annotation.files import write_whole
 from annotation.packages import PACKAGE
 from annotation.project import Project
-from annotation.prompts.review import accepted_prompts, rejected_prompts
+from annotation.prompts.review import accepted_prompts, only_accepted, rejected_prompts
 from annotation.text.locales import common_language, name_of_country
 from annotation.text.privacy import mask_typed
 from train.data.regions import country_line
@@ -33,9 +33,6 @@ ISLAND = Path(__file__).parent / "space"
 
 FILES = ("*.py", "*.json", "*.css", "*.txt")
 """Those of it that are copied."""
-
-VISITORS = "demo "
-"""How the source of a prompt begins that a visitor of a demo typed."""
 
 PAGE_LANGUAGES = ("es", "pt", "en")
 
@@ -161,13 +158,14 @@ def _examples(project: Project, countries: Sequence[str], trained: set[str]) -> 
     """
     ledger, people = project.ledger, tuple(project.ledger.people())
     accepted, rejected = accepted_prompts(ledger, project.settings), rejected_prompts(ledger, project.settings)
+    allowed = only_accepted(ledger, project.settings)
     usable = [
         prompt
         for prompt in reversed(ledger.prompts())
         if not prompt.system
         and len(prompt.text) <= MOST_CHARACTERS
         and prompt.id not in rejected
-        and (prompt.id in accepted or not prompt.source.startswith(VISITORS))
+        and (allowed is None or prompt.id in allowed)
     ]
     usable.sort(key=lambda prompt: (prompt.text in trained, prompt.id not in accepted))
     return [

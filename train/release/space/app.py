@@ -92,10 +92,11 @@ def choose_example(chosen: str) -> str:
 def compare(country: str, question: str, may_use: bool, visitor: Visitor, request: gr.Request) -> Iterator[list[Any]]:
     """Draw the sides, write that down, and let both answer: first A, then B, whichever is which."""
     language, texts = words_for(request)
-    if reason := refusal(question, visitor, texts):
+    known_country = country in DEMO.countries or not DEMO.countries
+    if reason := refusal(question, visitor, texts) if known_country else texts["no_country"]:
         yield [status(reason), *[gr.skip() for _ in "AB"], *[gr.skip() for _ in CHOICES]]
         return
-    country = country if country in DEMO.countries else ""
+    country = country if DEMO.countries else ""
     known = next((p["id"] for p in DEMO.prompts if p["country"] == country and p["text"] == question), "")
     duel = Duel(uuid.uuid4().hex, secrets.choice("AB"), "" if known else question, bool(may_use) and not known)
     seed = secrets.randbelow(2**31)
@@ -189,10 +190,23 @@ def page() -> tuple[gr.Blocks, gr.I18n]:
     with gr.Blocks(title=DEMO.title, analytics_enabled=False) as blocks:
         visitor = gr.State(Visitor())
         top = gr.HTML()
-        country = gr.Dropdown(label=words("country"), info=words("country_info"), filterable=False, elem_id="country")
+        # What may be chosen is known before anybody arrives: a page that was open while the server restarted goes on.
+        country = gr.Dropdown(
+            [(country_name(code, "en"), code) for code in DEMO.countries],
+            label=words("country"),
+            info=words("country_info"),
+            filterable=False,
+            elem_id="country",
+        )
         with gr.Tab(words("tab_compare")):
             gr.Markdown(words("intro"))
-            example = gr.Dropdown(label=words("example"), filterable=False, elem_id="example")
+            example = gr.Dropdown(
+                [(TEXTS["en"]["own"], ""), *((prompt["text"], prompt["id"]) for prompt in DEMO.prompts)],
+                value="",
+                label=words("example"),
+                filterable=False,
+                elem_id="example",
+            )
             question = gr.Textbox(
                 label=words("question"),
                 placeholder=words("question_hint"),

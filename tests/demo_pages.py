@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,14 +16,20 @@ from typing import Any
 import httpx
 from conftest import free_port
 from finished_runs import finished_run, ranked_slates
+from hub_server import HubStandIn, environment
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from annotation.project import Project, init_project
 from annotation.types import Prompt
-from train.release.space import ISLAND
+from train.release.given import Given
+from train.release.space import ISLAND, make_space
 
 RUN = "nuestra"
+VOTES = "team/our-model-votes"
+QUESTION = "¿Cómo se invita a un mate en casa?"
+TEXTS = json.loads((ISLAND / "texts.json").read_text(encoding="utf-8"))
+"""Words of the page."""
 
 
 def demo_project(folder: Path, prompts: list[Prompt] | None = None, **words: Any) -> Project:
@@ -49,7 +56,7 @@ def speak_only(space: Path, texts: list[str]) -> None:
 
 
 @contextmanager
-def served(space: Path, votes: Path, environment: Mapping[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def served(space: Path, votes: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A Space's own process, and where its page is."""
     port = free_port()
     settings = {
@@ -61,7 +68,7 @@ def served(space: Path, votes: Path, environment: Mapping[str, str]) -> Iterator
     log = space.parent / "page.log"
     with log.open("wb") as file:
         page = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=space, env={**environment, **settings}, stdout=file, stderr=file
+            [sys.executable, "app.py"], cwd=space, env={**variables, **settings}, stdout=file, stderr=file
         )
     url = f"http://127.0.0.1:{port}"
     try:
@@ -91,3 +98,46 @@ def island(name: str) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look it up there
     spec.loader.exec_module(module)
     return module
+
+
+@dataclass
+class Demo:
+    """A Space that is served.
+
+    Attributes:
+        project: Whose it is.
+        url: Where its page is.
+        votes: Folder of its votes.
+        process: That serves it.
+        hub: Where its votes go.
+    """
+
+    project: Project
+    url: str
+    votes: Path
+    process: subprocess.Popen[bytes]
+    hub: HubStandIn
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What its vote files say."""
+        return lines_of(self.votes)
+
+
+@contextmanager
+def running_demo(home: Path) -> Iterator[Demo]:
+    """The Space of a project with two examples, not gated, with six questions a minute."""
+    project = demo_project(
+        home / "ours",
+        [
+            Prompt.make(QUESTION, country="MX", language="es"),
+            Prompt.make("Como se convida para um café?", country="BR", language="pt"),
+        ],
+        title="Lo nuestro, alineado",
+        motivation="Porque un modelo debe hablar como su gente.",
+        impact="Para escuelas.",
+        team=["Ana Q.", "Bia R."],
+        links=["Artículo: https://example.org/articulo"],
+    )
+    make_space(project.run_folder(RUN), home / "space", Given(), project=project, votes_repo=VOTES, ungated=True)
+    with HubStandIn() as hub, served(home / "space", home / "votes", environment(hub)) as (url, process):
+        yield Demo(project, url, home / "votes", process, hub)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,50 +12,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import hostile
-import httpx
 import pytest
-from demo_pages import RUN, demo_project, lines_of, served, speak_only
-from hub_server import HubStandIn, environment
+from demo_pages import QUESTION, RUN, TEXTS, Demo, demo_project, running_demo, served, speak_only
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from projects import annot
 from test_browser import FLAGS, NAMES
 
-from annotation.project import Project
-from annotation.tasks.duel.votes import read_duels
 from annotation.types import Prompt
 from train.release.given import Given
 from train.release.space import make_space
 
 pytestmark = [pytest.mark.browser]
 
-VOTES = "team/our-model-votes"
-QUESTION = "¿Cómo se invita a un mate en casa?"
-TEXTS = json.loads((Path(__file__).parent.parent / "train/release/space/texts.json").read_text(encoding="utf-8"))
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
-
-
-@dataclass
-class Demo:
-    """A Space that is served.
-
-    Attributes:
-        project: Whose it is.
-        url: Where its page is.
-        votes: Folder of its votes.
-        process: That serves it.
-        hub: Where its votes go.
-    """
-
-    project: Project
-    url: str
-    votes: Path
-    process: subprocess.Popen[bytes]
-    hub: HubStandIn
-
-    def lines(self) -> list[dict[str, Any]]:
-        """What its vote files say."""
-        return lines_of(self.votes)
 
 
 @dataclass
@@ -98,23 +63,9 @@ def browser() -> Iterator[tuple[Browser, list[bytes]]]:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """The Space of a project with two examples, not gated, with six questions a minute."""
-    home = tmp_path_factory.mktemp("demo")
-    project = demo_project(
-        home / "ours",
-        [
-            Prompt.make(QUESTION, country="MX", language="es"),
-            Prompt.make("Como se convida para um café?", country="BR", language="pt"),
-        ],
-        title="Lo nuestro, alineado",
-        motivation="Porque un modelo debe hablar como su gente.",
-        impact="Para escuelas.",
-        team=["Ana Q.", "Bia R."],
-        links=["Artículo: https://example.org/articulo"],
-    )
-    make_space(project.run_folder(RUN), home / "space", Given(), project=project, votes_repo=VOTES, ungated=True)
-    with HubStandIn() as hub, served(home / "space", home / "votes", environment(hub)) as (url, process):
-        yield Demo(project, url, home / "votes", process, hub)
+    """The page that the visitors of this module come to."""
+    with running_demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -279,72 +230,6 @@ def test_who_asks_too_fast_is_told_so_and_nothing_is_written(demo: Demo, visit: 
     assert len(set(ids)) == 6
 
 
-def events(url: str) -> dict[int, dict[str, Any]]:
-    """The page's events by their numbers."""
-    return {one["id"]: one for one in httpx.get(f"{url}/config", trust_env=False).json()["dependencies"]}
-
-
-def join(url: str, session: str, number: int, data: list[Any]) -> list[dict[str, Any]]:
-    """Do as the page does when a button is pressed, and return what comes back."""
-    asked = {"data": data, "fn_index": number, "session_hash": session, "trigger_id": None}
-    httpx.post(f"{url}/gradio_api/queue/join", json=asked, trust_env=False).raise_for_status()
-    found = []
-    with httpx.stream(
-        "GET", f"{url}/gradio_api/queue/data?session_hash={session}", timeout=60, trust_env=False
-    ) as told:
-        for line in told.iter_lines():
-            if line.startswith("data:"):
-                found.append(json.loads(line.removeprefix("data:")))
-                if found[-1]["msg"] == "close_stream":
-                    break
-    return found
-
-
-def test_programs_find_no_way_in_and_a_vote_for_nothing_counts_nothing(demo: Demo) -> None:
-    told = httpx.get(f"{demo.url}/gradio_api/info", trust_env=False).json()
-    assert told == {"named_endpoints": {}, "unnamed_endpoints": {}}
-    names = [event["api_name"] for event in events(demo.url).values()]
-    assert len(names) > 8
-    for way, name in itertools.product(("call", "call/v2", "run", "api"), names):
-        answer = httpx.post(f"{demo.url}/gradio_api/{way}/{name}", json={"data": ["A"]}, trust_env=False)
-        assert answer.status_code == 404
-    for path in ("upload", "component_server", "process_recording", "vibe-edit"):
-        assert httpx.post(f"{demo.url}/gradio_api/{path}", json={}, trust_env=False).status_code == 404
-    assert httpx.get(f"{demo.url}/gradio_api/file=demo.json", trust_env=False).status_code == 404
-    assert httpx.get(f"{demo.url}/monitoring/summary", trust_env=False).status_code == 403
-    policy = httpx.get(demo.url, trust_env=False).headers["content-security-policy"]
-    assert "default-src 'self'" in policy
-
-    # The state that a program sends is not looked at: there is no comparison in its session.
-    before = demo.lines()
-    votes = [number for number, event in events(demo.url).items() if event["api_name"].startswith("press")]
-    assert len(votes) == 4
-    forged = {"duel": {"id": "0" * 32, "adapted": "A", "answers": ["", ""], "closed": False}}
-    for number in votes:
-        answer = join(demo.url, f"forged{number}", number, [forged])
-        assert TEXTS["en"]["stale"] in json.dumps(answer, ensure_ascii=False)
-    assert demo.lines() == before
-
-
-def test_a_second_vote_and_a_vote_for_an_earlier_comparison_count_nothing(demo: Demo) -> None:
-    before, session = len(demo.lines()), "program"
-    numbers = {event["api_name"]: number for number, event in events(demo.url).items()}
-    presses = [number for name, number in numbers.items() if name.startswith("press")]
-    asked = ["MX", "¿Qué?", False, None]
-    join(demo.url, session, numbers["compare"], asked)
-    join(demo.url, session, numbers["compare"], asked)
-    for number in (*presses, presses[0]):
-        join(demo.url, session, number, [None])
-    first, second, voted = demo.lines()[before:]
-    assert (first["kind"], second["kind"]) == ("begun", "begun")
-    assert (voted["kind"], voted["id"], voted["choice"]) == ("voted", second["id"], "A")
-    long = join(demo.url, session, numbers["compare"], ["MX", "a" * 2001, False, None])
-    assert TEXTS["en"]["too_long"] in json.dumps(long)
-    nowhere = join(demo.url, session, numbers["compare"], [None, "¿Qué?", False, None])
-    assert TEXTS["en"]["no_country"] in json.dumps(nowhere)
-    assert len(demo.lines()) == before + 3
-
-
 def test_hostile_texts_of_models_visitors_and_the_project_are_shown_and_do_nothing(tmp_path: Path, visit: Any) -> None:
     texts = TEXTS["es"]
     bad = [*hostile.SCRIPTS.values(), *hostile.CALLS.values(), *hostile.OVERLAYS.values()]
@@ -371,10 +256,13 @@ def test_hostile_texts_of_models_visitors_and_the_project_are_shown_and_do_nothi
             page.locator("#vote_tie").click()
             expect(page.locator("#said")).to_contain_text(texts["thanks"])
         page.get_by_role("tab", name=texts["tab_chat"], exact=True).click()
-        page.locator("#message textarea, #message input").fill("".join(hostile.SCRIPTS.values())[:2000])
-        page.locator("#send").click()
-        expect(page.locator(".message.bot, .bot.message").first).to_contain_text("<")
-        expect(page.locator("#send")).to_be_enabled()
+        for number, texts_of in enumerate((hostile.SCRIPTS, hostile.CALLS), 1):
+            page.locator("#message textarea, #message input").fill("".join(texts_of.values())[:2000])
+            page.locator("#send").click()
+            expect(page.locator(".message.user, .user.message")).to_have_count(number)
+            expect(page.locator("#send")).to_be_enabled()
+        expect(page.locator(".message.bot, .bot.message").last).to_contain_text("<")
+        assert page.locator(".message").locator("img, a, b, details, style").count() == 0
         page.get_by_role("tab", name=texts["tab_about"], exact=True).click()
         expect(page.locator("body")).to_contain_text(hostile.SCRIPTS["template"])
         keep_picture(page, "hostile")
@@ -383,17 +271,3 @@ def test_hostile_texts_of_models_visitors_and_the_project_are_shown_and_do_nothi
         brought = "iframe, object, embed, video, form, meta[http-equiv=refresh], base:not([href='./'])"
         found = page.locator(brought).all()
         assert [one.evaluate("one => one.outerHTML") for one in found] == []
-
-
-def test_what_is_left_goes_to_the_hub_when_the_page_is_ended_and_all_votes_come_home(demo: Demo) -> None:
-    """The last test: it ends the page of the others."""
-    voted = {line["id"]: line["choice"] for line in demo.lines() if line["kind"] == "voted"}
-    assert voted
-    demo.process.send_signal(signal.SIGTERM)
-    assert demo.process.wait() == 0
-    (file,) = demo.votes.glob("*.jsonl")
-    repository = demo.hub.repositories["dataset", VOTES]
-    assert repository.private
-    assert repository.files[f"votes/{file.name}"] == file.read_bytes()
-    annot(demo.project, "votes", "pull", str(demo.votes))
-    assert {duel.id: duel.choice for duel in read_duels(demo.project.ledger)} == voted

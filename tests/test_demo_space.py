@@ -7,19 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from campaigns import kills
 from conftest import free_port
-from demo_pages import RUN, demo_project, island, lines_of
+from demo_pages import RUN, VOTES, demo_project
 from finished_runs import finished_run, ranked_slates
-from hub_server import HubStandIn, ask, environment
 from typer.testing import CliRunner
 
 from annotation.cli import app
@@ -37,7 +33,6 @@ from train.release.space import ISLAND, MOST_PROMPTS, make_space
 from train.settings import load_recipe
 
 ROOT = Path(__file__).parent.parent
-VOTES = "team/our-model-votes"
 GIVEN = Given("apache-2.0", "cc-by-4.0", ("es", "pt"), "team/our-model", "team/our-model")
 
 
@@ -64,14 +59,6 @@ def project(tmp_path: Path) -> Project:
         team=["Ana", "Bia"],
         links=["Nuestro artículo: https://example.org/a"],
     )
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandIn]:
-    """The Hub, on this machine."""
-    with HubStandIn() as stand_in:
-        ask(stand_in, monkeypatch)
-        yield stand_in
 
 
 def test_a_space_says_what_is_true_of_its_run_and_its_project(project: Project, tmp_path: Path) -> None:
@@ -219,107 +206,6 @@ def test_both_sides_are_one_model_with_the_same_seed_and_the_base_is_the_base(pr
     assert found["other"] != found["both"][:1]
     assert found["same"], "with the adapter switched off it is another model than the base"
     assert found["long"] == 4096 - 200
-
-
-def test_votes_are_uploaded_once_they_changed_and_kept_while_the_hub_is_away(
-    hub: HubStandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    votes = island("votes")
-    file = votes.VoteFile(tmp_path)
-    uploader = votes.Uploader(file, VOTES, every_s=3600)
-    assert uploader.upload()
-    assert hub.requests == []
-    file.add("begun", "d1", adapted="A", prompt_id="¿ñ?")
-    hub.fail(500, on="/commit/", times=99)
-    assert not uploader.upload()
-    assert "kept, and tried again" in capfd.readouterr().err
-    hub._troubles.clear()
-    assert uploader.upload()
-    repository = hub.repositories["dataset", VOTES]
-    assert repository.private
-    assert repository.files[f"votes/{file.path.name}"] == file.path.read_bytes()
-    assert uploader.upload()
-    assert len(repository.commits) == 1
-    file.add("voted", "d1", choice="A")
-    uploader.close()
-    assert len(repository.commits) == 2
-    assert repository.files[f"votes/{file.path.name}"] == file.path.read_bytes()
-    assert [line["kind"] for line in lines_of(tmp_path)] == ["begun", "voted"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\dZ", lines_of(tmp_path)[0]["at"])
-
-
-def test_votes_never_go_to_a_public_repository(
-    hub: HubStandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    votes = island("votes")
-    hub.make("dataset", VOTES, private=False)
-    file = votes.VoteFile(tmp_path)
-    file.add("begun", "d1")
-    assert not votes.Uploader(file, VOTES, every_s=3600).upload()
-    assert "make it private" in capfd.readouterr().err
-    assert hub.repositories["dataset", VOTES].commits == []
-
-
-REPLICA = f"""
-import sys, threading
-sys.path.insert(0, {str(ISLAND)!r})
-from pathlib import Path
-from votes import Uploader, VoteFile
-file = VoteFile(Path(sys.argv[1]))
-uploader = Uploader(file, {VOTES!r}, every_s=0.01)
-uploader.start()
-for number in range(10**6):
-    file.add("voted", f"{{sys.argv[2]}}-{{number}}", choice="A")
-    print(file.path.name, number, flush=True)
-"""
-"""A process that votes and uploads without pause, and says of each vote that it is kept."""
-
-
-def test_replicas_that_are_killed_and_started_again_lose_no_vote_and_count_none_twice(
-    hub: HubStandIn, tmp_path: Path
-) -> None:
-    kept: dict[str, int] = {}
-
-    def live(name: str) -> None:
-        process = subprocess.Popen(
-            [sys.executable, "-c", REPLICA, str(tmp_path), name],
-            env=environment(hub),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            file, number = line.split()
-            kept[file] = int(number)
-            repository = hub.repositories.get(("dataset", VOTES))
-            if repository and f"votes/{file}" in repository.files:
-                process.send_signal(signal.SIGKILL)
-        process.wait()
-
-    for start in range(kills(2, 10)):
-        both = [threading.Thread(target=live, args=(f"{start}{replica}",)) for replica in "ab"]
-        for one in both:
-            one.start()
-        for one in both:
-            one.join()
-    files = {path.name: path.read_bytes() for path in tmp_path.glob("*.jsonl")}
-    assert files.keys() == kept.keys()
-    assert len(files) == 2 * kills(2, 10)
-    ids: list[str] = []
-    for name, content in files.items():
-        own = [json.loads(line)["id"] for line in content.decode().splitlines(keepends=True) if line.endswith("\n")]
-        assert len(own) > kept[name]
-        ids += own
-    assert len(ids) == len(set(ids))
-    # What is on the Hub is the beginning of each file, whole lines of it: the last upload.
-    repository = hub.repositories["dataset", VOTES]
-    uploaded = {
-        path.removeprefix("votes/"): held for path, held in repository.files.items() if path.startswith("votes/")
-    }
-    assert uploaded
-    for name, held in uploaded.items():
-        assert files[name].startswith(held)
-        assert held.endswith(b"\n")
 
 
 def test_annot_demo_serves_a_run_on_this_machine_until_it_is_ended(project: Project) -> None:

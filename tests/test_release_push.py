@@ -18,15 +18,15 @@ from hub_server import READ_TOKEN, TOKEN, HubStandIn, ask, environment
 
 from annotation.errors import SettingsError, TrainError, TrainLater
 from train.release import hub as pushes
-from train.release.answers import in_words, wait_before_retry
-from train.release.hub import plan, push
+from train.release.hub.answers import in_words, wait_before_retry
+from train.release.hub.push import plan, push
 
 NAME = "team/our-model"
 
 CHILD = """
 import sys
 from pathlib import Path
-from train.release.hub import push
+from train.release.hub.push import push
 push(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
 """
 """A push in a process that can be killed."""

@@ -290,6 +290,15 @@ def excerpt(text: str) -> str:
 
 
 def _mask_phones(text: str, region: str | None) -> tuple[str, int]:
+    """Until none is found: a number may hide another from the library, as in "1 1120000000 (11900000000"."""
+    times, more = 0, 1
+    while more:
+        text, more = _mask_seen_phones(text, region)
+        times += more
+    return text, times
+
+
+def _mask_seen_phones(text: str, region: str | None) -> tuple[str, int]:
     from phonenumbers import Leniency, PhoneNumberMatcher
 
     pieces: list[str] = []

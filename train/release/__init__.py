@@ -1,1 +1,1 @@
-"""Releases: a finished run given away as an adapter or a model."""
+"""Releases: a finished run given away as model, data and demo."""

@@ -17,7 +17,7 @@ from train.evaluate.gate import gate_of, remedy
 from train.release.dataset import make_dataset
 from train.release.folder import read_release
 from train.release.given import keep_given
-from train.release.hub import Planned, Pushed, plan, push, votes_repo
+from train.release.hub.push import Planned, Pushed, plan, push, votes_repo
 from train.release.lint import lint
 from train.release.model import make_model
 from train.release.space import make_space

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from annotation.errors import SettingsError, TrainError
 from annotation.screen import Progress, counted, silent
-from train.release.answers import in_words, token_pages, wait_before_retry
-from train.release.contents import BESIDE, KINDS, RECORD, Contents, names_in, read_contents
+from train.release.hub.answers import in_words, token_pages, wait_before_retry
+from train.release.hub.contents import BESIDE, KINDS, RECORD, Contents, names_in, read_contents
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: releases are pushed to it."""

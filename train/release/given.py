@@ -10,6 +10,7 @@ from pathlib import Path
 from annotation.config import Settings
 from annotation.files import write_whole
 from train.data.rows import read_rows
+from train.evaluate.run import held_out_slates
 
 GIVEN = "given.json"
 """In the run's folder, for its cards."""
@@ -48,7 +49,9 @@ def keep_given(run: Path, settings: Settings | None, *, repository: str, with_da
         repository: OWNER/NAME, or "".
         with_data: A dataset is given away too.
     """
-    languages = sorted({str(row.get("language") or "") for row in read_rows(run / "slates.jsonl")} - {""})
+    trained = run / "slates.jsonl"  # runs of earlier versions have none
+    found = {str(row.get("language") or "") for row in (read_rows(trained) if trained.exists() else ())}
+    languages = sorted({*found, *(slate.language for slate in held_out_slates(run))} - {""})
     release = settings.release if settings else None
     return Given(
         release.model_licence if release else "",

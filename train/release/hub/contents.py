@@ -19,8 +19,8 @@ RECORD = "release.json"
 BESIDE = ("README.md", RECORD, "figures.json", ".gitattributes")
 """What is given away where it is there, whether release.json names it or not: people may better the card's words."""
 
-HIDDEN_BUT_MEANT = (".gitattributes", ".eval_results")
-"""What the Hub itself looks for under a name that begins with a dot."""
+HIDDEN_BUT_MEANT = (".gitattributes", ".argilla")
+"""What the Hub and Argilla look for under a name that begins with a dot."""
 
 NEVER = ("secrets.toml", "secrets.json", "ledger.sqlite")
 

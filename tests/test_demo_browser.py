@@ -256,12 +256,11 @@ def test_hostile_texts_of_models_visitors_and_the_project_are_shown_and_do_nothi
             page.locator("#vote_tie").click()
             expect(page.locator("#said")).to_contain_text(texts["thanks"])
         page.get_by_role("tab", name=texts["tab_chat"], exact=True).click()
-        for number, texts_of in enumerate((hostile.SCRIPTS, hostile.CALLS), 1):
-            page.locator("#message textarea, #message input").fill("".join(texts_of.values())[:2000])
-            page.locator("#send").click()
-            expect(page.locator(".message.user, .user.message")).to_have_count(number)
-            expect(page.locator("#send")).to_be_enabled()
-        expect(page.locator(".message.bot, .bot.message").last).to_contain_text("<")
+        said = "".join((*hostile.CALLS.values(), *hostile.SCRIPTS.values()))
+        page.locator("#message textarea, #message input").fill(said[:2000])
+        page.locator("#send").click()
+        expect(page.locator(".message.user, .user.message")).to_contain_text(said[:40])
+        expect(page.locator(".message.bot, .bot.message")).to_contain_text("<")
         assert page.locator(".message").locator("img, a, b, details, style").count() == 0
         page.get_by_role("tab", name=texts["tab_about"], exact=True).click()
         expect(page.locator("body")).to_contain_text(hostile.SCRIPTS["template"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from conftest import free_port
 from demo_pages import RUN, VOTES, demo_project
@@ -208,15 +209,32 @@ def test_both_sides_are_one_model_with_the_same_seed_and_the_base_is_the_base(pr
     assert found["long"] == 4096 - 200
 
 
-def test_annot_demo_serves_a_run_on_this_machine_until_it_is_ended(project: Project) -> None:
-    port = free_port()
+def begin_demo(project: Project, port: int) -> tuple[subprocess.Popen[str], dict[str, str]]:
+    """`annot demo`, and what it says once the page answers."""
     command = [sys.executable, "-m", "annotation.cli", "demo", RUN, "--project", str(project.folder)]
     process = subprocess.Popen(
         [*command, "--port", str(port), "--json"], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
+    assert process.stdout is not None
+    return process, json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_killed_demo_leaves_its_port_free(project: Project) -> None:
+    port = free_port()
+    for _ in range(2):
+        process, _told = begin_demo(project, port)
+        pages = psutil.Process(process.pid).children()
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert pages
+        assert not psutil.wait_procs(pages, timeout=60)[1]
+
+
+def test_annot_demo_serves_a_run_on_this_machine_until_it_is_ended(project: Project) -> None:
+    port = free_port()
+    process, told = begin_demo(project, port)
     try:
-        assert process.stdout is not None
-        told = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
         assert told["url"] == f"http://127.0.0.1:{port}"
         assert Path(told["votes"]) == project.run_folder(RUN) / "demo" / "votes"
         assert httpx.get(told["url"], trust_env=False).is_success

@@ -31,8 +31,9 @@ from train.release.argilla_files import _form as ranking_form
 from train.release.dataset import make_dataset
 from train.release.few import FEW, without_few
 from train.release.figures import read_figures, why_not
-from train.release.folder import YOURS, digests_in, read_release
+from train.release.folder import digests_in, read_release
 from train.release.given import keep_given
+from train.release.hub.contents import YOURS
 from train.release.lint import lint
 
 
@@ -266,7 +267,7 @@ def test_again_it_is_made_anew_and_peoples_words_stay(tmp_path: Path) -> None:
     assert read_release(to)["kind"] == "dataset"
     assert read_release(to)["project"] == project.ledger.name
     (to / "mine.txt").write_text("mine")
-    with pytest.raises(TrainError, match=r"mine\.txt is not from annot"):
+    with pytest.raises(TrainError, match=r"mine\.txt is not what annot wrote"):
         release(project, run, to)
 
 

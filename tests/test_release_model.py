@@ -13,14 +13,14 @@ from train_snapshots import shared_run
 from typer.testing import CliRunner
 
 from annotation.cli import app
-from annotation.errors import SettingsError, TrainError
+from annotation.errors import AnnotError, SettingsError, TrainError
 from annotation.files import write_whole
 from train.evaluate.gate import EVALUATION
 from train.evaluate.run import evaluate
 from train.release.card import model_card
 from train.release.figures import FIGURES, read_figures
-from train.release.folder import CARD, RELEASE, YOURS
 from train.release.given import Given
+from train.release.hub.contents import CARD, RELEASE, YOURS
 from train.release.lint import lint
 from train.release.model import make_model
 from train.release.release import RELEASES, release
@@ -89,9 +89,12 @@ def test_a_model_that_was_merged_is_not_merged_again(project: Path, tmp_path: Pa
     before = (to / "model.safetensors").stat().st_mtime_ns
     make_model(run, to, Given(), merged=True)
     assert (to / "model.safetensors").stat().st_mtime_ns == before
-    (to / "model.safetensors").write_bytes(b"other")
+    (to / "model.safetensors").unlink()
     make_model(run, to, Given(), merged=True)
-    assert (to / "model.safetensors").stat().st_size > 5
+    assert (to / "model.safetensors").exists()
+    (to / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(TrainError, match=r"model\.safetensors is not what annot wrote"):
+        make_model(run, to, Given(), merged=True)
 
 
 def test_an_adapter_is_given_with_what_it_is(project: Path, tmp_path: Path) -> None:
@@ -153,7 +156,7 @@ def test_only_a_run_that_passed_its_gate_is_given_away(project: Path, tmp_path: 
         release(run, to=tmp_path / "a")
     remedies = {"failed": "look at its report.md", "undecided": "ask for fewer with `annot evaluate judged --set"}
     for verdict, given in (("failed", False), ("undecided", False), ("passed", True)):
-        facts = {"gate": verdict, "gate_reason": "because", "gate_worst": "country MX"}
+        facts = {"gate": verdict, "gate_reason": "because", "gate_worst": "country MX", "method": 0}
         write_whole(run / EVALUATION, json.dumps(facts).encode())
         to = tmp_path / verdict
         if given:
@@ -218,10 +221,10 @@ def test_every_number_of_a_card_stands_in_the_runs_folder(measured: Path, tmp_pa
         ("model/README.md", "pipeline_tag", "emissions: 7\npipeline_tag", r"emissions is 7 in its head, which stands"),
         ("model/README.md", "- Safety was", "- [More Information Needed]\n- Safety was", r"is left from a template"),
         ("model/README.md", "annot keeps it. -->", "annot keeps it. -->\nx@example.org", r"personal data \(e-mail"),
-        ("model/README.md", "license: apache-2.0", "license: my-own", r'"my-own" is no name of a licence on the Hub'),
+        ("model/README.md", "license: apache-2.0", "license: my-own", r'the Hub knows no licence "my-own"'),
         ("model/README.md", "- es\n", "- spanish\n", r'"spanish" is no ISO 639-1 code'),
         ("model/README.md", "library_name: peft\n", "", r"has no `library_name` in its head"),
-        ("model/adapter_config.json", "{", "{ ", r"adapter_config\.json is not what `annot release` wrote"),
+        ("model/adapter_config.json", "{", '{"x": "HOME/x", ', r"adapter_config\.json holds a path of this machine"),
         ("runs/run/run.json", '"rank": ', '"rank": 1', r"run\.json says otherwise at /recipe/lora/rank"),
         ("runs/run/evaluation.json", '"most": 0.', '"most": 0.1', r"evaluation\.json says otherwise at /measures/rank"),
     ],
@@ -233,7 +236,7 @@ def test_what_does_not_fit_in_a_card_is_found_without_a_network(
     assert lint(tmp_path / "model", measured) == []
     content = (tmp_path / file).read_text()
     assert old in content
-    (tmp_path / file).write_text(content.replace(old, new))
+    (tmp_path / file).write_text(content.replace(old, new.replace("HOME", str(Path.home()))))
     assert any(re.search(told, problem) for problem in lint(tmp_path / "model", measured)), lint(
         tmp_path / "model", measured
     )
@@ -264,7 +267,7 @@ def test_what_people_write_below_the_line_stays_and_above_it_is_not_lost(measure
         make_model(measured, to, Given())
     assert path.read_text() == before
     (to / "mine.txt").write_text("mine")
-    with pytest.raises(TrainError, match=r"mine\.txt is not from annot; take it out of the folder"):
+    with pytest.raises(TrainError, match=r"mine\.txt is not what annot wrote; take it out of the folder"):
         make_model(measured, to, Given())
 
 
@@ -279,6 +282,42 @@ def test_the_code_in_a_card_loads_what_is_given_away(project: Path, tmp_path: Pa
         code = code.replace('"team/model"', repr(str(to))).replace('"the folder of the base"', repr(str(run / "base")))
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout.strip() != "") == (0, True), done.stderr
+
+
+DAMAGES = {
+    "gone": None,
+    "empty": b"",
+    "a list": b"[]",
+    "nothing in it": b"{}",
+    "no object": b"null",
+    "no text": b"\xff\xfe\x00",
+    "deep": b"[" * 100_000,
+    "other kinds": b'{"kept": "many", "countries": [1], "dropped": "no", "length": 5, "measures": {"a": {}}}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_of_a_run_is_one_sentence_or_not_needed(
+    measured_once: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    """Never a traceback, and never half a folder."""
+    others = {"preflight.json", "energy.json", "snapshot.json", "merged.json", RELEASES}  # this run has none
+    names = sorted({*others, *(path.name for path in measured_once.iterdir() if path.is_file())})
+    assert len(names) > 10
+    for name in names:
+        run, to = tmp_path / name / "run", tmp_path / name / "out"
+        shutil.copytree(measured_once, run)
+        (run / name).unlink(missing_ok=True)
+        if content is not None:
+            (run / name).write_bytes(content)
+        told = ""
+        try:
+            release(run, to=to, ungated=True)
+        except AnnotError as error:
+            told = str(error)
+        assert "\n" not in told
+        assert (to / "model" / RELEASE).exists() is not bool(told)
+        assert not told or not to.exists() or not any(to.iterdir())
 
 
 def test_where_a_run_was_given_away_is_kept_with_it_once(measured: Path, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from campaigns import kills
 from hub_server import READ_TOKEN, TOKEN, HubStandIn, ask, environment
 
 from annotation.errors import SettingsError, TrainError, TrainLater
-from train.release import hub as pushes
+from train.release.hub import push as pushes
 from train.release.hub.answers import in_words, wait_before_retry
+from train.release.hub.contents import YOURS, card_digest
 from train.release.hub.push import plan, push
 
 NAME = "team/our-model"
@@ -146,12 +147,31 @@ def test_files_of_others_stay_and_those_of_an_earlier_release_go(hub: HubStandIn
 
 
 def test_a_release_json_of_somebody_else_removes_nothing(hub: HubStandIn, tmp_path: Path) -> None:
-    repository = hub.make("model", NAME, {"release.json": b"[1]", "kept.txt": b"kept"})
-    push("model", released(tmp_path / "model"), NAME)
-    assert repository.files["kept.txt"] == b"kept"
-    repository.files["release.json"] = b"{half"
-    push("model", released(tmp_path / "model"), NAME)
-    assert repository.files["release.json"] == (tmp_path / "model" / "release.json").read_bytes()
+    for theirs in ({"release.json": b"[1]", "kept.txt": b"kept"}, {"README.md": b"ours"}):
+        repository = hub.make("model", NAME, theirs)
+        with pytest.raises(TrainError, match=r"that annot did not put there, and it is not overwritten"):
+            push("model", released(tmp_path / "model"), NAME)
+        assert {name: repository.files[name] for name in theirs} == theirs
+
+
+def test_words_that_were_written_on_the_hub_are_not_lost(hub: HubStandIn, tmp_path: Path) -> None:
+    folder = released(tmp_path / "model")
+    card = folder / "README.md"
+
+    def push_card(text: str) -> bytes:
+        card.write_text(text, encoding="utf-8")
+        facts = json.loads((folder / "release.json").read_text())
+        facts["card"] = card_digest(text.partition(YOURS)[0])
+        (folder / "release.json").write_text(json.dumps(facts))
+        push("model", folder, NAME)
+        return hub.repositories["model", NAME].files["README.md"]
+
+    push_card(f"# One\n{YOURS}\n")
+    repository = hub.repositories["model", NAME]
+    repository.commit("on the page", {**repository.files, "README.md": f"# One\n{YOURS}\nBy a school.\n".encode()})
+    with pytest.raises(TrainError, match=r"was changed on the Hub's page, .* copy them below the line"):
+        push_card(f"# Two\n{YOURS}\n")
+    assert b"By a school." in push_card(f"# Two\n{YOURS}\nBy a school.\n")
 
 
 @pytest.mark.parametrize("public", [True, False])

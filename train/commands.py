@@ -177,6 +177,8 @@ def release(
 
     if dtype and not merged:
         raise SettingsError("--dtype is that of a merged model; add --merged, or leave it out.")
+    if merged and space and not to:
+        raise SettingsError("--merged is about the model, and with --space alone there is none; add --to FOLDER.")
     if not push and (dry_run or public):
         raise SettingsError("--dry-run and --public speak of a push; add --push OWNER/NAME, or leave them out.")
     check_name(run)

@@ -6,8 +6,11 @@ train.jsonl             the rows that are trained on, and held_out.jsonl, droppe
 log.txt                 what a person reads; libraries.log has the warnings of libraries
 metrics.jsonl           one line per log step, and the PNG plots drawn from it
 checkpoints/            to go on from after a crash; gone when the run is done
+preflight.json          what was looked at before; energy.json: what was used
 adapter/                the result
 report.md               what it is worth; evaluation.json and evaluation_… are what `annot evaluate` found
+given.json              what people said of a release; dataset.json and merged.json: what was measured for it
+releases.jsonl          where it was given away; demo/ is its page on this machine, with the votes
 evaluation_tasks/       exams and local rows as tasks of lm-evaluation-harness
 DONE                    JSON, written last; FAILED instead, one line, where trying again would not help
 """

@@ -128,6 +128,17 @@ def base_of_run(run: Path, settings: BaseModelSettings, facts: Mapping[str, Any]
     return base
 
 
+def is_on_hub(facts: Mapping[str, Any]) -> bool:
+    """Whether the base in a run.json is a model of the Hub: its version is a commit."""
+    return re.fullmatch("[0-9a-f]{40}", facts["base_version"]) is not None
+
+
+def public_name(facts: Mapping[str, Any]) -> str:
+    """Name of the base in a run.json, for others: of a folder the last part, as the rest is about a machine."""
+    base: str = facts["base"]
+    return base if is_on_hub(facts) or base.startswith(PACKAGE) else Path(base).name
+
+
 def _fingerprint(folder: Path) -> str:
     weights = sorted((path.name, path.stat().st_size) for path in folder.glob("*.safetensors"))
     config = (folder / "config.json").read_bytes()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from annotation.packages import PACKAGE
 from annotation.text.locales import name_of_country
+from train.data.regions import country_line
 from train.evaluate.evaluation import Evaluation
-from train.evaluate.gate import EVALUATION
+from train.evaluate.gate import EVALUATION, gate_of
 from train.evaluate.measure import markdown_table
 from train.evaluate.report import warnings
 from train.evaluate.run import read_evaluation
 from train.footprint import FILE as ENERGY
+from train.models.base import is_on_hub, public_name
 from train.release.few import FEW, FEWEST_SHOWN
 from train.release.figures import Figure, Figures
 from train.release.given import GIVEN, Given
@@ -49,17 +51,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 name = "{name}"
 tokenizer = AutoTokenizer.from_pretrained(name)
 {load}
-messages = [{{"role": "user", "content": "{question}"}}]
-inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+{ask}
 answer = model.generate(**inputs.to(model.device), max_new_tokens=200)
 print(tokenizer.decode(answer[0][inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 ```"""
+
+TEMPLATED = 'add_generation_prompt=True, return_dict=True, return_tensors="pt"'
 
 QUESTIONS = {"es": "¿Qué se come en una fiesta del barrio?", "pt": "O que se come numa festa do bairro?"}
 """Language -> what the example asks."""
 
 
 UNMEASURED = {
+    "ranking": "how it ranks answers to prompts that it was not trained on",
     "writing": "what it writes beside the base",
     "exams": "what it knows (checked exam questions)",
     "votes": "what people outside the team think of it (votes of a demo)",
@@ -83,7 +87,7 @@ def model_card(run: Path, weights: Weights, given: Given) -> tuple[str, list[Fig
     body = [
         *("---", front.to_yaml(), "---", ""),
         *(f"# {fig.text(GIVEN, 'model') if given.model else fig.text('run.json', 'run')}", ""),
-        *_banners(fig, found),
+        *_banners(fig),
         *_what_it_is(fig, weights),
         *("## How to load it", "", *_loading(fig, weights, given), ""),
         *_evaluation(fig, found),
@@ -102,9 +106,13 @@ def _front(fig: Figures, found: Evaluation | None, weights: Weights, given: Give
     """The front matter, which the Hub reads."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    source = fig.value("run.json", "source")
     measured = (
-        ("ranking", "accuracy", f"Held-out slates of {source}", "ranking accuracy by implicit reward"),
+        (
+            "ranking",
+            "accuracy",
+            f"Held-out slates of {fig.value('run.json', 'source') or 'its data'}",
+            "ranking accuracy by implicit reward",
+        ),
         ("exams", "adapted", "Exam questions that people have checked", "accuracy"),
     )
     results = [
@@ -130,39 +138,35 @@ def _front(fig: Figures, found: Evaluation | None, weights: Weights, given: Give
         "geographical_location": fig.value(ENERGY, process, "grid"),
         "hardware_used": fig.value(ENERGY, process, "hardware"),
     }
-    base = str(fig.value("run.json", "base"))
     data = ModelCardData(
-        base_model=base if _is_on_hub(base) else None,
+        base_model=fig.facts["base"] if is_on_hub(fig.facts) else None,
         datasets=[given.dataset] if given.dataset else None,
         eval_results=results or None,
-        model_name=given.model.rpartition("/")[2] or fig.run.name,
+        model_name=given.model.rpartition("/")[2] or fig.facts["run"],
         language=list(given.languages) or None,
         library_name="peft" if weights.kind == "adapter" else "transformers",
         license=given.model_licence or None,
         pipeline_tag="text-generation",
-        tags=["annot", "dpo", "trl", *(["lora"] if weights.kind == "adapter" else [])],
+        tags=["annot", "dpo", *(["lora"] if weights.kind == "adapter" else [])],
     )
     if emissions:
         data["co2_eq_emissions"] = emissions
     return data
 
 
-def _is_on_hub(base: str) -> bool:
-    return base.count("/") == 1 and not base.startswith((".", "~", "/", PACKAGE)) and not Path(base).is_dir()
-
-
-def _banners(fig: Figures, found: Evaluation | None) -> list[str]:
+def _banners(fig: Figures) -> list[str]:
     """What somebody has to know before anything else."""
     lines = []
     if fig.value("run.json", "base_is_tiny_and_random"):
         lines.append("**The base is a tiny model with random weights: it shows that the way works, and nothing more.**")
     if fig.value("DONE", "diverged"):
         lines.append(f"**The training counts as diverged**: {fig.text('DONE', 'diverged')}")
-    if not found:
+    gate = gate_of(fig.run)
+    if not fig.value(EVALUATION):
         lines.append("**Ungated: nothing says what it is worth; it was not measured by `annot evaluate`.**")
-    elif not found.gate.open:
+    elif not gate.open:
         reason = fig.text(EVALUATION, "gate_reason")
-        lines.append(f"**Ungated: its gate says *{found.gate.verdict}*, and it is given away all the same.** {reason}.")
+        lines.append(f"**Ungated: its gate says *{gate.verdict}*, and it is given away all the same.** {reason}.")
     return [line for banner in lines for line in (f"> {banner}", "")]
 
 
@@ -177,33 +181,55 @@ def _what_it_is(fig: Figures, weights: Weights) -> list[str]:
         )
     return [
         f"{what} aligned by direct preference optimisation with people's rankings of answers: "
-        f"{fig.number('run.json', 'train_slates')} slates of {fig.text('run.json', 'source')}. The run is "
+        f"{fig.number('run.json', 'train_slates')} slates of {fig.text('run.json', 'source', absent='its data')}."
+        f"{_for_country(fig)} The run is "
         f"`{fig.text('run.json', 'run')}`; the checksum of its adapter begins with "
         f"`{fig.shown(str(fig.value('DONE', 'adapter_sha256'))[:12], 'DONE', 'adapter_sha256')}`.",
         "",
     ]
 
 
+def _for_country(fig: Figures) -> str:
+    country = (fig.value("run.json", "recipe", "region") or {}).get("country")
+    return f" It was trained for {name_of_country(country, 'en')}: others count less, or not at all." if country else ""
+
+
 def _base(fig: Figures) -> str:
-    """The base's name; of a folder only the last part, as the rest is about a machine."""
-    name = str(fig.value("run.json", "base"))
-    shown = Path(name).name if Path(name).is_absolute() else name
-    return f"`{fig.shown(shown, 'run.json', 'base')}`" if shown else "a tiny random model"
+    name = public_name(fig.facts)
+    return f"`{fig.shown(name, 'run.json', 'base')}`" if name else "a tiny random model"
 
 
 def _loading(fig: Figures, weights: Weights, given: Given) -> list[str]:
-    """Code that loads what is given away; a test runs it."""
-    imports, load = "", 'model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")'
+    """Code that loads what is given away, which a test runs, and what it takes."""
+    imports, load, notes = "", 'model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")', []
     if weights.kind == "adapter":
-        imports = "from peft import PeftModel\n"
-        base = str(fig.value("run.json", "base")) or "the folder of the base"
-        revision = f', revision="{fig.value("run.json", "base_version")}"' if _is_on_hub(base) else ""
+        imports, revision, base = "from peft import PeftModel\n", "", "the folder of the base"
+        if is_on_hub(fig.facts):
+            base, revision = fig.facts["base"], f', revision="{fig.facts["base_version"]}"'
+        else:
+            notes.append("The base is not on the Hub: name the folder in which you have it.")
         load = (
-            f'base = AutoModelForCausalLM.from_pretrained("{Path(base).name if Path(base).is_absolute() else base}"'
-            f'{revision}, dtype="auto")\nmodel = PeftModel.from_pretrained(base, name)'
+            f'base = AutoModelForCausalLM.from_pretrained("{base}"{revision}, dtype="auto")\n'
+            "model = PeftModel.from_pretrained(base, name)"
         )
-    question = next((QUESTIONS[language] for language in given.languages if language in QUESTIONS), "…")
-    return LOADING.format(imports=imports, name=given.model or fig.run.name, load=load, question=question).split("\n")
+        if fig.value("run.json", "recipe", "base", "quantisation") not in (None, "none"):
+            notes.append("It was trained and measured on the quantised base; loaded like this, the base is whole.")
+    language = next((language for language in given.languages if language in QUESTIONS), "es")
+    messages = [{"role": "user", "content": QUESTIONS[language]}]
+    region = fig.value("run.json", "recipe", "region") or {}
+    if region.get("in_prompt"):
+        country = region.get("country") or next(iter(fig.value("preflight.json", "countries") or {}), "MX")
+        messages.insert(0, {"role": "system", "content": country_line(country, language)})
+        notes.append("It was trained with the country in a system message, as above.")
+    said = json.dumps(messages, ensure_ascii=False)
+    if (fig.run / "adapter" / "chat_template.jinja").exists():
+        ask = f"messages = {said}\ninputs = tokenizer.apply_chat_template(\n    messages, {TEMPLATED}\n)"
+    else:
+        ask = f'inputs = tokenizer("{QUESTIONS[language]}", return_tensors="pt")'
+    if given.model:
+        notes.append("While a repository is private, `hf auth login` comes first.")
+    code = LOADING.format(imports=imports, name=given.model or fig.facts["run"], load=load, ask=ask)
+    return [*code.split("\n"), *(["", " ".join(notes)] if notes else [])]
 
 
 def _data(fig: Figures, given: Given) -> list[str]:
@@ -244,16 +270,17 @@ def _data(fig: Figures, given: Given) -> list[str]:
 def _people(fig: Figures) -> list[str]:
     """Who judged and how far they agree, by country, and what drafted the answers; never a name."""
     at = (SNAPSHOT, "data", "tasks", "ranking")
-    if not (ranking := fig.value(*at)):
+    if not fig.value(*at):
         return ["Who judged, and how far they agree, was not recorded with this run.", ""]
     rows = []
-    for country in ranking["answers_by_country"]:
-        people = ranking["people_by_country"].get(country, 0)
+    for country in fig.value(*at, "answers_by_country") or {}:
+        people = fig.value(*at, "people_by_country", country) or 0
         shown = FEW if people < FEWEST_SHOWN else fig.number(*at, "people_by_country", country)
         agreed, alpha = (*at, "agreement", country), "not measured"
         if (fig.value(*agreed) or {}).get("alpha") is not None:
-            ends = [fig.number(*agreed, end, form=".2f") for end in ("low", "high")]
-            alpha = f"{fig.number(*agreed, 'alpha', form='.2f')} [{', '.join(ends)}]"
+            alpha = fig.number(*agreed, "alpha", form=".2f")
+            if fig.value(*agreed, "low") is not None:
+                alpha += f" [{', '.join(fig.number(*agreed, end, form='.2f') for end in ('low', 'high'))}]"
         rows.append((name_of_country(country, "en"), shown, fig.number(*at, "answers_by_country", country), alpha))
     models = fig.value(SNAPSHOT, "data", "candidates", "models") or []
     drafted = [
@@ -279,6 +306,8 @@ def _recipe(fig: Figures) -> list[str]:
 
 def _evaluation(fig: Figures, found: Evaluation | None) -> list[str]:
     lines = ["## Evaluation", ""]
+    if not found and fig.value(EVALUATION):
+        return [*lines, f"Measured by another version of annot. Gate: {fig.text(EVALUATION, 'gate_reason')}.", ""]
     if not found:
         return [
             *lines,
@@ -293,7 +322,8 @@ def _evaluation(fig: Figures, found: Evaluation | None) -> list[str]:
             note = [fig.quoted(shown.note, REPORT), ""] if shown.note else []
             lines += [*([f"### {fig.quoted(title, REPORT)}", ""] if title else [])]
             lines += [*markdown_table(shown.columns, rows), "", *note]
-        lines += [f"![{plot.rpartition('.')[0]}]({plot})" for plot in summary.plots()] + [""]
+        there = (plot for plot in summary.plots() if (fig.run / plot).exists())
+        lines += [*(f"![{plot.rpartition('.')[0]}]({plot})" for plot in there), ""]
     return lines
 
 
@@ -323,8 +353,8 @@ def _footprint(fig: Figures) -> list[str]:
         *lines,
         f"The training took {kwh} kWh and {grams} g CO₂ equivalent in "
         f"{fig.number(ENERGY, '*', 'seconds', form=',.0f')} s on {fig.text(ENERGY, process, 'hardware')}, with the "
-        f"electricity of {fig.text(ENERGY, process, 'grid')} (CodeCarbon). Drafting, selection, evaluation and runs "
-        "before this one are not in it.",
+        f"electricity of {fig.text(ENERGY, process, 'grid')} (CodeCarbon). The measurement at the end of the "
+        "training is in it; drafting, selection, `annot evaluate` and runs before this one are not.",
         "",
     ]
 

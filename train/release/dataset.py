@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,21 +101,23 @@ def make_dataset(project: Project, run: Path, to: Path, given: Given, *, progres
 def _write_tables(project: Project, folder: Path, progress: Progress) -> Written:
     """A file for every table that has rows."""
     written, (chosen, dropped) = Written(), released_questions(project)
-    questions = {found.question.id for found in chosen}
+    questions, waiting = {found.question.id for found in chosen}, _waiting(project)
     with ExitStack() as files:
         tables = Tables(folder, files)
         for name in TASKS:
             for part in read_tables(project, name, progress=progress):
                 for file, table in part.items():
+                    own = [row for row in table.rows if row.get("prompt_id") not in waiting]
                     if file == CHECKS:
-                        table = Rows([row for row in table.rows if row["question_id"] in questions], table.columns)
+                        own = [row for row in own if row["question_id"] in questions]
+                    table = Rows(own, table.columns)
                     if file not in NOT_HERE:
                         tables.add(file, table)
                         written.judged += len(table.rows)
                 if name == RANKING:
                     tables.add(SLATES, slate_table(project, {row["slate_id"] for row in part["rankings.parquet"].rows}))
                     _count_lengths(part["preferences.parquet"].rows, written.lengths)
-        tables.add(PROMPTS, Rows(_prompts(project), PROMPT))
+        tables.add(PROMPTS, Rows(_prompts(project, waiting), PROMPT))
         tables.add(EXAMS, released_table(chosen))
     # Argilla's own library reads the first table: as records.
     for file in sorted(tables.counts, key=lambda file: file != SLATES):
@@ -144,10 +146,13 @@ def _count_lengths(rows: Sequence[Mapping[str, Any]], lengths: Counter[str]) -> 
         lengths["longer"] += chosen > rejected
 
 
-def _prompts(project: Project) -> list[dict[str, Any]]:
-    """The current ones; of a demo's visitors only those that people have accepted."""
+def _waiting(project: Project) -> set[str]:
+    """Prompts that a demo's visitors typed and that people have not accepted: nothing about them is given away."""
+    return visitors_prompts(project.ledger) - accepted_prompts(project.ledger, project.settings)
+
+
+def _prompts(project: Project, waiting: Collection[str]) -> list[dict[str, Any]]:
     ledger = project.ledger
-    waiting = visitors_prompts(ledger) - accepted_prompts(ledger, project.settings)
     prompts = [prompt for prompt in ledger.prompts() if prompt.id not in waiting]
     origin = origins(ledger, prompts)
     rows = []
@@ -162,13 +167,14 @@ def _facts(project: Project, run: Path, folder: Path, written: Written, given: G
     own, lengths = project.settings.release, written.lengths
     most = max(written.rows.values())
     return {
-        "run": run.name,
+        "run": finished_run(run)[0]["run"],
         "project": project.settings.project.name,
+        "motivation": project.settings.demo.motivation,
         "made_at": now(),
         "licence": given.data_licence,
         "consent": own.consent,
         "contact": own.contact,
-        "model": given.model,
+        "model": given.model if given.dataset else "",
         "size": next((name for below, name in SIZES if most < below), "1M<n<10M"),
         "tables": written.rows,
         "exams": written.exams,

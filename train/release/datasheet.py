@@ -88,6 +88,7 @@ class Datasheet(Judged):
             "People of each country judged answers, prompts or exam questions about their own culture, so that a "
             "language model can be aligned with what they prefer. It was made with `annot`, on Argilla.",
             *([f"The model that was trained with it is `{model}`."] if model else []),
+            *(["", why] if (why := self.text("motivation", absent="")) else []),
             "",
         ]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -80,7 +82,12 @@ def serve_demo(run: Path, ready: Callable[[Demo], None], *, project: Project | N
     }
     with demo.log.open("ab") as log:
         page = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=demo.space, env={**os.environ, **settings}, stdout=log, stderr=log
+            [sys.executable, "app.py"],
+            cwd=demo.space,
+            env={**os.environ, **settings},
+            stdout=log,
+            stderr=log,
+            preexec_fn=_end_with_parent,
         )
     try:
         while not _answers(demo.url):
@@ -88,12 +95,20 @@ def serve_demo(run: Path, ready: Callable[[Demo], None], *, project: Project | N
                 raise TrainError(f"the page did not start: {_last_line(demo.log)}; {demo.log} has all that it said.")
             time.sleep(LOOK_EVERY_S)
         ready(demo)
-        page.wait()
+        if page.wait() not in (0, -signal.SIGTERM):
+            raise TrainError(f"the page ended: {_last_line(demo.log)}; {demo.log} has all that it said.")
     except KeyboardInterrupt:
         pass
     finally:
         page.terminate()
         page.wait()
+
+
+def _end_with_parent() -> None:
+    """Have Linux end the page when this command is killed: the port would stay taken."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def _answers(url: str) -> bool:

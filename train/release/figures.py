@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from annotation.errors import TrainError
-from annotation.json_pointer import keys_of, look_up, pointer
+from annotation.json_pointer import look_up, pointer
 from train.run_folder import read_facts
 
 FIGURES = "figures.json"
@@ -24,8 +24,7 @@ FIGURES = "figures.json"
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
 """A number as it is written in a card, without its sign."""
 
-SCALES = (1.0, 100.0, 1000.0)
-"""A share may be shown as a percentage, kilograms as grams."""
+DAMAGED = "it was damaged after annot had written it: put a copy of it back, or train again under another --run"
 
 _BEGIN, _END = "\ue000", "\ue001"
 _MARKED = re.compile(f"{_BEGIN}(\\d+),([^{_END}]*){_END}")
@@ -40,13 +39,15 @@ class Figure:
         shown: How it is written there.
         file: File of the run's folder.
         at: JSON pointer (RFC 6901) to the value, or to the object in which all of the numbers are; `*` takes the sum
-            over all. In a text the words themselves are looked for, and this is "".
+            over all. In a text, the words around it.
+        scale: By what the value was multiplied: 1,000 for grams of what is measured in kilograms.
     """
 
     line: str
     shown: str
     file: str
     at: str
+    scale: float = 1
 
 
 class Figures:
@@ -55,6 +56,7 @@ class Figures:
     def __init__(self, run: Path) -> None:
         """Read from a run's folder."""
         self.run = run
+        self.facts: dict[str, Any] = read_json(run / "run.json") or {}
         self._files: dict[str, Any] = {}
         self._made: list[Figure] = []
         self._front: list[Figure] = []
@@ -66,30 +68,38 @@ class Figures:
         return look_up(self._files[file], pointer(*at))
 
     def number(self, file: str, *at: str | int, form: str = ",", scale: float = 1) -> str:
-        """A number as `form` writes it; "not measured" where there is none."""
+        """A number as `form` writes it; "not measured" where there is none.
+
+        Raises:
+            TrainError: Something else stands there.
+        """
         found = self.value(file, *at)
-        return "not measured" if found is None else self._mark(format(found * scale, form), file, at)
+        if found is None:
+            return "not measured"
+        if not isinstance(found, int | float):
+            raise TrainError(f"{self.run / file} is damaged: at {pointer(*at)} there is no number; {DAMAGED}.")
+        return self._mark(format(found * scale, form), file, pointer(*at), scale)
 
     def text(self, file: str, *at: str | int, absent: str = "not known") -> str:
         """A text, which may hold numbers, on one line; `absent` where there is none."""
         found = self.value(file, *at)
-        return absent if found in (None, "") else self._mark(" ".join(str(found).split()), file, at)
+        return absent if found in (None, "") else self._mark(" ".join(str(found).split()), file, pointer(*at))
 
     def front(self, key: str, file: str, *at: str | int, scale: float = 1) -> Any:
         """A value for the front matter of the card, where it stands under `key`; None where there is none."""
         found = self.value(file, *at)
         if found is not None:
             found *= scale
-            self._front.append(Figure(key, str(found), file, pointer(*at)))
+            self._front.append(Figure(key, str(found), file, pointer(*at), scale))
         return found
 
     def shown(self, text: str, file: str, *at: str | int) -> str:
         """A text whose numbers stand at that place."""
-        return self._mark(text, file, at)
+        return self._mark(text, file, pointer(*at))
 
-    def quoted(self, sentence: str, file: str) -> str:
-        """A sentence that stands word for word in a text file of the run, for example in its report."""
-        return self._mark(sentence, file, ())
+    def quoted(self, sentence: str, file: str, within: str = "") -> str:
+        """A sentence, or a part of one, that stands word for word in a text file of the run, such as its report."""
+        return self._mark(sentence, file, within or sentence)
 
     def row(self, cells: Sequence[str], file: str, *at: str | int, text: str) -> list[str]:
         """Cells of a table whose numbers stand in one object below a place, or each in one of its own.
@@ -101,7 +111,8 @@ class Figures:
         marked = []
         for cell in cells:
             place = whole or next((place for place, leaves in objects if _stands(cell, leaves)), None)
-            marked.append(self.quoted(cell, text) if place is None else self._mark(cell, file, keys_of(place)))
+            line = " | ".join(cell.replace("|", "\\|") for cell in cells)
+            marked.append(self.quoted(cell, text, line) if place is None else self._mark(cell, file, place))
         return marked
 
     def page(self, card: str) -> tuple[str, list[Figure]]:
@@ -111,14 +122,15 @@ class Figures:
             clean = _MARKED.sub(lambda found: found[2], line)
             for found in _MARKED.finditer(line):
                 made = self._made[int(found[1])]
-                figures.append(Figure(clean, made.shown, made.file, made.at))
+                figures.append(replace(made, line=clean))
             lines.append(clean)
         return "\n".join(lines), figures
 
-    def _mark(self, shown: str, file: str, at: Sequence[str | int]) -> str:
+    def _mark(self, shown: str, file: str, at: str, scale: float = 1) -> str:
+        shown = shown.replace(_BEGIN, "").replace(_END, "")
         if not NUMBER.search(shown):
             return shown
-        self._made.append(Figure("", shown, file, pointer(*at)))
+        self._made.append(Figure("", shown, file, at, scale))
         return f"{_BEGIN}{len(self._made) - 1},{shown}{_END}"
 
 
@@ -136,8 +148,9 @@ def read_figures(path: Path) -> list[Figure]:
     remedy = f"remove the folder {path.parent} and run `annot release` again"
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return [Figure(**{key: str(value) for key, value in row.items()}) for row in rows]
-    except (OSError, ValueError, TypeError, AttributeError):
+        texts = ("line", "shown", "file", "at")
+        return [Figure(**{key: str(row[key]) for key in texts}, scale=float(row["scale"])) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError):
         raise TrainError(f"{path} is gone or damaged; {remedy}.") from None
 
 
@@ -145,16 +158,14 @@ def why_not(figure: Figure, run: Path) -> str:
     """Why a figure does not stand in a run's folder, as the end of a sentence; "" where it does."""
     if figure.file.endswith(".md"):
         path = run / figure.file
-        words = " ".join(path.read_text(encoding="utf-8").split()) if path.is_file() else ""
-        return "" if " ".join(figure.shown.split()) in words else f"{figure.file} does not say so"
+        words = " ".join(path.read_text(encoding="utf-8", errors="replace").split()) if path.is_file() else ""
+        there = re.search(rf"(?<![\w.]){re.escape(' '.join(figure.at.split()))}(?![\w.]*\w)", words)
+        return "" if there and figure.shown in figure.at else f"{figure.file} does not say so"
     found = look_up(read_json(run / figure.file), figure.at)
     if found is None:
         return f"{figure.file} has nothing at {figure.at or 'its top'}"
-    return (
-        ""
-        if _stands(figure.shown, list(_leaves(found)))
-        else f"{figure.file} says otherwise at {figure.at or 'its top'}"
-    )
+    stands = _stands(figure.shown, list(_leaves(found)), figure.scale)
+    return "" if stands else f"{figure.file} says otherwise at {figure.at or 'its top'}"
 
 
 def read_json(path: Path) -> Any:
@@ -163,12 +174,13 @@ def read_json(path: Path) -> Any:
     Raises:
         TrainError: It is damaged.
     """
-    return read_facts(path, {}, "the file was damaged after the run had written it") if path.exists() else None
+    return read_facts(path, {}, DAMAGED) if path.exists() else None
 
 
 def _leaves(content: Any) -> Iterator[str | float]:
     if isinstance(content, Mapping):
-        for value in content.values():
+        for key, value in content.items():
+            yield key
             yield from _leaves(value)
     elif isinstance(content, list):
         for value in content:
@@ -186,17 +198,23 @@ def _objects(content: Any, at: str) -> Iterator[tuple[str, list[str | float]]]:
             yield from _objects(value, at + pointer(key))
 
 
-def _stands(shown: str, leaves: Sequence[str | float]) -> bool:
-    """Whether a text is a part of a value, or each of its numbers is a value, rounded as it is written."""
+def _stands(shown: str, leaves: Sequence[str | float], scale: float = 1) -> bool:
+    """Whether a text is a part of a value, or each of its numbers is a value, rounded as it is written.
+
+    A share may be written as a percentage.
+    """
     if any(shown in leaf for leaf in leaves if isinstance(leaf, str)):
         return True
     words = {number for leaf in leaves if isinstance(leaf, str) for number in NUMBER.findall(leaf)}
-    numbers = [abs(leaf) for leaf in leaves if not isinstance(leaf, str)]
-    return all(number in words or _is_one_of(number, numbers) for number in NUMBER.findall(shown))
+    scales = (scale, 100 * scale) if "%" in shown or "points" in shown else (scale,)
+    numbers = [leaf * one for leaf in leaves if not isinstance(leaf, str) for one in scales]
+    return all(found[0] in words or _is_one_of(shown, found, numbers) for found in NUMBER.finditer(shown))
 
 
-def _is_one_of(written: str, numbers: Sequence[float]) -> bool:
-    digits, _, exponent = written.replace(",", "").partition("e")
+def _is_one_of(shown: str, found: re.Match[str], numbers: Sequence[float]) -> bool:
+    written = found[0].replace(",", "")
+    digits, _, exponent = written.partition("e")
     unit = 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
-    value = float(written.replace(",", ""))
-    return any(abs(number * scale - value) <= unit * 0.500001 for number in numbers for scale in SCALES)
+    sign = re.search(r"(?<!\w)[-+]$", shown[: found.start()])
+    wanted = float(written) * (-1 if sign and sign[0] == "-" else 1)
+    return any(abs((number if sign else abs(number)) - wanted) <= unit * 0.500001 for number in numbers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,22 +14,16 @@ from annotation.errors import TrainError
 from annotation.files import write_whole
 from annotation.ledger import now
 from train.evaluate.gate import gate_of
+from train.models.base import public_name
 from train.release.figures import FIGURES, Figure, write_figures
+from train.release.hub.contents import CARD, RELEASE, YOURS, card_digest
 from train.run_folder import file_digest, finished_run, read_facts
-
-RELEASE = "release.json"
-"""What a released folder is, written last."""
-
-CARD = "README.md"
 
 KINDS = {"kind": str, "run": str, "adapter_sha256": str, "card": str, "files": dict}
 """What release.json must say, and as what."""
 
 UNLISTED = (RELEASE, CARD)
 """Files that release.json does not list: itself, and what people may put into their own words."""
-
-
-YOURS = "<!-- What stands below this line is yours: annot keeps it. -->"
 
 
 @contextmanager
@@ -44,6 +37,7 @@ def made_whole(to: Path, replaces: Mapping[str, str] | None = None) -> Iterator[
     Raises:
         TrainError: The target is there, and may not be replaced.
     """
+    to = to.resolve()
     old = to.with_name(f".{to.name}.old")
     if old.exists() and not to.exists():  # of a process that was killed between the two
         old.rename(to)
@@ -69,10 +63,9 @@ def made_whole(to: Path, replaces: Mapping[str, str] | None = None) -> Iterator[
 def _may_go(to: Path, replaces: Mapping[str, str] | None) -> bool:
     if not replaces or not (to / RELEASE).is_file():
         return False
-    before = read_release(to)
-    strange = sorted(digests_in(to).keys() - before["files"].keys())
-    if strange:
-        raise TrainError(f"{to / strange[0]} is not from annot; take it out of the folder, which is made anew.")
+    before, there = read_release(to), digests_in(to)
+    if changed := [name for name, digest in there.items() if before["files"].get(name) != digest]:
+        raise TrainError(f"{to / changed[0]} is not what annot wrote; take it out of the folder, which is made anew.")
     return all(before.get(key) == value for key, value in replaces.items())
 
 
@@ -100,17 +93,16 @@ def own_words(folder: Path) -> str:
     path = folder / CARD
     if not path.exists():
         return ""
-    written, _, yours = path.read_text(encoding="utf-8").partition(YOURS)
-    if _card_digest(written) != read_release(folder)["card"]:
+    try:
+        written, _, yours = path.read_text(encoding="utf-8").partition(YOURS)
+    except UnicodeDecodeError:
+        raise TrainError(f"{path} is not in UTF-8; save it so, then run this again.") from None
+    if card_digest(written) != read_release(folder)["card"]:
         raise TrainError(
             f"{path} was changed above the line that begins with {YOURS[:34]!r}, and that part is made anew: move "
             "your words below the line, put the rest back, or remove the folder."
         )
     return yours.lstrip("\n")
-
-
-def _card_digest(written: str) -> str:
-    return hashlib.sha256(written.encode()).hexdigest()
 
 
 def write_release(
@@ -132,14 +124,14 @@ def write_release(
         "kind": kind,
         "run": facts["run"],
         "snapshot": facts.get("snapshot"),
-        "base": facts["base"],
+        "base": public_name(facts),
         "base_version": facts["base_version"],
         "adapter_sha256": digest,
         "gate": gate_of(run).verdict,
         "project": project,
         "annot": version("annot"),
         "made_at": now(),
-        "card": _card_digest((folder / CARD).read_text(encoding="utf-8").partition(YOURS)[0]),
+        "card": card_digest((folder / CARD).read_text(encoding="utf-8").partition(YOURS)[0]),
         "files": digests_in(folder),
     }
     write_whole(folder / RELEASE, json.dumps(release, ensure_ascii=False, indent=2).encode())

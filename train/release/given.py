@@ -10,7 +10,7 @@ from pathlib import Path
 from annotation.config import Settings
 from annotation.files import write_whole
 from train.data.rows import read_rows
-from train.evaluate.run import held_out_slates
+from train.run_folder import read_facts
 
 GIVEN = "given.json"
 """In the run's folder, for its cards."""
@@ -43,20 +43,27 @@ class Given:
 def keep_given(run: Path, settings: Settings | None, *, repository: str, with_data: bool) -> Given:
     """Take it from a project's settings, or from the run where there is no project, and keep it.
 
+    Names on the Hub that it was given before stay, where no other is given.
+
     Args:
         run: The run's folder.
         settings: Of the project; None on a machine that has only the run.
         repository: OWNER/NAME, or "".
-        with_data: A dataset is given away too.
+        with_data: The data that it was trained on is given away too.
+
+    Raises:
+        TrainError: What was kept before is damaged.
     """
-    trained = run / "slates.jsonl"  # runs of earlier versions have none
-    found = {str(row.get("language") or "") for row in (read_rows(trained) if trained.exists() else ())}
-    languages = sorted({*found, *(slate.language for slate in held_out_slates(run))} - {""})
+    paths = (run / name for name in ("slates.jsonl", "held_out_slates.jsonl"))  # runs of earlier versions have none
+    rows = (row for path in paths if path.exists() for row in read_rows(path))
+    languages = sorted({str(row.get("language") or "") for row in rows} - {""})
     release = settings.release if settings else None
+    remedy = "remove it, and run `annot release` again"
+    before = read_facts(run / GIVEN, {"model": str, "dataset": str}, remedy) if (run / GIVEN).exists() else {}
     return Given(
         release.model_licence if release else "",
         release.data_licence if release else "",
         languages or (settings.project.languages if settings else ()),
-        repository,
-        repository if with_data else "",
+        repository or before.get("model", ""),
+        repository if repository and with_data else before.get("dataset", ""),
     ).keep(run)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from annotation.text.locales import language_code
 from annotation.text.privacy import EMAIL, KINDS, PHONE, mask
 from train.release.figures import FIGURES, NUMBER, read_figures, why_not
-from train.release.folder import CARD, YOURS, digests_in, read_release
+from train.release.folder import read_release
+from train.release.hub.contents import CARD, YOURS
 
 NEEDED = {
     "model": ("license", "language", "library_name", "pipeline_tag"),
@@ -25,13 +26,17 @@ REMEDY = {
 }
 
 LICENCES = """
-apache-2.0 mit bsd-3-clause mpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 cc0-1.0 odc-by odbl pddl openrail bigscience-openrail-m
+apache-2.0 mit bsd-3-clause mpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 unlicense gfdl cdla-permissive-2.0 cc0-1.0 odc-by
+odbl pddl openrail bigscience-openrail-m
 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-sa-3.0
 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-nc-nd-4.0 llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 gemma other
 """
 """Names of licences that the Hub knows and that models and data carry."""
 
-TEMPLATE = re.compile(r"\[more information needed\]|\{\{.*?\}\}|\bTODO\b|\blorem ipsum\b", re.I)
+TEMPLATE = re.compile(r"\[more information needed\]|\{\{.*?\}\}|(?-i:\bTODO\b)|\blorem ipsum\b", re.I)
+MOST_READ = 20_000_000
+"""Bytes of a file that is looked into; larger ones are weights and tables."""
+
 METHOD = ("95 %",)
 """Numbers of the method, in the words of a card."""
 
@@ -49,10 +54,9 @@ def lint(folder: Path, run: Path) -> list[str]:
     from huggingface_hub.repocard import metadata_load
 
     release = read_release(folder)
-    found = [f"{name} is not what `annot release` wrote" for name in _changed(folder, release["files"])]
     card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
     front = metadata_load(folder / CARD) or {} if card else {}
-    found += _front(front, release["kind"])
+    found = [*_front(front, release["kind"]), *_leaks(folder, release["files"], run)]
     found += [f"{CARD} line {line}: {words} is left from a template" for line, words in _matches(TEMPLATE, card)]
     found += [f"{CARD} line {line} holds personal data ({what})" for line, what in _personal(card)]
     if (folder / FIGURES).exists():
@@ -60,9 +64,17 @@ def lint(folder: Path, run: Path) -> list[str]:
     return [f"{folder.name}: {sentence}" for sentence in found]
 
 
-def _changed(folder: Path, files: Mapping[str, str]) -> list[str]:
-    now = digests_in(folder)
-    return sorted(name for name in {*now, *files} if now.get(name) != files.get(name))
+def _leaks(folder: Path, files: Iterable[str], run: Path) -> Iterator[str]:
+    """Paths of this machine in files that are given away, and personal data in the page of a demo and in guidelines."""
+    homes = {str(path).encode() for path in (Path.home(), run.resolve().parent.parent)} - {b"/"}
+    for name in (CARD, *files):
+        content = (folder / name).read_bytes() if (folder / name).stat().st_size <= MOST_READ else b""
+        if any(home in content for home in homes):
+            yield f"{name} holds a path of this machine"
+        if name == "demo.json" or name.startswith("guidelines/"):
+            yield from (
+                f"{name} line {line} holds personal data ({what})" for line, what in _personal(content.decode())
+            )
 
 
 def _written(card: str) -> list[tuple[int, str]]:
@@ -80,7 +92,7 @@ def _front(front: Mapping[str, Any], kind: str) -> Iterator[str]:
             yield f"{CARD} has no `{key}` in its head; {remedy}"
     for licence in _listed(front.get("license")):
         if licence not in LICENCES.split():
-            yield f'{CARD}: "{licence}" is no name of a licence on the Hub; take one such as cc-by-4.0, or "other"'
+            yield f'{CARD}: the Hub knows no licence "{licence}"; take one such as cc-by-4.0, or "other"'
     for language in _listed(front.get("language")):
         if language_code(language) != language:
             yield f'{CARD}: "{language}" is no ISO 639-1 code of a language'

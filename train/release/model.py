@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 from annotation.screen import Progress, silent
 from train.evaluate.run import read_evaluation
 from train.release.card import model_card
-from train.release.folder import RELEASE, digests_in, made_whole, own_words, read_release, write_card, write_release
+from train.release.figures import FIGURES
+from train.release.folder import digests_in, made_whole, own_words, read_release, write_card, write_release
 from train.release.given import Given
+from train.release.hub.contents import RELEASE
 from train.release.weights import MERGED, Weights, write_adapter, write_merged
 from train.run_folder import finished_run, read_facts
 
@@ -49,7 +52,8 @@ def make_model(
         elif kept := _merged_before(run, to, adapter, dtype):
             weights = kept
             for name in read_release(to)["files"]:
-                shutil.copy2(to / name, beside / name)
+                if not name.endswith((FIGURES, ".png")):
+                    shutil.copy2(to / name, beside / name)
         else:
             weights = write_merged(run, beside, dtype=dtype, progress=progress)
         found = read_evaluation(run)
@@ -70,4 +74,4 @@ def _merged_before(run: Path, to: Path, adapter: str, dtype: str) -> Weights | N
     same = before["adapter_sha256"] == adapter == facts.pop("adapter_sha256") and facts["dtype"] == dtype
     if not same or not (to / "config.json").exists() or digests_in(to) != before["files"]:
         return None
-    return Weights(**facts)
+    return Weights(**{field.name: facts[field.name] for field in fields(Weights) if field.name in facts})

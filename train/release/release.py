@@ -89,7 +89,7 @@ def release(
 
     Args:
         run: Folder of a finished run.
-        project: Whose data goes with it; None on a machine that has only the run: then there is no dataset.
+        project: Whose data goes with it, once people have answered; None on a machine that has only the run.
         to: Folder for `model` and `dataset`; None makes neither.
         space: Folder for the demo; None makes none.
         merged: The whole model instead of the adapter.
@@ -109,56 +109,83 @@ def release(
     from train.libraries import quiet_libraries
 
     finished_run(run)
-    gate = gate_of(run)
+    gate, settings = gate_of(run), project.settings if project else None
     if not (ungated or gate.open):
         raise TrainError(
             f"{run.name} is not given away, because its gate is {gate.verdict}: {gate.reason}; "
             f"{remedy(gate, run.name)}, or take it upon yourself with --ungated."
         )
-    ledger = project.ledger.name if project else ""
-    made: list[Released] = []
+    data = project if project and to and _has_answers(project) else None
+    folders: dict[str, Path] = {}
     with claimed(run, "released"), quiet_libraries(None):
-        given = keep_given(
-            run, project.settings if project else None, repository=repository, with_data=bool(project and to)
-        )
+        releases_of(run)  # refused before anything is made
+        given = keep_given(run, settings, repository=repository, with_data=bool(data and _is_data(data, run)))
         if to:
-            make_model(run, to / "model", given, merged=merged, dtype=dtype, project=ledger, progress=progress)
-            made.append(Released("model", to / "model", ()))
-        if to and project:
-            make_dataset(project, run, to / "dataset", given, progress=progress)
-            made.append(Released("dataset", to / "dataset", ()))
+            folders["model"] = to / "model"
+            if data:
+                folders["dataset"] = to / "dataset"
+                make_dataset(data, run, folders["dataset"], given, progress=progress)
+            ledger = data.ledger.name if data else ""
+            make_model(run, folders["model"], given, merged=merged, dtype=dtype, project=ledger, progress=progress)
         if space:
-            votes = votes_repo(repository) if repository else ""
+            folders["space"] = space
+            votes = votes_repo(given.model) if given.model else ""
             make_space(run, space, given, project=project, votes_repo=votes, ungated=not gate.open)
-            made.append(Released("space", space, ()))
-        made = [replace(one, problems=lint(one.folder, run)) for one in made]
+        made = [Released(kind, folder, lint(folder, run)) for kind, folder in folders.items()]
         for one in made:
-            _note(run, one)
-    if not repository:
-        return Release(made)
-    planned = plan([(one.kind, one.folder) for one in made], repository, progress=progress)
-    if dry_run:
-        return Release(made, planned)
+            _note(run, one.kind, one.folder)
+    if not repository or dry_run:
+        return Release(made, plan(list(folders.items()), repository, progress=progress) if repository else ())
     if problems := [problem for one in made for problem in one.problems]:
         raise TrainError("nothing is pushed before this is put right: " + "; ".join(problems) + ".")
-    for number, one in enumerate(made):
-        done = push(one.kind, one.folder, repository, private=private, progress=progress)
-        made[number] = replace(one, pushed=done)
-        _note(run, made[number])
+    with claimed(run, "released"):
+        for number, one in enumerate(made):
+            _note(run, one.kind, one.folder, repository)  # first: whoever is killed amid it has given it away perhaps
+            done = push(one.kind, one.folder, repository, private=private, progress=progress)
+            made[number] = replace(one, pushed=done)
+            _note(run, one.kind, one.folder, repository, done.commit)
     return Release(made)
 
 
-def _note(run: Path, one: Released) -> None:
-    """Write down in the run's folder where it was given away, once."""
-    path, facts = run / RELEASES, read_release(one.folder)
+def _has_answers(project: Project) -> bool:
+    """Whether anybody has answered anything; a ledger that is not there is not made."""
+    there = (project.folder / "ledger.sqlite").exists()
+    return there and bool(project.ledger.rows("select 1 from responses where status = 'submitted' limit 1"))
+
+
+def _is_data(project: Project, run: Path) -> bool:
+    """Whether a run was trained on a snapshot of this project."""
+    snapshot = str(finished_run(run)[0].get("snapshot") or ".none")
+    return (project.snapshot_folder(snapshot) / "snapshot.json").exists()
+
+
+def _note(run: Path, kind: str, folder: Path, repository: str = "", commit: str = "") -> None:
+    """Write down in the run's folder where it is given away, once."""
+    facts = read_release(folder)
     line: dict[str, Any] = {
-        "kind": one.kind,
-        "repo": one.pushed.repo if one.pushed else "",
-        "folder": str(one.folder.resolve()),
-        "commit": one.pushed.commit if one.pushed else "",
+        "kind": kind,
+        "repo": repository,
+        "folder": str(folder.resolve()),
+        "commit": commit,
         **{key: facts.get(key) for key in ("snapshot", "adapter_sha256", "gate")},
     }
-    before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    if not any(line.items() <= json.loads(told).items() for told in before):
-        lines = [*before, json.dumps({**line, "at": now()}, ensure_ascii=False)]
-        write_whole(path, ("\n".join(lines) + "\n").encode())
+    before = releases_of(run)
+    if not any(line.items() <= told.items() for told in before):
+        lines = [json.dumps(told, ensure_ascii=False) for told in (*before, {**line, "at": now()})]
+        write_whole(run / RELEASES, ("\n".join(lines) + "\n").encode())
+
+
+def releases_of(run: Path) -> list[dict[str, Any]]:
+    """Where a run was given away.
+
+    Raises:
+        TrainError: The file is damaged.
+    """
+    path = run / RELEASES
+    try:
+        told = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    except (ValueError, RecursionError):
+        told = [None]
+    if not all(isinstance(line, dict) for line in told):
+        raise TrainError(f"{path} is damaged: not every line is a JSON object; put a copy back, or remove it.")
+    return told

@@ -12,7 +12,6 @@ from typing import Any
 from annotation.config import DemoSettings
 from annotation.errors import TrainError
 from annotation.files import write_whole
-from annotation.packages import PACKAGE
 from annotation.project import Project
 from annotation.prompts.review import accepted_prompts, only_accepted, rejected_prompts
 from annotation.text.locales import common_language, name_of_country
@@ -22,9 +21,11 @@ from train.data.rows import read_rows
 from train.evaluate.gate import gate_of
 from train.evaluate.ranking_summary import RankingSummary
 from train.evaluate.run import held_out_slates, read_evaluation, recipe_of
+from train.models.base import is_on_hub, public_name
 from train.models.tiny_model import NOTICE
-from train.release.folder import CARD, YOURS, made_whole, own_words, write_release
+from train.release.folder import made_whole, own_words, write_release
 from train.release.given import Given
+from train.release.hub.contents import CARD, YOURS
 from train.release.weights import write_adapter
 from train.run_folder import finished_run
 
@@ -87,7 +88,7 @@ def make_space(
     """
     facts, digest = finished_run(run)
     base, tiny = facts["base"], facts["base_is_tiny_and_random"]
-    on_hub = not (tiny or base.startswith(PACKAGE) or Path(base).expanduser().is_dir())
+    on_hub = is_on_hub(facts)
     if not (on_hub or tiny or here):
         raise TrainError(
             f"{run.name} was trained on {base}, which is on this machine only: a Space fetches its base from the Hub; "
@@ -96,7 +97,7 @@ def make_space(
     ledger = project.ledger.name if project else ""
     demo = {
         "run": facts["run"],
-        "base": base,
+        "base": public_name(facts),
         "base_version": facts["base_version"],
         "base_revision": facts["base_version"] if on_hub else "",
         "base_is_tiny_and_random": tiny,
@@ -123,13 +124,21 @@ def make_space(
 
 
 def _contents(run: Path, facts: dict[str, Any], project: Project | None) -> dict[str, Any]:
-    """What the page shows of a run and its project."""
+    """What the page shows of a run and its project.
+
+    Raises:
+        TrainError: Neither of them names a country.
+    """
     region, slates = recipe_of(facts).region, held_out_slates(run)
     own = project.settings.demo if project else DemoSettings()
     declared = project.settings.project.countries if project else ()
     judged = sorted({slate.country for slate in slates} - {""})
-    countries = [region.country] if region.country else [*(c for c in declared if c in judged or not judged)]
-    countries += [country for country in judged if country not in countries and not region.country]
+    countries = [region.country] if region.country else [*(declared or judged)]
+    if not countries:
+        raise TrainError(
+            f"{run.name} names no country, and votes are counted by country: make the demo in a project whose "
+            "annot.toml has [project] countries."
+        )
     prompts = _examples(project, countries, _trained_on(run)) if project else []
     spoken = {prompt["country"]: prompt["language"] for prompt in reversed(prompts)}
     gate = gate_of(run)

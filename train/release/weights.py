@@ -21,7 +21,7 @@ from annotation.screen import Progress, silent
 from train.data.encoding import encode_texts
 from train.data.pairs import read_pairs
 from train.evaluate.run import recipe_of
-from train.models.base import Base, base_of_run, load_model
+from train.models.base import Base, base_of_run, load_model, public_name
 from train.models.tokenizer import load_tokenizer
 from train.run_folder import finished_run
 
@@ -66,8 +66,8 @@ def write_adapter(run: Path, folder: Path) -> Weights:
     shutil.copytree(run / "adapter", folder, dirs_exist_ok=True)
     path = folder / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    if (base := Path(config["base_model_name_or_path"])).is_absolute():  # of this machine; its name says enough
-        write_whole(path, json.dumps({**config, "base_model_name_or_path": base.name}, indent=2).encode())
+    config["base_model_name_or_path"] = public_name(finished_run(run)[0]) or "base"
+    write_whole(path, json.dumps(config, indent=2, sort_keys=True).encode())
     return Weights()
 
 
@@ -147,8 +147,8 @@ def _distance(run: str, dtype: str, expected: Sequence[Any], found: Sequence[Any
 
 def _texts_to_check(run: Path, tokenizer: Any, limit: int) -> list[list[int]]:
     """Held-out prompts with their better answers, in tokens: CHECK_TOKENS of them."""
-    texts, count = [], 0
-    for pair in read_pairs(run / "held_out.jsonl"):
+    texts, count, path = [], 0, run / "held_out.jsonl"
+    for pair in read_pairs(path) if path.exists() else ():
         row, _ = encode_texts(pair.prompt, (pair.chosen, pair.rejected), tokenizer, place=pair.id)
         ids = [*row.prompt, *row.answers[0]][: min(limit, CHECK_TOKENS - count)]
         if ids:
@@ -156,6 +156,8 @@ def _texts_to_check(run: Path, tokenizer: Any, limit: int) -> list[list[int]]:
             count += len(ids)
         if count >= CHECK_TOKENS:
             break
+    if not texts:
+        raise TrainError(f"{run.name} has no held-out text, on which a merged model is compared; release the adapter.")
     return texts
 
 

@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: releases are pushed to it."""
+"""The Hugging Face Hub: what a released folder holds, and how it is pushed there."""

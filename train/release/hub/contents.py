@@ -14,9 +14,15 @@ from annotation.screen import Progress, silent
 
 KINDS = ("model", "dataset", "space")
 
-RECORD = "release.json"
+CARD = "README.md"
 
-BESIDE = ("README.md", RECORD, "figures.json", ".gitattributes")
+YOURS = "<!-- What stands below this line is yours: annot keeps it. -->"
+"""In a card: what people write below it stays."""
+
+RELEASE = "release.json"
+"""What a released folder is, written last."""
+
+BESIDE = (CARD, RELEASE, "figures.json", ".gitattributes")
 """What is given away where it is there, whether release.json names it or not: people may better the card's words."""
 
 HIDDEN_BUT_MEANT = (".gitattributes", ".argilla")
@@ -94,12 +100,17 @@ def read_contents(kind: str, folder: Path, *, progress: Progress = silent) -> Co
                 progress(done // 10**6, total // 10**6, note=f"MB of {folder.name} checked")
         if named.get(name, whole.hexdigest()) != whole.hexdigest():
             raise TrainError(
-                f"{folder / name} is not the file that was released: its content differs from {RECORD}; make the "
+                f"{folder / name} is not the file that was released: its content differs from {RELEASE}; make the "
                 "release again."
             )
         files[name] = File(folder / name, sizes[name], whole.hexdigest())
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     return Contents(files, tuple(sorted(there - files.keys())), record)
+
+
+def card_digest(written: str) -> str:
+    """SHA-256 of what annot wrote of a card, above the line."""
+    return hashlib.sha256(written.encode()).hexdigest()
 
 
 def names_in(record: Mapping[str, Any]) -> set[str]:
@@ -111,13 +122,13 @@ def names_in(record: Mapping[str, Any]) -> set[str]:
 def _record(kind: str, folder: Path) -> dict[str, Any]:
     again = "make it with annot release"
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / RELEASE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise TrainError(f"{folder} is no finished release: there is no {RECORD}; {again}.") from None
+        raise TrainError(f"{folder} is no finished release: there is no {RELEASE}; {again}.") from None
     except ValueError as error:
-        raise TrainError(f"{folder / RECORD} is damaged ({error}); {again} again.") from None
+        raise TrainError(f"{folder / RELEASE} is damaged ({error}); {again} again.") from None
     if not isinstance(record, dict) or not isinstance(record.get("files"), dict) or not record["files"]:
-        raise TrainError(f"{folder / RECORD} names no files; {again} again.")
+        raise TrainError(f"{folder / RELEASE} names no files; {again} again.")
     if record.get("kind") != kind:
         raise TrainError(f'{folder} is a release of kind "{record.get("kind")}", not "{kind}"; name another folder.')
     return record
@@ -127,12 +138,12 @@ def _check_name(name: str, folder: Path) -> None:
     place = PurePosixPath(name)
     hidden = any(part.startswith(".") and part not in HIDDEN_BUT_MEANT for part in place.parts)
     if place.is_absolute() or hidden or "\\" in name or name.endswith(".part") or place.name in NEVER:
-        raise TrainError(f"{folder / RECORD} names {name}, which is never given away; make the release again.")
+        raise TrainError(f"{folder / RELEASE} names {name}, which is never given away; make the release again.")
 
 
 def _size(path: Path, folder: Path) -> int:
     if not path.is_file():
-        raise TrainError(f"{path} is missing, though {RECORD} names it; make the release again.")
+        raise TrainError(f"{path} is missing, though {RELEASE} names it; make the release again.")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise TrainError(f"{path} is a link that leads out of the release; make the release again.")
     return path.stat().st_size

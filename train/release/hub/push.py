@@ -21,7 +21,17 @@ from typing import TYPE_CHECKING, Any
 from annotation.errors import SettingsError, TrainError
 from annotation.screen import Progress, counted, silent
 from train.release.hub.answers import in_words, token_pages, wait_before_retry
-from train.release.hub.contents import BESIDE, KINDS, RECORD, Contents, names_in, read_contents
+from train.release.hub.contents import (
+    BESIDE,
+    CARD,
+    KINDS,
+    RELEASE,
+    YOURS,
+    Contents,
+    card_digest,
+    names_in,
+    read_contents,
+)
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi
@@ -210,10 +220,18 @@ def _push_once(api: HfApi, kind: str, contents: Contents, repo: str, private: bo
     info = api.repo_info(repo, repo_type=kind)
     entries = api.list_repo_tree(repo, recursive=True, revision=info.sha, repo_type=kind)
     there = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
-    earlier = _earlier(api, kind, repo, info.sha) if RECORD in there else {}
+    earlier = _earlier(api, kind, repo, info.sha) if RELEASE in there else {}
+    own = names_in(earlier) | set(BESIDE) if names_in(earlier) else {".gitattributes"}
+    if foreign := sorted(contents.files.keys() & there.keys() - own):
+        raise TrainError(
+            f"the {kind} {repo} holds a {foreign[0]} that annot did not put there, and it is not overwritten: push to "
+            "another name, or take it out on its page."
+        )
     changed = [path for path in contents.files if _differs(contents, path, there.get(path))]
+    if CARD in changed and CARD in there and "card" in earlier:
+        _check_card(_text(api, kind, repo, info.sha, CARD), str(earlier["card"]), contents.files[CARD].path, repo)
     gone = sorted((names_in(earlier) & there.keys()) - contents.files.keys() - set(BESIDE))
-    if changed == [RECORD] and not gone and _but_for_time(earlier) == _but_for_time(contents.record):
+    if changed == [RELEASE] and not gone and _but_for_time(earlier) == _but_for_time(contents.record):
         changed = []
     url = f"{api.endpoint}/{'' if kind == 'model' else f'{kind}s/'}{repo}"
     to_do = _to_do(api.endpoint, repo) if kind == "space" else ()
@@ -244,7 +262,8 @@ def _commit(api: HfApi, kind: str, repo: str, operations: list[Any], message: st
         raise TrainError(f"the Hub does not take the {kind} {repo} ({said}); mend that, then run it again.") from None
 
 
-def _earlier(api: HfApi, kind: str, repo: str, revision: str | None) -> dict[str, Any]:
+def _text(api: HfApi, kind: str, repo: str, revision: str | None, name: str) -> str:
+    """A small text file of a repository, as it is at a commit."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
         build_hf_headers,
@@ -252,14 +271,28 @@ def _earlier(api: HfApi, kind: str, repo: str, revision: str | None) -> dict[str
         http_backoff,
     )
 
-    url = hf_hub_url(repo, RECORD, repo_type=kind, revision=revision, endpoint=api.endpoint)
+    url = hf_hub_url(repo, name, repo_type=kind, revision=revision, endpoint=api.endpoint)
     answer = http_backoff("GET", url, headers=build_hf_headers(token=api.token))
     hf_raise_for_status(answer)
+    return str(answer.content.decode(errors="replace"))
+
+
+def _earlier(api: HfApi, kind: str, repo: str, revision: str | None) -> dict[str, Any]:
     try:
-        record = json.loads(answer.content)
+        record = json.loads(_text(api, kind, repo, revision, RELEASE))
     except ValueError:  # somebody else's file of that name: no release stands behind it
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _check_card(there: str, digest: str, here: Path, repo: str) -> None:
+    """Refuse to lose words that somebody wrote into a card on the Hub's page."""
+    written, _, yours = there.partition(YOURS)
+    if card_digest(written) != digest or yours.strip() not in here.read_text(encoding="utf-8"):
+        raise TrainError(
+            f"the {CARD} of {repo} was changed on the Hub's page, and those words would be lost: copy them below the "
+            f"line in {here}, take them out there, and run this again."
+        )
 
 
 def _differs(contents: Contents, path: str, entry: Any) -> bool:

@@ -171,7 +171,10 @@ def talk(message: str, country: str, visitor: Visitor, request: gr.Request) -> I
     messages = [*told(country), *conversation[-MOST_MESSAGES:]]
     conversation.append(reply)
     for _, reply["content"] in answers(messages, [True], seed=secrets.randbelow(2**31)):
-        yield ["", escaped(conversation), gr.skip()]
+        yield ["", escaped(visitor.messages), gr.skip()]
+        if visitor.messages is not conversation:  # the visitor began another one meanwhile
+            break
+    yield ["", escaped(visitor.messages), gr.skip()]
 
 
 def forget(visitor: Visitor) -> list[Any]:

@@ -48,7 +48,7 @@ def data_facts(project: Project) -> dict[str, Any]:
             "candidates": by model, with those on slates, their lengths, and the dollars spent.
     """
     ledger = project.ledger
-    counts, people = count(ledger, project.settings), tuple(ledger.people())
+    counts, people = count(ledger, project.settings), ledger.people()
     country = {person.username: person.country for person in people}
     agreement, pages = agreement_by_country(project, counts), _Pages(project, people)
     items: dict[str, Counter[int]] = defaultdict(Counter)
@@ -95,7 +95,7 @@ def data_facts(project: Project) -> dict[str, Any]:
         "people": _by_country(country[one] for one in everybody),
         "left_out": _left_out(project, counts, people),
         "prompts": _prompts(ledger),
-        "candidates": _candidates(ledger, people),
+        "candidates": _candidates(ledger, ledger.named_people()),
     }
 
 
@@ -176,7 +176,7 @@ def _prompts(ledger: Ledger) -> dict[str, Any]:
 
 def origins(ledger: Ledger, prompts: Iterable[Prompt]) -> dict[str, str]:
     """Id of a prompt -> the table that it was read from, without its row and without names of the team."""
-    people, visitors = tuple(ledger.people()), visitors_prompts(ledger)
+    people, visitors = ledger.named_people(), visitors_prompts(ledger)
     tables = {prompt.id: VISITORS if prompt.id in visitors else table_of(prompt.source) for prompt in prompts}
     shown = {table: mask_typed(table, None, people) for table in set(tables.values())}
     return {prompt: shown[table] for prompt, table in tables.items()}

@@ -1,4 +1,7 @@
-"""SQLite: what people and paid services did. Append-only; the newest row wins; primary keys make repeats harmless."""
+"""SQLite: what people and paid services did. Append-only; the newest row wins; primary keys make repeats harmless.
+
+Rows change once alone: when `annot forget` takes a person or a prompt out (lineage/erase.py).
+"""
 
 from __future__ import annotations
 
@@ -110,13 +113,17 @@ class Ledger:
     Every method that writes is one transaction: it happens whole or not at all.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, secret: Callable[[], str] = str) -> None:
         """Open the ledger, making or migrating it.
+
+        Args:
+            path: The file.
+            secret: Gives the project's, by which names of people who are forgotten are known again.
 
         Raises:
             ProjectError: The file is no ledger, or was made by a newer annot.
         """
-        self.path = path
+        self.path, self._secret = path, secret
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
             self._db.row_factory = sqlite3.Row
@@ -543,12 +550,25 @@ class Ledger:
     def forgets(self) -> Callable[[str], str]:
         """What tells of a user name the pseudonym under which its person is forgotten; "" for everybody else."""
         gone = self.forgotten_people()
-        return cache(lambda name: next((p.username for p in gone if mark_of(p.username, name) in p.marks), ""))
+        return cache(lambda name: next((p.username for p in gone if mark_of(p.mark_key, name) in p.marks), ""))
+
+    def mark_keys(self) -> Callable[[str], str]:
+        """Pseudonym of somebody who is forgotten -> the key of their marks, made from the project's secret."""
+        secret = self._secret()
+        return lambda pseudonym: mark_of(secret, f"names of {pseudonym}")
 
     def forgotten_people(self) -> list[Person]:
         """Those who are forgotten, under their pseudonyms: what others typed about them is masked by their marks."""
         found = self.rows("select id, marks from forgotten where kind = 'person' order by seq")
-        return [Person(r["id"], "", "annotator", "", (), False, marks=tuple(json.loads(r["marks"]))) for r in found]
+        key = self.mark_keys() if found else str
+        return [
+            Person(r["id"], "", "annotator", "", (), False, "", tuple(json.loads(r["marks"])), key(r["id"]))
+            for r in found
+        ]
+
+    def named_people(self) -> tuple[Person, ...]:
+        """Everybody whose names are masked in texts: the roster, and those who are forgotten."""
+        return (*self.people(), *self.forgotten_people())
 
     def of_forgotten_prompts(self, items: Iterable[str]) -> set[str]:
         """Those of some items that are about a forgotten prompt."""

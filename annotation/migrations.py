@@ -146,7 +146,7 @@ def _votes(db: sqlite3.Connection) -> None:
              prompt_id text not null, adapted text not null, choice text not null, at text not null,
              typed integer not null, pulled_at text not null, prompt text not null, a text not null,
              b text not null)""",
-        "create index votes_from on votes(source, country)",
+        "create index votes_from on votes(country)",
         "create index votes_about on votes(adapter)",
     ):
         db.execute(statement)

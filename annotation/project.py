@@ -82,7 +82,7 @@ class Project:
             ProjectError: It is gone or empty although people have worked here, damaged, or made by a newer annot.
         """
         self.require_ledger()
-        return Ledger(self.folder / "ledger.sqlite")
+        return Ledger(self.folder / "ledger.sqlite", lambda: str(self.secrets().get("pseudonym_key", "")))
 
     def require_ledger(self) -> None:
         """Make sure that no ledger is begun anew where there was one.
@@ -150,6 +150,8 @@ class Project:
                 write_whole(holder, json.dumps({"pid": os.getpid(), "command": command, "since": now()}).encode())
             yield
         finally:
+            with contextlib.suppress(OSError):  # a command may name a person, and is nobody's business afterwards
+                holder.unlink(missing_ok=True)
             lock.release()
 
     def secret(self, name: str) -> str | None:

@@ -86,7 +86,7 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
                 for file, table in tables.items():
                     written.add(file, table)
                     typed += sum(any(row.get(name) for name in TYPED) for row in table.rows)
-        people = (*project.ledger.people(), *project.ledger.forgotten_people())
+        people = project.ledger.named_people()
         out = [
             {
                 "annotator": project.pseudonym(person.username),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import unicodedata
 from collections.abc import Collection, Mapping
@@ -352,6 +353,7 @@ class Person:
         active: False after `annot team remove`.
         excluded: Why what this person answered does not count; "" where it does.
         marks: Of somebody who is forgotten, hashes (`mark_of`) of the words that named them; their name is not known.
+        mark_key: What these were made with; it is the project's secret.
     """
 
     username: str
@@ -362,11 +364,12 @@ class Person:
     active: bool = True
     excluded: str = ""
     marks: tuple[str, ...] = ()
+    mark_key: str = field(default="", repr=False)
 
 
-def mark_of(pseudonym: str, word: str) -> str:
-    """By what a word that named a forgotten person is known again without being kept: its hash, salted."""
-    return hashlib.sha256(f"{pseudonym} {word}".encode()).hexdigest()
+def mark_of(key: str, word: str) -> str:
+    """By what a word that named a forgotten person is known again without being kept: its hash, by a secret key."""
+    return hmac.digest(key.encode(), word.encode(), "sha256").hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,12 @@ behind a newer row. What is blanked:
     of a person   user name, name and languages on the roster; the reason for which they were left out; the user name
                   under their answers, and all that they said (`raw`); their name as the author of prompts and items
     of a prompt   its text and system text; the texts of its candidates; the raw answers of the service that drafted
-                  them; what people said of it (`raw`), and a copy of its texts in its items; the texts in votes of
-                  a demo's visitors about it
+                  them; what people said of it (`raw`); the texts in votes of a demo's visitors about it
 
 What stays is what the rest relies on: numbers of rows, ids, times, countries and money. A response that a pull brings
-again is known by its id, or by a hash of its author's user name (`mark_of`), and is not kept; a prompt that is read
-again is known by its id, a hash of its content. By hashes of the words of a name, what others typed about somebody who
-is forgotten is masked as before.
+again is known by its id, or by a keyed hash of its author's user name (`mark_of`), and is not kept; a prompt that is
+read again is known by its id, a hash of its content. By hashes of the words of a name, what others typed about somebody
+who is forgotten is masked as before.
 """
 
 from __future__ import annotations
@@ -21,11 +20,16 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from annotation.errors import ProjectError
 from annotation.ledger import FORGOTTEN, Ledger, now
 from annotation.text.privacy import naming_words
 from annotation.types import mark_of
+
+STILL_READING = (
+    "It is forgotten, but another command is still reading what was there before; when that is done, run this again: "
+    "until then it stands in files of the project."
+)
 
 _BLANK = """json_object('id', response_id, 'record_id', json_extract(raw, '$.record_id'), 'user_id', {user},
               'values', json('{{}}'))"""
@@ -43,7 +47,8 @@ def erase_person(ledger: Ledger, username: str, pseudonym: str, reason: str) -> 
     with _overwriting(ledger), ledger.transaction() as db:
         names = db.execute("select distinct name from people where username = ?", (username,)).fetchall()
         words = {username, *(word for (name,) in (*names, ("",)) for word in naming_words(username, name))}
-        _note(db, "person", pseudonym, [mark_of(pseudonym, word) for word in sorted(words)], reason)
+        key = ledger.mark_keys()(pseudonym)
+        _note(db, "person", pseudonym, [mark_of(key, word) for word in sorted(words)], reason)
         # Who was deleted on the server while it was read stands there by the server's own id.
         accounts = [
             row[0]
@@ -73,7 +78,6 @@ def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
     """Forget a prompt, once: doing it again changes nothing."""
     with _overwriting(ledger), ledger.transaction() as db:
         (prompt,) = ledger.prompts([prompt_id])
-        texts = {text for text in (prompt.text, prompt.system, *_texts(db, prompt_id)) if text}
         _note(db, "prompt", prompt_id, [], reason)
         ledger.change_prompts([prompt])
         db.execute("update prompts set text = '', system = '', author = '' where id = ?", (prompt_id,))
@@ -92,24 +96,6 @@ def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
                 where item_id in (select id from items where prompt_id = ?)""",
             (prompt_id,),
         )
-        for item_id, content in db.execute(
-            "select id, content from items where prompt_id = ?", (prompt_id,)
-        ).fetchall():
-            blank = json.dumps(_without(json.loads(content), texts), ensure_ascii=False)
-            db.execute("update items set content = ? where id = ?", (blank, item_id))
-
-
-def _texts(db: sqlite3.Connection, prompt_id: str) -> list[str]:
-    return [row[0] for row in db.execute("select text from candidates where prompt_id = ?", (prompt_id,))]
-
-
-def _without(value: Any, texts: set[str]) -> Any:
-    """JSON without some texts, wherever they stand in it."""
-    if isinstance(value, dict):
-        return {key: _without(held, texts) for key, held in value.items()}
-    if isinstance(value, list):
-        return [_without(held, texts) for held in value]
-    return "" if isinstance(value, str) and any(text in value for text in texts) else value
 
 
 def _note(db: sqlite3.Connection, kind: str, id_: str, marks: list[str], reason: str) -> None:
@@ -130,5 +116,10 @@ def _overwriting(ledger: Ledger) -> Iterator[None]:
 
 
 def empty_log(ledger: Ledger) -> None:
-    """Take SQLite's write-ahead log into the ledger and empty it: it holds pages as they were before."""
-    ledger.rows("pragma wal_checkpoint(truncate)")
+    """Take SQLite's write-ahead log into the ledger and empty it: it holds pages as they were before.
+
+    Raises:
+        ProjectError: Somebody reads the ledger as it was before, and the log has to wait for them.
+    """
+    if ledger.rows("pragma wal_checkpoint(truncate)")[0]["busy"]:
+        raise ProjectError(STILL_READING)

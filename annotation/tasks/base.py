@@ -47,7 +47,7 @@ class Texts:
         return cls(
             {prompt.id: prompt for prompt in ledger.prompts(prompts)} if prompts else {},
             ledger.candidate_texts(named) if named else {},
-            (*ledger.people(), *ledger.forgotten_people()),
+            ledger.named_people(),
             ledger.path.parent,
         )
 

@@ -198,7 +198,7 @@ def _mask_forgotten(text: str, people: tuple[Person, ...]) -> str:
         return text
 
     def whose(kind: str, word: str) -> str:
-        return next((p.username for p in gone if mark_of(p.username, f"{kind} {word}") in p.marks), "")
+        return next((p.username for p in gone if mark_of(p.mark_key, f"{kind} {word}") in p.marks), "")
 
     text = unicodedata.normalize("NFC", text)
     folded, spans = _folded(text), list[tuple[int, int]]()

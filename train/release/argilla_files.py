@@ -46,7 +46,7 @@ def argilla_files(project: Project, country: str) -> dict[str, Any]:
         country: Whose team's page it is: its language and guidelines.
     """
     form = _form(project, country)
-    people = tuple(project.ledger.people())
+    people = project.ledger.named_people()
     guidelines = mask_typed(form.guidelines, country or None, people)
     shared = {"guidelines": guidelines, "allow_extra_metadata": False, "distribution": _distribution(form)}
     settings = {

@@ -212,7 +212,7 @@ def _rankings(path: Path) -> set[tuple[str, str]] | None:
 
 def _write_texts(project: Project, beside: Path, data: Mapping[str, Any]) -> None:
     """The guidelines of every task, and the ranking's page in Argilla's own form."""
-    people = tuple(project.ledger.people())
+    people = project.ledger.named_people()
     for name, task in data["tasks"].items():
         for shown in task["guidelines"]:
             if "text" in shown:

@@ -165,7 +165,7 @@ def _examples(project: Project, countries: Sequence[str], trained: set[str]) -> 
 
     What visitors of a demo typed is among them only where people accepted it, and nothing that people rejected.
     """
-    ledger, people = project.ledger, tuple(project.ledger.people())
+    ledger, people = project.ledger, project.ledger.named_people()
     accepted, rejected = accepted_prompts(ledger, project.settings), rejected_prompts(ledger, project.settings)
     allowed = only_accepted(ledger, project.settings)
     usable = [

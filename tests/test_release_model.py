@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from annotation.cli import app
 from annotation.errors import AnnotError, SettingsError, TrainError
 from annotation.files import write_whole
+from annotation.project import HOLDS_FORGOTTEN
 from train.evaluate.gate import EVALUATION
 from train.evaluate.run import evaluate
 from train.release.card import model_card
@@ -166,6 +167,15 @@ def test_only_a_run_that_passed_its_gate_is_given_away(project: Path, tmp_path: 
             with pytest.raises(TrainError, match=told):
                 release(run, to=to)
         assert to.exists() == given
+
+
+def test_a_run_whose_snapshot_holds_what_is_forgotten_is_not_given_away(project: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "before"
+    shutil.copytree(project / "runs" / "cpu-smoke", run)
+    write_whole(tmp_path / "snapshots" / "abc" / HOLDS_FORGOTTEN, b"{}")
+    with pytest.raises(TrainError, match=r"`annot forget` took out of the project: train again"):
+        release(run, to=tmp_path / "model", ungated=True)
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_command_releases_a_run_and_says_what_it_is(project: Path, released: tuple[Path, str]) -> None:

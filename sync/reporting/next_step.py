@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Collection
 
-from annotation.project import Project
+from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.quota_groups import in_project
 from annotation.screen import counted
 from annotation.selection.waiting import Waiting
@@ -48,6 +48,8 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
     people = [person for person in project.ledger.people() if person.active]
     runs = argilla_runs or bool(project.settings.argilla.url)
     last = found.runs[-1] if found.runs else None
+    if last and (project.snapshot_folder(last.snapshot_id) / HOLDS_FORGOTTEN).exists():
+        last = None  # `annot sync` makes another without what was forgotten
     if not have["prompts"] and not have.get(TASKS[EXAM].many):
         return "annot prompts add FILE"
     if not have["slates"] and (collect := _more_slates(waiting, have["candidates"])):

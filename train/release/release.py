@@ -11,7 +11,7 @@ from typing import Any
 from annotation.errors import TrainError
 from annotation.files import write_whole
 from annotation.ledger import now
-from annotation.project import Project
+from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.screen import Progress, silent
 from train.evaluate.gate import gate_of, remedy
 from train.release.dataset import make_dataset
@@ -108,7 +108,13 @@ def release(
     """
     from train.libraries import quiet_libraries
 
-    finished_run(run)
+    facts, _ = finished_run(run)
+    if facts.get("snapshot") and (run.parent.parent / "snapshots" / facts["snapshot"] / HOLDS_FORGOTTEN).exists():
+        raise TrainError(
+            f"{run.name} is not given away, because its snapshot holds what `annot forget` took out of the project: "
+            "train again (`annot sync` makes a snapshot and a run without it when the quotas are met), and release the "
+            "new run."
+        )
     gate, settings = gate_of(run), project.settings if project else None
     if not (ungated or gate.open):
         raise TrainError(

@@ -14,17 +14,19 @@ from pathlib import Path
 import pytest
 from campaigns import kills
 from fake_argilla import FakeWorld, killed_at, person, ranking_of, seconds_of, some_project
-from lineage_projects import ANA, LEO, NAME, TYPED, Chain, answer, chain_in, nodes, paid_project, prompt_of
+from lineage_projects import ANA, LEO, NAME, TYPED, Chain, answer, chain_in, nodes, paid_project, prompt_of, write_run
 from projects import annot, frozen, quotas
 from test_older_projects import old_project
 from typer.testing import CliRunner
 
 from annotation.backups.make import back_up
 from annotation.cli import app
-from annotation.errors import ArgillaError, SettingsError, SourceError, TrainError
-from annotation.files import read_parquet
+from annotation.data_facts import data_facts, origins
+from annotation.errors import ArgillaError, ProjectError, SettingsError, SourceError, TrainError
+from annotation.files import read_parquet, write_parquet
 from annotation.ledger import Ledger
 from annotation.lineage.erase import erase_person
+from annotation.lineage.files import files_holding
 from annotation.lineage.forget import find_forgettable, forget, plan
 from annotation.lineage.subject import Home
 from annotation.project import HOLDS_FORGOTTEN, Project
@@ -33,13 +35,15 @@ from annotation.prompts.change import Which, change_prompts
 from annotation.tables import export
 from annotation.tally import count
 from annotation.tasks.duel.votes import Duel, add_duels, read_duels
-from annotation.types import Candidate
+from annotation.types import Candidate, Person, Prompt, mark_of
 from sync.pull import pull
 from sync.push import push
+from sync.reporting.next_step import next_step
 from sync.reporting.status import report
 from sync.team import add_team
 from sync.trigger import trigger
 from train.data.read import read_slates
+from train.release.argilla_files import argilla_files
 
 PROMPT = prompt_of(2)
 
@@ -126,6 +130,80 @@ def test_no_file_of_the_project_keeps_a_forgotten_persons_name_or_words_but_thos
     assert chain.project.secrets()["passwords"] == {LEO: "otro"}
     assert [person.username for person in chain.project.ledger.people()] == [LEO]
     assert chain.project.ledger.prompts([prompt_of(1).id])[0].author == ""
+
+
+def test_no_lock_keeps_the_command_that_named_somebody(chain: Chain) -> None:
+    folder = chain.project.folder
+    older = {"pid": 1, "command": ["team", "exclude", ANA], "since": "2026-01-01T00:00:00"}
+    (folder / ".locks" / "backup.json").write_text(json.dumps(older))
+    annot(chain.project, "forget", ANA, "--yes")
+    assert holding(folder / ".locks", ANA) == []
+    assert (folder / ".locks" / "team.lock").exists()
+
+
+def test_marks_cannot_be_tested_without_the_projects_secret(chain: Chain) -> None:
+    forgotten(chain.project, ANA)
+    (person,) = chain.project.ledger.forgotten_people()
+    guesses = [hashlib.sha256(f"{person.username} {ANA}".encode()).hexdigest(), mark_of(person.username, ANA)]
+    assert not {*guesses} & {*person.marks}
+    assert mark_of(person.mark_key, ANA) in person.marks
+    assert person.mark_key not in repr(person)
+    # Whoever has lost the secret knows nobody again: docs/lineage.md says so.
+    assert chain.project.ledger.forgets()(ANA) == person.username
+    assert not Ledger(chain.project.folder / "ledger.sqlite").forgets()(ANA)
+
+
+def test_a_reader_of_what_was_before_is_said_and_the_second_time_it_is_whole(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotation.ledger.BUSY_S", 0.05)
+    monkeypatch.setattr("annotation.lineage.forget.BUSY_S", 0.05)
+    quotas(chain.project)
+    folder = chain.project.folder
+    home = Home.open(folder)
+    with chain.project.ledger.moment():
+        assert chain.project.ledger.people()
+        with pytest.raises(ProjectError, match="another command is still reading"):
+            forget(home, find_forgettable(home, ANA))
+    with closing(sqlite3.connect(folder / ".cache" / "tally.sqlite", isolation_level=None)) as db:
+        db.execute("begin immediate")
+        with pytest.raises(ProjectError, match="another command is still reading"):
+            forget(home, find_forgettable(home, ANA))
+    forget(home, find_forgettable(home, ANA))
+    assert not [name for name in holding(folder, ANA) if name.startswith(("ledger", ".cache", "secrets"))]
+
+
+def test_a_person_is_forgotten_by_the_very_name_alone(chain: Chain) -> None:
+    home = home_of(chain.project)
+    with pytest.raises(SourceError, match=f'"{ANA}" is'):
+        find_forgettable(home, ANA.upper())
+    chain.project.ledger.add_people([Person(ANA.upper(), "Ana", "annotator", "MX", ("es",))])
+    assert find_forgettable(home, ANA.upper()).id == ANA.upper()
+    assert find_forgettable(home, ANA).id == ANA
+
+
+def test_a_pseudonym_that_only_a_snapshot_knows_is_forgotten_too(chain: Chain) -> None:
+    stranger, folder = "annotator-0123456789", chain.project.snapshot_folder(chain.snapshot)
+    rows = read_parquet(folder / "rankings.parquet")
+    write_parquet(folder / "rankings.parquet", [{**rows[0], "annotator": stranger}, *rows[1:]])
+    said = json.loads(annot(chain.project, "forget", stranger, "--yes", "--json"))
+    assert (said["id"], said["snapshots"]) == (stranger, [chain.snapshot])
+    assert json.loads((folder / HOLDS_FORGOTTEN).read_text())["people"] == [stranger]
+    assert json.loads(annot(chain.project, "trace", stranger, "--json"))["id"] == stranger
+
+
+def test_what_is_told_of_the_data_names_nobody_who_is_forgotten(chain: Chain) -> None:
+    project, ledger = chain.project, chain.project.ledger
+    prompt = Prompt.make("¿Qué se come en tu casa?", country="MX", language="es", source=f"de {ANA}.csv:2")
+    ledger.add_prompts([prompt])
+    ledger.add_candidates([Candidate.make(prompt.id, "Tamales", model=f"models/{ANA}.gguf")])
+    guidelines = project.folder / "guidelines" / "MX.md"
+    guidelines.parent.mkdir()
+    guidelines.write_text(f"Pregunten a {ANA}.", encoding="utf-8")
+    forgotten(project, ANA)
+    told = json.dumps([data_facts(project)["candidates"], origins(ledger, [prompt]), argilla_files(project, "MX")])
+    assert ANA not in told
+    assert told.count("[user]") >= 3
 
 
 def test_a_reading_of_the_same_answers_and_later_ones_brings_nothing_of_the_person_back(chain: Chain) -> None:
@@ -252,10 +330,28 @@ def test_votes_of_a_demo_about_a_forgotten_prompt_lose_their_texts_and_do_not_co
 
     asked, other = duel("d1", PROMPT.id, "Texto uno"), duel("d3", prompt_of(0).id, "Texto otro")
     assert add_duels(ledger, [asked, duel("d2", "", "Texto tres", PROMPT.text), other]) == 3
+    (votes,) = nodes(json.loads(annot(chain.project, "trace", PROMPT.id, "--json")), "votes")
+    assert (votes["votes"], votes["line"]) == (1, "1 vote of a demo's visitors")
     forgotten(chain.project, PROMPT.id)
     assert not [name for name in holding(chain.project.folder, "Texto uno", "Texto tres") if name.startswith("ledger")]
     assert [d.answers[0] for d in read_duels(ledger) if d.answers[0]] == ["Texto otro"]
     assert add_duels(ledger, [asked, replace(asked, id="d4")]) == 0
+
+
+def test_of_a_forgotten_prompts_slates_the_seats_stay_whatever_was_answered(chain: Chain) -> None:
+    project, slate = chain.project, chain.slates[2]
+    project.ledger.add_candidates([Candidate.make(PROMPT.id, digit, model="m") for digit in "0123456789"])
+    forgotten(project, PROMPT.id)
+    (item,) = project.ledger.items(ids=[slate.id])
+    assert item.content == {"seats": list(slate.seats)}
+
+
+def test_a_forgotten_prompt_is_not_credited_to_whoever_adds_it_again(chain: Chain, tmp_path: Path) -> None:
+    forgotten(chain.project, PROMPT.id)
+    file = tmp_path / "preguntas.csv"
+    file.write_text(f"prompt,country,language,topic\n{PROMPT.text},MX,es,saludos\n", encoding="utf-8")
+    assert add_prompts(chain.project, str(file), author=LEO).credited == 0
+    assert chain.project.ledger.prompts([PROMPT.id])[0].author == ""
 
 
 # -- what was made before ---------------------------------------------------------------------------------
@@ -265,6 +361,8 @@ def test_what_holds_it_still_is_named_and_stays_as_it_is(chain: Chain) -> None:
     project, name = chain.project, chain.project.pseudonym(ANA)
     export(project, project.folder / "exports")
     archive = back_up(project)
+    (project.folder / "roster.csv").write_text(f"username,country\n{ANA},MX\n")
+    (project.folder / "notes.md").write_text(f"Preguntar a {NAME}.")
     before = {path: path.read_bytes() for path in (project.folder / "exports").rglob("*") if path.is_file()}
     said = json.loads(annot(project, "forget", ANA, "--yes", "--json"))
     assert (said["id"], said["answers"], said["items"], said["prompts"]) == (name, 6, 6, 1)
@@ -273,7 +371,7 @@ def test_what_holds_it_still_is_named_and_stays_as_it_is(chain: Chain) -> None:
         "mexico-1": "trained on 4 slates (20 pairs); held out 1 slate (5 pairs); left out 1 (too long)"
     }
     assert said["releases"] == ["mexico-1: team/model", f"mexico-1: {project.folder}/exports/mexico-1/model"]
-    assert {"exports/preferences.jsonl", "exports/rankings.parquet"} <= set(said["files"])
+    assert {"exports/preferences.jsonl", "exports/rankings.parquet", "notes.md"} <= set(said["files"])
     assert said["archives"] == [str(archive.path)]
     told = " ".join([*said["cannot_be_undone"], *said["remedies"]])
     assert all(
@@ -282,6 +380,50 @@ def test_what_holds_it_still_is_named_and_stays_as_it_is(chain: Chain) -> None:
     assert {path: path.read_bytes() for path in before} == before
     mark = json.loads((project.snapshot_folder(chain.snapshot) / HOLDS_FORGOTTEN).read_text())
     assert mark["people"] == [name]
+    again = json.loads(annot(project, "forget", ANA, "--yes", "--json"))
+    assert "roster.csv" in again["files"]
+    assert set(again["files"]) == set(said["files"]) & {*holding(project.folder, name, ANA)}
+
+
+def test_files_are_looked_for_everywhere_by_content_and_by_their_own_names(tmp_path: Path) -> None:
+    texts = {
+        "roster.csv": "username,country\nana,MX\n",
+        "sheets/ana.txt": "contraseña",
+        "guidelines/es.md": "Lo decidió «ana».",
+        "notes.md": "Pregunten a ana.",
+        "rows.jsonl": '{"said": "hola\\nana\\u00bf"}',
+        "old/typed.txt": "antes En mi casa y después",
+    }
+    others = {
+        "a.md": "la semana",
+        "b.md": "mañana, cañana",
+        "c.md": "ana.torres y ana-b y ana_c",
+        "d.json": '"ma\\u00f1ana"',
+        "e/banana.txt": "ñana anaí",
+        "secrets.toml": "ana",
+        ".argilla/ana": "ana",
+        "ledger.sqlite": "ana",
+    }
+    for name, text in {**texts, **others}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    write_parquet(tmp_path / "f.parquet", [{"said": [{"content": "semana"}]}])
+    write_parquet(tmp_path / "g.parquet", [{"said": [{"content": "semana"}, {"content": "ana"}]}])
+    found = {str(path.relative_to(tmp_path)) for path in files_holding(tmp_path, ["ana", ""], ["En mi casa"])}
+    assert found == {*texts, "g.parquet"}
+
+
+def test_a_run_whose_snapshot_holds_what_is_forgotten_is_not_advised_to_be_given_away(chain: Chain) -> None:
+    project = chain.project
+    assert trigger(project, quotas(project)) is not None
+    run = project.run_folder(report(project).runs[-1].run)
+    shutil.rmtree(run)
+    write_run(project, run.name, chain.snapshot, chain.ranked)
+    (run / "evaluation.json").write_text('{"gate": "passed"}')
+    project.ledger.add_pushes("server", "MX", {slate.id: f"record-{slate.id}" for slate in chain.slates})
+    assert next_step(project, report(project), argilla_runs=True) == f"annot release {run.name}"
+    forgotten(project, PROMPT.id)
+    assert next_step(project, report(project), argilla_runs=True) == "annot sync --watch"
 
 
 def test_nothing_is_trained_on_an_old_snapshot_and_the_next_sync_makes_another(chain: Chain) -> None:
@@ -337,7 +479,7 @@ def state(folder: Path) -> tuple[list[str], dict[str, str]]:
         name = str(path.relative_to(folder))
         if path.name == HOLDS_FORGOTTEN:
             files[name] = json.dumps({**json.loads(path.read_text()), "at": ""})
-        elif not name.startswith((".", "ledger.sqlite")):
+        elif not path.name.startswith(".") and not name.startswith((".", "ledger.sqlite")):
             files[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     return rows, files
 
@@ -415,6 +557,10 @@ def test_a_project_of_the_first_version_forgets_too(tmp_path: Path) -> None:
     )
     export(project, tmp_path / "before")
     assert holding(tmp_path / "before", project.pseudonym(who))
+    with pytest.raises(ProjectError, match="`annot team remove`"):
+        forgotten(project, who)
+    assert not project.ledger.forgotten("person")
+    project.ledger.add_people([replace(person, active=False) for person in people])
     forgotten(project, who)
     export(project, tmp_path / "after")
     assert not holding(tmp_path / "after", project.pseudonym(who))

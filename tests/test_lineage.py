@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from annotation.cli import app
 from annotation.errors import SourceError
 from annotation.lineage.subject import Home, find_subject
+from annotation.types import Person
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,16 @@ def test_what_is_unknown_or_may_be_several_things_is_one_sentence(chain: Chain) 
         assert find_subject(home, "item:slate0000").kind == "item"
     finally:
         (chain.project.folder / "runs" / chain.slates[0].id).rmdir()
+
+
+def test_a_name_that_two_people_have_but_for_capitals_is_asked_about(chain: Chain, tmp_path: Path) -> None:
+    folder = shutil.copytree(chain.project.folder, tmp_path / "copy")
+    project = make_project(folder, (folder / "annot.toml").read_text())
+    project.ledger.add_people([Person(ANA.title(), "", "annotator", "MX", ("es",))])
+    home = Home.open(folder)
+    with pytest.raises(SourceError, match=f"may mean person:{ANA.title()}, person:{ANA}; say which"):
+        find_subject(home, ANA.upper())
+    assert find_subject(home, ANA.title()).id == ANA.title()
 
 
 def test_a_claim_that_no_card_makes_is_refused_with_those_it_makes(chain: Chain) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from annotation.ledger import Ledger, Response
-from annotation.lineage.node import Node, day, excerpt, some
+from annotation.lineage.node import Node, beginning, day, some
 from annotation.lineage.subject import Home
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers, roster
@@ -85,7 +85,7 @@ def candidate_node(ledger: Ledger, candidate_id: str, seat: str = "") -> Node:
         row["model"],
         *([f"voice {row['voice']}"] if row["voice"] else []),
         *([drawn] if drawn else []),
-        excerpt(row["text"]) if row["text"] else GONE,
+        beginning(row["text"]) if row["text"] else GONE,
     ]
     facts = {"seat": seat, "model": row["model"], "voice": row["voice"], "settings": settings, "usd": row["cost_usd"]}
     calls = list(_calls(ledger, row["prompt_id"], candidate_id))
@@ -120,7 +120,7 @@ def prompt_node(home: Home, ledger: Ledger, prompt_id: str, below: Sequence[Node
     row = found[0]
     calls, usd = money(ledger, [prompt_id])
     author = home.pseudonym(row["author"]) if row["author"] else ""
-    text = GONE if prompt_id in ledger.forgotten("prompt") else excerpt(row["text"])
+    text = GONE if prompt_id in ledger.forgotten("prompt") else beginning(row["text"])
     parts = [
         f"{row['country']}, {row['language']}, {row['topic']}; {text}",
         *(["removed"] if row["removed"] else []),

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from annotation.backups.make import archives
-from annotation.errors import ProjectError
+from annotation.errors import ProjectError, SourceError
 from annotation.files import write_whole
-from annotation.ledger import Ledger, now
+from annotation.ledger import BUSY_S, Ledger, now
 from annotation.lineage.backward import money
-from annotation.lineage.erase import empty_log, erase_person, erase_prompt
-from annotation.lineage.files import PLACES, files_holding
+from annotation.lineage.erase import STILL_READING, empty_log, erase_person, erase_prompt
+from annotation.lineage.files import files_holding
 from annotation.lineage.forward import Way, way_of
 from annotation.lineage.node import read_object
 from annotation.lineage.snapshots import Wanted
@@ -77,7 +78,10 @@ class Forgetting:
     def goes(self) -> list[str]:
         """What is removed here."""
         if self.already:
-            return ["was forgotten before; what a kill may have left is done again"]
+            return [
+                "was forgotten before; what a kill may have left is done again; files with nothing of it but a text "
+                "are found no more"
+            ]
         if self.kind == "person":
             return [
                 f"{counted(self.answers, 'answer')} to {counted(self.items, 'item')}: they count nowhere any more, and "
@@ -110,6 +114,11 @@ class Forgetting:
             if self.kind == "person"
             else "Argilla's own server still has the records that somebody has answered: delete them on its page"
         )
+        if self.kind == "prompt":
+            lines.append(
+                "numbers made from the texts, in embeddings/ (delete the folder: `annot select` computes it anew), and "
+                "near copies of it that other files hold"
+            )
         if self.usd:
             lines.append(f"{self.usd:.4f} dollars are spent")
         lines.append("there is no way back: what is blanked is gone, and a second reading does not bring it again")
@@ -119,9 +128,7 @@ class Forgetting:
         """What can be done about what holds it still."""
         lines = []
         if self.active:
-            lines.append(
-                "they can log in still: delete their account on Argilla's page, or `annot team remove` them first"
-            )
+            lines.append("they are on the team still: `annot team remove` them first")
         if self.snapshots:
             lines.append(
                 "train again: no new snapshot has it, and `annot sync` makes one and a run when the quotas are met; "
@@ -137,14 +144,19 @@ class Forgetting:
 
 
 def find_forgettable(home: Home, what: str) -> Subject:
-    """A person or a prompt; SourceError for anything else."""
-    return find_subject(home, what, ("person", "prompt"))
+    """A person, by the very user name or the pseudonym, or a prompt; SourceError for anything else."""
+    subject = find_subject(home, what, ("person", "prompt"))
+    if subject.id != subject.name and subject.id.casefold() == subject.name.casefold():
+        raise SourceError(f'Nobody is called "{subject.name}", but "{subject.id}" is; write it so if you mean them.')
+    return subject
 
 
 def plan(home: Home, subject: Subject) -> Forgetting:
     """What forgetting it would mean; nothing is changed."""
     project, ledger = _project(home)
-    return (_plan_person if subject.kind == "person" else _plan_prompt)(home, project, ledger, subject.id)
+    if subject.kind == "prompt":
+        return _plan_prompt(home, project, ledger, subject.id)
+    return _plan_person(home, project, ledger, subject.id, subject.name)
 
 
 def forget(home: Home, subject: Subject, reason: str = "") -> Forgetting:
@@ -157,12 +169,20 @@ def forget(home: Home, subject: Subject, reason: str = "") -> Forgetting:
         home: The project.
         subject: From `find_forgettable`.
         reason: Why, for the team; it is kept, so no name belongs in it.
+
+    Raises:
+        ProjectError: They are on the team of a server still, or another command is at work with it.
     """
     project, ledger = _project(home)
     with ExitStack() as stack:
         for step in STEPS:
             stack.enter_context(project.lock(step))
         meant = plan(home, subject)
+        if meant.active and (project.settings.argilla.url or (project.argilla_home / "server.json").exists()):
+            raise ProjectError(
+                "They are on the team still, and could log in to Argilla: run `annot team remove` with their user name "
+                "first; afterwards it does not know them any more. Nothing was changed."
+            )
         if subject.kind == "prompt":
             if not meant.already:
                 erase_prompt(ledger, subject.id, reason)
@@ -171,15 +191,16 @@ def forget(home: Home, subject: Subject, reason: str = "") -> Forgetting:
             pseudonym = home.pseudonym(subject.id)
             if not meant.already:
                 erase_person(ledger, subject.id, pseudonym, reason)
-        empty_log(ledger)
         for snapshot in meant.snapshots:
             _mark(project.snapshot_folder(snapshot), "people" if pseudonym else "prompts", pseudonym or subject.id)
         _drop_passwords(project, ledger)
+        _drop_holders(project, ledger)
+        empty_log(ledger)  # then nobody reads what was before, and what is counted from now on is without it
         _drop_counts(project)
     return meant
 
 
-def _plan_person(home: Home, project: Project, ledger: Ledger, username: str) -> Forgetting:
+def _plan_person(home: Home, project: Project, ledger: Ledger, username: str, given: str) -> Forgetting:
     pseudonym = home.known_pseudonym(username)
     already = username in ledger.forgotten("person")
     name = username if already else pseudonym
@@ -195,10 +216,11 @@ def _plan_person(home: Home, project: Project, ledger: Ledger, username: str) ->
         for row in ledger.rows("select distinct item_id, country from responses where annotator = ?", username)
     }
     way = way_of(home, Wanted(annotator=name), known) if name else Way((), (), ())
-    needles = [name, *([] if already else [username, *_typed(ledger, username)])]
     active = username in people and people[username].active
     counts = (row["answers"], row["items"], written, 0, 0.0)
-    return _planned(project, "person", name, already, active, counts, way, needles)
+    spoken = people[username].name if username in people else ""
+    texts = [] if already else [*_typed(ledger, username), *([spoken] if " " in spoken else [])]
+    return _planned(project, "person", name, already, active, counts, way, {name, username, given}, texts)
 
 
 def _typed(ledger: Ledger, username: str) -> list[str]:
@@ -228,11 +250,12 @@ def _plan_prompt(home: Home, project: Project, ledger: Ledger, prompt_id: str) -
             json.dumps(items),
         )
     }
-    candidates = ledger.count_candidates([prompt_id]).get(prompt_id, 0)
+    candidates = [row["id"] for row in ledger.rows("select id from candidates where prompt_id = ?", prompt_id)]
     _, usd = money(ledger, [prompt_id])
-    counts = (said["answers"], said["items"], 0, candidates, usd)
+    counts = (said["answers"], said["items"], 0, len(candidates), usd)
     way = way_of(home, Wanted(slates=items), known)
-    return _planned(project, "prompt", prompt_id, already, False, counts, way, [prompt_id, prompt.text])
+    ids = {prompt_id, *items, *candidates}
+    return _planned(project, "prompt", prompt_id, already, False, counts, way, ids, [prompt.text])
 
 
 def _planned(
@@ -243,7 +266,8 @@ def _planned(
     active: bool,
     counts: tuple[int, int, int, int, float],
     way: Way,
-    needles: Sequence[str],
+    names: Collection[str],
+    texts: Collection[str],
 ) -> Forgetting:
     return Forgetting(
         kind,
@@ -258,7 +282,7 @@ def _planned(
         ),
         tuple(
             str(path.relative_to(project.folder))
-            for path in files_holding([project.folder / place for place in PLACES], needles)
+            for path in files_holding(project.folder, names, texts)
             if path.name != HOLDS_FORGOTTEN
         ),
         tuple(backup.path for backup in archives(project)),
@@ -282,17 +306,32 @@ def _drop_passwords(project: Project, ledger: Ledger) -> None:
         project.keep_secrets({"passwords": gone})
 
 
+def _drop_holders(project: Project, ledger: Ledger) -> None:
+    """Take out what commands that were killed, or are at work, said of themselves, where it names who is forgotten."""
+    forgets = ledger.forgets()
+    for path in (project.folder / ".locks").glob("*.json"):
+        with suppress(FileNotFoundError):  # its command has ended
+            if any(map(forgets, re.findall(r"[\w.-]+", json.dumps(read_object(path), ensure_ascii=False)))):
+                path.unlink()
+
+
 def _drop_counts(project: Project) -> None:
     """Empty what was counted: it names people. The next command counts anew."""
     path = project.folder / CACHE / "tally.sqlite"
-    if path.exists():
-        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as db:
+    if not path.exists():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as db:
             db.execute("pragma secure_delete = on")
             db.execute("begin immediate")
             for table in ("items", "total"):
                 db.execute(f"drop table if exists {table}")
             db.execute("commit")
             db.execute("vacuum")
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise ProjectError(STILL_READING) from None
+        path.unlink()  # it is damaged, and only a cache
 
 
 def _project(home: Home) -> tuple[Project, Ledger]:

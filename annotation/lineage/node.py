@@ -53,7 +53,7 @@ def some(nodes: Iterable[Node], most: int | None, total: int) -> list[Node]:
     return kept
 
 
-def excerpt(text: str, length: int = 90) -> str:
+def beginning(text: str, length: int = 90) -> str:
     """The beginning of a text on one line, in quotes."""
     line = " ".join(text[: 4 * length].split())
     return f"“{line[: length - 1]}…”" if len(line) > length else f"“{line}”"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ KINDS = {
 SHORTEST = 4
 """Signs of the beginning of an id that stand for the whole of it, where no other begins so."""
 
+_PSEUDONYM = re.compile(r"annotator-[0-9a-f]{10}")
+
 _TABLES = {"item": "items", "prompt": "prompts", "candidate": "candidates"}
 
 
@@ -43,11 +45,13 @@ class Subject:
         kind: One of KINDS.
         id: Its id; of a person the user name, or the pseudonym where the user name is not known (any more).
         folder: Of a release.
+        name: Of a person, as they were asked for.
     """
 
     kind: str
     id: str
     folder: Path | None = None
+    name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,9 @@ class Home:
         return self.project.ledger if self.project and there else None
 
     def pseudonym(self, username: str) -> str:
-        """The name under which somebody's votes left the project; a forgotten person's is all that is kept."""
+        """The name under which somebody's votes left the project; what is a pseudonym already stays."""
         ledger = self.ledger
-        if ledger is None or self.project is None or username in ledger.forgotten("person"):
+        if ledger is None or self.project is None or _PSEUDONYM.fullmatch(username):
             return username
         return self.project.pseudonym(username)
 
@@ -85,7 +89,7 @@ class Home:
         """The same; "" where nothing left the project yet, so that nobody has one."""
         forgotten = self.ledger.forgets()(username) if self.ledger else ""
         made = self.project is not None and "pseudonym_key" in self.project.secrets()
-        return forgotten or (self.pseudonym(username) if made else "")
+        return forgotten or (self.pseudonym(username) if made or _PSEUDONYM.fullmatch(username) else "")
 
 
 def find_subject(home: Home, what: str, kinds: Collection[str] = tuple(KINDS)) -> Subject:
@@ -125,8 +129,8 @@ def _named(home: Home, what: str, kinds: Collection[str]) -> Iterator[Subject]:
             yield Subject(kind, what)
     if ledger and "judgement" in kinds and ledger.rows("select 1 from responses where response_id = ?", what):
         yield Subject("judgement", what)
-    if "person" in kinds and (name := _person(home, what)):
-        yield Subject("person", name)
+    if "person" in kinds:
+        yield from (Subject("person", name, name=what) for name in _people(home, what))
     if "pair" in kinds and what.count(":") >= 1 and _is_pair(home, what):
         yield Subject("pair", what)
 
@@ -150,24 +154,24 @@ def _beginning(home: Home, what: str, kinds: Collection[str]) -> Iterator[Subjec
             yield from (Subject(kind, row["id"]) for row in home.ledger.rows(query, what, what + "\U0010ffff"))
 
 
-def _person(home: Home, what: str) -> str:
-    """User name of somebody who is or was on the team, or who answered; the pseudonym of who is forgotten; or ""."""
+def _people(home: Home, what: str) -> list[str]:
+    """User names of who is or was on the team, or answered, and is called so; the pseudonym of who is forgotten."""
     if home.ledger is None:
-        return ""
+        return []
     if what in home.ledger.forgotten("person"):
-        return what
+        return [what]
     if name := home.ledger.forgets()(what):
-        return name
+        return [name]
     queries = ("select distinct username as name from people", "select distinct annotator as name from responses")
     names: set[str] = {row["name"] for query in queries for row in home.ledger.rows(query)}
     if what in names:
-        return what
-    if alike := [name for name in names if name.casefold() == what.casefold()]:
-        return alike[0]
-    if not re.fullmatch(r"annotator-[0-9a-f]{10}", what):
-        return ""
-    found = (name for name in sorted(names) if home.known_pseudonym(name) == what)
-    return next(found, what if any(what in names_in for names_in in _snapshot_names(home)) else "")
+        return [what]
+    if alike := sorted(name for name in names if name.casefold() == what.casefold()):
+        return alike
+    if not _PSEUDONYM.fullmatch(what):
+        return []
+    found = [name for name in sorted(names) if home.known_pseudonym(name) == what]
+    return found or ([what] if any(what in names_in for names_in in _snapshot_names(home)) else [])
 
 
 def _snapshot_names(home: Home) -> Iterator[set[str]]:

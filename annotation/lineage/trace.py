@@ -266,6 +266,9 @@ def _prompt(home: Home, subject: Subject, most: int | None) -> Node:
     asked = [item_node(home, ledger, item, most) for item in items]
     # The prompt is the root: it does not stand below its own items again.
     below = [_replaced(node, [b for b in node.below if b.kind != "prompt"]) for node in asked]
+    votes = ledger.rows("select count(*) as n from votes where prompt_id = ?", subject.id)[0]["n"]
+    if votes:
+        below.append(Node("votes", f"{counted(votes, 'vote')} of a demo's visitors", facts={"votes": votes}))
     return prompt_node(home, ledger, subject.id, [*below, _into(way.nodes())])
 
 

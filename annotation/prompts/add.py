@@ -173,7 +173,8 @@ def add_prompts(
 
         compared = compare(prompts, known, settings.prompts.near_duplicate, progress)
         nobodys = {prompt.id for prompt in known if author and not prompt.author}
-        credited = nobodys & {prompt.id for _, prompt in prompts}
+        forgotten = ledger.forgotten("prompt") if ledger else set()
+        credited = nobodys & {prompt.id for _, prompt in prompts} - forgotten
         prompt_ids = {prompt.id for prompt in (*known, *compared.kept)}
         answers = read_answers(read.kept, prompt_ids, mask(clean(table.name))[0], repeated=repeated)
         candidates: dict[str, tuple[Candidate, Mapping[str, int]]] = {}

@@ -13,7 +13,7 @@ from annotation.agreement_by_country import agreement_by_country
 from annotation.errors import SettingsError
 from annotation.ledger import Ledger
 from annotation.project import Project
-from annotation.prompts.review import visitors_prompts
+from annotation.prompts.review import visitors_prompts, waiting_prompts
 from annotation.tables import removed_prompts
 from annotation.tally import Counts, count
 from annotation.tasks import TASKS
@@ -24,6 +24,9 @@ from annotation.tasks.ranking.slates import RANKING
 from annotation.tasks.team_pages import every_page, team_pages
 from annotation.text.privacy import mask_typed
 from annotation.types import Person, Prompt
+
+SIMULATED = "simulated"
+"""User names of simulated annotators begin with this word: they are programs."""
 
 _ROW = re.compile(r"(?s)(.+?):\d+(?: .*)?")
 """Where a prompt was read from: the table, and its row with the label that it has there."""
@@ -43,9 +46,10 @@ def data_facts(project: Project) -> dict[str, Any]:
 
     Returns:
         "tasks": name -> its items, answers, people by country, overlap, agreement, outcome and guidelines, for every
-            task that has items; "people": those who answered anything, by country; "left_out": what does not count,
-            by reason; "prompts": the current ones by source, country, language and topic, and their lengths;
-            "candidates": by model, with those on slates, their lengths, and the dollars spent.
+            task that has items; "people": those who answered anything, by country; "simulated": how many of them are
+            programs; "left_out": what does not count, by reason; "prompts": the current ones by source, country,
+            language and topic, and their lengths; "candidates": by model, with those on slates, their lengths, and the
+            dollars spent.
     """
     ledger = project.ledger
     counts, people = count(ledger, project.settings), ledger.people()
@@ -93,8 +97,9 @@ def data_facts(project: Project) -> dict[str, Any]:
     return {
         "tasks": tasks,
         "people": _by_country(country[one] for one in everybody),
+        "simulated": sum(one.startswith(SIMULATED) for one in everybody),
         "left_out": _left_out(project, counts, people),
-        "prompts": _prompts(ledger),
+        "prompts": _prompts(project),
         "candidates": _candidates(ledger, ledger.named_people()),
     }
 
@@ -155,8 +160,10 @@ def _left_out(project: Project, counts: Counts, people: Iterable[Person]) -> dic
     }
 
 
-def _prompts(ledger: Ledger) -> dict[str, Any]:
-    prompts = ledger.prompts()
+def _prompts(project: Project) -> dict[str, Any]:
+    ledger = project.ledger
+    waiting = waiting_prompts(ledger, project.settings)
+    prompts = [prompt for prompt in ledger.prompts() if prompt.id not in waiting]
     origin = origins(ledger, prompts)
     sources = Counter((origin[prompt.id], prompt.licence.strip()) for prompt in prompts)
     return {

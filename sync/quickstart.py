@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.backups.rolling import rolling
+from annotation.data_facts import SIMULATED
 from annotation.drafting.from_file import draft_from_file
 from annotation.drafting.report import draft_and_show, show_outlook
 from annotation.errors import ProjectError, SettingsError, TrainError
@@ -146,9 +147,7 @@ def bundled() -> list[Path]:
 
 def roster(simulate: bool) -> list[Person]:
     """The demo's team: two log-ins per country."""
-    from sync.simulated import PREFIX
-
-    kind = PREFIX if simulate else "demo"
+    kind = SIMULATED if simulate else "demo"
     return [
         Person(
             f"{kind}_{country.lower()}_{number}",

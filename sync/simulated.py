@@ -16,9 +16,6 @@ from annotation.tasks import TASKS
 from annotation.types import Item, Judgement, Slate
 from sync.argilla.annotator import AnnotatorClient
 
-PREFIX = "simulated"
-"""User names of simulated annotators begin with this word."""
-
 
 @dataclass(frozen=True, slots=True)
 class Taste:

@@ -256,5 +256,5 @@ def test_a_page_that_cannot_start_says_why(project: Project, monkeypatch: pytest
     assert "the page did not start" in str(refused.exception)
     monkeypatch.setattr("train.release.demo.find_spec", lambda name: None if name == "gradio" else name)
     refused = CliRunner().invoke(app, command)
-    assert "pip install 'annot[space]'" in str(refused.exception)
+    assert "pip install -e '.[space]'" in str(refused.exception)
     shutil.rmtree(project.run_folder(RUN) / "adapter")

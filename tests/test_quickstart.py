@@ -19,6 +19,7 @@ from conftest import free_port
 from projects import ranking_values
 
 from annotation import packages
+from annotation.data_facts import SIMULATED
 from annotation.errors import SettingsError, TrainError
 from annotation.hosting import embedded
 from annotation.project import Project
@@ -26,7 +27,6 @@ from annotation.tasks.ranking.slates import read_slates
 from annotation.types import Judgement
 from sync.argilla.annotator import AnnotatorClient
 from sync.quickstart import Summary, prepare
-from sync.simulated import PREFIX
 
 
 def command(folder: Path, port: int, *more: str) -> list[str]:
@@ -65,9 +65,9 @@ def test_from_bundled_prompts_to_a_trained_adapter_although_it_is_killed_on_the_
     assert "tiny random model" in (run / "report.md").read_text(encoding="utf-8")
 
     project = Project.open(folder)
-    assert {person.username.split("_")[0] for person in project.ledger.people()} == {PREFIX}
+    assert {person.username.split("_")[0] for person in project.ledger.people()} == {SIMULATED}
     for file in (run / "train.jsonl", run / "held_out.jsonl", *(folder / "snapshots").rglob("*.parquet")):
-        assert PREFIX.encode() not in file.read_bytes(), f"{file} names an annotator"
+        assert SIMULATED.encode() not in file.read_bytes(), f"{file} names an annotator"
 
     stamp = (run / "DONE").stat().st_mtime_ns
     again = subprocess.run(command(folder, port), capture_output=True, text=True, check=False)

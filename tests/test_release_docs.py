@@ -46,7 +46,7 @@ def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
         assert "data/rankings.parquet" in shown
         assert hub.requests == []
         done = run(f"{token}\n{real}")
-        assert "(private): " in done
+        assert "(private; " in done
         assert TOKEN not in done
         model, dataset = (hub.repositories[kind, "team/our-model"] for kind in ("model", "dataset"))
         assert b'name = "team/our-model"' in model.files["README.md"]

@@ -162,7 +162,9 @@ def release(
     space: Annotated[Path | None, typer.Option(help="Folder for the demo, as a Space of the Hub.")] = None,
     push: Annotated[str, typer.Option(metavar="OWNER/NAME", help="Also put it on the Hub; HF_TOKEN may write.")] = "",
     public: Annotated[bool, typer.Option("--public", help="Repositories that --push makes are not private.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --push: show every file, send nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --push: make the folders, show each file, send none.")
+    ] = False,
     merged: Annotated[bool, typer.Option("--merged", help="The whole model, the adapter merged in.")] = False,
     dtype: Annotated[
         str | None, typer.Option(help="With --merged: float32 (default), bfloat16 or float16 on disk.")

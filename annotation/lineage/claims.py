@@ -88,7 +88,7 @@ def _claim_node(figure: dict[str, Any], run: Path | None) -> Node:
 
 def _shows(shown: object, claim: str) -> bool:
     """Whether a figure is the claim, or has it as one of its numbers."""
-    return re.search(rf"(?<![\d.,]){re.escape(_plain(claim))}(?![\d]|[.,]\d)", _plain(shown)) is not None
+    return re.search(rf"(?<![\w.,]){re.escape(_plain(claim))}(?![\w]|[.,]\d)", _plain(shown)) is not None
 
 
 def _plain(text: object) -> str:

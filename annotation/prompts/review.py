@@ -28,6 +28,11 @@ def visitors_prompts(ledger: Ledger) -> set[str]:
     return {row["id"] for row in rows}
 
 
+def waiting_prompts(ledger: Ledger, settings: Settings) -> set[str]:
+    """Ids of the visitors' prompts that people have not accepted: nothing about them leaves the project."""
+    return visitors_prompts(ledger) - accepted_prompts(ledger, settings)
+
+
 def add_checks(ledger: Ledger, among: Collection[str] | None = None) -> int:
     """Put prompts that nobody is asked about yet at the end of the prompt check's queue; returns how many.
 

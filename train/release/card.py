@@ -62,6 +62,8 @@ QUESTIONS = {"es": "¿Qué se come en una fiesta del barrio?", "pt": "O que se c
 """Language -> what the example asks."""
 
 
+SIMULATED_WARNING = "**The judgements are simulated: programs ranked the answers, not people.**"
+
 UNMEASURED = {
     "ranking": "how it ranks answers to prompts that it was not trained on",
     "writing": "what it writes beside the base",
@@ -91,7 +93,7 @@ def model_card(run: Path, weights: Weights, given: Given) -> tuple[str, list[Fig
         *_what_it_is(fig, weights),
         *("## How to load it", "", *_loading(fig, weights, given), ""),
         *_evaluation(fig, found),
-        *_limits(fig, found),
+        *_limits(fig, found, given),
         *_data(fig, given),
         *_recipe(fig),
         *_footprint(fig),
@@ -161,6 +163,8 @@ def _banners(fig: Figures) -> list[str]:
         lines.append("**The base is a tiny model with random weights: it shows that the way works, and nothing more.**")
     if fig.value("DONE", "diverged"):
         lines.append(f"**The training counts as diverged**: {fig.text('DONE', 'diverged')}")
+    if fig.value(SNAPSHOT, "data", "simulated"):
+        lines.append(SIMULATED_WARNING)
     gate = gate_of(fig.run)
     if not fig.value(EVALUATION):
         lines.append("**Ungated: nothing says what it is worth; it was not measured by `annot evaluate`.**")
@@ -172,12 +176,12 @@ def _banners(fig: Figures) -> list[str]:
 
 def _what_it_is(fig: Figures, weights: Weights) -> list[str]:
     base = f"{_base(fig)} (version {fig.text('run.json', 'base_version')})"
-    what = f"A LoRA adapter for {base}"
+    what = f"A LoRA adapter. Its base is {base}; it was"
     if weights.kind == "merged":
         what = (
-            f"{base} with an adapter merged in, {fig.text(MERGED, 'dtype')} on disk and "
+            f"The model is {base} with an adapter merged in, {fig.text(MERGED, 'dtype')} on disk and "
             f"{fig.number(MERGED, 'kl', form='.1e')} nats per token away from the trained model on "
-            f"{fig.number(MERGED, 'tokens')} held-out tokens,"
+            f"{fig.number(MERGED, 'tokens')} held-out tokens. It was"
         )
     return [
         f"{what} aligned by direct preference optimisation with people's rankings of answers: "
@@ -228,7 +232,7 @@ def _loading(fig: Figures, weights: Weights, given: Given) -> list[str]:
         ask = f'inputs = tokenizer("{QUESTIONS[language]}", return_tensors="pt")'
     if given.model:
         notes.append("While a repository is private, `hf auth login` comes first.")
-    code = LOADING.format(imports=imports, name=given.model or fig.facts["run"], load=load, ask=ask)
+    code = LOADING.format(imports=imports, name=given.model or "the folder of this card", load=load, ask=ask)
     return [*code.split("\n"), *(["", " ".join(notes)] if notes else [])]
 
 
@@ -242,8 +246,8 @@ def _data(fig: Figures, given: Given) -> list[str]:
         ("prompts", "prompts"),
         ("answers", "answers"),
         ("rankings by people", "rankings"),
-        ("pairs that are clear", "comparisons"),
-        ("ties", "ties"),
+        ("preferences of a country's people", "comparisons"),
+        ("ties of single people", "ties"),
     )
     rows = [(what, fig.number("preflight.json", key)) for what, key in counts]
     countries = fig.value("preflight.json", "countries") or {}
@@ -260,8 +264,8 @@ def _data(fig: Figures, given: Given) -> list[str]:
         *lines,
         *markdown_table(("what was trained and measured on", "count"), rows),
         "",
-        f"**Length bias of the judgements**: the longer answer wins {longer} of the clear pairs; Kendall's tau-b of "
-        f"length with rank is {tau}, the correlation with being chosen {r}.",
+        f"**Length bias of the judgements**: in {longer} of single people's choices between two answers the longer one "
+        f"was preferred; Kendall's tau-b of length with rank is {tau}, the correlation with being chosen {r}.",
         "",
         *_people(fig),
     ]
@@ -293,7 +297,7 @@ def _people(fig: Figures) -> list[str]:
         "",
         "Alpha of rankings within a country, ordinal, with a bootstrap interval over slates where there are enough.",
         "",
-        *([f"The answers that people ranked were written by {', '.join(drafted)}.", ""] if drafted else []),
+        *([f"The answers that were ranked come from {', '.join(drafted)}.", ""] if drafted else []),
     ]
 
 
@@ -314,7 +318,14 @@ def _evaluation(fig: Figures, found: Evaluation | None) -> list[str]:
             f"Not measured by `annot evaluate`. At the end of its training: {fig.text('DONE', 'summary')}.",
             "",
         ]
-    lines += [f"**Gate: {found.gate.verdict}**: {fig.text(EVALUATION, 'gate_reason')}.", ""]
+    asked = [fig.number(EVALUATION, "settings", key) for key in ("gate_prompts", "gate_accuracy")]
+    lines += [
+        *_in_short(fig, found),
+        f"**Gate: {found.gate.verdict}**: {fig.text(EVALUATION, 'gate_reason')}. It asks every group of at least "
+        f"{asked[0]} held-out prompts for an accuracy whose interval begins above {asked[1]}; smaller groups are shown "
+        "and not judged.",
+        "",
+    ]
     for name, summary in found.summaries.items():
         for shown in summary.tables():
             title = shown.title[:1].upper() + shown.title[1:]
@@ -327,7 +338,20 @@ def _evaluation(fig: Figures, found: Evaluation | None) -> list[str]:
     return lines
 
 
-def _limits(fig: Figures, found: Evaluation | None) -> list[str]:
+def _in_short(fig: Figures, found: Evaluation) -> list[str]:
+    """The one number that a reader should take along."""
+    if "ranking" not in found.summaries:
+        return []
+    at = (EVALUATION, "measures", "ranking", "groups", 0, "accuracy")
+    value, low, high = (fig.number(*at, key, form=".1%") for key in ("value", "low", "high"))
+    return [
+        f"In short: of the choices between two answers that people made on prompts which it was not trained on, it "
+        f"agrees with {value} (interval {low} to {high}); a coin would agree with half.",
+        "",
+    ]
+
+
+def _limits(fig: Figures, found: Evaluation | None, given: Given) -> list[str]:
     """What a reader must not take from the numbers."""
     measured = found.summaries if found else {}
     missing = [what for name, what in UNMEASURED.items() if name not in measured]
@@ -340,6 +364,11 @@ def _limits(fig: Figures, found: Evaluation | None) -> list[str]:
         *(f"- {fig.quoted(sentence, REPORT)}" for sentence in (warnings(found) if found else ())),
         *([f"- Not measured: {'; '.join(missing)}."] if missing else []),
         "- Safety was not measured.",
+        "",
+        "It is meant for answering people of these countries as they would like to be answered, and for studying that. "
+        "It is not meant for advice on which somebody's health, rights or money depend, nor for saying what a country "
+        "thinks.",
+        *(["", f"Contact: {fig.text(GIVEN, 'contact')}"] if given.contact else []),
         "",
     ]
 

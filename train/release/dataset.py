@@ -16,7 +16,7 @@ from annotation.exams.export import released_questions, released_table
 from annotation.files import write_whole
 from annotation.ledger import now
 from annotation.project import Project
-from annotation.prompts.review import accepted_prompts, visitors_prompts
+from annotation.prompts.review import waiting_prompts
 from annotation.screen import Progress, silent
 from annotation.tables import Tables, read_tables
 from annotation.tasks import TASKS
@@ -101,7 +101,7 @@ def make_dataset(project: Project, run: Path, to: Path, given: Given, *, progres
 def _write_tables(project: Project, folder: Path, progress: Progress) -> Written:
     """A file for every table that has rows."""
     written, (chosen, dropped) = Written(), released_questions(project)
-    questions, waiting = {found.question.id for found in chosen}, _waiting(project)
+    questions, waiting = {found.question.id for found in chosen}, waiting_prompts(project.ledger, project.settings)
     with ExitStack() as files:
         tables = Tables(folder, files)
         for name in TASKS:
@@ -144,11 +144,6 @@ def _count_lengths(rows: Sequence[Mapping[str, Any]], lengths: Counter[str]) -> 
         chosen, rejected = len(row["chosen"]), len(row["rejected"])
         lengths["pairs"] += chosen != rejected
         lengths["longer"] += chosen > rejected
-
-
-def _waiting(project: Project) -> set[str]:
-    """Prompts that a demo's visitors typed and that people have not accepted: nothing about them is given away."""
-    return visitors_prompts(project.ledger) - accepted_prompts(project.ledger, project.settings)
 
 
 def _prompts(project: Project, waiting: Collection[str]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from annotation.text.locales import name_of_country, name_of_language
 from train.evaluate.measure import markdown_table
+from train.release.card import SIMULATED_WARNING
 from train.release.figures import Figure, Figures
 from train.release.given import GIVEN
 from train.release.judged import DATA, Judged
@@ -69,7 +70,7 @@ class Datasheet(Judged):
             language=list(self.fig.value(GIVEN, "languages") or ()) or None,
             license=self.facts["licence"] or None,
             pretty_name=self.facts["project"],
-            annotations_creators="crowdsourced",
+            annotations_creators="machine-generated" if self.data["simulated"] else "crowdsourced",
             size_categories=[size],
             task_categories=[
                 "text-generation",
@@ -84,6 +85,7 @@ class Datasheet(Judged):
         """Why it was made."""
         model = self.fig.text(DATA, "model", absent="")
         return [
+            *([f"> {SIMULATED_WARNING}", ""] if self.data["simulated"] else []),
             *("## Motivation", ""),
             "People of each country judged answers, prompts or exam questions about their own culture, so that a "
             "language model can be aligned with what they prefer. It was made with `annot`, on Argilla.",

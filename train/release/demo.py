@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from annotation.errors import SettingsError, TrainError
+from annotation.errors import ServerError, SettingsError, TrainError
 from annotation.files import lock_file
-from annotation.hosting.address import HOST, require_free
+from annotation.hosting.address import HOST, free_port, require_free
 from annotation.project import Project
 from train.evaluate.gate import gate_of
 from train.evaluate.run import recipe_of
@@ -62,9 +62,14 @@ def serve_demo(run: Path, ready: Callable[[Demo], None], *, project: Project | N
     facts, _ = finished_run(run)
     if missing := [name for name in ("gradio", "spaces") if find_spec(name) is None]:
         raise SettingsError(
-            f"the page is made with {' and '.join(missing)}, which is not installed: `pip install 'annot[space]'`."
+            f"the page is made with {' and '.join(missing)}, which is not installed: `make` installs it; without "
+            "make, type `pip install -e '.[space]'` in annot's folder."
         )
-    require_free(HOST, port)
+    try:
+        require_free(HOST, port)
+    except ServerError as busy:  # its remedy is about Argilla
+        taken = str(busy).partition(";")[0].rstrip(".")
+        raise ServerError(f"{taken}; take another with `annot demo {run.name} --port {free_port()}`.") from None
     base = base_of_run(run, recipe_of(facts).base, facts)
     home = run / "demo"
     demo = Demo(f"http://{HOST}:{port}", home / "space", home / "votes", home / "log.txt")

@@ -117,14 +117,14 @@ class Figures:
 
     def page(self, card: str) -> tuple[str, list[Figure]]:
         """The card without marks, and its figures in their order."""
-        figures, lines = list(self._front), []
+        figures, lines = list[Figure](), list[str]()
         for line in card.split("\n"):
             clean = _MARKED.sub(lambda found: found[2], line)
             for found in _MARKED.finditer(line):
                 made = self._made[int(found[1])]
                 figures.append(replace(made, line=clean))
             lines.append(clean)
-        return "\n".join(lines), figures
+        return "\n".join(lines), [*figures, *self._front]
 
     def _mark(self, shown: str, file: str, at: str, scale: float = 1) -> str:
         shown = shown.replace(_BEGIN, "").replace(_END, "")

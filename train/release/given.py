@@ -26,6 +26,7 @@ class Given:
         languages: ISO 639-1 codes.
         model: OWNER/NAME of the model on the Hub; "" where it is not known yet.
         dataset: The same of the data; "" too where none is given away.
+        contact: Where one asks about it.
     """
 
     model_licence: str = ""
@@ -33,6 +34,7 @@ class Given:
     languages: Sequence[str] = ()
     model: str = ""
     dataset: str = ""
+    contact: str = ""
 
     def keep(self, run: Path) -> Given:
         """Write it into the run's folder."""
@@ -66,4 +68,5 @@ def keep_given(run: Path, settings: Settings | None, *, repository: str, with_da
         languages or (settings.project.languages if settings else ()),
         repository or before.get("model", ""),
         repository if repository and with_data else before.get("dataset", ""),
+        release.contact if release else "",
     ).keep(run)

@@ -40,7 +40,7 @@ class Judged:
         told = self.text("consent", absent="")
         return [
             *("## Collection", ""),
-            *(part for name in self.data["tasks"] for part in self._task(name)),
+            *(part for name, task in self.data["tasks"].items() if task["answers"] for part in self._task(name)),
             "Alpha is measured within a country and over all; in brackets stand the ends of a bootstrap interval over "
             "items. There is none where too few items were judged by several, or where all resamples agree.",
             "",

@@ -64,7 +64,7 @@ class Release:
             lines += [f"  put right before a push: {problem}" for problem in one.problems]
             if one.pushed:
                 lines.append(f"  {one.pushed.sentence()}")
-                lines += [f"  now: {sentence}" for sentence in one.pushed.to_do]
+                lines += [f"  still to do: {sentence}" for sentence in one.pushed.to_do]
         for repository in self.planned:
             lines.append(f"Would go to the {repository.kind} {repository.repo} ({repository.size:,} bytes):")
             lines += [f"  {size:>13,}  {name}" for name, size in repository.files]

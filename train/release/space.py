@@ -28,6 +28,7 @@ from train.release.given import Given
 from train.release.hub.contents import CARD, YOURS
 from train.release.weights import write_adapter
 from train.run_folder import finished_run
+from train.statistics import FEWEST_PROMPTS
 
 ISLAND = Path(__file__).parent / "space"
 """What every Space consists of; its files import nothing of ours."""
@@ -55,10 +56,10 @@ license: {licence}
 
 # {heading}
 
-A blind comparison of {run} with its base ({base}): two answers to the same question, and a vote. Made with annot
-{annot}.
+A blind comparison of {run} with its base ({base}): two answers to the same question, and a vote. Made with
+annot {annot}.
 
-Votes are kept without any name, address or browser: {kept}
+Votes are kept without any name, address or browser, {kept}
 """
 
 
@@ -209,7 +210,8 @@ def _accuracies(run: Path, countries: Sequence[str]) -> list[dict[str, Any]]:
             "prompts": group.prompts,
         }
         for group in groups
-        if group.by == "all" or (group.by == "country" and group.name in countries)
+        if group.prompts >= FEWEST_PROMPTS
+        and (group.by == "all" or (group.by == "country" and group.name in countries))
     ]
 
 

@@ -93,7 +93,8 @@ class Pushed:
         """For a person."""
         changed = f"{counted(len(self.sent), 'file')} sent" if self.sent else "all of it was there already"
         gone = f", {counted(len(self.removed), 'file')} of an earlier release taken out" if self.removed else ""
-        return f"{self.url} ({'private' if self.private else 'public'}): {changed}{gone}."
+        seen = "private" if self.private else "public"
+        return f"{self.url} ({seen}; its page can change that, under Settings): {changed}{gone}."
 
 
 def votes_repo(name: str) -> str:

@@ -128,7 +128,8 @@ def push(
     items = {name: found for name in tasks if (found := ledger.items(name))}
     if not items:
         first = TASKS[tasks[0]]
-        raise ArgillaError(f"There are no {first.many} to push; run `{first.made_by}` first.")
+        remedy = f"run `{first.made_by}` first" if first.made_by else "no command makes them for a team yet"
+        raise ArgillaError(f"There are no {first.many} to push; {remedy}.")
     notes = list[str]()
     taken = _take_away(api, ledger, {item.id: item for own in items.values() for item in own}, notes, dry_run=dry_run)
     items = {name: [item for item in own if not item.removed] for name, own in items.items()}

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from campaigns import kills
 from fake_argilla import FakeArgilla, killed_at, person, seconds_of
-from hub_server import TOKEN, HubStandIn
+from hub_server import TOKEN, HubStandIn, ask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import annot, fill, frozen, make_project
@@ -27,7 +28,7 @@ from test_prompt_check import accept
 
 from annotation.config import Settings
 from annotation.drafting.draft import _plan
-from annotation.errors import DraftError, SourceError
+from annotation.errors import ArgillaError, DraftError, SourceError
 from annotation.ledger import Response
 from annotation.project import Project
 from annotation.prompts.review import add_checks
@@ -37,7 +38,7 @@ from annotation.tasks import TASKS
 from annotation.tasks.base import Texts, Unfit
 from annotation.tasks.duel.task import ADAPTED, BASE, CHOICES, NAME
 from annotation.tasks.duel.texts import TEXTS
-from annotation.tasks.duel.votes import count_duels, read_duels
+from annotation.tasks.duel.votes import count_duels, duel_tables, read_duels
 from annotation.tasks.page import LANGUAGES, TeamPage, read_guidelines
 from annotation.tasks.prompt_check.task import NAME as CHECK
 from annotation.types import Answer, Item, Prompt
@@ -47,6 +48,7 @@ from sync.reporting.status import report
 from sync.team import add_team
 from sync.votes import pull
 from sync.votes.lines import MOST_LINE, Tally, read_votes
+from sync.votes.places import place_of
 from sync.votes.pull import VotesPulled, pull_votes
 
 SETTINGS = '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n[task.ranking]\ntarget = 1\noverlap = 2\n'
@@ -392,6 +394,10 @@ def test_refused_prompts_are_counted_by_reason_and_their_votes_count(project: Pr
     assert by_id[new_id(2)].prompt_id == by_id[new_id(1)].prompt_id != ""
     assert by_id[new_id(3)].prompt_id == by_id[new_id(12)].prompt_id == ""
     assert not by_id[new_id(11)].typed
+    # Of a text that is no prompt of the project nothing could be removed or forgotten.
+    for one in by_id.values():
+        assert (one.prompt, one.answers, one.typed) == ("", ("", ""), False) or one.prompt_id
+    assert "1 already there, 9 refused and not kept" in " ".join(found.sentences())
 
 
 def test_what_a_visitor_typed_can_be_removed_and_its_votes_count_no_more(project: Project, votes: Path) -> None:
@@ -399,7 +405,59 @@ def test_what_a_visitor_typed_can_be_removed_and_its_votes_count_no_more(project
     annot(project, "prompts", "remove", "--file", "demo votes")
     assert [prompt.id for prompt in project.ledger.prompts()] == [EXAMPLE.id]
     assert [one.id for one in read_duels(project.ledger)] == [new_id(2)]
+    assert count_duels(project.ledger) == {"MX": 1}
     assert take(project, votes, *duel(1, TYPED), *duel(2), *duel(3, TYPED)).prompts == 0
+    assert count_duels(project.ledger) == {"MX": 1}
+
+
+def test_votes_about_a_forgotten_prompt_are_never_new(project: Project, votes: Path) -> None:
+    take(project, votes, *duel(1, TYPED))
+    for prompt in project.ledger.prompts():
+        annot(project, "forget", prompt.id, "--yes")
+    for dry_run in (False, True, False):
+        found = take(project, votes, *duel(1, TYPED), *duel(2, TYPED), *duel(3), dry_run=dry_run)
+        assert (found.new, found.unknown, found.already) == ({}, {}, 1)
+        assert (found.prompts, found.prompts_there, found.withheld) == (0, 0, 0)
+        told = f"{'a' * 32}.jsonl:4"
+        assert found.read.left_out.rows() == [("about a prompt that was forgotten", 2, told)]
+
+
+# -- what it costs --------------------------------------------------------------------------------------------
+
+
+def test_a_page_of_votes_costs_the_same_in_a_project_of_many_prompts(project: Project, votes: Path) -> None:
+    take(project, votes, *duel(1, TYPED), *duel(2))
+    steps = list[int]()
+
+    def work() -> int:
+        steps.clear()
+        project.ledger._db.set_progress_handler(lambda: steps.append(1), 10)
+        assert len(list(duel_tables(project.ledger, project.settings, str, 2000))) == 1
+        assert len(read_duels(project.ledger, adapter=ADAPTER)) == sum(count_duels(project.ledger).values()) == 2
+        project.ledger._db.set_progress_handler(None, 10)
+        return len(steps)
+
+    few = work()
+    more = [Prompt.make(f"¿Qué es {number}?", country="MX", language="es") for number in range(3000)]
+    project.ledger.add_prompts(more)
+    project.ledger.change_prompts([replace(prompt, topic="fiesta") for prompt in more])
+    assert work() < 2 * few
+
+
+def test_texts_are_read_only_where_they_are_asked_for(project: Project, votes: Path) -> None:
+    take(project, votes, *duel(1, TYPED), *duel(2))
+    for whole, short in zip(read_duels(project.ledger), read_duels(project.ledger, texts=False), strict=True):
+        assert whole.answers == ("Mole.", "Pozole.")
+        assert short == replace(whole, prompt="", answers=("", ""))
+
+
+def test_a_batch_without_new_prompts_does_not_look_at_the_prompt_check(project: Project, votes: Path) -> None:
+    take(project, votes, *duel(1, TYPED))
+    asked = list[str]()
+    project.ledger._db.set_trace_callback(asked.append)
+    assert take(project, votes, *duel(1, TYPED), *duel(2), *duel(3, TYPED)).new == {"MX": 2}
+    assert any("votes" in query for query in asked)
+    assert not [query for query in asked if "items" in query]
 
 
 # -- apart from the team's ------------------------------------------------------------------------------------
@@ -500,6 +558,20 @@ def test_a_dry_run_shows_what_would_come_and_writes_nothing(project: Project, vo
     assert (told["new"], told["countries"], told["already_here"]) == (2, {"MX": 2}, 0)
 
 
+def test_a_dry_run_begins_no_ledger(tmp_path: Path, votes: Path) -> None:
+    project = make_project(tmp_path / "new", SETTINGS)
+    assert not (project.folder / "ledger.sqlite").exists()
+    found = take(project, votes, *duel(1, TYPED), *duel(2, prompt_id="another"), dry_run=True)
+    assert (found.new, found.prompts, found.withheld) == ({"MX": 2}, 1, 1)
+    assert not (project.folder / "ledger.sqlite").exists()
+
+
+def test_no_command_is_named_that_would_make_duels_for_a_team(project: Project) -> None:
+    with pytest.raises(ArgillaError) as refused:
+        push(FakeArgilla(), project.ledger, project.settings, tasks=[NAME])
+    assert str(refused.value) == "There are no duels to push; no command makes them for a team yet."
+
+
 def test_a_place_that_is_none_is_one_sentence(project: Project, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"nowhere/at/all is no folder here"):
         pull_votes(project, "nowhere/at/all")
@@ -566,6 +638,23 @@ def pulled_from(hub: str, project: Project, source: str, token: str = TOKEN) -> 
     command = [sys.executable, "-m", "annotation.cli", "votes", "pull", source, "--project", str(project.folder)]
     environment |= {"HF_TOKEN": token} if token else {}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_files_of_the_hub_lie_in_the_project_while_they_are_read_and_what_a_killed_pull_left_goes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HubStandIn() as hub:
+        ask(hub, monkeypatch)
+        hub.make("dataset", "team/backups", {"votes/a.jsonl": b"{}\n"})
+        left = project.folder / ".votes" / "votes" / "old.jsonl"
+        left.parent.mkdir(parents=True)
+        left.write_text(TYPED, encoding="utf-8")
+        with place_of(project, "team/backups").fetched("a.jsonl") as path:
+            assert path.read_bytes() == b"{}\n"
+            assert path.is_relative_to(project.folder / ".votes")
+            assert (project.folder / ".votes").stat().st_mode & 0o777 == 0o700
+            assert not left.exists()
+        assert not (project.folder / ".votes").exists()
 
 
 def test_votes_come_from_a_private_repository_of_the_hub(project: Project, votes: Path) -> None:

@@ -88,7 +88,7 @@ class Task(Protocol[T]):
         title: What people do, for tables.
         one: What is put before people, for sentences.
         many: Its plural.
-        made_by: The command that makes items.
+        made_by: The command that makes items; "" where none does yet.
         label: Name of the metadata in which a record holds its item's id.
         scale: Of the values in `units`.
         counted: Names in `ItemOutcome.made`, in the order in which they are shown.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 from annotation.errors import SourceError
@@ -51,7 +51,7 @@ def place_of(project: Project, source: str) -> Place:
     if folder.is_dir():
         return _Folder(project, folder)
     if HUB_NAME.fullmatch(source) and ":" not in source:
-        return _Repository(source, project.secret("HF_TOKEN"))
+        return _Repository(project, source)
     raise SourceError(
         f"{source} is no folder here and no name of a dataset on the Hub; name the demo's folder, for example "
         "runs/RUN/demo/votes, or OWNER/NAME-votes."
@@ -79,8 +79,8 @@ class _Folder:
 class _Repository:
     """Files are fetched one by one and go again when they are read: what they hold is not masked yet."""
 
-    def __init__(self, name: str, token: str | None) -> None:
-        self.name, self._token = name, token
+    def __init__(self, project: Project, name: str) -> None:
+        self.name, self._project, self._token = name, project, project.secret("HF_TOKEN")
 
     def sizes(self) -> dict[str, int]:
         from huggingface_hub.errors import EntryNotFoundError
@@ -100,12 +100,18 @@ class _Repository:
 
     @contextmanager
     def fetched(self, file: str) -> Iterator[Path]:
-        with TemporaryDirectory(prefix="annot-votes-") as folder:
-            with self._in_one_sentence():
-                path = self._api().hf_hub_download(
-                    self.name, f"{VOTES}/{file}", repo_type="dataset", local_dir=folder, etag_timeout=HUB_TIMEOUT_S
-                )
-            yield Path(path)
+        folder = self._project.folder / ".votes"
+        with self._project.lock("votes"):
+            shutil.rmtree(folder, ignore_errors=True)  # what a pull that was killed left there
+            folder.mkdir(mode=0o700)
+            try:
+                with self._in_one_sentence():
+                    path = self._api().hf_hub_download(
+                        self.name, f"{VOTES}/{file}", repo_type="dataset", local_dir=folder, etag_timeout=HUB_TIMEOUT_S
+                    )
+                yield Path(path)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _api(self) -> HfApi:
         from huggingface_hub import HfApi

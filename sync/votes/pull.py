@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
+from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.prompts.duplicates import compare
 from annotation.prompts.languages import assign_languages
@@ -32,7 +34,7 @@ AT_ONCE = 5000
 """Votes of a batch."""
 
 MOST_BYTES = 1_000_000_000
-"""A larger file is left alone: a demo begins another at every start, and nobody votes so often before."""
+"""A larger file is left alone: a demo begins another long before."""
 
 MOST_SHOWN = 5
 """Runs that are named as unknown."""
@@ -92,10 +94,11 @@ class VotesPulled:
                 "and the visitor gave nothing away."
             )
         if self.prompts or self.prompts_there or self.refused.counts:
+            refused = self.refused.counts.total()
             asked = "; `annot push` asks people about them, and none is drafted for before they accept it"
             found.append(
                 f"Prompts that visitors gave away: {self.prompts} new, {self.prompts_there} already there, "
-                f"{self.refused.counts.total()} refused{asked if self.prompts and not self.dry_run else ''}."
+                f"{refused} refused and not kept{asked if self.prompts and not self.dry_run else ''}."
             )
         if self.unknown:
             named = [f"{run} ({adapter[:12]}) {n}" for (run, adapter), n in self.unknown.most_common(MOST_SHOWN)]
@@ -145,7 +148,7 @@ def pull_votes(project: Project, source: str, *, dry_run: bool = False, progress
     Raises:
         SourceError: There is no such place, or the Hub cannot be reached.
     """
-    place = place_of(project, source)
+    place, ledger = place_of(project, source), _ledger_of(project, dry_run=dry_run)
     sizes = place.sizes()
     found = VotesPulled(place.name, len(sizes), dry_run)
     batch, would_come = list[Vote](), list[Prompt]()
@@ -154,7 +157,7 @@ def pull_votes(project: Project, source: str, *, dry_run: bool = False, progress
         if len(batch) == AT_ONCE or not vote:
             # Nobody else adds prompts while these are compared with those that are here.
             with nullcontext() if dry_run else project.lock("prompts"):
-                _take_in(project, batch, found, would_come)
+                _take_in(project, ledger, batch, found, would_come)
             batch = []
     for run, adapter in list(found.unknown):
         if _is_here(project, run, adapter):
@@ -173,9 +176,17 @@ def _votes(place: Place, sizes: Mapping[str, int], tally: Tally, progress: Progr
                 yield vote
 
 
-def _take_in(project: Project, votes: Sequence[Vote], found: VotesPulled, would_come: list[Prompt]) -> None:
+def _ledger_of(project: Project, *, dry_run: bool) -> Ledger:
+    """The project's, which is made by being opened; a dry run makes none, and compares with an empty one."""
+    project.require_ledger()
+    path = project.folder / "ledger.sqlite"
+    return Ledger(Path(":memory:")) if dry_run and not path.exists() else project.ledger
+
+
+def _take_in(
+    project: Project, ledger: Ledger, votes: Sequence[Vote], found: VotesPulled, would_come: list[Prompt]
+) -> None:
     """Keep a batch, and count it; in a dry run only remember the prompts that would come."""
-    ledger = project.ledger
     known = known_duels(ledger, [vote.id for vote in votes])
     fresh = [vote for vote in votes if vote.id not in known]
     found.already += len(votes) - len(fresh)
@@ -183,34 +194,44 @@ def _take_in(project: Project, votes: Sequence[Vote], found: VotesPulled, would_
     typed = {v.place: v for v in fresh if not v.begun.prompt_id and v.may_use and clean(v.prompt)}
     fitting = _fitting(project, typed, found)
     there = [*ledger.prompts(removed=True), *would_come] if fitting else []
-    named = [(place, replace(prompt, source=visitors_source(found.source))) for place, prompt in fitting]
+    gone, source = ledger.forgotten("prompt"), visitors_source(found.source)
+    named = [(place, replace(prompt, source=source)) for place, prompt in fitting if prompt.id not in gone]
     compared = compare(named, there, project.settings.prompts.near_duplicate)
     stored = {prompt.id for prompt in (*there, *compared.kept)}
     prompt_of = {place: prompt.id for place, prompt in fitting if prompt.id in stored}
-    duels = [_duel(vote, found.source, examples, typed, prompt_of.get(vote.place, "")) for vote in fresh]
+    duels = list[Duel]()
+    for vote in fresh:
+        prompt_id = vote.begun.prompt_id if vote.begun.prompt_id in examples else prompt_of.get(vote.place, "")
+        if prompt_id in gone:
+            found.read.left_out.add("about a prompt that was forgotten", vote.place)
+            continue
+        duels.append(_duel(vote, found.source, prompt_id))
+        found.withheld += bool(not prompt_id and vote.place not in typed and (vote.a or vote.b or vote.prompt))
     if found.dry_run:
         would_come += compared.kept
     else:
         with ledger.transaction():
             ledger.add_prompts(compared.kept)
-            add_checks(ledger, [prompt.id for prompt in compared.kept])
+            if compared.kept:
+                add_checks(ledger, [prompt.id for prompt in compared.kept])
             add_duels(ledger, duels)
     found.new.update(duel.country for duel in duels)
     found.unknown.update((duel.run, duel.adapter) for duel in duels)
-    others = [vote for vote in fresh if vote.place not in typed and vote.begun.prompt_id not in examples]
-    found.withheld += sum(bool(vote.a or vote.b or vote.prompt) for vote in others)
     found.prompts += len(compared.kept)
     found.prompts_there += compared.already_there
     for drop in compared.dropped:
         found.refused.add(drop.reason, drop.id)
 
 
-def _duel(vote: Vote, source: str, examples: set[str], typed: Mapping[str, Vote], prompt_id: str) -> Duel:
-    """A vote as the ledger keeps it: masked, and without texts that nobody gave away."""
-    begun, is_typed, is_example = vote.begun, vote.place in typed, vote.begun.prompt_id in examples
+def _duel(vote: Vote, source: str, prompt_id: str) -> Duel:
+    """A vote as the ledger keeps it: masked, and without texts where it is about no prompt of the project.
+
+    Those could neither be removed nor forgotten.
+    """
+    begun, is_typed = vote.begun, bool(prompt_id) and not vote.begun.prompt_id
 
     def answer(text: str) -> str:
-        return mask(only_seen(text), begun.country)[0] if is_typed or is_example else ""
+        return mask(only_seen(text), begun.country)[0] if prompt_id else ""
 
     return Duel(
         id=vote.id,
@@ -222,7 +243,7 @@ def _duel(vote: Vote, source: str, examples: set[str], typed: Mapping[str, Vote]
         language=begun.language,
         choice=vote.choice,
         adapted=begun.adapted,
-        prompt_id=begun.prompt_id if is_example else prompt_id,
+        prompt_id=prompt_id,
         prompt=mask(clean(vote.prompt), begun.country)[0] if is_typed else "",
         answers=(answer(vote.a), answer(vote.b)),
         at=vote.at,

@@ -37,7 +37,7 @@ class Duels:
     title = "compare two answers"
     one = "duel"
     many = "duels"
-    made_by = "annot votes pull"
+    made_by = ""
     label = "duel"
     scale: Scale = "nominal"
     counted: tuple[str, ...] = (ADAPTED, BASE, "ties", "both bad")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
+from sys import intern
 
 from annotation.config import Settings
 from annotation.ledger import Ledger, now
@@ -33,7 +34,7 @@ class Duel:
         adapted: "A" or "B": the side on which the aligned model answered.
         prompt_id: The project's prompt that was answered, or "".
         prompt: Its text, or what the visitor typed and gave away; "" where neither is known.
-        answers: The texts of A and B, masked; "" where they were not to be kept.
+        answers: The texts of A and B, masked; "" where they were not to be kept, or are not read.
         at: When the visitor voted, UTC, to the minute: "2026-11-29T01:02Z".
         source: Where the vote was read: "OWNER/NAME-votes", or a folder.
         typed: The prompt is the visitor's own, who gave it away.
@@ -68,6 +69,11 @@ class Duel:
 
 
 _COLUMNS = ("a", "b", *(field.name for field in fields(Duel) if field.name != "answers"))
+_FACTS = tuple(name for name in _COLUMNS if name not in ("a", "b", "prompt", "typed"))
+
+# Looked up by id: a join with the view `current_prompts` would make all of it for every page.
+_CHANGE = "select removed from prompt_changes where prompt_id = v.prompt_id order by seq desc limit 1"
+_STAYS = f"coalesce(({_CHANGE}), 0) = 0"
 
 
 def add_duels(ledger: Ledger, duels: Iterable[Duel]) -> int:
@@ -86,14 +92,16 @@ def add_duels(ledger: Ledger, duels: Iterable[Duel]) -> int:
         return db.total_changes - before
 
 
-def read_duels(ledger: Ledger, *, adapter: str = "") -> list[Duel]:
-    """All duels by time, or those about one adapter; none about a prompt that was removed from the project.
+def read_duels(ledger: Ledger, *, adapter: str = "", texts: bool = True) -> list[Duel]:
+    """All duels, or those about one adapter; none about a prompt that was removed from the project.
 
     Args:
         ledger: The project's.
         adapter: SHA-256 of the adapter; "" for duels about any.
+        texts: Read prompts and answers too.
     """
-    return list(_duels(ledger, "where v.adapter = ?" if adapter else "", *filter(None, [adapter])))
+    which = ("and v.adapter = ?", adapter) if adapter else ("",)
+    return list(_duels(ledger, *which, texts=texts))
 
 
 def duel_tables(
@@ -102,7 +110,7 @@ def duel_tables(
     """The task's tables of the same duels in the order of their ids, some at a time: memory does not grow with them."""
     task, after = Duels(), ""
     while rows := ledger.rows("select id from votes where id > ? order by id limit ?", after, at_once):
-        duels = list(_duels(ledger, "where v.id > ? and v.id <= ?", after, rows[-1]["id"]))
+        duels = list(_duels(ledger, "and v.id > ? and v.id <= ?", after, rows[-1]["id"]))
         items, after = {duel.id: duel.item() for duel in duels}, rows[-1]["id"]
         texts = Texts.of(ledger, task, list(items.values()))
         yield task.tables(items, [duel.answer() for duel in duels], texts, settings, pseudonym)
@@ -115,16 +123,18 @@ def known_duels(ledger: Ledger, ids: Collection[str]) -> set[str]:
 
 
 def count_duels(ledger: Ledger) -> dict[str, int]:
-    """Country -> how many votes are here, most first."""
-    rows = ledger.rows("select country, count(*) as n from votes group by country order by n desc, country")
+    """Country -> how many votes are here, most first; none about a prompt that was removed from the project."""
+    rows = ledger.rows(
+        f"select country, count(*) as n from votes v where {_STAYS} group by country order by n desc, country"
+    )
     return {row["country"]: row["n"] for row in rows}
 
 
-def _duels(ledger: Ledger, which: str, *values: str) -> Iterator[Duel]:
-    columns = ", ".join(f"v.{name}" for name in _COLUMNS)
-    query = f"""select {columns}, p.text from votes v left join current_prompts p on p.id = v.prompt_id {which}
-                {"and" if which else "where"} coalesce(p.removed, 0) = 0 order by v.at, v.id"""
-    for row in ledger.rows(query, *values):
-        told = {name: row[name] for name in _COLUMNS[2:]}
-        text = row["prompt"] or row["text"] or ""
-        yield Duel(**{**told, "prompt": text, "answers": (row["a"], row["b"]), "typed": bool(row["typed"])})
+def _duels(ledger: Ledger, which: str, *values: str, texts: bool = True) -> Iterator[Duel]:
+    columns = ", ".join(f"v.{name}" for name in (*_FACTS, "typed"))
+    read = "v.a, v.b, coalesce(nullif(v.prompt, ''), p.text, '')" if texts else "'', '', ''"
+    query = f"select {columns}, {read} from votes v left join prompts p on p.id = v.prompt_id where {_STAYS} {which}"
+    for *told, typed, a, b, prompt in ledger.rows(query, *values):
+        # Most of what is told is told again and again: memory holds it once.
+        facts = dict(zip(_FACTS, map(intern, told), strict=True))
+        yield Duel(**facts, prompt=prompt, answers=(a, b), typed=bool(typed))

@@ -18,12 +18,13 @@ from campaigns import kills
 from finished_runs import QUICK, evaluate_until, finished_run, model_of, ranked_slates
 from typer.testing import CliRunner
 
+import train.evaluate.command_line
 import train.evaluate.harness
-import train.evaluate.questions
 import train.evaluate.task
 from annotation.cli import app
 from annotation.errors import SettingsError, TrainError
 from annotation.types import ExamQuestion
+from train.evaluate.command_line import chosen_measures
 from train.evaluate.compare import check_measured
 from train.evaluate.evaluation import Evaluation, conclude
 from train.evaluate.exam_summary import AT_CHANCE, FRESH, ExamScore, ExamSummary, draw_exams, exam_groups
@@ -32,7 +33,6 @@ from train.evaluate.gate import Gate, gate_of, remedy
 from train.evaluate.harness import CHAT, PLAIN, HarnessRun, load_tasks, local_task, write_task
 from train.evaluate.measure import Material
 from train.evaluate.model import AdaptedModel, Batches
-from train.evaluate.questions import chosen_measures
 from train.evaluate.run import evaluate
 from train.evaluate.task import HarnessTask, TaskSummary, _above, change_of, guessed, shares
 from train.models.base import Base
@@ -621,12 +621,12 @@ def test_checked_questions_are_measured_without_being_asked_for(
     plain_run: Path, questions: list[ExamQuestion], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(plain_run, tmp_path / "runs" / "moved")
-    monkeypatch.setattr(train.evaluate.questions, "exam_questions_of", lambda _folder: tuple(questions[:9]))
+    monkeypatch.setattr(train.evaluate.command_line, "exam_questions_of", lambda _folder: tuple(questions[:9]))
     words = ["evaluate", "moved", "--project", str(tmp_path), "--json"]
     told = json.loads(CliRunner().invoke(app, words, catch_exceptions=False).stdout)
     assert list(told["measures"]) == ["ranking", "writing", "exams"]
     assert told["measures"]["exams"]["groups"][0]["questions"] == 9
-    monkeypatch.setattr(train.evaluate.questions, "find_spec", lambda _name: None)
+    monkeypatch.setattr(train.evaluate.command_line, "find_spec", lambda _name: None)
     said: list[str] = []
     assert chosen_measures("", questions, said.append) == ["ranking", "writing"]
     assert "not installed (`pip install 'annot[evaluate]'`)" in said[0]

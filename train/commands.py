@@ -103,14 +103,14 @@ def evaluate(
     """Measure a run: how it ranks held-out slates, what it writes, exams, votes, benchmarks; per country; the gate."""
     from annotation.screen import print_json, progress, table
     from train.evaluate import report
-    from train.evaluate.compare import VERSUS_COLUMNS, check_measured, compare, versus_rows, warn_of_bases
-    from train.evaluate.questions import (
+    from train.evaluate.command_line import (
         chosen_measures,
         duels_about,
         exam_questions_of,
         files_of_tasks,
         seen_in_training,
     )
+    from train.evaluate.compare import VERSUS_COLUMNS, check_measured, compare, versus_rows, warn_of_bases
     from train.evaluate.run import evaluate as evaluate_run
     from train.run_folder import check_name
 
@@ -124,11 +124,11 @@ def evaluate(
         print(f"annot: {line}", file=sys.stderr)
 
     questions = exam_questions_of(folder) if not on or "exams" in on else ()
-    duels = duels_about(folder, runs / run) if not on or "votes" in on else ()
+    duels, base_version = duels_about(folder, runs / run)
     with progress("evaluating") as bar:
         found = evaluate_run(
             runs / run,
-            on=chosen_measures(on, questions, say, duels),
+            on=chosen_measures(on, questions, say, duels, base_version),
             questions=questions,
             seen=seen_in_training(runs / run, questions),
             data=files_of_tasks(task_data or ()),

@@ -196,32 +196,17 @@ def mean_of_two(one: Estimate, other: Estimate) -> Estimate:
     return Estimate(value, value - below, value + above, one.count + other.count, one.prompts + other.prompts)
 
 
-@dataclass(frozen=True, slots=True)
-class Davidson:
-    """Davidson's model of two items and ties, its parameters estimated by maximum likelihood.
+def davidson_nu(wins: int, ties: int, losses: int) -> float | None:
+    """How readily two items are called equal: nu of Davidson's model, estimated by maximum likelihood.
 
     R. R. Davidson 1970, "On extending the Bradley-Terry model to accommodate ties in paired comparison experiments",
     JASA 65: P(first better), P(tie), P(second better) are as p : nu sqrt(p q) : q. Two items leave nothing to fit: the
     likeliest probabilities are the shares, p / q = wins / losses and nu = ties / sqrt(wins losses).
 
-    Attributes:
-        better: P(first better).
-        tie: P(tie).
-        worse: P(second better).
-        nu: How readily both are called equal; None where it is infinite: there are ties, and one side never won.
+    Returns:
+        None where it is infinite: there are ties, and one side never won.
     """
-
-    better: float
-    tie: float
-    worse: float
-    nu: float | None
-
-    @classmethod
-    def of(cls, wins: int, ties: int, losses: int) -> Davidson:
-        """Of so many comparisons, one at least."""
-        count = wins + ties + losses
-        nu = None if ties and not wins * losses else ties / math.sqrt(wins * losses or 1)
-        return cls(wins / count, ties / count, losses / count, nu)
+    return None if ties and not wins * losses else ties / math.sqrt(wins * losses or 1)
 
 
 def read_estimates(values: Mapping[str, Any]) -> dict[str, Any]:

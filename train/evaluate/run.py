@@ -35,6 +35,7 @@ from train.evaluate.gate import EVALUATION, remeasure
 from train.evaluate.measure import Material, Summary
 from train.evaluate.model import METHOD, AdaptedModel, Batches, hash_of
 from train.evaluate.report import write_evaluation
+from train.evaluate.votes import Votes
 from train.models.base import Base, base_of_run
 from train.models.tokenizer import Vocabulary, load_vocabulary
 from train.run_folder import claimed, finished_run, read_facts
@@ -68,7 +69,8 @@ def evaluate(
         questions: For "exams": checked questions, four options each.
         seen: Ids of those that stand in the run's training texts.
         data: Task -> local file with its rows, where the Hub cannot be reached.
-        duels: For "votes": visitors' votes; those about other runs do not count.
+        duels: Visitors' votes, for "votes" and to see whether those that were counted before are still all there are;
+            those about other runs do not count.
         overrides: "evaluation.key=value" in place of the run's own settings.
         say: Told what begins, a line each.
         progress: Told the batches done.
@@ -101,10 +103,13 @@ def evaluate(
         known = before if before and before.key == key else None
         summaries: dict[str, Summary] = {}
         if known:
-            keys = {**known.keys, **keys}
+            held = dict(known.keys)
+            if "votes" in held:  # whether it is asked for or not: votes come, and prompts are removed with theirs
+                held["votes"] = hash_of([key, "votes", Votes.of(material).decisive])
+            keys = {**held, **keys}
             summaries = {name: found for name, found in known.summaries.items() if known.keys[name] == keys[name]}
         todo, kept = [name for name in names if name not in summaries], tuple(summaries)
-        if known and not todo and known.settings == wanted:
+        if known and not todo and known.settings == wanted and len(kept) == len(known.summaries):
             return known
         batches = None
         if todo:

@@ -25,7 +25,7 @@ from train.evaluate.model import AdaptedModel, Batches
 from train.evaluate.votes_summary import VoteGroup, VoteSummary, vote_groups
 from train.run_folder import write_rows
 from train.settings import EvaluationSettings
-from train.statistics import Davidson, read_estimates
+from train.statistics import read_estimates
 
 ROWS = "evaluation_votes.jsonl"
 """One line per vote, without the texts."""
@@ -73,7 +73,12 @@ class Votes:
                 f"`annot demo {material.run.name}` lets people vote and `annot votes pull` brings their votes; or "
                 "leave votes out of --on."
             )
-        return [votes.rows, votes.elsewhere]
+        return votes.decisive
+
+    @property
+    def decisive(self) -> list[Any]:
+        """What decides the result, as JSON."""
+        return [self.rows, self.elsewhere]
 
     @classmethod
     def begin(cls, name: str, model: AdaptedModel, material: Material, key: str) -> Self:  # noqa: ARG003
@@ -83,10 +88,7 @@ class Votes:
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> VoteSummary:
         """What `as_json` wrote."""
-        groups = [read_estimates(group) for group in facts["groups"]]
-        for group in groups:
-            group["davidson"] = group["davidson"] and Davidson(**group["davidson"])
-        return VoteSummary(tuple(VoteGroup(**group) for group in groups), facts["left_out"])
+        return VoteSummary(tuple(VoteGroup(**read_estimates(g)) for g in facts["groups"]), facts["left_out"])
 
     @property
     def line(self) -> str:

@@ -12,7 +12,7 @@ from annotation.screen import counted
 from train.evaluate.gate import VOTES, Gate, GroupResult, judge
 from train.evaluate.measure import GREY, MARKS, Table, save_figure
 from train.settings import EvaluationSettings
-from train.statistics import Davidson, Estimate, binomial_share, chance_of_as_many, mean_of_two, win_rate
+from train.statistics import Estimate, binomial_share, chance_of_as_many, davidson_nu, mean_of_two, win_rate
 
 Counts = Mapping[tuple[str, str, str], int]
 """(country, side of the adapted model, choice) -> votes; sides are "A" and "B", other choices "tie" and "both_bad"."""
@@ -39,7 +39,7 @@ class VoteGroup:
         on_a: On how many of the votes that compare (all but `both_bad`) the adapted model stood on side A.
         rate: Win rate; this and the others are None where no vote has a say.
         untied: Wins among wins and losses: P(adapted model better | no tie).
-        davidson: Probabilities of win, tie and loss.
+        nu: How readily both are called equal, in Davidson's model; None too where it is infinite.
         side_a: Share of side A among wins and losses: a half where the side makes no difference.
         rate_on_a: Win rate with the adapted model on side A.
         rate_on_b: The same on side B.
@@ -57,7 +57,7 @@ class VoteGroup:
     on_a: int
     rate: Estimate | None
     untied: Estimate | None
-    davidson: Davidson | None
+    nu: float | None
     side_a: Estimate | None
     rate_on_a: Estimate | None
     rate_on_b: Estimate | None
@@ -77,7 +77,7 @@ class VoteGroup:
 
 def vote_groups(counts: Counts, wanted: EvaluationSettings) -> tuple[VoteGroup, ...]:
     """Estimates of all votes, one at least, and by country, the lowest win rate first."""
-    countries = sorted({country for country, _, _ in counts} - {""})
+    countries = sorted({country for country, _, _ in counts})
     found = [_group("country", name, {key: n for key, n in counts.items() if key[0] == name}) for name in countries]
     found.sort(key=lambda group: (group.rate.value if group.rate else 2.0, group.name))
     return with_verdicts([_group("all", "", counts), *found], wanted)
@@ -103,7 +103,7 @@ def _group(by: str, name: str, counts: Counts) -> VoteGroup:
         sum(a),
         win_rate(wins, ties, losses) if compared else None,
         binomial_share(wins, untied) if untied else None,
-        Davidson.of(wins, ties, losses) if compared else None,
+        davidson_nu(wins, ties, losses) if compared else None,
         binomial_share(a[0] + b[2], untied) if untied else None,
         on_a,
         on_b,
@@ -112,12 +112,8 @@ def _group(by: str, name: str, counts: Counts) -> VoteGroup:
 
 
 def with_verdicts(groups: Sequence[VoteGroup], wanted: EvaluationSettings) -> tuple[VoteGroup, ...]:
-    """The groups with the verdicts that the settings ask for, whatever they had before.
-
-    Countries are judged; where no vote names one, all votes together.
-    """
-    judged = groups[1:] or groups[:1]
-    return tuple(replace(g, verdict=_verdict(g, wanted) if g in judged else "") for g in groups)
+    """The groups with the verdicts that the settings ask for, whatever they had before: of the countries only."""
+    return tuple(replace(g, verdict=_verdict(g, wanted) if g.by == "country" else "") for g in groups)
 
 
 def _verdict(group: VoteGroup, wanted: EvaluationSettings) -> str:
@@ -228,7 +224,7 @@ HOW_TO_READ_SIDES = (
 
 def _row(group: VoteGroup) -> tuple[str, ...]:
     shares = [f"{n} ({n / group.votes:.0%})" for n in (group.wins, group.ties, group.losses, group.both_bad)]
-    nu = "–" if group.davidson is None else "∞" if group.davidson.nu is None else f"{group.davidson.nu:.2f}"
+    nu = "–" if group.rate is None else "∞" if group.nu is None else f"{group.nu:.2f}"
     estimates = (_shown(group.rate), _shown(group.untied))
     return group.label, str(group.votes), *shares, *estimates, nu, group.verdict or "–"
 

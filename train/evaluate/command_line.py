@@ -1,4 +1,4 @@
-"""Checked exam questions and votes of a project for `annot evaluate`, and what else its command line names."""
+"""Command line of `annot evaluate`: the measures and files that it names, with the project's questions and votes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from annotation.errors import SettingsError
 from annotation.project import Project
+from annotation.screen import counted
 from annotation.tasks.duel.votes import Duel, read_duels
 from annotation.types import ExamQuestion
 from train.data.pairs import read_pairs
@@ -25,15 +26,16 @@ def exam_questions_of(folder: Path) -> tuple[ExamQuestion, ...]:
     return tuple(exam_questions(project.ledger, project.settings))
 
 
-def duels_about(folder: Path, run: Path) -> list[Duel]:
-    """Visitors' votes about a run's adapter; none where the folder is no project.
+def duels_about(folder: Path, run: Path) -> tuple[list[Duel], str]:
+    """Visitors' votes about a run's adapter, none where the folder is no project, and the version of the run's base.
 
     Raises:
         TrainError: The run is not finished.
     """
-    if not (folder.expanduser() / "annot.toml").exists():
-        return []
-    return read_duels(Project.open(folder).ledger, adapter=finished_run(run)[1])
+    facts, adapter = finished_run(run)
+    here = (folder.expanduser() / "annot.toml").exists()
+    duels = read_duels(Project.open(folder).ledger, adapter=adapter, texts=False) if here else []
+    return duels, facts["base_version"]
 
 
 def seen_in_training(run: Path, questions: Sequence[ExamQuestion]) -> set[str]:
@@ -47,22 +49,30 @@ def seen_in_training(run: Path, questions: Sequence[ExamQuestion]) -> set[str]:
 
 
 def chosen_measures(
-    on: str, questions: Sequence[ExamQuestion], say: Callable[[str], None], duels: Sequence[Duel] = ()
+    on: str,
+    questions: Sequence[ExamQuestion],
+    say: Callable[[str], None],
+    duels: Sequence[Duel] = (),
+    base_version: str = "",
 ) -> list[str]:
     """Measures that a command line names, or the usual ones: exams and votes too, where there are some.
 
     Args:
         on: Names with commas, or "".
         questions: Checked questions.
-        say: Told where exams are left out.
-        duels: Visitors' votes about the run.
+        say: Told where exams or votes are left out.
+        duels: Visitors' votes about the run's adapter.
+        base_version: Of the run; only votes about this one count.
     """
     if on:
         return [name.strip() for name in on.split(",") if name.strip()]
     if questions and find_spec("lm_eval") is None:
         say("exams are not measured: lm-evaluation-harness is not installed (`pip install 'annot[evaluate]'`).")
         questions = ()
-    return ["ranking", "writing", *(["exams"] if questions else []), *(["votes"] if duels else [])]
+    own = any(duel.base_version == base_version for duel in duels)
+    if duels and not own:
+        say(f"votes are not counted: {counted(len(duels), 'vote')} were given on another version of the base.")
+    return ["ranking", "writing", *(["exams"] if questions else []), *(["votes"] if own else [])]
 
 
 def files_of_tasks(given: Sequence[str]) -> dict[str, Path]:

@@ -174,12 +174,19 @@ both = last([True, False], 7)
 cut = model.answers(messages, [False], seed=7)
 next(cut)
 cut.close()  # a visitor who left
+torn = []
+for pair in zip(model.answers(messages, [False], seed=7), model.answers(messages, [True], seed=7), strict=False):
+    torn = [text for _, text in pair]
+left = model.answers(messages, [False], seed=7)
+next(left)  # it is never asked again, and kept
 plain = AutoModelForCausalLM.from_pretrained("base")
 with torch.inference_mode():
     tokens = torch.tensor([ids])
     with model.MODEL.disable_adapter():
         same = torch.equal(model.MODEL(tokens).logits, plain(tokens).logits)
 print(json.dumps({
+    "torn": torn, "apart": [last([False], 7)[0], last([True], 7)[0]],
+    "seconds": [model.seconds(messages, sides, seed=7) for sides in ([True], [True, False])],
     "ids": ids, "both": both, "swapped": last([False, True], 7), "other": last([True], 8), "same": same,
     "alike": last([True, True], 7), "long": len(model._encode([{"role": "user", "content": "a b " * 9000}])),
 }))
@@ -205,6 +212,9 @@ def test_both_sides_are_one_model_with_the_same_seed_and_the_base_is_the_base(pr
     assert found["alike"] == [found["both"][0]] * 2
     assert found["both"][0] != found["both"][1]
     assert found["other"] != found["both"][:1]
+    assert [text[: len(cut)] for text, cut in zip(found["apart"], found["torn"], strict=True)] == found["torn"]
+    assert all(len(text) > 20 for text in found["torn"])
+    assert found["seconds"] == [22.0, 34.0], "200 tokens a side"
     assert found["same"], "with the adapter switched off it is another model than the base"
     assert found["long"] == 4096 - 200
 

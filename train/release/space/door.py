@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-POSTED = {f"/gradio_api/{name}" for name in ("queue/join", "cancel", "reset")}
-"""All that the page posts. Ways for programs to call a function by its name, and uploads, are not among them."""
+POSTED = "/gradio_api/queue/join"
+"""All that the page posts. Ways for programs to call a function by its name, to cancel, and uploads are others."""
 
 CLOSED = ("/gradio_api/file", "/gradio_api/proxy", "/gradio_api/run", "/gradio_api/call", "/gradio_api/stream")
 """What the page never reads, from its beginning."""
@@ -31,7 +31,7 @@ class Door:
             return
         path = scope["path"].rstrip("/")
         reads = scope["method"] in ("GET", "HEAD", "OPTIONS")
-        if path.startswith(CLOSED) or not (reads or path in POSTED):
+        if path.startswith(CLOSED) or not (reads or path == POSTED):
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from threading import Lock
 from unicodedata import category
 
 import spaces
@@ -24,6 +25,9 @@ TEMPERATURE, TOP_P = 0.7, 0.95
 TOKENS_AT_ONCE = 4
 """Between two looks at an answer that is being written."""
 
+SECONDS_TO_BEGIN, SECONDS_A_TOKEN = 10.0, 0.06
+"""What a card is asked for: 8 billion weights write 17 tokens a second and more."""
+
 _LOCAL = os.environ.get("ANNOT_DEMO_BASE") or (str(HERE / "base") if (HERE / "base").is_dir() else "")
 _BASE = {"pretrained_model_name_or_path": _LOCAL or DEMO.base, "revision": None if _LOCAL else DEMO.base_revision}
 _DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -38,7 +42,17 @@ ENDS = {TOKENIZER.eos_token_id, *(_told if isinstance(_told, list) else [_told])
 """Tokens at which an answer is over."""
 
 
-@spaces.GPU  # type: ignore[untyped-decorator]
+_ALONE = Lock()
+"""Held while a token is computed, and never between two: the adapter is on or off for the answer of that token alone,
+and an answer that nobody waits for any more keeps nothing from the others."""
+
+
+def seconds(messages: Sequence[Message], sides: Sequence[bool], *, seed: int) -> float:  # noqa: ARG001
+    """How long the card is needed for `answers`; ZeroGPU takes it back then."""
+    return SECONDS_TO_BEGIN + len(sides) * DEMO.max_new_tokens * SECONDS_A_TOKEN
+
+
+@spaces.GPU(duration=seconds)  # type: ignore[untyped-decorator]
 def answers(messages: Sequence[Message], sides: Sequence[bool], *, seed: int) -> Iterator[tuple[int, str]]:
     """Write one answer after the other, and hand out what stands there after every few tokens and at the end.
 
@@ -52,8 +66,7 @@ def answers(messages: Sequence[Message], sides: Sequence[bool], *, seed: int) ->
     """
     ids = _encode(messages)
     for number, adapted in enumerate(sides):
-        with nullcontext() if adapted else MODEL.disable_adapter():
-            yield from ((number, text) for text in _written(ids, seed))
+        yield from ((number, text) for text in _written(ids, seed, adapted=adapted))
 
 
 def _encode(messages: Sequence[Message]) -> list[int]:
@@ -66,12 +79,12 @@ def _encode(messages: Sequence[Message]) -> list[int]:
     return list(ids[-max(room - DEMO.max_new_tokens, 1) :] if room else ids)
 
 
-def _written(ids: list[int], seed: int) -> Iterator[str]:
+def _written(ids: list[int], seed: int, *, adapted: bool) -> Iterator[str]:
     chance = torch.Generator(_DEVICE).manual_seed(seed)
     found: list[int] = []
     step, past = ids, None
     while len(found) < DEMO.max_new_tokens:
-        with torch.inference_mode():
+        with _ALONE, nullcontext() if adapted else MODEL.disable_adapter(), torch.inference_mode():
             told = MODEL(input_ids=torch.tensor([step], device=_DEVICE), past_key_values=past, use_cache=True)
             token = _sampled(told.logits[0, -1].float(), chance)
         if token in ENDS:

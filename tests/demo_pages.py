@@ -17,6 +17,7 @@ import httpx
 from conftest import free_port
 from finished_runs import finished_run, ranked_slates
 from hub_server import HubStandIn, environment
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
@@ -53,6 +54,12 @@ def speak_only(space: Path, texts: list[str]) -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token=list(vocabulary)[1])
     tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     tokenizer.save_pretrained(space / "adapter")
+
+
+def break_model(space: Path) -> None:
+    """Make the adapter of a Space one that fails when it writes: none of its weights is a number."""
+    path = space / "adapter" / "adapter_model.safetensors"
+    save_file({name: weights * float("nan") for name, weights in load_file(path).items()}, path)
 
 
 @contextmanager

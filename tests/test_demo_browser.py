@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import hostile
 import pytest
-from demo_pages import QUESTION, RUN, TEXTS, Demo, demo_project, running_demo, served, speak_only
+from demo_pages import QUESTION, RUN, TEXTS, Demo, break_model, demo_project, lines_of, running_demo, served, speak_only
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from test_browser import FLAGS, NAMES
 
@@ -33,9 +33,11 @@ class Seen:
 
     elsewhere: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    posted: set[str] = field(default_factory=set)
 
     def listen_to(self, page: Page) -> None:
         page.on("request", lambda request: self.note(request.url))
+        page.on("request", lambda request: self.posted.add(urlsplit(request.url).path if request.post_data else ""))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def note(self, address: str) -> None:
@@ -94,6 +96,7 @@ def visit(browser: tuple[Browser, list[bytes]], seen: Seen) -> Iterator[Any]:
     for context in contexts:
         context.close()
     assert (browser[1], seen.elsewhere, seen.errors) == ([], [], [])
+    assert seen.posted == {"", "/gradio_api/queue/join"}, "the door lets nothing else in"
 
 
 def keep_picture(page: Page, name: str) -> None:
@@ -185,11 +188,22 @@ def test_sides_are_written_down_before_a_word_is_generated_and_the_choice_is_kep
     _, voted = demo.lines()[before:]
     assert (voted["choice"], voted["may_use"], voted["prompt"]) == ("tie", True, "Escrevi isto")
     assert voted["a"] or voted["b"]
+    # What was allowed for one question is not for the next, and another country is another comparison.
+    expect(page.get_by_label(texts["may_use"])).not_to_be_checked()
+    compare(page, "Outra coisa", texts)
+    choose(page, "country", "Argentina")
+    expect(page.locator("#vote_A")).to_be_disabled()
+    expect(page.locator("#said")).not_to_contain_text(texts["now_vote"])
 
 
 def test_what_was_typed_without_the_tick_is_not_kept_and_the_project_tells_of_itself(demo: Demo, visit: Any) -> None:
     page = visit(demo.url, locale="en-GB", color_scheme="light", **LAPTOP)
     texts, before = TEXTS["en"], len(demo.lines())
+    expect(page.locator("body")).to_contain_text(texts["intro"])
+    page.locator("#question textarea").fill("A secret of mine")
+    page.locator("#compare").click()
+    expect(page.locator("#said")).to_contain_text(texts["no_country"])  # Britain is none of this project
+    choose(page, "country", "Mexico")
     compare(page, "A secret of mine", texts)
     page.locator("#vote_A").click()
     expect(page.locator("#said")).to_contain_text(texts["thanks"])
@@ -228,6 +242,29 @@ def test_who_asks_too_fast_is_told_so_and_nothing_is_written(demo: Demo, visit: 
     assert len(demo.lines()) == before + 12
     ids = [line["id"] for line in demo.lines()[before:] if line["kind"] == "voted"]
     assert len(set(ids)) == 6
+
+
+def test_who_asks_a_model_that_fails_is_told_so_and_may_ask_again(tmp_path: Path, visit: Any) -> None:
+    texts, project, space = TEXTS["pt"], demo_project(tmp_path / "ours"), tmp_path / "space"
+    make_space(project.run_folder(RUN), space, Given(), project=project, ungated=False)
+    break_model(space)
+    with served(space, tmp_path / "votes", {**os.environ}) as (url, _):
+        page = visit(url, locale="pt-BR", **LAPTOP)
+        page.locator("#question textarea").fill("E agora?")
+        for asked in range(1, 8):  # more often than six times a minute
+            page.locator("#compare").click()
+            expect(page.locator("#said")).to_contain_text(texts["failed"])
+            for name in ("A", "B", "tie", "both_bad"):
+                expect(page.locator(f"#vote_{name}")).to_be_disabled()
+            assert [line["kind"] for line in lines_of(tmp_path / "votes")] == ["begun"] * asked
+            page.locator("#said").evaluate("said => said.querySelector('.status').textContent = ''")
+        keep_picture(page, "laptop-pt-failed")
+        page.get_by_role("tab", name=texts["tab_chat"], exact=True).click()
+        page.locator("#message textarea, #message input").fill("Olá")
+        page.locator("#send").click()
+        expect(page.locator("#noted")).to_contain_text(texts["failed"])
+        expect(page.locator("#message textarea, #message input")).to_have_value("Olá")
+        expect(page.locator(".message.user, .user.message")).to_have_count(0)
 
 
 def test_hostile_texts_of_models_visitors_and_the_project_are_shown_and_do_nothing(tmp_path: Path, visit: Any) -> None:

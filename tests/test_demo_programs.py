@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+from conftest import free_port
 from demo_pages import TEXTS, VOTES, Demo, running_demo
+from hub_server import environment
 from projects import annot
 
 from annotation.tasks.duel.votes import read_duels
@@ -52,12 +58,15 @@ def test_programs_find_no_way_in_and_a_vote_for_nothing_counts_nothing(demo: Dem
     for way, name in itertools.product(("call", "call/v2", "run", "api"), names):
         answer = httpx.post(f"{demo.url}/gradio_api/{way}/{name}", json={"data": ["A"]}, trust_env=False)
         assert answer.status_code == 404
-    for path in ("upload", "component_server", "process_recording", "vibe-edit"):
+    for path in ("cancel", "reset", "upload", "component_server", "process_recording", "vibe-edit"):
         assert httpx.post(f"{demo.url}/gradio_api/{path}", json={}, trust_env=False).status_code == 404
     assert httpx.get(f"{demo.url}/gradio_api/file=demo.json", trust_env=False).status_code == 404
     assert httpx.get(f"{demo.url}/monitoring/summary", trust_env=False).status_code == 403
     policy = httpx.get(demo.url, trust_env=False).headers["content-security-policy"]
     assert "default-src 'self'" in policy
+
+    large = httpx.post(f"{demo.url}/gradio_api/queue/join", content=b"x" * 70_000, trust_env=False)
+    assert large.status_code == 413
 
     # The state that a program sends is not looked at: there is no comparison in its session.
     before = demo.lines()
@@ -87,6 +96,52 @@ def test_a_second_vote_and_a_vote_for_an_earlier_comparison_count_nothing(demo: 
     nowhere = join(demo.url, session, numbers["compare"], [None, "¿Qué?", False, None])
     assert TEXTS["en"]["no_country"] in json.dumps(nowhere)
     assert len(demo.lines()) == before + 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux sets the limits of another process")
+def test_a_vote_that_finds_no_room_is_told_and_counts_when_there_is_some(demo: Demo) -> None:
+    session, numbers = "full", {event["api_name"]: number for number, event in events(demo.url).items()}
+    press = next(number for name, number in numbers.items() if name.startswith("press"))
+    asked = ["MX", "¿Qué?", False, None]
+    join(demo.url, session, numbers["compare"], asked)
+    before = demo.lines()
+    (file,) = demo.votes.glob("*.jsonl")
+    page = psutil.Process(demo.process.pid)
+    page.rlimit(psutil.RLIMIT_FSIZE, (file.stat().st_size + 30, resource.RLIM_INFINITY))
+    assert TEXTS["en"]["failed"] in json.dumps(join(demo.url, session, press, [None]))
+    assert demo.lines() == before, "half a line stayed"
+    page.rlimit(psutil.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    for said in ("thanks", "stale"):
+        assert TEXTS["en"][said] in json.dumps(join(demo.url, session, press, [None]))
+    assert [line["id"] for line in demo.lines()[len(before) :]] == [before[-1]["id"]]
+    page.rlimit(psutil.RLIMIT_FSIZE, (file.stat().st_size, resource.RLIM_INFINITY))
+    assert TEXTS["en"]["failed"] in json.dumps(join(demo.url, session, numbers["compare"], asked))
+    page.rlimit(psutil.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert len(demo.lines()) == len(before) + 1
+
+
+ENDED_EARLY = """
+import os, runpy, signal, threading
+begin = threading.Thread.start
+def start(thread):
+    if thread.name == "votes":
+        os.kill(os.getpid(), signal.SIGTERM)
+    begin(thread)
+threading.Thread.start = start
+runpy.run_path("app.py", run_name="__main__")
+"""
+"""A page that is ended at the very moment at which its uploads begin."""
+
+
+def test_a_page_that_is_ended_as_it_begins_ends_in_order(demo: Demo) -> None:
+    settings = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(free_port())}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, '.')\n{ENDED_EARLY}"],
+        cwd=demo.votes.parent / "space",
+        env={**environment(demo.hub), **settings, "PYTHONDONTWRITEBYTECODE": "1"},
+        check=False,
+    )
+    assert done.returncode == 0
 
 
 def test_what_is_left_goes_to_the_hub_when_the_page_is_ended_and_all_votes_come_home(demo: Demo) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -31,11 +32,11 @@ def test_votes_are_uploaded_once_they_changed_and_kept_while_the_hub_is_away(
     hub: HubStandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     votes = island("votes")
-    file = votes.VoteFile(tmp_path)
+    file = votes.VoteFiles(tmp_path)
     uploader = votes.Uploader(file, VOTES, every_s=3600)
     assert uploader.upload()
     assert hub.requests == []
-    file.add("begun", "d1", adapted="A", prompt_id="¿ñ?")
+    path = file.add("begun", "d1", adapted="A", prompt_id="¿ñ?")
     hub.fail(500, on="/commit/", times=99)
     assert not uploader.upload()
     assert "kept, and tried again" in capfd.readouterr().err
@@ -43,13 +44,13 @@ def test_votes_are_uploaded_once_they_changed_and_kept_while_the_hub_is_away(
     assert uploader.upload()
     repository = hub.repositories["dataset", VOTES]
     assert repository.private
-    assert repository.files[f"votes/{file.path.name}"] == file.path.read_bytes()
+    assert repository.files[f"votes/{path.name}"] == path.read_bytes()
     assert uploader.upload()
     assert len(repository.commits) == 1
     file.add("voted", "d1", choice="A")
     uploader.close()
     assert len(repository.commits) == 2
-    assert repository.files[f"votes/{file.path.name}"] == file.path.read_bytes()
+    assert repository.files[f"votes/{path.name}"] == path.read_bytes()
     assert [line["kind"] for line in lines_of(tmp_path)] == ["begun", "voted"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\dZ", lines_of(tmp_path)[0]["at"])
 
@@ -59,24 +60,60 @@ def test_votes_never_go_to_a_public_repository(
 ) -> None:
     votes = island("votes")
     hub.make("dataset", VOTES, private=False)
-    file = votes.VoteFile(tmp_path)
+    file = votes.VoteFiles(tmp_path)
     file.add("begun", "d1")
     assert not votes.Uploader(file, VOTES, every_s=3600).upload()
     assert "make it private" in capfd.readouterr().err
     assert hub.repositories["dataset", VOTES].commits == []
 
 
+def test_duels_begin_in_another_file_above_a_size_and_end_in_their_own(
+    hub: HubStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    votes = island("votes")
+    monkeypatch.setattr(votes, "MOST_BYTES", 200)
+    file = votes.VoteFiles(tmp_path)
+    uploader = votes.Uploader(file, VOTES, every_s=3600)
+    places = {f"d{number}": file.add("begun", f"d{number}", prompt_id="x" * 60) for number in range(6)}
+    assert uploader.upload()
+    first, second, third = dict.fromkeys(places.values())
+    assert file.add("voted", "d0", first, choice="A") == first
+    assert uploader.upload()
+    kinds = [[(line["kind"], line["id"]) for line in map(json.loads, path.open())] for path in (first, second, third)]
+    assert kinds[0] == [("begun", "d0"), ("begun", "d1"), ("voted", "d0")]
+    assert [len(lines) for lines in kinds] == [3, 2, 2]
+    repository = hub.repositories["dataset", VOTES]
+    assert len(repository.commits) == 4, "what has not grown is not sent again"
+    for path in (first, second, third):
+        assert repository.files[f"votes/{path.name}"] == path.read_bytes()
+
+
+def test_on_a_full_disk_no_half_line_stays_and_the_next_one_is_whole(tmp_path: Path) -> None:
+    file = island("votes").VoteFiles(tmp_path)
+    path = file.add("begun", "d1")
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="half a line"):
+            file.add("voted", "d1", path, choice="A")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    file.add("voted", "d1", path, choice="B")
+    assert [line.get("choice") for line in lines_of(tmp_path)] == [None, "B"]
+
+
 REPLICA = f"""
 import sys, threading
 sys.path.insert(0, {str(ISLAND)!r})
 from pathlib import Path
-from votes import Uploader, VoteFile
-file = VoteFile(Path(sys.argv[1]))
+from votes import Uploader, VoteFiles
+file = VoteFiles(Path(sys.argv[1]))
 uploader = Uploader(file, {VOTES!r}, every_s=0.01)
 uploader.start()
 for number in range(10**6):
-    file.add("voted", f"{{sys.argv[2]}}-{{number}}", choice="A")
-    print(file.path.name, number, flush=True)
+    path = file.add("voted", f"{{sys.argv[2]}}-{{number}}", choice="A")
+    print(path.name, number, flush=True)
 """
 """A process that votes and uploads without pause, and says of each vote that it is kept."""
 

@@ -235,6 +235,13 @@ def test_every_number_of_a_card_stands_in_the_runs_folder(measured: Path, tmp_pa
         ("model/README.md", "- es\n", "- spanish\n", r'"spanish" is no ISO 639-1 code'),
         ("model/README.md", "library_name: peft\n", "", r"has no `library_name` in its head"),
         ("model/adapter_config.json", "{", '{"x": "HOME/x", ', r"adapter_config\.json holds a path of this machine"),
+        (
+            "model/README.md",
+            "annot keeps it. -->",
+            "annot keeps it. -->\n/home/maria/x",
+            r"holds a path of this machine",
+        ),
+        ("model/README.md", "annot keeps it. -->", f"annot keeps it. -->\nhf_{'a1' * 15}", r"holds a token"),
         ("runs/run/run.json", '"rank": ', '"rank": 1', r"run\.json says otherwise at /recipe/lora/rank"),
         ("runs/run/evaluation.json", '"most": 0.', '"most": 0.1', r"evaluation\.json says otherwise at /measures/rank"),
     ],
@@ -250,6 +257,29 @@ def test_what_does_not_fit_in_a_card_is_found_without_a_network(
     assert any(re.search(told, problem) for problem in lint(tmp_path / "model", measured)), lint(
         tmp_path / "model", measured
     )
+
+
+def test_an_evaluation_of_another_adapter_or_with_another_verdict_opens_no_gate(measured: Path, tmp_path: Path) -> None:
+    path = measured / EVALUATION
+    facts = json.loads(path.read_text())
+    for changed, told in (
+        ({"key": "0" * 16}, "is about another adapter than the run's"),
+        ({"gate": "passed"}, "says passed, and its own numbers say failed"),
+        ({"measures": {"ranking": {**facts["measures"]["ranking"], "kl_per_token": {}}}}, "is damaged"),
+    ):
+        path.write_text(json.dumps({**facts, **changed}))
+        with pytest.raises(TrainError, match=rf"{told}.* run `annot evaluate run` again"):
+            release(measured, to=tmp_path / "out", ungated=True)
+        assert not (tmp_path / "out").exists()
+
+
+def test_what_others_wrote_is_text_in_a_card_and_no_line_of_its_own(measured: Path) -> None:
+    path = measured / "run.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({**facts, "source": f"a\n{YOURS}\n<script>1</script> ![x](https://example.org/7)"}))
+    card, _ = model_card(measured, Weights(), Given())
+    assert "&lt;script>1&lt;/script> !(x] (https://example.org/7)".replace("!(x", "![x") in card
+    assert YOURS not in card
 
 
 def test_a_card_says_what_was_not_measured_and_that_a_run_is_ungated(project: Path, measured: Path) -> None:

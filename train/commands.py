@@ -190,8 +190,8 @@ def release(
         done = give_away(
             home / "runs" / run,
             project=project,
-            to=to or (None if space else home / "exports" / run),
-            space=space,
+            to=to.expanduser() if to else None if space else home / "exports" / run,
+            space=space.expanduser() if space else None,
             merged=merged,
             dtype=dtype or "float32",
             ungated=ungated,

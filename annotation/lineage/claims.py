@@ -36,6 +36,8 @@ def trace_claim(home: Home, card: Path, claim: str, *, everything: bool = False)
     if path is None:
         raise SourceError(f"{card} does not exist; name the README.md of a release.")
     figures = _figures(path.parent / FIGURES)
+    if claim and not any(map(str.isdigit, claim)):
+        raise SourceError(f'"{claim}" is no number; name one as the card shows it, for example "61 %".')
     found = [figure for figure in figures if _shows(figure["shown"], claim)]
     if not found:
         shown = ", ".join(dict.fromkeys(str(figure["shown"]) for figure in figures[:8]))

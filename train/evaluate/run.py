@@ -91,8 +91,7 @@ def evaluate(
         version, wanted = facts["base_version"], recipe.evaluation
         slates = held_out_slates(folder)
         material = Material(folder, recipe, digest, version, slates, questions, seen, data or {}, duels)
-        decisive = wanted.model_dump(mode="json", exclude=set(GATE_SETTINGS))
-        key = hash_of([METHOD, digest, version, decisive, recipe.run.seed])
+        key = _key(digest, version, wanted, recipe.run.seed)
         names = [name for name in dict.fromkeys(on) if name != "writing" or wanted.prompts]
         if not names:
             left = "writing is left out by evaluation.prompts = 0" if "writing" in on else "--on names no measure"
@@ -131,6 +130,35 @@ def evaluate(
         if batches:
             batches.remove()
     return found
+
+
+def _key(adapter: str, base_version: str, settings: EvaluationSettings, seed: int) -> str:
+    """Hash of what all measures of a run have in common; what the gate asks for changes no number."""
+    decisive = settings.model_dump(mode="json", exclude=set(GATE_SETTINGS))
+    return hash_of([METHOD, adapter, base_version, decisive, seed])
+
+
+def check_evaluation(run: Path) -> None:
+    """Make sure that the evaluation of a finished run is about its adapter, and that its verdict follows from it.
+
+    Raises:
+        TrainError: It is about another one, its verdict is not that of its own numbers, or it is damaged.
+    """
+    if (found := read_evaluation(run)) is None:
+        return
+    (facts, digest), path = finished_run(run), run / EVALUATION
+    if found.key != _key(digest, facts["base_version"], found.settings, recipe_of(facts).run.seed):
+        raise TrainError(f"{path} is about another adapter than the run's; {remeasure(run)}.")
+    try:
+        again = conclude(found.run, found.key, found.settings, found.keys, found.summaries)
+        for summary in again.summaries.values():
+            summary.tables()
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # values of another kind
+        raise TrainError(f"{path} is damaged: its numbers are none; {remeasure(run)}.") from None
+    if again.gate.verdict != found.gate.verdict:
+        raise TrainError(
+            f"{path} says {found.gate.verdict}, and its own numbers say {again.gate.verdict}; {remeasure(run)}."
+        )
 
 
 def _base_of(folder: Path, recipe: Recipe, facts: Mapping[str, Any]) -> tuple[Base, Vocabulary]:

@@ -16,7 +16,7 @@ from train.evaluate.run import read_evaluation
 from train.footprint import FILE as ENERGY
 from train.models.base import is_on_hub, public_name
 from train.release.few import FEW, FEWEST_SHOWN
-from train.release.figures import Figure, Figures
+from train.release.figures import Figure, Figures, plain
 from train.release.given import GIVEN, Given
 from train.release.weights import MERGED, Weights
 
@@ -108,13 +108,9 @@ def _front(fig: Figures, found: Evaluation | None, weights: Weights, given: Give
     """The front matter, which the Hub reads."""
     from huggingface_hub import EvalResult, ModelCardData
 
+    source = plain(str(fig.value("run.json", "source") or "its data"))
     measured = (
-        (
-            "ranking",
-            "accuracy",
-            f"Held-out slates of {fig.value('run.json', 'source') or 'its data'}",
-            "ranking accuracy by implicit reward",
-        ),
+        ("ranking", "accuracy", f"Held-out slates of {source}", "ranking accuracy by implicit reward"),
         ("exams", "adapted", "Exam questions that people have checked", "accuracy"),
     )
     results = [

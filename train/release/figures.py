@@ -24,6 +24,9 @@ FIGURES = "figures.json"
 NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
 """A number as it is written in a card, without its sign."""
 
+MOST = 1e15
+"""No number that was counted or measured is larger."""
+
 DAMAGED = "it was damaged after annot had written it: put a copy of it back, or train again under another --run"
 
 _BEGIN, _END = "\ue000", "\ue001"
@@ -76,14 +79,14 @@ class Figures:
         found = self.value(file, *at)
         if found is None:
             return "not measured"
-        if not isinstance(found, int | float):
+        if not isinstance(found, int | float) or isinstance(found, bool) or not abs(found) < MOST:
             raise TrainError(f"{self.run / file} is damaged: at {pointer(*at)} there is no number; {DAMAGED}.")
         return self._mark(format(found * scale, form), file, pointer(*at), scale)
 
     def text(self, file: str, *at: str | int, absent: str = "not known") -> str:
         """A text, which may hold numbers, on one line; `absent` where there is none."""
         found = self.value(file, *at)
-        return absent if found in (None, "") else self._mark(" ".join(str(found).split()), file, pointer(*at))
+        return absent if found in (None, "") else self._mark(plain(str(found)), file, pointer(*at))
 
     def front(self, key: str, file: str, *at: str | int, scale: float = 1) -> Any:
         """A value for the front matter of the card, where it stands under `key`; None where there is none."""
@@ -95,7 +98,7 @@ class Figures:
 
     def shown(self, text: str, file: str, *at: str | int) -> str:
         """A text whose numbers stand at that place."""
-        return self._mark(text, file, pointer(*at))
+        return self._mark(plain(text), file, pointer(*at))
 
     def quoted(self, sentence: str, file: str, within: str = "") -> str:
         """A sentence, or a part of one, that stands word for word in a text file of the run, such as its report."""
@@ -132,6 +135,11 @@ class Figures:
             return shown
         self._made.append(Figure("", shown, file, at, scale))
         return f"{_BEGIN}{len(self._made) - 1},{shown}{_END}"
+
+
+def plain(text: str) -> str:
+    """A text on one line, without signs that would make it HTML, a link, a picture or code in a card."""
+    return " ".join(text.split()).replace("<", "&lt;").replace("](", "] (").replace("`", "'")
 
 
 def write_figures(figures: Sequence[Figure]) -> bytes:
@@ -207,7 +215,7 @@ def _stands(shown: str, leaves: Sequence[str | float], scale: float = 1) -> bool
         return True
     words = {number for leaf in leaves if isinstance(leaf, str) for number in NUMBER.findall(leaf)}
     scales = (scale, 100 * scale) if "%" in shown or "points" in shown else (scale,)
-    numbers = [leaf * one for leaf in leaves if not isinstance(leaf, str) for one in scales]
+    numbers = [leaf * one for leaf in leaves if not isinstance(leaf, str) and abs(leaf) < MOST for one in scales]
     return all(found[0] in words or _is_one_of(shown, found, numbers) for found in NUMBER.finditer(shown))
 
 

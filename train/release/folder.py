@@ -16,7 +16,7 @@ from annotation.ledger import now
 from train.evaluate.gate import gate_of
 from train.models.base import public_name
 from train.release.figures import FIGURES, Figure, write_figures
-from train.release.hub.contents import CARD, RELEASE, YOURS, card_digest
+from train.release.hub.contents import CARD, RELEASE, YOURS, card_digest, split_card
 from train.run_folder import file_digest, finished_run, read_facts
 
 KINDS = {"kind": str, "run": str, "adapter_sha256": str, "card": str, "files": dict}
@@ -41,14 +41,14 @@ def made_whole(to: Path, replaces: Mapping[str, str] | None = None) -> Iterator[
     old = to.with_name(f".{to.name}.old")
     if old.exists() and not to.exists():  # of a process that was killed between the two
         old.rename(to)
-    shutil.rmtree(old, ignore_errors=True)
+    _clear(old)
     if to.exists() and (not to.is_dir() or any(to.iterdir())) and not _may_go(to, replaces):
         raise TrainError(
             f"{to} is there already and holds something else: nothing is overwritten; name another folder."
         )
     to.parent.mkdir(parents=True, exist_ok=True)
     beside = to.with_name(f".{to.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    _clear(beside)  # of a process that was killed
     beside.mkdir()
     try:
         yield beside
@@ -58,6 +58,12 @@ def made_whole(to: Path, replaces: Mapping[str, str] | None = None) -> Iterator[
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _clear(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _may_go(to: Path, replaces: Mapping[str, str] | None) -> bool:
@@ -94,15 +100,16 @@ def own_words(folder: Path) -> str:
     if not path.exists():
         return ""
     try:
-        written, _, yours = path.read_text(encoding="utf-8").partition(YOURS)
+        card = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise TrainError(f"{path} is not in UTF-8; save it so, then run this again.") from None
-    if card_digest(written) != read_release(folder)["card"]:
+    if card_digest(card) != read_release(folder)["card"]:
         raise TrainError(
             f"{path} was changed above the line that begins with {YOURS[:34]!r}, and that part is made anew: move "
             "your words below the line, put the rest back, or remove the folder."
         )
-    return yours.lstrip("\n")
+    yours = split_card(card)[1]
+    return f"{yours}\n" if yours else ""
 
 
 def write_release(
@@ -131,7 +138,7 @@ def write_release(
         "project": project,
         "annot": version("annot"),
         "made_at": now(),
-        "card": card_digest((folder / CARD).read_text(encoding="utf-8").partition(YOURS)[0]),
+        "card": card_digest((folder / CARD).read_text(encoding="utf-8")),
         "files": digests_in(folder),
     }
     write_whole(folder / RELEASE, json.dumps(release, ensure_ascii=False, indent=2).encode())

@@ -34,8 +34,13 @@ cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-nc-nd-4.0 llama2 llama3 llama3.1 llama3.2 lla
 """Names of licences that the Hub knows and that models and data carry."""
 
 TEMPLATE = re.compile(r"\[more information needed\]|\{\{.*?\}\}|(?-i:\bTODO\b)|\blorem ipsum\b", re.I)
-MOST_READ = 20_000_000
-"""Bytes of a file that is looked into; larger ones are weights and tables."""
+TEXTS, MOST_READ = (".json", ".md", ".txt", ".jinja"), 20_000_000
+"""Files that are looked into, and bytes of the largest; others are weights and tables."""
+
+OWN = (CARD, "figures.json", "release.json", "demo.json", "adapter_config.json")
+"""Files with words of annot and of the project: others, such as vocabularies, may hold anything."""
+
+HOME, TOKEN = re.compile(rb"(?:/home|/Users)/[\w.-]+/"), re.compile(rb"\bhf_[A-Za-z0-9]{20,}")
 
 METHOD = ("95 %",)
 """Numbers of the method, in the words of a card."""
@@ -65,16 +70,18 @@ def lint(folder: Path, run: Path) -> list[str]:
 
 
 def _leaks(folder: Path, files: Iterable[str], run: Path) -> Iterator[str]:
-    """Paths of this machine in files that are given away, and personal data in the page of a demo and in guidelines."""
+    """Paths of this machine, tokens, and personal data in the texts that are given away beside the card."""
     homes = {str(path).encode() for path in (Path.home(), run.resolve().parent.parent)} - {b"/"}
     for name in (CARD, *files):
-        content = (folder / name).read_bytes() if (folder / name).stat().st_size <= MOST_READ else b""
-        if any(home in content for home in homes):
+        path = folder / name
+        content = path.read_bytes() if path.suffix in TEXTS and path.stat().st_size <= MOST_READ else b""
+        if any(home in content for home in homes) or (name in OWN and HOME.search(content)):
             yield f"{name} holds a path of this machine"
+        if TOKEN.search(content):
+            yield f"{name} holds a token"
         if name == "demo.json" or name.startswith("guidelines/"):
-            yield from (
-                f"{name} line {line} holds personal data ({what})" for line, what in _personal(content.decode())
-            )
+            for line, what in _personal(content.decode()):
+                yield f"{name} line {line} holds personal data ({what})"
 
 
 def _written(card: str) -> list[tuple[int, str]]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from annotation.errors import TrainError
+from annotation.errors import SettingsError, TrainError
 from annotation.files import write_whole
 from annotation.ledger import now
 from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.screen import Progress, silent
 from train.evaluate.gate import gate_of, remedy
+from train.evaluate.run import check_evaluation
 from train.release.dataset import make_dataset
 from train.release.folder import read_release
 from train.release.given import keep_given
@@ -115,12 +116,15 @@ def release(
             "train again (`annot sync` makes a snapshot and a run without it when the quotas are met), and release the "
             "new run."
         )
+    check_evaluation(run)
     gate, settings = gate_of(run), project.settings if project else None
     if not (ungated or gate.open):
         raise TrainError(
             f"{run.name} is not given away, because its gate is {gate.verdict}: {gate.reason}; "
             f"{remedy(gate, run.name)}, or take it upon yourself with --ungated."
         )
+    if to and space and any(space.resolve().is_relative_to((to / kind).resolve()) for kind in ("model", "dataset")):
+        raise SettingsError(f"--space {space} lies inside of a folder that is made anew; name one beside it.")
     data = project if project and to and _has_answers(project) else None
     folders: dict[str, Path] = {}
     with claimed(run, "released"), quiet_libraries(None):

@@ -12,6 +12,7 @@ from typing import Any
 from annotation.config import DemoSettings
 from annotation.errors import TrainError
 from annotation.files import write_whole
+from annotation.json_pointer import look_up
 from annotation.project import Project
 from annotation.prompts.review import accepted_prompts, only_accepted, rejected_prompts
 from annotation.text.locales import common_language, name_of_country
@@ -23,6 +24,7 @@ from train.evaluate.ranking_summary import RankingSummary
 from train.evaluate.run import held_out_slates, read_evaluation, recipe_of
 from train.models.base import is_on_hub, public_name
 from train.models.tiny_model import NOTICE
+from train.release.figures import DAMAGED, read_json
 from train.release.folder import made_whole, own_words, write_release
 from train.release.given import Given
 from train.release.hub.contents import CARD, YOURS
@@ -102,6 +104,7 @@ def make_space(
         "base_version": facts["base_version"],
         "base_revision": facts["base_version"] if on_hub else "",
         "base_is_tiny_and_random": tiny,
+        "simulated": bool(look_up(read_json(run / "snapshot.json"), "/data/simulated")),
         "adapter_sha256": digest,
         "project": ledger,
         "votes_repo": votes_repo,
@@ -194,8 +197,11 @@ def _examples(project: Project, countries: Sequence[str], trained: set[str]) -> 
 def _trained_on(run: Path) -> set[str]:
     """Questions in what a run was trained on; none where its slates are not kept."""
     path = run / "slates.jsonl"
-    prompts = [row["prompt"] for row in read_rows(path)] if path.exists() else []
-    return {prompt if isinstance(prompt, str) else prompt[-1]["content"] for prompt in prompts}
+    try:
+        prompts = [row["prompt"] for row in read_rows(path)] if path.exists() else []
+        return {prompt if isinstance(prompt, str) else prompt[-1]["content"] for prompt in prompts}
+    except (LookupError, TypeError):
+        raise TrainError(f"{path} is damaged: not every line is a slate; {DAMAGED}.") from None
 
 
 def _accuracies(run: Path, countries: Sequence[str]) -> list[dict[str, Any]]:

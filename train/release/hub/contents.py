@@ -108,9 +108,15 @@ def read_contents(kind: str, folder: Path, *, progress: Progress = silent) -> Co
     return Contents(files, tuple(sorted(there - files.keys())), record)
 
 
-def card_digest(written: str) -> str:
-    """SHA-256 of what annot wrote of a card, above the line."""
-    return hashlib.sha256(written.encode()).hexdigest()
+def split_card(card: str) -> tuple[str, str]:
+    """What annot wrote of a card, and what people wrote below the line."""
+    written, _, yours = f"{card}\n".partition(f"\n{YOURS}\n")
+    return written, yours.strip("\n")
+
+
+def card_digest(card: str) -> str:
+    """SHA-256 of what annot wrote of a card."""
+    return hashlib.sha256(split_card(card)[0].encode()).hexdigest()
 
 
 def names_in(record: Mapping[str, Any]) -> set[str]:

@@ -26,11 +26,11 @@ from train.release.hub.contents import (
     CARD,
     KINDS,
     RELEASE,
-    YOURS,
     Contents,
     card_digest,
     names_in,
     read_contents,
+    split_card,
 )
 
 if TYPE_CHECKING:
@@ -288,8 +288,7 @@ def _earlier(api: HfApi, kind: str, repo: str, revision: str | None) -> dict[str
 
 def _check_card(there: str, digest: str, here: Path, repo: str) -> None:
     """Refuse to lose words that somebody wrote into a card on the Hub's page."""
-    written, _, yours = there.partition(YOURS)
-    if card_digest(written) != digest or yours.strip() not in here.read_text(encoding="utf-8"):
+    if card_digest(there) != digest or split_card(there)[1] not in here.read_text(encoding="utf-8"):
         raise TrainError(
             f"the {CARD} of {repo} was changed on the Hub's page, and those words would be lost: copy them below the "
             f"line in {here}, take them out there, and run this again."

@@ -12,6 +12,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import secrets
 import signal
 import sys
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,14 +25,20 @@ from settings import DEMO, HERE, MOST_CHARACTERS, TEXTS, language_of
 from shown import about, answer, base_name, country_name, escaped, heading, status
 from starlette.middleware import Middleware
 from visitors import Duel, Visitor
-from votes import Uploader, VoteFile
+from votes import Uploader, VoteFiles
 
-VOTES = VoteFile(Path(os.environ.get("ANNOT_DEMO_VOTES", "votes")))
+VOTES = VoteFiles(Path(os.environ.get("ANNOT_DEMO_VOTES", "votes")))
+
+SHOW_SIDES = "() => document.getElementById('sides').scrollIntoView({block: 'nearest'})"
+"""On a phone the answers are below the button."""
 
 CHOICES = ("A", "B", "tie", "both_bad")
 
 MOST_MESSAGES = 9
 """Of a conversation that the model is shown, the newest question included."""
+
+FAILURES = (gr.Error, RuntimeError, OSError)
+"""What a model may fail with (a quota of ZeroGPU, a card without memory), and a full disk."""
 
 MOST_WAITING = 32
 """Questions in the queue, of all visitors together."""
@@ -58,12 +65,18 @@ def told(country: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": text}] if text else []
 
 
+def note_failure(visitor: Visitor) -> None:
+    """Tell the log what failed; the visitor's question does not count."""
+    traceback.print_exc()
+    visitor.take_back()
+
+
 def buttons(*, open: bool) -> list[Any]:
     """The four buttons, that can be pressed or not."""
     return [gr.update(interactive=open) for _ in CHOICES]
 
 
-def examples(country: str, texts: dict[str, str]) -> Any:
+def examples(country: str | None, texts: dict[str, str]) -> Any:
     """The example questions of a country."""
     found = [(prompt["text"], prompt["id"]) for prompt in DEMO.prompts if prompt["country"] == country]
     return gr.update(choices=[(texts["own"], ""), *found], value="", visible=bool(found))
@@ -73,15 +86,18 @@ def arrive(request: gr.Request) -> list[Any]:
     """The page in the visitor's language: heading, countries, examples and what it is about."""
     language, texts = words_for(request)
     countries = [(country_name(country, language), country) for country in DEMO.countries]
-    first = DEMO.countries[0] if DEMO.countries else ""
-    shown = gr.update(choices=countries, value=first, visible=bool(countries))
+    region = request.headers.get("accept-language", "").partition(",")[0].partition("-")[2].upper()[:2]
+    own = region if region in DEMO.countries else DEMO.countries[0] if len(DEMO.countries) == 1 else None
+    shown = gr.update(choices=countries, value=own)
     sides = [answer(side, "", language) for side in "AB"]
-    return [heading(language), shown, examples(first, texts), *sides, about(language)]
+    return [heading(language), shown, examples(own, texts), *sides, about(language)]
 
 
-def choose_country(country: str, request: gr.Request) -> Any:
-    """The examples of the country that was chosen."""
-    return examples(country or "", words_for(request)[1])
+def choose_country(country: str, visitor: Visitor, request: gr.Request) -> list[Any]:
+    """The examples of the country that was chosen; what was compared for another one can be voted on no more."""
+    language, texts = words_for(request)
+    visitor.duel = None
+    return [examples(country, texts), "", *[answer(side, "", language) for side in "AB"], *buttons(open=False)]
 
 
 def choose_example(chosen: str) -> str:
@@ -92,40 +108,44 @@ def choose_example(chosen: str) -> str:
 def compare(country: str, question: str, may_use: bool, visitor: Visitor, request: gr.Request) -> Iterator[list[Any]]:
     """Draw the sides, write that down, and let both answer: first A, then B, whichever is which."""
     language, texts = words_for(request)
-    known_country = country in DEMO.countries or not DEMO.countries
-    if reason := refusal(question, visitor, texts) if known_country else texts["no_country"]:
+    if reason := refusal(question, visitor, texts) if country in DEMO.countries else texts["no_country"]:
         yield [status(reason), *[gr.skip() for _ in "AB"], *[gr.skip() for _ in CHOICES]]
         return
-    country = country if DEMO.countries else ""
     known = next((p["id"] for p in DEMO.prompts if p["country"] == country and p["text"] == question), "")
-    duel = Duel(uuid.uuid4().hex, secrets.choice("AB"), "" if known else question, bool(may_use) and not known)
-    seed = secrets.randbelow(2**31)
-    VOTES.add(
-        "begun",
-        duel.id,
-        run=DEMO.run,
-        adapter_sha256=DEMO.adapter_sha256,
-        base=DEMO.base,
-        base_version=DEMO.base_version,
-        country=country,
-        language=language,
-        prompt_id=known,
-        adapted=duel.adapted,
-        seed=seed,
-        max_new_tokens=DEMO.max_new_tokens,
-    )
-    visitor.duel = duel
+    name, adapted, seed = uuid.uuid4().hex, secrets.choice("AB"), secrets.randbelow(2**31)
     written = ["", ""]
 
     def both(said: str, *, open: bool) -> list[Any]:
         sides = [answer(side, text, language) for side, text in zip("AB", written, strict=True)]
         return [status(texts[said]), *sides, *buttons(open=open)]
 
-    yield both("writing_a", open=False)
-    messages = [*told(country), {"role": "user", "content": question}]
-    for side, text in answers(messages, [duel.adapted == "A", duel.adapted == "B"], seed=seed):
-        written[side] = text
-        yield both("writing_b" if side else "writing_a", open=False)
+    visitor.duel = None
+    try:
+        file = VOTES.add(
+            "begun",
+            name,
+            run=DEMO.run,
+            adapter_sha256=DEMO.adapter_sha256,
+            base=DEMO.base,
+            base_version=DEMO.base_version,
+            country=country,
+            language=language,
+            prompt_id=known,
+            adapted=adapted,
+            seed=seed,
+            max_new_tokens=DEMO.max_new_tokens,
+        )
+        duel = Duel(name, file, adapted, "" if known else question, bool(may_use) and not known)
+        visitor.duel = duel
+        yield both("writing_a", open=False)
+        messages = [*told(country), {"role": "user", "content": question}]
+        for side, text in answers(messages, [adapted == "A", adapted == "B"], seed=seed):
+            written[side] = text
+            yield both("writing_b" if side else "writing_a", open=False)
+    except FAILURES:
+        note_failure(visitor)
+        yield both("failed", open=False)
+        return
     duel.answers = (written[0], written[1])
     yield both("now_vote", open=True)
 
@@ -138,9 +158,13 @@ def vote(choice: str, visitor: Visitor, request: gr.Request) -> list[Any]:
         return [status(texts["stale"]), gr.skip(), gr.skip(), *buttons(open=False)]
     kept = not duel.typed or duel.may_use
     a, b = duel.answers if kept else ("", "")
-    VOTES.add(
-        "voted", duel.id, choice=choice, may_use=duel.may_use, prompt=duel.typed if duel.may_use else "", a=a, b=b
-    )
+    typed = duel.typed if duel.may_use else ""
+    try:
+        VOTES.add("voted", duel.id, duel.file, choice=choice, may_use=duel.may_use, prompt=typed, a=a, b=b)
+    except OSError:
+        traceback.print_exc()
+        duel.closed = False
+        return [status(texts["failed"]), gr.skip(), gr.skip(), *buttons(open=True)]
     other = "B" if duel.adapted == "A" else "A"
     said = texts["revealed"].format(adapted=duel.adapted, other=other, base=base_name(language))
     sides = [
@@ -154,7 +178,7 @@ def pressed_for(choice: str) -> Callable[[Visitor, gr.Request], list[Any]]:
     """What the button of a choice does."""
 
     def press(visitor: Visitor, request: gr.Request) -> list[Any]:
-        return vote(choice, visitor, request)
+        return [*vote(choice, visitor, request), False]  # the next question is another one: nothing is allowed yet
 
     return press
 
@@ -170,10 +194,16 @@ def talk(message: str, country: str, visitor: Visitor, request: gr.Request) -> I
     yield ["", escaped(conversation), ""]
     messages = [*told(country), *conversation[-MOST_MESSAGES:]]
     conversation.append(reply)
-    for _, reply["content"] in answers(messages, [True], seed=secrets.randbelow(2**31)):
-        yield ["", escaped(visitor.messages), gr.skip()]
-        if visitor.messages is not conversation:  # the visitor began another one meanwhile
-            break
+    try:
+        for _, reply["content"] in answers(messages, [True], seed=secrets.randbelow(2**31)):
+            yield ["", escaped(visitor.messages), gr.skip()]
+            if visitor.messages is not conversation:  # the visitor began another one meanwhile
+                break
+    except FAILURES:
+        note_failure(visitor)
+        del conversation[-2:]
+        yield [status(texts["failed"]), escaped(visitor.messages), message]
+        return
     yield ["", escaped(visitor.messages), gr.skip()]
 
 
@@ -241,12 +271,13 @@ def page() -> tuple[gr.Blocks, gr.I18n]:
         with gr.Tab(words("tab_about")):
             bottom = gr.HTML()
         blocks.load(arrive, None, [top, country, example, *sides, bottom], **beside)
-        country.input(choose_country, country, example, **beside)
-        example.input(choose_example, example, question, **beside)
         duel = [said, *sides, *pressed]
+        country.input(choose_country, [country, visitor], [example, *duel], **beside)
+        example.input(choose_example, example, question, **beside)
+        begin.click(None, js=SHOW_SIDES, **quiet)
         gr.on([begin.click], compare, [country, question, may_use, visitor], duel, **model)
         for choice, button in zip(CHOICES, pressed, strict=True):
-            button.click(pressed_for(choice), visitor, duel, **beside)
+            button.click(pressed_for(choice), visitor, [*duel, may_use], **beside)
         gr.on([send.click, message.submit], talk, [message, country, visitor], [noted, chat, message], **model)
         gr.on([again.click, chat.clear], forget, visitor, [noted, chat], **beside)
     blocks.queue(max_size=MOST_WAITING)
@@ -258,25 +289,25 @@ def main() -> None:
     blocks, words = page()
     uploader = Uploader(VOTES, DEMO.votes_repo, every_s=60 * DEMO.upload_minutes) if DEMO.votes_repo else None
     theme = gr.themes.Default(font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"))
-    blocks.launch(
-        app_kwargs={"middleware": [Middleware(Door)]},
-        css_paths=HERE / "page.css",
-        enable_monitoring=False,
-        footer_links=[],
-        i18n=words,
-        prevent_thread_lock=True,
-        quiet=True,
-        run_history=False,
-        share=False,
-        show_error=False,
-        ssr_mode=False,
-        # gradio's own greys are hard to read on white.
-        theme=theme.set(block_info_text_color="*neutral_600", input_placeholder_color="*neutral_500"),
-    )
-    if uploader:
-        uploader.start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
+        blocks.launch(
+            app_kwargs={"middleware": [Middleware(Door)]},
+            css_paths=HERE / "page.css",
+            enable_monitoring=False,
+            footer_links=[],
+            i18n=words,
+            prevent_thread_lock=True,
+            quiet=True,
+            run_history=False,
+            share=False,
+            show_error=False,
+            ssr_mode=False,
+            # gradio's own greys are hard to read on white.
+            theme=theme.set(block_info_text_color="*neutral_600", input_placeholder_color="*neutral_500"),
+        )
+        if uploader:
+            uploader.start()
         blocks.block_thread()
     finally:
         if uploader:

@@ -7,8 +7,14 @@ from typing import Any
 POSTED = "/gradio_api/queue/join"
 """All that the page posts. Ways for programs to call a function by its name, to cancel, and uploads are others."""
 
-CLOSED = ("/gradio_api/file", "/gradio_api/proxy", "/gradio_api/run", "/gradio_api/call", "/gradio_api/stream")
+CLOSED = (
+    *("/gradio_api/file", "/gradio_api/proxy", "/gradio_api/run", "/gradio_api/call", "/gradio_api/stream"),
+    *("/openapi.json", "/gradio_api/openapi.json", "/docs", "/redoc"),
+)
 """What the page never reads, from its beginning."""
+
+MOST_BYTES = 65_536
+"""Largest body: a question and a conversation's last line need far less."""
 
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -18,7 +24,7 @@ POLICY = (
 
 
 class Door:
-    """Answers 404 to everything else, and adds the policy to every answer."""
+    """Answers 404 to everything else and 413 to what is too long, and adds the policy to every answer."""
 
     def __init__(self, app: Any) -> None:
         """Stand before an ASGI app."""
@@ -32,8 +38,11 @@ class Door:
         path = scope["path"].rstrip("/")
         reads = scope["method"] in ("GET", "HEAD", "OPTIONS")
         if path.startswith(CLOSED) or not (reads or path == POSTED):
-            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
-            await send({"type": "http.response.body", "body": b""})
+            await self._refuse(404, send)
+            return
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        if not reads and not (length.isdigit() and int(length) <= MOST_BYTES):
+            await self._refuse(413, send)
             return
 
         async def answer(message: Any) -> None:
@@ -43,3 +52,7 @@ class Door:
             await send(message)
 
         await self.app(scope, receive, answer)
+
+    async def _refuse(self, status: int, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})

@@ -47,6 +47,7 @@ class Demo:
         upload_minutes: Between two uploads.
         rate_per_minute: Questions of one visitor.
         base_is_tiny_and_random: It writes nonsense, and was made for trying out.
+        simulated: Programs judged, not people.
     """
 
     run: str
@@ -75,6 +76,7 @@ class Demo:
     upload_minutes: float
     rate_per_minute: int
     base_is_tiny_and_random: bool
+    simulated: bool
 
 
 DEMO = Demo(**json.loads((HERE / "demo.json").read_text(encoding="utf-8")))

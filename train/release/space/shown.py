@@ -18,6 +18,7 @@ def heading(language: str) -> str:
     texts = TEXTS[language]
     wrong = [texts["ungated"]] if DEMO.ungated else []
     wrong += [texts["tiny"]] if DEMO.base_is_tiny_and_random else []
+    wrong += [texts["simulated"]] if DEMO.simulated else []
     warnings = "".join(f'<p class="warning" role="alert">{escape(line)}</p>' for line in wrong)
     return f"<h1>{escape(DEMO.title)}</h1>{warnings}"
 
@@ -56,7 +57,8 @@ def about(language: str) -> str:
         )
         for group in DEMO.card["groups"]
     ]
-    gate = f"{texts['gate']}: {texts[f'gate_{DEMO.gate}']} ({DEMO.gate_reason})."
+    reason = f" ({DEMO.gate_reason})" if language == "en" else ""
+    gate = f"{texts['gate']}: {texts[f'gate_{DEMO.gate}']}{reason}."
     facts = texts["facts"].format(run=DEMO.run, base=base_name(language), adapter=DEMO.adapter_sha256[:12])
     parts.append(f"<h2>{escape(texts['measured'])}</h2>{_list(map(escape, [*lines, gate, facts]))}")
     return "".join(parts)

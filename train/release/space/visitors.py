@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _LOCK = threading.Lock()
 
@@ -16,6 +17,7 @@ class Duel:
 
     Attributes:
         id: In the vote file.
+        file: Vote file in which it was begun.
         adapted: Side of the aligned model, "A" or "B".
         typed: The question where the visitor wrote it, or "".
         may_use: The visitor lets the team have what they wrote.
@@ -24,6 +26,7 @@ class Duel:
     """
 
     id: str
+    file: Path
     adapted: str
     typed: str
     may_use: bool
@@ -55,6 +58,12 @@ class Visitor:
                 return False
             self.asked.append(now)
             return True
+
+    def take_back(self) -> None:
+        """Count the newest question no more: the model failed."""
+        with _LOCK:
+            if self.asked:
+                self.asked.pop()
 
     def close_duel(self) -> Duel | None:
         """The newest duel, if it is written and nobody voted on it; from now on it is closed."""

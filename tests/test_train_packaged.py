@@ -166,7 +166,7 @@ def test_plan_report_done_and_release_name_it_and_nothing_calls_it_random(tmp_pa
         check_content(replace(plan.base, version="other"), load_recipe("cpu-smoke", base=TINY).base, facts)
     make_model(run, tmp_path / "adapter", Given())
     card = (tmp_path / "adapter" / "README.md").read_text(encoding="utf-8")
-    assert f"A LoRA adapter for `{TINY}`" in card
+    assert f"A LoRA adapter. Its base is `{TINY}`" in card
     assert "random" not in card
     assert make_model(run, tmp_path / "merged", Given(), merged=True).tokens > 0
 

@@ -14,7 +14,6 @@ from annotation.data_facts import data_facts, origins
 from annotation.errors import TrainError
 from annotation.exams.export import released_questions, released_table
 from annotation.files import write_whole
-from annotation.ledger import now
 from annotation.project import Project
 from annotation.prompts.review import waiting_prompts
 from annotation.screen import Progress, silent
@@ -165,7 +164,9 @@ def _facts(project: Project, run: Path, folder: Path, written: Written, given: G
         "run": finished_run(run)[0]["run"],
         "project": project.settings.project.name,
         "motivation": project.settings.demo.motivation,
-        "made_at": now(),
+        "newest_answer": project.ledger.rows("select max(updated_at) as at from responses where status = 'submitted'")[
+            0
+        ]["at"],
         "licence": given.data_licence,
         "consent": own.consent,
         "contact": own.contact,

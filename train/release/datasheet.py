@@ -129,7 +129,7 @@ class Datasheet(Judged):
 
     def _snapshot(self) -> list[str]:
         """How the tables relate to what the run was trained on."""
-        made, at = f"These tables are the project's data as of {self.moment('made_at')} (UTC).", "snapshot"
+        made, at = f"These tables hold what people had said until {self.moment('newest_answer')} (UTC).", "snapshot"
         if not (facts := self.facts[at]):
             return [made, f"The run `{self.text('run')}` was not trained on a snapshot of this project.", ""]
         trained = f"The run `{self.text('run')}` was trained on the snapshot `{self.text(at, 'id')}`"

@@ -1,4 +1,4 @@
-"""Commands from rankings to a model: `annot train`, `evaluate`, `release` and `demo`."""
+"""Commands from rankings to a model that others can use: `annot train`, `evaluate`, `release` and `demo`."""
 
 from __future__ import annotations
 

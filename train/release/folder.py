@@ -27,7 +27,7 @@ UNLISTED = (RELEASE, CARD)
 
 
 @contextmanager
-def made_whole(to: Path, replaces: Mapping[str, str] | None = None) -> Iterator[Path]:
+def made_whole(to: Path, replaces: Mapping[str, str]) -> Iterator[Path]:
     """A folder beside the target that takes its place when the block ends well, and is gone when it does not.
 
     Args:
@@ -66,8 +66,8 @@ def _clear(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _may_go(to: Path, replaces: Mapping[str, str] | None) -> bool:
-    if not replaces or not (to / RELEASE).is_file():
+def _may_go(to: Path, replaces: Mapping[str, str]) -> bool:
+    if not (to / RELEASE).is_file():
         return False
     before, there = read_release(to), digests_in(to)
     if changed := [name for name, digest in there.items() if before["files"].get(name) != digest]:

@@ -6,10 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.prompts.conversations import Exchange, Turn, Unclear, as_text, read_exchange, read_turns
+from annotation.reading.conversations import (
+    Turn,
+    Unclear,
+    as_text,
+    prompt_of,
+    read_exchange,
+    read_turns,
+    system_of,
+)
 
 HH = "\n\nHuman: Hola\n\nAssistant: ¿Qué tal?\n\nHuman: ¿Qué es el mole?\n\nAssistant: {}"
 CHAT = [{"role": "system", "content": "Eres de Puebla."}, {"role": "user", "content": "¿Qué es el mole?"}]
+
+
+def exchange(*cells: object) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    """Prompt, system text and answers."""
+    found = read_exchange(*cells)
+    return prompt_of(found.turns), system_of(found.turns), found.answers
 
 
 def said(answer: str) -> dict[str, str]:
@@ -17,13 +31,15 @@ def said(answer: str) -> dict[str, str]:
 
 
 def test_plain_answers_stay_as_they_are() -> None:
-    assert read_exchange("¿Qué es?", "Una salsa.", "No sé.") == Exchange(
-        "¿Qué es?", "", (("chosen", "Una salsa."), ("rejected", "No sé."))
+    assert exchange("¿Qué es?", "Una salsa.", "No sé.") == (
+        "¿Qué es?",
+        "",
+        (("chosen", "Una salsa."), ("rejected", "No sé.")),
     )
 
 
 def test_what_two_transcripts_share_is_the_prompt() -> None:
-    assert read_exchange(None, HH.format("Una salsa."), HH.format("Un baile.")) == Exchange(
+    assert exchange(None, HH.format("Una salsa."), HH.format("Un baile.")) == (
         "Human: Hola\n\nAssistant: ¿Qué tal?\n\nHuman: ¿Qué es el mole?",
         "",
         (("chosen", "Una salsa."), ("rejected", "Un baile.")),
@@ -32,8 +48,8 @@ def test_what_two_transcripts_share_is_the_prompt() -> None:
 
 def test_a_transcript_with_one_question_is_that_question() -> None:
     one = "\n\nHuman: ¿Qué es el mole?\n\nAssistant: {}"
-    found = read_exchange("", one.format("Una salsa.\n\nDe Puebla."), one.format("No."))
-    assert found == Exchange("¿Qué es el mole?", "", (("chosen", "Una salsa.\n\nDe Puebla."), ("rejected", "No.")))
+    found = exchange("", one.format("Una salsa.\n\nDe Puebla."), one.format("No."))
+    assert found == ("¿Qué es el mole?", "", (("chosen", "Una salsa.\n\nDe Puebla."), ("rejected", "No.")))
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -41,10 +57,10 @@ def test_conversations_of_trl_are_taken_apart(as_json: bool) -> None:
     def cell(messages: list[dict[str, str]]) -> object:
         return json.dumps(messages) if as_json else messages
 
-    expected = Exchange("¿Qué es el mole?", "Eres de Puebla.", (("chosen", "Una salsa."), ("rejected", "No.")))
-    assert read_exchange(None, cell([*CHAT, said("Una salsa.")]), cell([*CHAT, said("No.")])) == expected
-    assert read_exchange(cell(CHAT), cell([said("Una salsa.")]), cell([said("No.")])) == expected
-    assert read_exchange("¿Qué es el mole?", cell([*CHAT, said("Una salsa.")]), cell([*CHAT, said("No.")])) == expected
+    expected = ("¿Qué es el mole?", "Eres de Puebla.", (("chosen", "Una salsa."), ("rejected", "No.")))
+    assert exchange(None, cell([*CHAT, said("Una salsa.")]), cell([*CHAT, said("No.")])) == expected
+    assert exchange(cell(CHAT), cell([said("Una salsa.")]), cell([said("No.")])) == expected
+    assert exchange("¿Qué es el mole?", cell([*CHAT, said("Una salsa.")]), cell([*CHAT, said("No.")])) == expected
 
 
 def test_a_message_may_hold_parts_and_other_names() -> None:
@@ -57,7 +73,7 @@ def test_a_message_may_hold_parts_and_other_names() -> None:
 
 
 def test_a_prompt_that_waits_for_its_answer_is_a_prompt() -> None:
-    assert read_exchange("\n\nHuman: ¿Qué es?\n\nAssistant:").prompt == "¿Qué es?"
+    assert exchange("\n\nHuman: ¿Qué es?\n\nAssistant:")[0] == "¿Qué es?"
 
 
 @pytest.mark.parametrize(
@@ -82,8 +98,10 @@ def test_blank_answers_are_left_out() -> None:
 @given(st.text())
 def test_text_is_no_conversation_unless_it_says_who_speaks(text: str) -> None:
     if "Human:" not in text and not text.lstrip().startswith("[{"):
-        assert read_exchange(text, text, "no") == Exchange(
-            text, "", tuple((stood, a) for stood, a in (("chosen", text), ("rejected", "no")) if a.strip())
+        assert exchange(text, text, "no") == (
+            text,
+            "",
+            tuple((stood, a) for stood, a in (("chosen", text), ("rejected", "no")) if a.strip()),
         )
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from annotation.drafting.verdict import normal_form
 from annotation.errors import SourceError
 from annotation.project import Project
-from annotation.prompts.columns import SYNONYMS, accounts_in
-from annotation.prompts.known_forms import unfold
 from annotation.prompts.review import only_accepted
 from annotation.prompts.rows import ANSWER_ROOM
+from annotation.reading.columns import SYNONYMS, accounts_in
+from annotation.reading.known_forms import unfold
 from annotation.reading.rows import Table
 from annotation.reading.table import read_table
 from annotation.text.clean import clean, is_formula

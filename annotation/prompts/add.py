@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from annotation.errors import SettingsError
 from annotation.prompts.change import check_codes
-from annotation.prompts.columns import map_columns
 from annotation.prompts.duplicates import compare
-from annotation.prompts.known_forms import unfold
 from annotation.prompts.languages import assign_languages, language_notices
-from annotation.prompts.rows import Entry, StepResult, clean_entries, read_answers, read_entries
-from annotation.reading.rows import Table
-from annotation.reading.table import read_table
+from annotation.prompts.rows import Entry, StepResult, clean_entries, entry_of, read_answers
+from annotation.reading.examples import Examples, read_examples
 from annotation.screen import Progress, count_reasons, counted, silent
 from annotation.text.clean import clean, clean_label
 from annotation.text.locales import SPOKEN_IN, fits, name_of_country, name_of_language
@@ -160,7 +157,7 @@ def add_prompts(
         ForeignLanguage: Most of the new prompts are in no language of their country.
     """
     settings = project.settings
-    table, read, notices = _read(settings, source, columns or {}, defaults or {}, progress)
+    found, read, notices = _read(settings, source, columns or {}, defaults or {}, progress)
     prompts = [(entry.where, replace(entry.prompt(), author=author)) for entry in read.kept]
     with nullcontext() if dry_run else project.lock("prompts"):
         # A ledger is made by being opened; a dry run must not make one.
@@ -176,7 +173,7 @@ def add_prompts(
         forgotten = ledger.forgotten("prompt") if ledger else set()
         credited = nobodys & {prompt.id for _, prompt in prompts} - forgotten
         prompt_ids = {prompt.id for prompt in (*known, *compared.kept)}
-        answers = read_answers(read.kept, prompt_ids, mask(clean(table.name))[0], repeated=repeated)
+        answers = read_answers(read.kept, prompt_ids, mask(clean(found.name))[0], repeated=repeated)
         candidates: dict[str, tuple[Candidate, Mapping[str, int]]] = {}
         for candidate, counts in answers.kept:
             if candidate.id not in answered:
@@ -200,8 +197,8 @@ def add_prompts(
     for _, counts in candidates.values():
         masked.update(counts)
     return PromptsAdded(
-        source=table.name,
-        rows=len(table.rows),
+        source=found.name,
+        rows=found.rows,
         kept=compared.kept,
         already_there=compared.already_there,
         removed=len({prompt.id for prompt in known if prompt.removed} & {prompt.id for _, prompt in prompts}),
@@ -217,17 +214,14 @@ def add_prompts(
 
 def _read(
     settings: Settings, source: str, columns: Mapping[str, str], defaults: Mapping[str, str], progress: Progress
-) -> tuple[Table, StepResult[Entry], tuple[str, ...]]:
-    """Table, the rows that can be prompts with those that cannot, and notices."""
+) -> tuple[Examples, StepResult[Entry], tuple[str, ...]]:
+    """What the source holds, the rows that can be prompts with those that cannot, and notices."""
     codes = check_defaults(defaults, settings.project.countries)
-    table = read_table(source, progress=progress)
-    table = table if columns else unfold(table)  # where somebody says what the columns mean, that holds
-    mapped = map_columns(table, columns, settings.project.languages)
-    read = read_entries(table, mapped)
-    cleaned = clean_entries(read.kept, settings.prompts, codes, progress)
+    found = read_examples(source, columns=columns, languages=settings.project.languages, progress=progress)
+    cleaned = clean_entries([entry_of(one) for one in found.kept], settings.prompts, codes, progress)
     entries = assign_languages(cleaned.kept, settings.project.languages, progress)
-    notices = (*table.notices, *mapped.notices, *language_notices(cleaned.kept, settings.project.languages))
-    return table, StepResult(entries.kept, (*read.dropped, *cleaned.dropped, *entries.dropped)), notices
+    notices = (*found.notices, *language_notices(cleaned.kept, settings.project.languages))
+    return found, StepResult(entries.kept, (*found.dropped, *cleaned.dropped, *entries.dropped)), notices
 
 
 def check_defaults(defaults: Mapping[str, str], countries: Sequence[str]) -> dict[str, str]:

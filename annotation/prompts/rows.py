@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from annotation.prompts.columns import ANSWERS, SYNONYMS, Columns, accounts_in
-from annotation.prompts.conversations import Unclear, as_text, read_exchange
-from annotation.reading.rows import Row, Table
+from annotation.reading.examples import Example
 from annotation.screen import Progress, silent
 from annotation.text.clean import clean, clean_label, is_formula
 from annotation.text.locales import country_code, locale_country
@@ -88,41 +86,20 @@ class Entry:
         )
 
 
-def read_entries(table: Table, columns: Columns) -> StepResult[Entry]:
-    """Read the fields of each row as written; conversations are split into prompt and answers."""
-    kept: list[Entry] = []
-    dropped: list[Dropped] = []
-    source = mask(clean(table.name))[0]
-    for row in table.rows:
-        place = row.place if row.place.isdecimal() else mask(clean(row.place[:200]))[0][:60]
-        where = f"{source}:{place}"
-        try:
-            exchange = read_exchange(*(_cell(row, columns, name) for name in ("prompt", "chosen", "rejected")))
-        except Unclear as unclear:
-            dropped.append(Dropped(where, "unclear conversation", str(unclear)))
-            continue
-        told = row.values.get(ANSWERS)
-        beside = [EntryAnswer(a["stood"], a["text"]) for a in told] if isinstance(told, tuple) else []
-        cells = {name: as_text(_cell(row, columns, name)) for name in SYNONYMS if name != "prompt"}
-        kept.append(
-            Entry(
-                where,
-                exchange.prompt,
-                label=cells["id"].strip()[:60],
-                system=cells["system"] if cells["system"].strip() else exchange.system,
-                country=cells["country"],
-                language=cells["language"],
-                topic=cells["topic"],
-                licence=cells["licence"],
-                answers=(*(EntryAnswer(kind, text) for kind, text in exchange.answers), *beside),
-                accounts=accounts_in(row.values),
-            )
-        )
-    return StepResult(tuple(kept), tuple(dropped))
-
-
-def _cell(row: Row, columns: Columns, name: str) -> object:
-    return row.values.get(columns.of[name]) if name in columns.of else None
+def entry_of(example: Example) -> Entry:
+    """An example as an entry: its fields as written."""
+    return Entry(
+        example.place,
+        example.prompt,
+        label=example.label,
+        system=example.system,
+        country=example.country,
+        language=example.language,
+        topic=example.topic,
+        licence=example.licence,
+        answers=tuple(EntryAnswer(answer.stood, answer.text) for answer in example.answers),
+        accounts=example.accounts,
+    )
 
 
 def clean_entries(

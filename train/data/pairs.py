@@ -15,7 +15,7 @@ from reprlib import repr as short
 from typing import Any
 
 from annotation.errors import TrainError
-from annotation.prompts.conversations import ASSISTANT, HUMAN, ROLES, SYSTEM
+from annotation.reading.conversations import ASSISTANT, HUMAN, ROLES, SYSTEM
 from annotation.types import content_id
 from train.data.rows import country_of, label, read_rows, system_text, whole_number
 from train.data.texts import Message, Text, as_answer, as_question, question_of, to_json

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from annotation.prompts.columns import ANSWERS
-from annotation.prompts.conversations import ASSISTANT, ROLES, as_text
+from annotation.reading.columns import ANSWERS
+from annotation.reading.conversations import ASSISTANT, ROLES, as_text
 from annotation.reading.rows import Row, Table, all_columns
 from annotation.text.locales import fold
 

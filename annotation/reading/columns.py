@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from annotation.errors import SettingsError, SourceError
-from annotation.prompts.conversations import as_text
+from annotation.reading.conversations import as_text
 from annotation.reading.rows import Table
 from annotation.text.language import tell
 from annotation.text.locales import fold

@@ -30,13 +30,12 @@ class Exchange:
     """A prompt with its answers, as the cells of a row hold them.
 
     Attributes:
-        prompt: The question; a conversation of several turns is written out with "Human:" and "Assistant:".
-        system: Its system text, or "".
+        turns: What was said before the answers: system texts, then the person and the assistant in turns, a question
+            last; () where there is no prompt.
         answers: ("chosen" or "rejected", text), blank ones left out.
     """
 
-    prompt: str
-    system: str
+    turns: tuple[Turn, ...]
     answers: tuple[tuple[str, str], ...]
 
 
@@ -118,25 +117,25 @@ def read_exchange(prompt: object, chosen: object = None, rejected: object = None
         answers.append((kind, turns[-1].text))
     if len(before) > 1:
         raise Unclear("conversations differ before the last answer")
-    text, system = as_text(prompt), ""
-    turns = read_turns(prompt)
-    leading = turns if turns is not None else () if text.strip() else next(iter(before), ())
-    if leading:
-        text, system = _as_prompt(leading)
-    elif before:
-        system = _as_prompt(next(iter(before)))[1]
-    return Exchange(text, system, tuple((kind, answer) for kind, answer in answers if answer.strip()))
-
-
-def _as_prompt(turns: Sequence[Turn]) -> tuple[str, str]:
-    """Prompt text and system text of the turns before an answer."""
-    system = "\n\n".join(turn.text for turn in turns if turn.role == SYSTEM)
-    spoken = [turn for turn in turns if turn.role != SYSTEM]
-    if not spoken:
-        return "", system
-    if spoken[-1].role != HUMAN:
+    leading = next(iter(before), ())
+    own = read_turns(prompt)
+    if own is None and (text := as_text(prompt)).strip():
+        own = (*(turn for turn in leading if turn.role == SYSTEM), Turn(HUMAN, text))
+    found = tuple(own if own is not None else leading)
+    if (spoken := [turn for turn in found if turn.role != SYSTEM]) and spoken[-1].role != HUMAN:
         raise Unclear("conversation without a last question")
+    return Exchange(found, tuple((kind, answer) for kind, answer in answers if answer.strip()))
+
+
+def system_of(turns: Sequence[Turn]) -> str:
+    """The system texts of a conversation, or ""."""
+    return "\n\n".join(turn.text for turn in turns if turn.role == SYSTEM)
+
+
+def prompt_of(turns: Sequence[Turn]) -> str:
+    """The question that turns end with; several turns are written out with "Human:" and "Assistant:"."""
+    spoken = [turn for turn in turns if turn.role != SYSTEM]
     if len(spoken) == 1:
-        return spoken[0].text, system
+        return spoken[0].text
     labels = {HUMAN: "Human", ASSISTANT: "Assistant"}
-    return "\n\n".join(f"{labels.get(turn.role, turn.role)}: {turn.text}" for turn in spoken), system
+    return "\n\n".join(f"{labels.get(turn.role, turn.role)}: {turn.text}" for turn in spoken)

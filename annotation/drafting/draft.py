@@ -135,25 +135,13 @@ def draft(
         BudgetExhausted: The next call could cost more than is left of draft.budget_usd.
         KeyboardInterrupt: Ctrl-C. Calls under way were waited for; with a second Ctrl-C they count as spent.
     """
-    draft_settings = project.settings.draft
     prices = _prices(project)
     with project.lock("draft"):
         mark = last_outcome(project)
         project.ledger.settle_lost()
         todo = _plan(project)[0][:limit]
         if todo:
-            key = project.secret("CO_API_KEY")
-            if key is None:
-                raise DraftError(
-                    'There is no Cohere key: set CO_API_KEY in the environment, or write co_api_key = "..." into '
-                    f"{project.folder / 'secrets.toml'} (mode 0600); answers written elsewhere come in with "
-                    "`annot draft --from FILE`."
-                )
-            service = (
-                writer(key)
-                if writer is not None
-                else Cohere(key, timeout_s=draft_settings.timeout_s, connections=draft_settings.concurrency)
-            )
+            service = open_service(project, writer, "answers written elsewhere come in with `annot draft --from FILE`")
             wanted = sum(work.missing for work in todo)
             monthly = calls_this_month(project, prices)
             workers = Workers(project, prices, service, patience or Patience(), progress, wanted, monthly)
@@ -163,6 +151,21 @@ def draft(
                 project.ledger.settle_lost()
             workers.raise_what_stopped_it()
         return drafted(project, mark)
+
+
+def open_service(project: Project, writer: Callable[[str], Writer] | None, otherwise: str) -> Writer:
+    """Cohere with the project's key, or what `writer` makes of that.
+
+    Raises:
+        DraftError: There is no key; the sentence ends with `otherwise`, what helps without one.
+    """
+    settings, key = project.settings.draft, project.secret("CO_API_KEY")
+    if key is None:
+        raise DraftError(
+            'There is no Cohere key: set CO_API_KEY in the environment, or write co_api_key = "..." into '
+            f"{project.folder / 'secrets.toml'} (mode 0600){otherwise and f'; {otherwise}'}."
+        )
+    return writer(key) if writer else Cohere(key, timeout_s=settings.timeout_s, connections=settings.concurrency)
 
 
 def last_outcome(project: Project) -> int:

@@ -159,7 +159,12 @@ def plan(
     return todo, short
 
 
-def estimate(todo: Iterable[Todo], prices: Mapping[str, Price], key: Key) -> list[ModelEstimate]:
+def estimate(
+    todo: Iterable[Todo],
+    prices: Mapping[str, Price],
+    key: Key,
+    answer_tokens: float = WORDS_PER_ANSWER * TOKENS_PER_WORD,
+) -> list[ModelEstimate]:
     """Estimate calls, tokens, dollars and minutes of a plan, one line per model."""
     by_model: dict[str, list[Slot]] = defaultdict(list)
     for work in todo:
@@ -169,9 +174,7 @@ def estimate(todo: Iterable[Todo], prices: Mapping[str, Price], key: Key) -> lis
     for model, calls in by_model.items():
         price = prices[model]
         tokens_in = round(sum((slot.most_input_tokens - TEMPLATE_TOKENS) / BYTES_PER_TOKEN for slot in calls))
-        tokens_out = round(
-            sum(min(WORDS_PER_ANSWER * TOKENS_PER_WORD, int(slot.settings["max_tokens"])) for slot in calls)
-        )
+        tokens_out = round(sum(min(answer_tokens, int(slot.settings["max_tokens"])) for slot in calls))
         lines.append(
             ModelEstimate(
                 model,

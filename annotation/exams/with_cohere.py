@@ -6,27 +6,18 @@ by letter; which option is right never comes from it. A page is paid for once: i
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from annotation.drafting.cohere import Cohere, Writer
-from annotation.drafting.draft import calls_this_month
-from annotation.drafting.personas import Persona
-from annotation.drafting.plan import FREE, Slot, Todo
-from annotation.drafting.prices import Price, place_of_prices, read_prices
-from annotation.drafting.workers import Patience, Workers
-from annotation.errors import DraftError
+from annotation.drafting.ask import Question, answered, ask, outlook_of
+from annotation.drafting.cohere import Writer
+from annotation.drafting.workers import Patience
 from annotation.exams.found import FoundExam, FoundQuestion
-from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.screen import Progress, counted, silent
-from annotation.types import Prompt, content_id
 
 LETTERS = "abcde"
 
@@ -53,8 +44,8 @@ SCHEMA: Mapping[str, Any] = {
     "required": ["questions"],
 }
 
-TRIES = 3
-"""Slots of a page: a call whose fate nobody knows, or whose answer is no JSON, is not paid for again; another is."""
+PAGE_TOKENS = 1500
+"""What the questions of a page take, roughly."""
 
 
 def read_doubtful_pages(
@@ -88,95 +79,32 @@ def read_doubtful_pages(
     if not exam.doubtful:
         return replace(exam, notices=(*exam.notices, "the rules are sure of every page: nothing goes to Cohere"))
     model = project.settings.draft.models[0]
-    prices = read_prices(project.folder).of([model], place=str(place_of_prices(project.folder)))
-    known = project.ledger if (project.folder / "ledger.sqlite").exists() or not dry_run else None
-    with nullcontext() if dry_run else project.lock("draft"):
-        if known and not dry_run:
-            known.settle_lost()
-        todo, answered = _plan(known, exam, model, country)
-        if todo and not dry_run:
-            _call(project, prices, todo, progress, patience, writer)
-            todo, answered = _plan(known, exam, model, country)
-    found, notice = _mended(exam, answered, model)
-    if todo:
-        most = sum(slot.most_usd(prices[model]) for work in todo for slot, _ in work.open)
-        notice += f"; {counted(len(todo), 'page')} not read by it yet: at most ${most:.2f}"
+    # A page is named by its text alone: another --country pays for nothing again.
+    asked = {
+        page: Question("exam page", model, TASK, text, SCHEMA, max_tokens=4000, country=country)
+        for page, text in exam.doubtful.items()
+    }
+    pages = list(asked.values())
+    if dry_run:
+        told = answered(project.ledger, pages) if (project.folder / "ledger.sqlite").exists() else {}
+    else:
+        otherwise = "without --with-cohere the rules alone read the exam"
+        told = ask(project, pages, progress=progress, patience=patience, writer=writer, otherwise=otherwise)
+    found, notice = _mended(exam, {page: told[one.id] for page, one in asked.items() if one.id in told}, model)
+    if (seen := outlook_of(project, pages, answer_tokens=PAGE_TOKENS)).prompts:
+        notice += f"; {counted(seen.prompts, 'page')} not read by it yet: at most ${seen.most_usd:.2f}"
     return replace(found, notices=(*found.notices, f"{notice}."))
 
 
-def _call(
-    project: Project,
-    prices: Mapping[str, Price],
-    todo: Sequence[Todo],
-    progress: Progress,
-    patience: Patience | None,
-    writer: Callable[[str], Writer] | None,
-) -> None:
-    settings, key = project.settings.draft, project.secret("CO_API_KEY")
-    if key is None:
-        raise DraftError(
-            'There is no Cohere key: set CO_API_KEY in the environment, or write co_api_key = "..." into '
-            f"{project.folder / 'secrets.toml'} (mode 0600); without --with-cohere the rules alone read the exam."
-        )
-    service = writer(key) if writer else Cohere(key, timeout_s=settings.timeout_s, connections=settings.concurrency)
-    monthly = calls_this_month(project, prices)
-    workers = Workers(
-        project,
-        prices,
-        service,
-        patience or Patience(),
-        progress,
-        len(todo),
-        monthly,
-        # One that was cut off would be so again: it is paid for, and not asked for again.
-        judge=lambda text, finish, *_: "answer" if finish == "MAX_TOKENS" else _outcome(text),
-        candidates=False,
-    )
-    try:
-        asyncio.run(workers.work(todo))
-    finally:
-        project.ledger.settle_lost()
-    workers.raise_what_stopped_it()
-
-
-def _plan(ledger: Ledger | None, exam: FoundExam, model: str, country: str) -> tuple[list[Todo], dict[int, str]]:
-    """Pages that are still to be asked about, and page -> answer of the others."""
-    query = """select c.slot_id, c.attempt, o.outcome, o.raw from calls c left join outcomes o using (slot_id, attempt)
-               where c.prompt_id = ? order by c.attempt"""
-    todo, answered = list[Todo](), dict[int, str]()
-    for page, text in exam.doubtful.items():
-        # A page is named by its text alone: another --country pays for nothing again.
-        prompt = replace(Prompt.make(text, country="", language="", topic="exam page"), country=country)
-        settings = {
-            "temperature": 0.0,
-            "max_tokens": 4000,
-            "response_format": {"type": "json_object", "json_schema": SCHEMA},
-        }
-        calls = {row["slot_id"]: row for row in (ledger.rows(query, prompt.id) if ledger else ())}
-        slots = []
-        for number in range(TRIES):
-            id_ = content_id(TASK, model, json.dumps(SCHEMA), prompt.id, str(number))
-            slot = Slot(id_, prompt.id, number, model, Persona("exam page", TASK), text, {**settings, "seed": number})
-            last = calls.get(id_)
-            if last and last["outcome"] == "answer":
-                answered[page] = last["raw"]
-            elif last is None or last["outcome"] in FREE:
-                slots.append((slot, last["attempt"] + 1 if last else 0))
-        if page not in answered and slots:
-            todo.append(Todo(prompt, 1, tuple(slots)))
-    return todo, answered
-
-
-def _mended(exam: FoundExam, answered: Mapping[int, str], model: str) -> tuple[FoundExam, str]:
+def _mended(exam: FoundExam, answers: Mapping[int, Any], model: str) -> tuple[FoundExam, str]:
     """Put the model's questions in the place of those that the rules are unsure of; and say how many."""
     places = {(one.page, _bare(one.number)): number for number, one in enumerate(exam.questions)}
     lost = {(_page(drop.because_of), _bare(drop.id)): drop for drop in exam.dropped}
     questions, found, refused, unread = list(exam.questions), set[str](), 0, 0
     mended = 0
-    for page, raw in answered.items():
-        told = _questions(_text_of(raw))
+    for page, told in answers.items():
         unread += told is None
-        for said in told or ():
+        for said in told["questions"] if told else ():
             place = page, _bare(said["number"])
             at, drop = places.get(place), lost.get(place)
             if drop is None and (at is None or not questions[at].unsure):
@@ -225,23 +153,3 @@ def _bare(number: str) -> str:
 def _folded(text: str) -> str:
     """A text without blanks, and without hyphens between letters: pages break words where they like."""
     return "".join(re.sub(r"(?<=[^\W\d_])[-\xad](?=\s*[^\W\d_])", "", text).split())
-
-
-def _text_of(raw: str) -> str:
-    """The model's text in the body of an answer, as the ledger keeps it."""
-    content = json.loads(raw)["message"]["content"]
-    return "".join(part["text"] for part in content if part["type"] == "text")
-
-
-def _outcome(text: str) -> str:
-    return "broken" if _questions(text) is None else "answer"
-
-
-def _questions(text: str) -> list[dict[str, str]] | None:
-    """Questions in a model's answer; None where it is no JSON of the shape that was asked for."""
-    try:
-        found = json.loads(text)["questions"]
-        right = all(one.keys() >= REQUIRED and all(isinstance(text, str) for text in one.values()) for one in found)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-    return found if right else None

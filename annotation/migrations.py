@@ -167,6 +167,18 @@ def _forgotten(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _file_judgements(db: sqlite3.Connection) -> None:
+    """What files held that were read: judgements of a legacy annotator, apart from what the team was asked."""
+    for statement in (
+        """create table file_judgements (id text primary key, source text not null, place text not null,
+             annotator text not null, prompt_id text not null references prompts(id), country text not null,
+             value text not null, at text not null)""",
+        "create index file_judgements_of_prompt on file_judgements(prompt_id)",
+        "create index file_judgements_by on file_judgements(annotator)",
+    ):
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
@@ -177,5 +189,6 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _changed_prompts,
     _votes,
     _forgotten,
+    _file_judgements,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

@@ -19,6 +19,8 @@ from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.base import Kind, Rows, Texts
 from annotation.tasks.duel.task import NAME as DUEL
 from annotation.tasks.duel.votes import duel_tables
+from annotation.tasks.ranking.file_judgements import file_tables
+from annotation.tasks.ranking.slates import RANKING
 from annotation.text.privacy import mask_typed
 
 AT_ONCE = 2000
@@ -82,7 +84,8 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
         for name in TASKS:
             found = read_tables(project, name, progress=progress)
             votes = duel_tables(project.ledger, project.settings, project.pseudonym, AT_ONCE) if name == DUEL else ()
-            for tables in chain(found, votes):
+            told = file_tables(project.ledger, AT_ONCE) if name == RANKING else ()
+            for tables in chain(found, votes, told):
                 for file, table in tables.items():
                     written.add(file, table)
                     typed += sum(any(row.get(name) for name in TYPED) for row in table.rows)

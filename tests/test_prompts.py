@@ -94,9 +94,11 @@ def test_the_column_in_a_language_of_the_project_is_the_prompt(tmp_path: Path) -
 @needs_data
 def test_every_question_in_a_foreign_language_is_left_out(project: Project) -> None:
     source = str(DATA / "prompts" / "Mexico_questions.csv")
-    added = add_prompts(project, source, columns={"prompt": "Translation"})
-    assert added.kept == ()
-    assert added.reasons() == [("language", 500, "Mexico_questions.csv:2: en")]
+    with pytest.raises(
+        SourceError, match=r"Nothing came of the 500 rows .*: language 500 .Mexico_questions.csv:2: en."
+    ):
+        add_prompts(project, source, columns={"prompt": "Translation"})
+    assert project.ledger.prompts() == []
 
 
 @needs_data
@@ -170,7 +172,7 @@ def test_rows_are_left_out_each_with_its_reason(project: Project, tmp_path: Path
             {"question": "What do you usually eat for breakfast on a Sunday at home?"},
             {"question": "¿Qué se come en la isla?", "country": "Atlantis"},
             {"question": "Tlein tikkwa ipan moaltepeuh?", "language": "Náhuatl"},
-            {"question": [{"role": "user", "content": "¿Qué es?"}, {"role": "assistant", "content": "Eso."}]},
+            {"question": [{"role": "assistant", "content": "¿Qué es?"}]},
         ],
     )
     added = add_prompts(project, source)
@@ -196,10 +198,11 @@ def test_rows_are_left_out_each_with_its_reason(project: Project, tmp_path: Path
 
 def test_a_near_duplicate_of_what_the_project_has_is_left_out(project: Project, tmp_path: Path) -> None:
     add_prompts(project, write(tmp_path / "a.jsonl", [{"prompt": "¿Qué platillo se prepara para el día de muertos?"}]))
-    added = add_prompts(
-        project, write(tmp_path / "b.jsonl", [{"prompt": "¡¿Qué platillo se prepara para el día de muertos?!"}])
-    )
+    again = "¡¿Qué platillo se prepara para el día de muertos?!"
+    added = add_prompts(project, write(tmp_path / "b.jsonl", [{"prompt": again}, {"prompt": "¿Qué lleva el mole?"}]))
     assert added.dropped == (Dropped("b.jsonl:1", "near duplicate", "a.jsonl:1 (1.00)"),)
+    with pytest.raises(SourceError, match=r"Nothing came of the 1 row of c\.jsonl: near duplicate 1"):
+        add_prompts(project, write(tmp_path / "c.jsonl", [{"prompt": again}]))
 
 
 def test_a_dry_run_shows_all_and_writes_nothing(project: Project, tmp_path: Path) -> None:
@@ -296,8 +299,8 @@ def test_a_row_without_country_is_of_the_projects_first(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [{"prompt": "¿Qué se come en la costa?"}])
     (prompt,) = add_prompts(make_project(tmp_path / "two", countries=["PE", "CL"]), source).kept
     assert prompt.country == "PE"
-    nowhere = add_prompts(make_project(tmp_path / "none", countries=[]), source)
-    assert nowhere.dropped == (Dropped("a.jsonl:1", "unknown country", "none is named"),)
+    with pytest.raises(SourceError, match=r"unknown country 1 .a\.jsonl:1: none is named.\. Correct the name"):
+        add_prompts(make_project(tmp_path / "none", countries=[]), source)
 
 
 # -- privacy ------------------------------------------------------------------------------------------------
@@ -332,7 +335,10 @@ def test_nothing_of_a_person_enters_the_project(project: Project, tmp_path: Path
     assert (prompt.topic, prompt.licence, prompt.source) == ("de [email]", "pide a [email]", "[email]:1 [email]")
     assert [c.text for c in project.ledger.candidates()] == ["Llámame: [phone].", "Pregunta a [user] o a [user]."]
     assert added.masked == {"e-mail addresses": 4, "phone numbers": 2, "user names": 4}
-    assert "username, Correo electrónico, author" in added.notices[0]
+    assert added.notices[:2] == (
+        "Of the names in username only pseudonyms are kept, beside judgements.",
+        "Not read, as they name people: Correo electrónico, author.",
+    )
     assert {drop.reason for drop in added.dropped} == {"too short", "unknown country", "formula", "language"}
     project.ledger.close()
     stored = b"".join(path.read_bytes() for path in project.folder.rglob("*") if path.is_file())
@@ -619,7 +625,8 @@ def test_the_settings_of_the_project_decide_what_is_trivial(tmp_path: Path) -> N
     assert (Settings().prompts, strict.prompts.min_chars) == (PromptSettings(), 40)
     project = Project(make_project(tmp_path / "strict").folder, strict)
     source = write(tmp_path / "a.jsonl", [{"prompt": "¿Qué se come en la costa?", "country": "PE", "language": "es"}])
-    assert [drop.reason for drop in add_prompts(project, source).dropped] == ["too short"]
+    with pytest.raises(SourceError, match="too short 1"):
+        add_prompts(project, source)
 
 
 def test_the_same_content_has_the_same_id_wherever_it_stands(project: Project, tmp_path: Path) -> None:
@@ -721,5 +728,5 @@ def test_a_column_that_is_not_read_is_named(project: Project, tmp_path: Path) ->
     path = tmp_path / "a.csv"
     path.write_text("Consulta;Rubro\n¿Qué se come en la feria del pueblo?;comida\n", encoding="utf-8")
     (notice,) = add_prompts(project, str(path), dry_run=True).notices
-    assert notice.startswith('Not read: "Rubro";')
+    assert notice.startswith('Not read (cells with something in them): "Rubro" (1);')
     assert add_prompts(project, str(path), columns={"topic": "Rubro"}).notices == ()

@@ -418,7 +418,7 @@ def test_a_cover_is_passed_over_and_a_sheet_can_be_named(tmp_path: Path) -> None
 
 def test_text_in_a_column_without_a_name_is_told(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
-    for line in (["prompt", "respuestas", None, "tema"], [None, "A", "B", None], ["¿Qué?", "Uno.", "Dos.", "comida"]):
+    for line in (["prompt", "tema"], ["¿Qué es el pozole que se come aquí?", "comida", "un comentario"]):
         book.active.append(line)
     book.save(tmp_path / "a.xlsx")
     (notice,) = read_table(str(tmp_path / "a.xlsx")).notices

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annotation.reading.cells import as_text
 from annotation.reading.conversations import (
     Turn,
     Unclear,
-    as_text,
     prompt_of,
     read_exchange,
     read_turns,
@@ -22,8 +22,9 @@ CHAT = [{"role": "system", "content": "Eres de Puebla."}, {"role": "user", "cont
 
 def exchange(*cells: object) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     """Prompt, system text and answers."""
-    found = read_exchange(*cells)
-    return prompt_of(found.turns), system_of(found.turns), found.answers
+    found = read_exchange(cells[0], cells[1:])
+    answers = zip(("chosen", "rejected"), found.answers, strict=False)
+    return prompt_of(found.turns), system_of(found.turns), tuple(answers)
 
 
 def said(answer: str) -> dict[str, str]:
@@ -81,28 +82,31 @@ def test_a_prompt_that_waits_for_its_answer_is_a_prompt() -> None:
     [
         ((None, HH.format("a"), HH.replace("mole", "pozole").format("b")), "differ before the last answer"),
         ((None, HH.format("a"), HH.format("")), "without a last answer"),
-        (([*CHAT, said("Una salsa.")],), "without a last question"),
+        (([*CHAT, said("Una salsa.")], "Un baile."), "without a last question"),
+        (([{"role": "juez", "content": "¿Qué?"}],), "a role that is none of"),
         ((None, [said("a")], [*CHAT, said("b")]), "differ before the last answer"),
     ],
 )
 def test_unclear_conversations_say_why(cells: tuple[object, ...], reason: str) -> None:
     with pytest.raises(Unclear, match=reason):
-        read_exchange(*cells)
+        read_exchange(cells[0], cells[1:])
 
 
-def test_blank_answers_are_left_out() -> None:
-    assert read_exchange("¿Qué?", "Una salsa.", " ").answers == (("chosen", "Una salsa."),)
-    assert read_exchange("¿Qué?").answers == ()
+def test_the_last_word_of_a_conversation_without_other_answers_is_its_output() -> None:
+    found = read_exchange([*CHAT, said("Una salsa.")])
+    assert (prompt_of(found.turns), found.answers, found.output) == ("¿Qué es el mole?", (), "Una salsa.")
+
+
+def test_a_blank_answer_keeps_its_place() -> None:
+    assert read_exchange("¿Qué?", ("Una salsa.", " ")).answers == ("Una salsa.", " ")
+    assert read_exchange("¿Qué?", (None, "No.")).answers == ("", "No.")
 
 
 @given(st.text())
 def test_text_is_no_conversation_unless_it_says_who_speaks(text: str) -> None:
-    if "Human:" not in text and not text.lstrip().startswith("[{"):
-        assert exchange(text, text, "no") == (
-            text,
-            "",
-            tuple((stood, a) for stood, a in (("chosen", text), ("rejected", "no")) if a.strip()),
-        )
+    if ":" not in text and not text.lstrip().startswith(("[", "{")):
+        assert exchange(text, text, "no")[2] == (("chosen", text), ("rejected", "no"))
+        assert not text.strip() or exchange(text, text, "no")[:2] == (text, "")
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ The ledger is append-only, and this is the one exception: personal data that som
 behind a newer row. What is blanked:
 
     of a person   user name, name and languages on the roster; the reason for which they were left out; the user name
-                  under their answers, and all that they said (`raw`); their name as the author of prompts and items
+                  under their answers, and all that they said (`raw`), in files too; their name as the author of prompts
+                  and items
     of a prompt   its text and system text; the texts of its candidates; the raw answers of the service that drafted
-                  them; what people said of it (`raw`); the texts in votes of a demo's visitors about it
+                  them; what people, and files, said of it (`raw`); the texts in votes of a demo's visitors about it
 
 What stays is what the rest relies on: numbers of rows, ids, times, countries and money. A response that a pull brings
 again is known by its id, or by a keyed hash of its author's user name (`mark_of`), and is not kept; a prompt that is
@@ -68,6 +69,7 @@ def erase_person(ledger: Ledger, username: str, pseudonym: str, reason: str) -> 
             (pseudonym, username),
         )
         db.execute("update prompts set author = '' where author = ?", (username,))
+        db.execute("update file_judgements set value = '', place = '' where annotator = ?", (pseudonym,))
         db.execute(
             "update items set content = json_remove(content, '$.author') where json_extract(content, '$.author') = ?",
             (username,),
@@ -82,6 +84,7 @@ def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
         ledger.change_prompts([prompt])
         db.execute("update prompts set text = '', system = '', author = '' where id = ?", (prompt_id,))
         db.execute("update candidates set text = '' where prompt_id = ?", (prompt_id,))
+        db.execute("update file_judgements set value = '' where prompt_id = ?", (prompt_id,))
         db.execute(
             "update votes set prompt = '', a = '', b = '' where prompt_id = ? or (typed and prompt = ?)",
             (prompt_id, prompt.text),

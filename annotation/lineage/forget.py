@@ -24,6 +24,7 @@ from annotation.lineage.snapshots import Wanted
 from annotation.lineage.subject import Home, Subject, find_subject
 from annotation.project import CACHE, HOLDS_FORGOTTEN, Project
 from annotation.screen import counted
+from annotation.tasks.ranking.file_judgements import count_judgements
 
 STEPS = ("team", "prompts", "exams", "draft", "select", "push", "sync", "trigger")
 """Steps of a project that wait while something is forgotten, and that it waits for."""
@@ -47,6 +48,7 @@ class Forgetting:
         prompts: Prompts that lose the name of their author.
         candidates: Answers to the prompt whose texts go.
         usd: Dollars that were spent on them.
+        judgements: That files held, of the person or about the prompt.
         snapshots: Ids of those that hold it.
         runs: Name -> what each did with it.
         releases: What was given away of these runs.
@@ -64,6 +66,7 @@ class Forgetting:
     prompts: int
     candidates: int
     usd: float
+    judgements: int
     snapshots: tuple[str, ...]
     runs: dict[str, str]
     releases: tuple[str, ...]
@@ -82,17 +85,20 @@ class Forgetting:
                 "was forgotten before; what a kill may have left is done again; files with nothing of it but a text "
                 "are found no more"
             ]
+        held = [f"{counted(self.judgements, 'judgement')} that files held"] if self.judgements else []
         if self.kind == "person":
             return [
                 f"{counted(self.answers, 'answer')} to {counted(self.items, 'item')}: they count nowhere any more, and "
                 "what was said in them is blanked",
                 "the name, the user name and the password; prompts of theirs stay, without the author"
                 + (f" ({self.prompts})" if self.prompts else ""),
+                *held,
             ]
         return [
             f"the text of the prompt and of {counted(self.candidates, 'answer')} to it",
             f"{counted(self.answers, 'answer')} of people to {counted(self.items, 'item')} about it: they count "
             "nowhere any more, and what was said in them is blanked",
+            *held,
         ]
 
     def left(self) -> list[str]:
@@ -217,7 +223,8 @@ def _plan_person(home: Home, project: Project, ledger: Ledger, username: str, gi
     }
     way = way_of(home, Wanted(annotator=name), known) if name else Way((), (), ())
     active = username in people and people[username].active
-    counts = (row["answers"], row["items"], written, 0, 0.0)
+    held = count_judgements(ledger, annotator=pseudonym) if pseudonym else 0
+    counts = (row["answers"], row["items"], written, 0, 0.0, held)
     spoken = people[username].name if username in people else ""
     texts = [] if already else [*_typed(ledger, username), *([spoken] if " " in spoken else [])]
     return _planned(project, "person", name, already, active, counts, way, {name, username, given}, texts)
@@ -252,7 +259,7 @@ def _plan_prompt(home: Home, project: Project, ledger: Ledger, prompt_id: str) -
     }
     candidates = [row["id"] for row in ledger.rows("select id from candidates where prompt_id = ?", prompt_id)]
     _, usd = money(ledger, [prompt_id])
-    counts = (said["answers"], said["items"], 0, len(candidates), usd)
+    counts = (said["answers"], said["items"], 0, len(candidates), usd, count_judgements(ledger, prompt_id=prompt_id))
     way = way_of(home, Wanted(slates=items), known)
     ids = {prompt_id, *items, *candidates}
     return _planned(project, "prompt", prompt_id, already, False, counts, way, ids, [prompt.text])
@@ -264,7 +271,7 @@ def _planned(
     id_: str,
     already: bool,
     active: bool,
-    counts: tuple[int, int, int, int, float],
+    counts: tuple[int, int, int, int, float, int],
     way: Way,
     names: Collection[str],
     texts: Collection[str],

@@ -15,6 +15,7 @@ from annotation.lineage.node import read_object
 from annotation.lineage.runs import runs_of
 from annotation.lineage.snapshots import people_by_country, snapshots_of
 from annotation.project import Project
+from annotation.tasks.ranking.file_judgements import PSEUDONYM, canonical
 
 KINDS = {
     "run": "the name of a run",
@@ -31,8 +32,6 @@ KINDS = {
 
 SHORTEST = 4
 """Signs of the beginning of an id that stand for the whole of it, where no other begins so."""
-
-_PSEUDONYM = re.compile(r"annotator-[0-9a-f]{10}")
 
 _TABLES = {"item": "items", "prompt": "prompts", "candidate": "candidates"}
 
@@ -81,7 +80,7 @@ class Home:
     def pseudonym(self, username: str) -> str:
         """The name under which somebody's votes left the project; what is a pseudonym already stays."""
         ledger = self.ledger
-        if ledger is None or self.project is None or _PSEUDONYM.fullmatch(username):
+        if ledger is None or self.project is None or PSEUDONYM.fullmatch(username):
             return username
         return self.project.pseudonym(username)
 
@@ -89,7 +88,7 @@ class Home:
         """The same; "" where nothing left the project yet, so that nobody has one."""
         forgotten = self.ledger.forgets()(username) if self.ledger else ""
         made = self.project is not None and "pseudonym_key" in self.project.secrets()
-        return forgotten or (self.pseudonym(username) if made or _PSEUDONYM.fullmatch(username) else "")
+        return forgotten or (self.pseudonym(username) if made or PSEUDONYM.fullmatch(username) else "")
 
 
 def find_subject(home: Home, what: str, kinds: Collection[str] = tuple(KINDS)) -> Subject:
@@ -163,12 +162,15 @@ def _people(home: Home, what: str) -> list[str]:
     if name := home.ledger.forgets()(what):
         return [name]
     queries = ("select distinct username as name from people", "select distinct annotator as name from responses")
+    name = canonical(what)
+    if home.ledger.rows("select 1 from file_judgements where annotator = ? limit 1", home.known_pseudonym(name)):
+        return [name]
     names: set[str] = {row["name"] for query in queries for row in home.ledger.rows(query)}
     if what in names:
         return [what]
     if alike := sorted(name for name in names if name.casefold() == what.casefold()):
         return alike
-    if not _PSEUDONYM.fullmatch(what):
+    if not PSEUDONYM.fullmatch(what):
         return []
     found = [name for name in sorted(names) if home.known_pseudonym(name) == what]
     return found or ([what] if any(what in names_in for names_in in _snapshot_names(home)) else [])

@@ -15,6 +15,7 @@ from annotation.lineage.runs import RunFolder, run_of, runs_of
 from annotation.lineage.snapshots import SnapshotFolder, Wanted, people_by_country, prompts_in, snapshot_of
 from annotation.lineage.subject import Home, Subject, release_facts
 from annotation.screen import counted
+from annotation.tasks.ranking.file_judgements import count_judgements
 from annotation.types import SEATS, Item
 
 ELSEWHERE = "not in this project's ledger: it came from elsewhere, and nothing more is known here"
@@ -254,6 +255,7 @@ def _person(home: Home, subject: Subject, _most: int | None) -> Node:
         for task, number in tasks.items()
     ]
     below += [Node("wrote", counted(written, "prompt"), facts={"prompts": written})] if written else []
+    below += _in_files(ledger, annotator=name)
     way = way_of(home, Wanted(annotator=name), {(row["item_id"], row["country"]) for row in answers})
     return Node("person", about, name, {"forgotten": forgotten}, [*below, _into(way.nodes())])
 
@@ -269,6 +271,7 @@ def _prompt(home: Home, subject: Subject, most: int | None) -> Node:
     votes = ledger.rows("select count(*) as n from votes where prompt_id = ?", subject.id)[0]["n"]
     if votes:
         below.append(Node("votes", f"{counted(votes, 'vote')} of a demo's visitors", facts={"votes": votes}))
+    below += _in_files(ledger, prompt_id=subject.id)
     return prompt_node(home, ledger, subject.id, [*below, _into(way.nodes())])
 
 
@@ -288,6 +291,7 @@ def _candidate(home: Home, subject: Subject, most: int | None) -> Node:
         )
         for item in items
     ] or [Node("on no slate", "`annot select` did not choose it, or has not run")]
+    stands += _in_files(ledger, prompt_id=prompt, candidate=subject.id)
     return _with(node, [*stands, prompt_node(home, ledger, prompt), _into(way.nodes())])
 
 
@@ -302,6 +306,13 @@ _TRACERS: Mapping[str, Callable[[Home, Subject, int | None], Node]] = {
     "prompt": _prompt,
     "candidate": _candidate,
 }
+
+
+def _in_files(ledger: Ledger, **what: str) -> list[Node]:
+    """What files that were read say of it; nothing where they say nothing."""
+    number = count_judgements(ledger, **what)
+    line = f"{counted(number, 'judgement')} in files that were read; they count in no quota and in no snapshot"
+    return [Node("in files", line, facts={"judgements": number})] if number else []
 
 
 def _ledger(home: Home) -> Ledger:

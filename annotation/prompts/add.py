@@ -12,20 +12,22 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from annotation.errors import SettingsError
+from annotation.errors import SettingsError, SourceError
 from annotation.prompts.change import check_codes
 from annotation.prompts.duplicates import compare
 from annotation.prompts.languages import assign_languages, language_notices
 from annotation.prompts.rows import Entry, StepResult, clean_entries, entry_of, read_answers
-from annotation.reading.examples import Examples, read_examples
+from annotation.reading.examples import read_examples
 from annotation.screen import Progress, count_reasons, counted, silent
+from annotation.tasks.ranking.file_judgements import FileJudgement, add_judgements, known_judgements, with_pseudonyms
 from annotation.text.clean import clean, clean_label
 from annotation.text.locales import SPOKEN_IN, fits, name_of_country, name_of_language
 from annotation.text.privacy import KINDS, mask
-from annotation.types import Candidate, Dropped, Prompt
+from annotation.types import Candidate, Dropped, Prompt, content_id
 
 if TYPE_CHECKING:
     from annotation.config import Settings
+    from annotation.ledger import Ledger
     from annotation.project import Project
 
 DEFAULTS = ("country", "language", "topic", "licence")
@@ -60,6 +62,7 @@ class PromptsAdded:
         dropped: Rows and answers left out; id is "file:row", for an answer "file:row chosen".
         news: How many of the dropped the project had not dropped before.
         candidates: Answers that are new.
+        judgements: What the source says of answers, as far as it is new.
         masked: Kind ("e-mail addresses") to count, over the new prompts and answers.
         notices: What a person should know about how it was read.
         dry_run: Nothing was written.
@@ -74,6 +77,7 @@ class PromptsAdded:
     dropped: tuple[Dropped, ...]
     news: int
     candidates: int
+    judgements: int
     masked: Mapping[str, int]
     notices: tuple[str, ...]
     dry_run: bool
@@ -81,7 +85,7 @@ class PromptsAdded:
     @property
     def changed(self) -> bool:
         """Whether the project did not know all of it."""
-        return bool(self.kept or self.candidates or self.news or self.credited)
+        return bool(self.kept or self.candidates or self.judgements or self.news or self.credited)
 
     def reasons(self) -> list[tuple[str, int, str]]:
         """Reason, count and one example of the dropped; the most frequent first."""
@@ -97,7 +101,9 @@ class PromptsAdded:
         removed = f"; {self.removed} of them removed: `annot prompts remove --undo` puts back" if self.removed else ""
         if not self.changed:
             return f"Nothing new: the project knows all {counted(self.rows, 'row')} of {self.source}{removed}."
-        answers = f" with {counted(self.candidates, 'answer')}" if self.candidates else ""
+        came = [counted(self.candidates, "answer")] if self.candidates else []
+        came += [counted(self.judgements, "judgement")] if self.judgements else []
+        answers = f" with {' and '.join(came)}" if came else ""
         parts = [
             f"{counted(len(self.kept), 'new prompt')}{answers}{' would come' if self.dry_run else ''} from "
             f"{counted(self.rows, 'row')} of {self.source}",
@@ -118,6 +124,7 @@ class PromptsAdded:
             "removed": self.removed,
             "credited": self.credited,
             "candidates": self.candidates,
+            "judgements": self.judgements,
             "dropped": {reason: {"count": count, "example": shown} for reason, count, shown in self.reasons()},
             "masked": dict(self.masked),
             "notices": list(self.notices),
@@ -152,13 +159,14 @@ def add_prompts(
         progress: Gets how far each step has come.
 
     Raises:
-        SourceError: The source cannot be read, or has no column for the prompt.
+        SourceError: The source cannot be read, has no column for the prompt, or nothing in it can be a prompt.
         SettingsError: `columns`, `defaults` or `author` name something that does not exist.
         ForeignLanguage: Most of the new prompts are in no language of their country.
     """
     settings = project.settings
-    found, read, notices = _read(settings, source, columns or {}, defaults or {}, progress)
+    name, rows, read, notices = _read(settings, source, columns or {}, defaults or {}, progress)
     prompts = [(entry.where, replace(entry.prompt(), author=author)) for entry in read.kept]
+    table = mask(clean(name))[0]
     with nullcontext() if dry_run else project.lock("prompts"):
         # A ledger is made by being opened; a dry run must not make one.
         ledger = None if dry_run and not (project.folder / "ledger.sqlite").exists() else project.ledger
@@ -173,12 +181,16 @@ def add_prompts(
         forgotten = ledger.forgotten("prompt") if ledger else set()
         credited = nobodys & {prompt.id for _, prompt in prompts} - forgotten
         prompt_ids = {prompt.id for prompt in (*known, *compared.kept)}
-        answers = read_answers(read.kept, prompt_ids, mask(clean(found.name))[0], repeated=repeated)
+        entries = [(entry, prompt.id) for entry, (_, prompt) in zip(read.kept, prompts, strict=True)]
+        answers = read_answers(entries, prompt_ids, table, repeated=repeated)
         candidates: dict[str, tuple[Candidate, Mapping[str, int]]] = {}
-        for candidate, counts in answers.kept:
+        for candidate, counts in answers.candidates:
             if candidate.id not in answered:
                 candidates.setdefault(candidate.id, (candidate, counts))
+        judgements = _judgements(project, ledger, answers.judged, table, dry_run)
         dropped = (*read.dropped, *compared.dropped, *answers.dropped)
+        if not compared.kept and not compared.already_there:
+            raise _nothing_came(name, rows, dropped, notices)
         news = [drop for drop in dropped if (drop.id, drop.reason) not in dropped_before]
         doubt, most = _language_doubt(compared.kept, settings.project.countries)
         if most and not dry_run and not foreign_language:
@@ -188,6 +200,7 @@ def add_prompts(
                 ledger.add_prompts(compared.kept)
                 ledger.credit(credited, author)
                 ledger.add_candidates(candidate for candidate, _ in candidates.values())
+                add_judgements(ledger, judgements)
                 ledger.add_dropped("prompts", news)
 
     new = {prompt.source for prompt in compared.kept}
@@ -197,8 +210,8 @@ def add_prompts(
     for _, counts in candidates.values():
         masked.update(counts)
     return PromptsAdded(
-        source=found.name,
-        rows=found.rows,
+        source=name,
+        rows=rows,
         kept=compared.kept,
         already_there=compared.already_there,
         removed=len({prompt.id for prompt in known if prompt.removed} & {prompt.id for _, prompt in prompts}),
@@ -206,6 +219,7 @@ def add_prompts(
         dropped=dropped,
         news=len(news),
         candidates=len(candidates),
+        judgements=len(judgements),
         masked={kind: masked[token] for token, kind in KINDS.items() if masked[token]},
         notices=(*notices, *filter(None, [doubt]), *_country_notices(compared.kept, settings.project.countries)),
         dry_run=dry_run,
@@ -214,14 +228,38 @@ def add_prompts(
 
 def _read(
     settings: Settings, source: str, columns: Mapping[str, str], defaults: Mapping[str, str], progress: Progress
-) -> tuple[Examples, StepResult[Entry], tuple[str, ...]]:
-    """What the source holds, the rows that can be prompts with those that cannot, and notices."""
+) -> tuple[str, int, StepResult[Entry], tuple[str, ...]]:
+    """Name and rows of the source, the rows that can be prompts with those that cannot, and notices."""
     codes = check_defaults(defaults, settings.project.countries)
     found = read_examples(source, columns=columns, languages=settings.project.languages, progress=progress)
     cleaned = clean_entries([entry_of(one) for one in found.kept], settings.prompts, codes, progress)
     entries = assign_languages(cleaned.kept, settings.project.languages, progress)
     notices = (*found.notices, *language_notices(cleaned.kept, settings.project.languages))
-    return found, StepResult(entries.kept, (*found.dropped, *cleaned.dropped, *entries.dropped)), notices
+    read = StepResult(entries.kept, (*found.dropped, *cleaned.dropped, *entries.dropped))
+    return found.name, found.rows, read, notices
+
+
+def _judgements(
+    project: Project, ledger: Ledger | None, judged: Sequence[FileJudgement], source: str, dry_run: bool
+) -> list[FileJudgement]:
+    """What the source says of answers and the ledger does not know; of nobody who is forgotten."""
+    # A dry run makes no secret: without one nobody has a pseudonym yet, and any name will do.
+    secret = not dry_run or "pseudonym_key" in project.secrets()
+    pseudonym = project.pseudonym if secret and judged else content_id
+    gone = ledger.forgotten("person") if ledger else set()
+    forgets = ledger.forgets() if ledger else str
+    named = with_pseudonyms(judged, source, pseudonym, lambda name: name in gone or bool(ledger and forgets(name)))
+    found = {one.id: one for one in named}
+    known = known_judgements(ledger, found) if ledger else set()
+    return [one for one in found.values() if one.id not in known]
+
+
+def _nothing_came(name: str, rows: int, dropped: Sequence[Dropped], notices: Sequence[str]) -> SourceError:
+    reasons = count_reasons(dropped)
+    why = "; ".join(f"{reason} {count} ({shown})" for reason, count, shown in reasons[:4]) or "none holds a question"
+    remedy = next((REMEDIES[reason] for reason, _, _ in reasons if reason in REMEDIES), "")
+    more = f" {remedy[0].upper()}{remedy[1:]}" if remedy else " --column prompt=NAME says where the prompt is."
+    return SourceError(f"Nothing came of the {counted(rows, 'row')} of {name}: {why}.{more}{' '.join(['', *notices])}")
 
 
 def check_defaults(defaults: Mapping[str, str], countries: Sequence[str]) -> dict[str, str]:

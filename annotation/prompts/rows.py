@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from annotation.reading.examples import Example
+from annotation.reading.examples import Example, FoundJudgement
 from annotation.screen import Progress, silent
+from annotation.tasks.ranking.file_judgements import FileJudgement
 from annotation.text.clean import clean, clean_label, is_formula
 from annotation.text.locales import country_code, locale_country
 from annotation.text.privacy import KINDS, excerpt, mask
@@ -47,6 +48,8 @@ class EntryAnswer:
 
     kind: str
     text: str
+    model: str = ""
+    voice: str = ""
     masked: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -57,6 +60,7 @@ class Entry:
     Attributes:
         where: "file:row".
         label: Its id in the source, or "".
+        judgements: What the source says of the answers, by their places.
         accounts: User names that its personal columns hold.
         masked: Token to count, over everything but the answers.
     """
@@ -70,6 +74,7 @@ class Entry:
     topic: str = ""
     licence: str = ""
     answers: tuple[EntryAnswer, ...] = ()
+    judgements: tuple[FoundJudgement, ...] = ()
     accounts: tuple[str, ...] = ()
     masked: Mapping[str, int] = field(default_factory=dict)
 
@@ -87,7 +92,8 @@ class Entry:
 
 
 def entry_of(example: Example) -> Entry:
-    """An example as an entry: its fields as written."""
+    """An example as an entry: its fields as written. Blank answers are there beside others alone."""
+    answers = example.answers if any(answer.text.strip() for answer in example.answers) else ()
     return Entry(
         example.place,
         example.prompt,
@@ -97,7 +103,8 @@ def entry_of(example: Example) -> Entry:
         language=example.language,
         topic=example.topic,
         licence=example.licence,
-        answers=tuple(EntryAnswer(answer.stood, answer.text) for answer in example.answers),
+        answers=tuple(EntryAnswer(answer.stood, answer.text, answer.model, answer.voice) for answer in answers),
+        judgements=example.judgements if answers else (),
         accounts=example.accounts,
     )
 
@@ -161,7 +168,8 @@ def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, 
         words, found = answer.text, Counter[str]()
         if len(words) <= 8 * room:
             words, found = mask(clean(words), country, entry.accounts)
-        answers.append(EntryAnswer(answer.kind, words, found))
+        model, voice = (private(clean_label(said[:200])) for said in (answer.model, answer.voice))
+        answers.append(EntryAnswer(answer.kind, words, model, voice, found))
     return replace(
         entry,
         text=text,
@@ -176,34 +184,49 @@ def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Candidates and judgements that came with prompts.
+
+    Attributes:
+        candidates: Each with its masked tokens; one that comes twice stands twice.
+        judged: In the order of the source, with user names as written.
+        dropped: Answers and judgements that were left out.
+    """
+
+    candidates: tuple[tuple[Candidate, Mapping[str, int]], ...]
+    judged: tuple[FileJudgement, ...]
+    dropped: tuple[Dropped, ...]
+
+
 def read_answers(
-    entries: Sequence[Entry], prompt_ids: set[str], model: str, *, repeated: bool = False
-) -> StepResult[tuple[Candidate, Mapping[str, int]]]:
-    """Make candidates of the answers that came with prompts.
+    entries: Sequence[tuple[Entry, str]], prompt_ids: set[str], model: str, *, repeated: bool = False
+) -> Answered:
+    """Make candidates of the answers that came with prompts, and judgements of these.
 
     A prompt that stands in several rows (one per pair of answers) gets the answers of all of them.
 
     Args:
-        entries: Clean rows.
+        entries: Clean rows, each with the id of its prompt.
         prompt_ids: Prompts that are in the project, or will be.
-        model: Where the answers come from.
+        model: Where answers come from whose model the source does not name.
         repeated: Take also a rejected answer that stands beside many prompts.
-
-    Returns:
-        Candidates, each with its masked tokens; an answer that comes twice stands twice.
     """
     kept: list[tuple[Candidate, Mapping[str, int]]] = []
+    judged: list[FileJudgement] = []
     dropped: list[Dropped] = []
-    answered = {(a.text, entry.prompt().id) for entry in entries for a in entry.answers if a.kind == "rejected"}
+    answered = {(a.text, prompt) for entry, prompt in entries for a in entry.answers if a.kind == "rejected" and a.text}
     times = Counter(text for text, _ in answered)
     many = max(REPEATED, REPEATED_SHARE * len(answered))
-    for entry in entries:
-        if not entry.answers or (prompt_id := entry.prompt().id) not in prompt_ids:
+    for entry, prompt_id in entries:
+        if not entry.answers or prompt_id not in prompt_ids:
             continue
         if len(entry.answers) == 2 and entry.answers[0].text == entry.answers[1].text:
             dropped.append(Dropped(f"{entry.where} answers", "identical answers", excerpt(entry.answers[0].text)))
             continue
+        ids = list[str]()
         for answer in entry.answers:
+            ids.append("")
             if not answer.text:
                 dropped.append(Dropped(f"{entry.where} {answer.kind}", "answer empty or too long"))
             elif is_formula(answer.text):
@@ -211,7 +234,34 @@ def read_answers(
             elif answer.kind == "rejected" and times[answer.text] >= many and not repeated:
                 dropped.append(Dropped(f"{entry.where} {answer.kind}", REPEATED_REASON, excerpt(answer.text)))
             else:
-                settings = {"stood": answer.kind}
-                candidate = Candidate.make(prompt_id, answer.text, model=model, settings=settings)
+                candidate = Candidate.make(
+                    prompt_id,
+                    answer.text,
+                    model=answer.model or model,
+                    voice=answer.voice,
+                    settings={"stood": answer.kind},
+                )
                 kept.append((candidate, answer.masked))
-    return StepResult(tuple(kept), tuple(dropped))
+                ids[-1] = candidate.id
+        for judgement in entry.judgements:
+            tiers = _tiers(judgement.tiers, ids)
+            if sum(map(len, tiers)) > 1 or (judgement.none_acceptable and any(ids)):
+                compared = tuple(dict.fromkeys(filter(None, ids)))
+                country = country_code(clean_label(judgement.country[:200])) or entry.country
+                rewrite = mask(clean(judgement.rewrite), country, entry.accounts)[0]
+                about = (entry.where, judgement.annotator, prompt_id, country, compared, tiers)
+                judged.append(FileJudgement(*about, judgement.none_acceptable, rewrite))
+            elif all(ids):  # Else the answer that was left out says why.
+                dropped.append(Dropped(f"{entry.where} judgement", "judgement of answers that are the same"))
+    return Answered(tuple(kept), tuple(judged), tuple(dropped))
+
+
+def _tiers(places: Sequence[Sequence[int]], ids: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Tiers of candidates: those that were left out are left out, and one that stands twice is where it is best."""
+    seen = {""}
+    tiers = []
+    for tier in places:
+        own = tuple(dict.fromkeys(ids[place] for place in tier if ids[place] not in seen))
+        seen.update(own)
+        tiers.append(own)
+    return tuple(filter(None, tiers))

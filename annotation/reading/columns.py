@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from functools import cache
 
 from annotation.errors import SettingsError, SourceError
-from annotation.reading.conversations import as_text
+from annotation.reading.cells import as_text
 from annotation.reading.rows import Table
 from annotation.text.language import tell
 from annotation.text.locales import fold
 from annotation.text.privacy import looks_like_account
-
-ANSWERS = "answers"
-"""Column that holds a prompt's answers: a tuple of {"text": ..., "stood": ...}, which no file can hold by itself."""
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "prompt": (
         *("prompt", "prompts", "prompt text", "user prompt", "question", "questions", "question text"),
         *("pregunta", "preguntas", "pergunta", "perguntas", "consulta", "instruction", "instructions", "instruccion"),
         *("instrucciones", "instrucao", "enunciado", "query", "input", "messages", "text", "texto"),
-        *("conversations", "conversation"),
+        *("conversations", "conversation", "conversacion", "conversaciones", "mensajes", "mensagens", "chat"),
+        *("question content", "user input", "user message", "user query", "dialogue", "dialog", "history", "context"),
     ),
     "country": ("country", "country code", "pais", "codigo pais", "codigo de pais", "nation", "nacion"),
     "language": ("language", "language code", "lang", "idioma", "lengua", "lingua", "locale"),
@@ -33,10 +31,24 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     ),
     "licence": ("licence", "license", "licencia", "licenca"),
     "id": ("id", "prompt id", "question id", "uid", "identificador"),
-    "chosen": ("chosen", "preferred", "elegida", "elegido", "preferida", "escolhida", "escolhido"),
-    "rejected": ("rejected", "rechazada", "rechazado", "rejeitada", "rejeitado"),
+    "chosen": (
+        *("chosen", "preferred", "elegida", "elegido", "preferida", "escolhida", "escolhido", "chosen response"),
+        *("chosen answer", "response chosen", "preferred response", "preferred answer", "respuesta elegida", "y w"),
+        *("respuesta preferida", "mejor respuesta", "resposta escolhida", "resposta preferida", "melhor resposta"),
+        *("chosen completion", "chosen output", "best response", "better response", "positive", "aceptada", "accepted"),
+        *("respuestas elegida", "respuesta aceptada"),
+    ),
+    "rejected": (
+        *("rejected", "rechazada", "rechazado", "rejeitada", "rejeitado", "rejected response", "rejected answer"),
+        *("response rejected", "dispreferred", "respuesta rechazada", "peor respuesta", "resposta rejeitada", "y l"),
+        *("pior resposta", "rejected completion", "rejected output", "worse response", "negative", "no elegida"),
+        *("no preferida", "respuestas rechazada", "dispreferred response", "non preferred", "descartada"),
+    ),
 }
 """Names of the column of each field, folded (no case, accents, punctuation); the first that is there is taken."""
+
+_HISTORIES = ("messages", "conversations", "conversation", "dialogue", "dialog", "history", "context", "chat")
+"""Columns that repeat the prompt where there is one."""
 
 _TRANSLATION = re.compile(
     r"translation|traduccion|traducao|(?:en|es|pt) (?:question|prompt)|(?:question|prompt) (?:en|es|pt)"
@@ -88,14 +100,13 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
 
     Raises:
         SettingsError: `named` has a field that does not exist.
-        SourceError: It has a column that does not exist or that names people, or nothing can be the prompt.
+        SourceError: It has a column that does not exist or that names people.
     """
     if strange := sorted(set(named) - set(SYNONYMS)):
         raise SettingsError(f"--column {strange[0]}=... means nothing; the fields are {', '.join(SYNONYMS)}.")
     folded: dict[str, str] = {}
     for column in table.columns:
         folded.setdefault(fold(column), column)
-    there = ", ".join(f'"{column}"' for column in table.columns[:30])
     found: dict[str, str] = {}
     for wanted, name in named.items():
         column = name if name in table.columns else folded.get(fold(name), "")
@@ -103,7 +114,7 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
         if not column and len(begun) == 1:
             column = begun[0]
         if not column:
-            raise SourceError(f'{table.name} has no column "{name}"; its columns are {there}.')
+            raise SourceError(f'{table.name} has no column "{name}"; its columns are {_listed(table)}.')
         if fold(column) in PERSONAL_COLUMNS:
             raise SourceError(f'Column "{column}" of {table.name} names people and is never read; choose another one.')
         found[wanted] = column
@@ -116,6 +127,11 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
     if "prompt" not in found:
         taken = set(found.values())
         possible = [folded[name] for name in SYNONYMS["prompt"] if name in folded and folded[name] not in taken]
+        if (
+            "prompt id" in folded or len(possible) > 1
+        ):  # Beside a prompt, a column that is just called a text is an answer, or something else.
+            others = [column for column in possible if fold(column) not in ("text", "texto", *_HISTORIES)]
+            possible = others if others or "prompt id" in folded else possible
         possible += [folded[name] for name in folded if _TRANSLATION.fullmatch(name) and folded[name] not in taken]
         if len(possible) > 1:
             chosen, notice = _in_languages(table, possible, languages)
@@ -123,21 +139,20 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
             notices.append(notice)
         if possible:
             found["prompt"] = possible[0]
-        elif "chosen" not in found and "rejected" not in found:
-            raise SourceError(
-                f"{table.name} has no column that annot knows as the prompt; its columns are {there}; "
-                f"say which one it is with --column prompt=NAME.{''.join(f' {notice}' for notice in table.notices)}"
-            )
     personal = tuple(column for column in table.columns if fold(column) in PERSONAL_COLUMNS)
-    if personal:
-        notices.append(f"Not read, as they name people: {', '.join(personal)}.")
-    used = {*found.values(), *personal, *filter(_names_accounts, table.columns)}
-    if unread := [f'"{column}"' for column in table.columns if column not in used and column != ANSWERS]:
-        more = f" and {len(unread) - 12} more" if len(unread) > 12 else ""
-        notices.append(
-            f"Not read: {', '.join(unread[:12])}{more}; --column topic=NAME, for example, says what one means."
-        )
     return Columns(found, personal, tuple(notices))
+
+
+def no_prompt(table: Table) -> SourceError:
+    """The error of a table in which nothing can be the prompt."""
+    return SourceError(
+        f"{table.name} has no column that annot knows as the prompt; its columns are {_listed(table)}; "
+        f"say which one it is with --column prompt=NAME.{''.join(f' {notice}' for notice in table.notices)}"
+    )
+
+
+def _listed(table: Table) -> str:
+    return ", ".join(f'"{column}"' for column in table.columns[:30])
 
 
 def _in_languages(table: Table, possible: Sequence[str], languages: Sequence[str]) -> tuple[str, str]:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from annotation.reading.cells import as_text, unpacked
+from annotation.text.locales import fold
 
 HUMAN, ASSISTANT, SYSTEM = "user", "assistant", "system"
-ROLES = {"human": HUMAN, "user": HUMAN, "prompter": HUMAN, "assistant": ASSISTANT, "gpt": ASSISTANT, "model": ASSISTANT}
+ROLES = {
+    **dict.fromkeys(("human", "user", "prompter", "usuario", "usuaria", "humano", "persona", "pessoa"), HUMAN),
+    **dict.fromkeys(("assistant", "gpt", "model", "bot", "chatbot", "ai", "ia", "asistente", "assistente"), ASSISTANT),
+    **dict.fromkeys(("modelo", "chatgpt", "agent", "agente"), ASSISTANT),
+    **dict.fromkeys(("system", "sistema", "developer", "systemprompt"), SYSTEM),
+}
+"""Names of the roles, folded."""
 
-_LABEL = re.compile(r"(?:\A|\n\n)(Human|Assistant):[ ]?")
+ROLE_KEYS = ("role", "from", "speaker", "sender", "rol")
+CONTENT_KEYS = ("content", "value", "text", "message", "contenido", "mensaje", "conteudo", "mensagem")
+
+_LABELS = "Human|User|Usuario|Usuário|Assistant|Asistente|Assistente"
+_APART = re.compile(rf"(?:\A|\n\n)({_LABELS}):[ ]?")
+_BY_LINE = re.compile(rf"(?:\A|\n)({_LABELS}):[ ]?")
 
 
 class Unclear(ValueError):
@@ -32,51 +46,39 @@ class Exchange:
     Attributes:
         turns: What was said before the answers: system texts, then the person and the assistant in turns, a question
             last; () where there is no prompt.
-        answers: ("chosen" or "rejected", text), blank ones left out.
+        answers: One text per cell, "" where it is blank.
+        output: The assistant's last turn where the prompt ends with one and there are no other answers, or "".
     """
 
     turns: tuple[Turn, ...]
-    answers: tuple[tuple[str, str], ...]
-
-
-def as_text(cell: object) -> str:
-    """Write a cell as text: numbers as they look, a list of one as its item, nothing and NaN as ""."""
-    if isinstance(cell, str):
-        return cell
-    if cell is None or cell != cell:
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    if isinstance(cell, list):
-        return as_text(cell[0]) if len(cell) == 1 else ""
-    return "" if isinstance(cell, dict) else str(cell)
+    answers: tuple[str, ...] = ()
+    output: str = ""
 
 
 def read_turns(cell: object) -> tuple[Turn, ...] | None:
     """Read a conversation.
 
     Args:
-        cell: A list of {"role", "content"} (or ShareGPT's {"from", "value"}) as TRL has them, JSON text of one, or a
-            transcript as hh-rlhf has them: blank line, "Human:" or "Assistant:", text.
-
-        One message alone is a conversation of one turn.
+        cell: A list of {"role", "content"} (or ShareGPT's {"from", "value"}) as TRL has them, JSON or Python text of
+            one, an object with such a list, or a transcript as hh-rlhf has them: blank line, "Human:" or "Assistant:",
+            text. One message alone is a conversation of one turn.
 
     Returns:
         The turns, without a last empty one; None when the cell is plain text.
     """
-    if isinstance(cell, dict) and (cell.keys() & {"role", "from"}):
-        return read_turns([cell])
     if isinstance(cell, str):
-        if cell.lstrip().startswith(("[{", '{"role"', '{"from"')):
-            try:
-                return read_turns(json.loads(cell))
-            except ValueError:
-                return None  # Text that begins like JSON.
-        pieces = _LABEL.split(cell.strip())
-        if pieces[0] or len(pieces) < 3 or pieces[1] != "Human" or "Assistant" not in pieces:
+        if re.match(r"\s*(?:\[\s*)?\{", cell):
+            found = unpacked(cell)
+            return None if isinstance(found, str) else read_turns(found)  # Text may begin like JSON.
+        turns = _transcript(cell.strip())
+        if turns is None:
             return None
-        turns = [Turn(ROLES[who.lower()], text.strip()) for who, text in zip(pieces[1::2], pieces[2::2], strict=True)]
-    elif isinstance(cell, list) and cell and all(isinstance(message, dict) for message in cell):
+    elif isinstance(cell, dict):
+        inner = next((cell[key] for key in ("messages", "conversation", "conversations") if key in cell), None)
+        if inner is not None:
+            return read_turns(inner)
+        return read_turns([cell]) if _role(cell) is not None else None
+    elif isinstance(cell, list) and cell and all(isinstance(one, dict) and _role(one) is not None for one in cell):
         turns = [_turn(message) for message in cell]
     else:
         return None
@@ -85,46 +87,88 @@ def read_turns(cell: object) -> tuple[Turn, ...] | None:
     return tuple(turns)
 
 
-def _turn(message: dict[str, object]) -> Turn:
-    role = as_text(message.get("role") or message.get("from")).casefold()
-    content = message.get("content", message.get("value"))
+def _transcript(text: str) -> list[Turn] | None:
+    if not re.match(rf"(?:{_LABELS}):", text):
+        return None
+    for pattern in (_APART, _BY_LINE):
+        pieces = pattern.split(text)
+        roles = [ROLES[fold(label)] for label in pieces[1::2]]
+        if roles[:1] == [HUMAN] and ASSISTANT in roles:
+            return [Turn(role, said.strip()) for role, said in zip(roles, pieces[2::2], strict=True)]
+    return None
+
+
+def _role(message: dict[str, Any]) -> object:
+    said = message.keys() & set(CONTENT_KEYS)
+    return next((message[key] for key in ROLE_KEYS if said and message.get(key) is not None), None)
+
+
+def _turn(message: dict[str, Any]) -> Turn:
+    role = as_text(_role(message)).strip()
+    content = next((message[key] for key in CONTENT_KEYS if message.get(key) is not None), None)
     if isinstance(content, list):
-        content = "\n".join(as_text(part.get("text")) for part in content if isinstance(part, dict))
-    return Turn(ROLES.get(role, role), as_text(content).strip())
+        content = "\n".join(part if isinstance(part, str) else as_text(part.get("text")) for part in content if part)
+    elif isinstance(content, dict):
+        content = content.get("text", content.get("content"))
+    return Turn(ROLES.get(fold(role), role.casefold()), as_text(content).strip())
 
 
-def read_exchange(prompt: object, chosen: object = None, rejected: object = None) -> Exchange:
+def read_exchange(prompt: object, answers: Sequence[object] = ()) -> Exchange:
     """Read the prompt and the answers of a row.
 
     Args:
-        prompt: Its cell: text, a conversation, or nothing where chosen and rejected hold the whole conversation.
-        chosen: The better answer, alone or at the end of a conversation.
-        rejected: The worse one.
+        prompt: Its cell: text, a conversation, or nothing where the answers hold the whole conversation.
+        answers: Cells, each an answer alone or at the end of a conversation.
 
     Raises:
         Unclear: The conversations differ before the last answer, or end with a question.
     """
-    answers: list[tuple[str, str]] = []
+    texts: list[str] = []
     before: set[tuple[Turn, ...]] = set()
-    for kind, cell in (("chosen", chosen), ("rejected", rejected)):
+    for cell in answers:
         turns = read_turns(cell)
         if turns is None:
-            answers.append((kind, as_text(cell)))
+            texts.append(as_text(cell))
             continue
         if not turns or turns[-1].role != ASSISTANT:
             raise Unclear("conversation without a last answer")
         before.add(turns[:-1])
-        answers.append((kind, turns[-1].text))
+        texts.append(turns[-1].text)
     if len(before) > 1:
         raise Unclear("conversations differ before the last answer")
     leading = next(iter(before), ())
     own = read_turns(prompt)
     if own is None and (text := as_text(prompt)).strip():
-        own = (*(turn for turn in leading if turn.role == SYSTEM), Turn(HUMAN, text))
-    found = tuple(own if own is not None else leading)
-    if (spoken := [turn for turn in found if turn.role != SYSTEM]) and spoken[-1].role != HUMAN:
-        raise Unclear("conversation without a last question")
-    return Exchange(found, tuple((kind, answer) for kind, answer in answers if answer.strip()))
+        own = (Turn(HUMAN, text),)
+    turns = leading if own is None else _joined(own, leading)
+    if {turn.role for turn in turns} - {HUMAN, ASSISTANT, SYSTEM}:
+        raise Unclear("a role that is none of system, user and assistant")  # Not named: it may be somebody's name.
+    output = ""
+    if (spoken := _spoken(turns)) and spoken[-1].role != HUMAN:
+        last = spoken.pop()
+        if not any(text.strip() for text in texts):
+            output = last.text
+        elif last.text not in [text.strip() for text in texts]:
+            raise Unclear("conversation without a last question")
+        if not spoken or spoken[-1].role != HUMAN:
+            raise Unclear("conversation without a last question")
+        turns = (*(turn for turn in turns if turn.role == SYSTEM), *spoken)
+    return Exchange(turns, tuple(texts), output)
+
+
+def _joined(own: tuple[Turn, ...], leading: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """A prompt and what stands before the answers: the same, the beginning or the end of it, or what follows it."""
+    told, more = _spoken(own), _spoken(leading)
+    systems = [turn for turn in own if turn.role == SYSTEM] or [turn for turn in leading if turn.role == SYSTEM]
+    if more and more[0].role == ASSISTANT:
+        return (*systems, *told, *more)
+    if len(more) > len(told) and told in (more[: len(told)], more[len(more) - len(told) :]):
+        return (*systems, *more)
+    return (*systems, *(told or more))
+
+
+def _spoken(turns: Sequence[Turn]) -> list[Turn]:
+    return [turn for turn in turns if turn.role != SYSTEM]
 
 
 def system_of(turns: Sequence[Turn]) -> str:
@@ -134,7 +178,7 @@ def system_of(turns: Sequence[Turn]) -> str:
 
 def prompt_of(turns: Sequence[Turn]) -> str:
     """The question that turns end with; several turns are written out with "Human:" and "Assistant:"."""
-    spoken = [turn for turn in turns if turn.role != SYSTEM]
+    spoken = _spoken(turns)
     if len(spoken) == 1:
         return spoken[0].text
     labels = {HUMAN: "Human", ASSISTANT: "Assistant"}

@@ -5,112 +5,28 @@ The one reader of `annot prompts add`, `annot draft --from`, `annot filter` and 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from annotation.reading.columns import ANSWERS, SYNONYMS, Columns, accounts_in, map_columns
-from annotation.reading.conversations import SYSTEM, Turn, Unclear, as_text, prompt_of, read_exchange, system_of
-from annotation.reading.known_forms import unfold
-from annotation.reading.rows import Row
+from annotation.reading.cells import as_text, is_missing, unpacked
+from annotation.reading.columns import accounts_in, map_columns, no_prompt
+from annotation.reading.conversations import SYSTEM, Turn, Unclear, read_exchange
+from annotation.reading.forms import find_reader, put_together
+from annotation.reading.forms.sheet import Reader, Sheet
+from annotation.reading.found import Example, Examples, FoundAnswer, FoundJudgement
+from annotation.reading.rows import Row, Table, all_columns
 from annotation.reading.table import read_table
 from annotation.screen import Progress, silent
 from annotation.text.clean import clean
+from annotation.text.locales import fold
 from annotation.text.privacy import mask
 from annotation.types import Dropped
 
+__all__ = ["Example", "Examples", "FoundAnswer", "FoundJudgement", "read_examples"]
 
-@dataclass(frozen=True, slots=True)
-class FoundAnswer:
-    """An answer as a file holds it.
-
-    Attributes:
-        text: As written; "" where it is blank.
-        stood: Where it stood: "chosen", "rejected", "output", "rank 0".
-        model: Who wrote it, by the file; "" where it does not say.
-        voice: The persona, or "".
-        id: The file's name for it, or "".
-    """
-
-    text: str
-    stood: str
-    model: str = ""
-    voice: str = ""
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundJudgement:
-    """What a file says of the answers of one row: one person's judgement, or one that names nobody.
-
-    Attributes:
-        tiers: Places of answers (0 is the first), best tier first; equal ones share a tier. () where nothing is ranked.
-        none_acceptable: All are bad.
-        annotator: User name as written, or "".
-        country: Of the person, as written; "" where the file does not say: that of the prompt.
-        rewrite: An answer of their own, or "".
-    """
-
-    tiers: tuple[tuple[int, ...], ...]
-    none_acceptable: bool = False
-    annotator: str = ""
-    country: str = ""
-    rewrite: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A prompt with its answers and judgements, as written: nothing is cleaned or masked yet.
-
-    Attributes:
-        place: "file:row", masked: where a person finds it.
-        turns: What was said before the answers: a system text, then a conversation that ends with a question.
-        answers: What could be answered to it, in the order of the file.
-        judgements: What the file says of them.
-        label: Its id in the source, or "".
-        accounts: User names that the row's personal columns hold: they are masked in its texts.
-        cells: The row, for whoever needs more columns of it (votes, weights).
-    """
-
-    place: str
-    turns: tuple[Turn, ...]
-    answers: tuple[FoundAnswer, ...] = ()
-    judgements: tuple[FoundJudgement, ...] = ()
-    label: str = ""
-    country: str = ""
-    language: str = ""
-    topic: str = ""
-    licence: str = ""
-    accounts: tuple[str, ...] = ()
-    cells: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def prompt(self) -> str:
-        """The question; several turns are written out with "Human:" and "Assistant:"."""
-        return prompt_of(self.turns)
-
-    @property
-    def system(self) -> str:
-        """The system text, or ""."""
-        return system_of(self.turns)
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Everything that a source holds.
-
-    Attributes:
-        name: File name without its folder, or the dataset's name.
-        rows: Rows that it holds.
-        kept: In the order of the source.
-        dropped: Rows that give no example; id is "file:row".
-        notices: What a person should know about how it was read: columns and parts that were not.
-    """
-
-    name: str
-    rows: int
-    kept: tuple[Example, ...]
-    dropped: tuple[Dropped, ...] = ()
-    notices: tuple[str, ...] = ()
+ABOUT = ("metadata", "meta", "extra info")
+"""Columns that may hold an object with more columns."""
 
 
 def read_examples(
@@ -133,46 +49,98 @@ def read_examples(
         SettingsError: `columns` names a field that does not exist.
     """
     table = read_table(source, progress=progress)
-    table = table if columns else unfold(table)  # where somebody says what the columns mean, that holds
-    mapped = map_columns(table, columns or {}, languages)
+    rows = len(table.rows)
+    named = columns or {}
+    # Where somebody says what the columns mean, that holds.
+    table = _spread(table if named.keys() & {"prompt", "chosen", "rejected"} else put_together(table))
+    mapped = map_columns(table, named, languages)
+    sheet = Sheet(table, mapped)
+    reader = find_reader(sheet)
     kept: list[Example] = []
     dropped: list[Dropped] = []
     name = mask(clean(table.name))[0]
-    for row in table.rows:
+    for done, row in enumerate(sheet.rows):
+        progress(done, len(sheet.rows), "reading")
         place = row.place if row.place.isdecimal() else mask(clean(row.place[:200]))[0][:60]
         try:
-            kept.append(_example(row, mapped, f"{name}:{place}"))
+            example, unread = _example(row, sheet, reader, f"{name}:{place}")
         except Unclear as unclear:
             dropped.append(Dropped(f"{name}:{place}", "unclear conversation", str(unclear)))
-    return Examples(table.name, len(table.rows), tuple(kept), tuple(dropped), (*table.notices, *mapped.notices))
+            continue
+        kept.append(example)
+        dropped += unread
+    if not sheet.of("prompt") and not any(one.turns for one in kept) and "prompt id" not in sheet.names and not dropped:
+        raise no_prompt(table)
+    notices = (*table.notices, *mapped.notices, *sheet.notices, *_unread(sheet))
+    return Examples(table.name, rows, tuple(kept), tuple(dropped), notices, table.columns)
 
 
-def _example(row: Row, columns: Columns, place: str) -> Example:
-    def cell(name: str) -> object:
-        return row.values.get(columns.of[name]) if name in columns.of else None
+def _spread(table: Table) -> Table:
+    """The table with the keys of objects in columns like "metadata" as columns of their own."""
+    around = [column for column in table.columns if fold(column) in ABOUT]
+    rows, found = list[Row](), False
+    for row in table.rows if around else ():
+        values = dict(row.values)
+        for column in around:
+            inner = unpacked(values.get(column))
+            if isinstance(inner, dict):
+                found = True
+                del values[column]
+                values |= {str(key): value for key, value in inner.items() if is_missing(values.get(str(key)))}
+        rows.append(Row(row.place, values))
+    return replace(table, columns=all_columns(rows), rows=tuple(rows)) if found else table
 
-    exchange = read_exchange(cell("prompt"), cell("chosen"), cell("rejected"))
-    cells = {name: as_text(cell(name)) for name in SYNONYMS if name != "prompt"}
+
+def _example(row: Row, sheet: Sheet, reader: Reader, place: str) -> tuple[Example, list[Dropped]]:
+    found = reader(row)
+    exchange = read_exchange(found.prompt, found.cells)
+    cells = {name: as_text(row.values.get(column)) for name, column in sheet.columns.of.items() if name != "prompt"}
     turns = exchange.turns
-    if cells["system"].strip():
-        turns = (Turn(SYSTEM, cells["system"]), *(turn for turn in turns if turn.role != SYSTEM))
-    answers = [FoundAnswer(text, stood) for stood, text in exchange.answers]
-    places = {answer.stood: place for place, answer in enumerate(answers)}
+    if (system := cells.get("system", "")).strip():
+        turns = (Turn(SYSTEM, system), *(turn for turn in turns if turn.role != SYSTEM))
+    answers = tuple(replace(about, text=text) for about, text in zip(found.about, exchange.answers, strict=True))
+    if exchange.output and not any(answer.text.strip() for answer in answers):
+        answers = (FoundAnswer(exchange.output, "output"),)
+    unread = [Dropped(f"{place} judgement", "judgement not understood", mask(words)[0]) for words in found.unread]
     judgements = []
-    if places.keys() >= {"chosen", "rejected"}:
-        judgements.append(FoundJudgement(((places["chosen"],), (places["rejected"],))))
-    told = row.values.get(ANSWERS)
-    answers += [FoundAnswer(a["text"], a["stood"]) for a in told] if isinstance(told, tuple) else []
-    return Example(
+    for judgement in found.judgements:
+        tiers = tuple(left for tier in judgement.tiers if (left := tuple(n for n in tier if answers[n].text.strip())))
+        if sum(map(len, tiers)) > 1 or judgement.none_acceptable or judgement.rewrite:
+            judgements.append(judgement if tiers == judgement.tiers else replace(judgement, tiers=tiers))
+    example = Example(
         place,
         turns,
-        tuple(answers),
+        answers,
         tuple(judgements),
-        label=cells["id"].strip()[:60],
-        country=cells["country"],
-        language=cells["language"],
-        topic=cells["topic"],
-        licence=cells["licence"],
+        label=cells.get("id", "").strip()[:60],
+        country=cells.get("country", ""),
+        language=cells.get("language", ""),
+        topic=cells.get("topic", ""),
+        licence=cells.get("licence", ""),
         accounts=accounts_in(row.values),
         cells=row.values,
     )
+    return example, unread
+
+
+def _unread(sheet: Sheet) -> list[str]:
+    """Sentences about columns that were not read."""
+    people = [column for column in sheet.columns.personal if column not in sheet.used]
+    names = [column for column in sheet.columns.personal if column in sheet.used]
+    counts = Counter[str]()
+    rest = [c for c in sheet.table.columns if c not in sheet.used and c not in sheet.columns.personal]
+    for column in rest:
+        counts[column] = sum(not is_missing(row.values.get(column)) for row in sheet.table.rows)
+    told = []
+    if names:
+        told.append(f"Of the names in {', '.join(names)} only pseudonyms are kept, beside judgements.")
+    if people:
+        told.append(f"Not read, as they name people: {', '.join(people)}.")
+    if rest:
+        listed = ", ".join(f'"{column}" ({counts[column]:,})' for column in rest[:12])
+        more = f" and {len(rest) - 12} more columns" if len(rest) > 12 else ""
+        told.append(
+            f"Not read (cells with something in them): {listed}{more}; --column topic=NAME, for example, says what one "
+            "means."
+        )
+    return told

@@ -9,13 +9,17 @@ import itertools
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from annotation.errors import SourceError
 from annotation.reading.encoding import find_encoding
 from annotation.reading.rows import Limits, Row, Table, all_columns, read_grid
+
+SAMPLE = 200
+"""Lines of a table by which its separator is found."""
 
 ROWS_UNDER = ("data", "rows", "prompts", "questions", "examples", "items", "records", "train")
 """Keys under which a JSON document keeps its list of rows."""
@@ -49,13 +53,17 @@ def _read_delimited(
     text: Iterable[str], source: str, suffix: str, limits: Limits
 ) -> tuple[tuple[str, ...], tuple[Row, ...], tuple[str, ...]]:
     lines = iter(text)
-    first, skipped = next(lines, ""), 0
-    if named := re.fullmatch(r"sep=(.)\s*", first):  # What Excel writes where a comma is no separator.
-        first, skipped = next(lines, ""), 1
-    delimiter = "\t" if suffix == ".tsv" else named[1] if named else _delimiter(first)
+    head = list(itertools.islice(lines, SAMPLE))
+    skipped = 0
+    if named := re.fullmatch(
+        r"sep=(.)\s*", head[0] if head else ""
+    ):  # What Excel writes where a comma is no separator.
+        del head[0]
+        skipped = 1
+    delimiter = named[1] if named else _delimiter(head, "\t" if suffix == ".tsv" else "")
     csv.field_size_limit(limits.line)
     # Strict: a quotation mark that is not closed is an error, not the rest of the file in one cell.
-    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True, skipinitialspace=True)
+    reader = csv.reader(itertools.chain(head, lines), delimiter=delimiter, strict=True, skipinitialspace=True)
     before = skipped
 
     def records() -> Iterator[tuple[int, list[str]]]:
@@ -73,16 +81,31 @@ def _read_delimited(
         ) from None
 
 
-def _delimiter(header: str) -> str:
-    """Take the separator that a header line has most of, outside quotation marks."""
-    bare = re.sub(r'"[^"]*"', "", header)
-    return max(",;\t|", key=bare.count)
+def _delimiter(lines: Sequence[str], usual: str) -> str:
+    """The separator by which most of the first lines have as many cells as the widest, and two at least."""
+
+    def fits(delimiter: str) -> tuple[float, bool, int]:
+        try:
+            records = [record for record in csv.reader(lines, delimiter=delimiter, skipinitialspace=True) if record]
+        except csv.Error:
+            return 0.0, False, 0
+        widths = Counter(len(record) for record in records[: max(1, len(records) - (len(lines) == SAMPLE))])
+        width, times = max(widths.items(), key=lambda one: (one[0] > 1, one[1], one[0]), default=(0, 0))
+        return (times / widths.total() if width > 1 else 0.0), delimiter == usual, width
+
+    return max(",;\t|", key=fits)
 
 
 def _read_json_lines(text: Iterable[str], source: str) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-    rows = []
-    for number, line in enumerate(text, 1):
+    rows = list[Row]()
+    lines = enumerate(text, 1)
+    for number, line in lines:
+        if not rows and line.strip().startswith("[") and not line.strip().endswith("]"):
+            rest = "".join([line, *(more for _, more in lines)])  # JSON under the name of JSON lines.
+            return _read_json(io.StringIO(rest), source)
         if line.strip():
+            if not rows and line.strip().startswith("[") and isinstance(_parse(line, source, number), list):
+                return _read_json(io.StringIO(line), source)
             rows.append(_json_row(str(number), _parse(line, source, number), f"{source}, line {number}"))
     return all_columns(rows), tuple(rows)
 
@@ -92,11 +115,7 @@ def _read_json(text: IO[str], source: str) -> tuple[tuple[str, ...], tuple[Row, 
     lines = content.split("\n", 2)
     if len(lines) > 1 and lines[1].lstrip().startswith("{") and lines[0].rstrip().endswith("}"):
         return _read_json_lines(content.split("\n"), source)  # JSON lines under the name of JSON.
-    document = _parse(content, source)
-    if isinstance(document, dict):
-        under = next((key for key in ROWS_UNDER if isinstance(document.get(key), list)), None)
-        if under is not None:
-            document = document[under]
+    document = _rows_in(_parse(content, source))
     items: Iterable[tuple[object, Any]]
     if isinstance(document, list):
         items = enumerate(document, 1)
@@ -112,6 +131,25 @@ def _read_json(text: IO[str], source: str) -> tuple[tuple[str, ...], tuple[Row, 
         )
     rows = [_json_row(str(key), value, f"{source}, item {key}") for key, value in items]
     return all_columns(rows), tuple(rows)
+
+
+def _rows_in(document: Any) -> Any:
+    """The rows of a document: under a key, or as pandas and the Hub's server write tables."""
+    if not isinstance(document, dict):
+        return document
+    columns, data = document.get("columns"), document.get("data")
+    if isinstance(columns, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
+        return [dict(zip(map(str, columns), row, strict=False)) for row in data]  # pandas, orient="split"
+    under = next((key for key in ROWS_UNDER if isinstance(document.get(key), list)), None)
+    lists = [cells for cells in document.values() if isinstance(cells, list)]
+    if len(lists) == len(document) and len({len(cells) for cells in lists}) == 1 and (under is None or len(lists) > 1):
+        return [dict(zip(document, row, strict=True)) for row in zip(*lists, strict=True)]  # column -> cells
+    if under is None:
+        return document
+    rows = document[under]
+    if all(isinstance(row, dict) and isinstance(row.get("row"), dict) for row in rows):
+        return [row["row"] for row in rows]
+    return rows
 
 
 def _is_by_column(document: dict[str, Any]) -> bool:

@@ -1,0 +1,155 @@
+"""What somebody said of the answers of a row, in a file's own words, becomes a judgement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from annotation.reading.cells import as_number, as_text, is_missing
+from annotation.reading.found import FoundAnswer, FoundJudgement
+from annotation.text.locales import fold
+
+SAID = "judgements"
+"""Column of a table that a form has made: a tuple of Said, which no file can hold by itself."""
+
+LEFT = ("left", "izquierda", "izquierdo", "esquerda", "first", "primera", "primero", "primeira", "one", "uno", "una")
+RIGHT = ("right", "derecha", "derecho", "direita", "second", "segunda", "segundo", "two", "dos", "dois")
+
+_TIE = frozenset(
+    (
+        *("tie", "tied", "draw", "empate", "empatada", "equal", "equals", "same", "igual", "iguales", "iguais", "both"),
+        *("ambas", "ambos", "both good", "ambas buenas", "ambos buenos", "ambas boas", "no preference", "indifferent"),
+        *("sin preferencia", "sem preferencia", "indiferente", "tie both good", "tie bothgood", "equally good"),
+        *("las dos", "both equal", "about the same", "empatan", "both are good", "bothgood"),
+    )
+)
+_BAD = frozenset(
+    (
+        *("both bad", "bothbad", "tie bothbad", "tie both bad", "neither", "ninguna", "ninguno", "nenhuma", "nenhum"),
+        *("ambas malas", "ambos malos", "ambas ruins", "las dos malas", "both are bad", "todas malas", "all bad"),
+        *("none acceptable", "none is acceptable", "ninguna es aceptable", "as duas ruins", "neither is good"),
+    )
+)
+_AROUND = frozenset(
+    (
+        *("model", "response", "answer", "completion", "output", "candidate", "assistant", "option", "opcion", "opcao"),
+        *("respuesta", "resposta", "modelo", "text", "texto", "la", "el", "a", "o", "is", "es", "e", "better", "best"),
+        *("mejor", "melhor", "wins", "win", "won", "gana", "gano", "ganha", "winner", "side", "lado", "the", "chosen"),
+        *("prefer", "prefiero", "preferred", "prefiro", "conversation", "slightly", "much", "mucho", "poco", "muito"),
+    )
+)
+"""Words around the name of an answer: "respuesta B es mejor"."""
+
+
+class NotUnderstood(ValueError):
+    """Words that name no answer; the message is the reason, and what they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one person said, by the names that the file has for the answers.
+
+    Attributes:
+        choice: The best answer, a tie, or that both are bad; in words.
+        places: Name of an answer -> its rank; a score is a rank with a minus.
+        bad: All are bad.
+        rewrite: An answer of their own.
+    """
+
+    annotator: str = ""
+    country: str = ""
+    choice: str = ""
+    places: Mapping[str, float] = field(default_factory=dict)
+    bad: bool = False
+    rewrite: str = ""
+
+
+def judged(said: Said, names: Sequence[Collection[str]]) -> FoundJudgement | None:
+    """The judgement, or None where nothing was said.
+
+    Args:
+        said: What was said.
+        names: Of each answer, folded: it may be called by any of them.
+
+    Raises:
+        NotUnderstood: A name is of no answer, or of several.
+    """
+    about = (said.annotator, said.country, said.rewrite)
+    if said.bad:
+        return FoundJudgement((), True, *about)
+    if said.places:
+        found = {place_of(name, names): rank for name, rank in said.places.items()}
+        return FoundJudgement(tiers_of(found), False, *about) if len(found) > 1 else None
+    if is_missing(said.choice):
+        return FoundJudgement((), False, *about) if said.rewrite.strip() else None
+    everyone = tuple(range(len(names)))
+    word = fold(said.choice)
+    if word in _BAD:
+        return FoundJudgement((), True, *about)
+    if word in _TIE:
+        return FoundJudgement((everyone,), False, *about)
+    best = place_of(said.choice, names)
+    return FoundJudgement(((best,), tuple(place for place in everyone if place != best)), False, *about)
+
+
+def place_of(name: str, names: Sequence[Collection[str]]) -> int:
+    """Which answer is called so: by its name, or by one with words around it.
+
+    Raises:
+        NotUnderstood: None is, or several are.
+    """
+    word = fold(name)
+    found = [place for place, own in enumerate(names) if word in own]
+    if not found:
+        bare = _bare(word)
+        found = [place for place, own in enumerate(names) if bare & set(own)]
+    if len(found) != 1:
+        raise NotUnderstood(f'"{" ".join(name.split())[:40]}"')
+    return found[0]
+
+
+@lru_cache(maxsize=4096)
+def _bare(word: str) -> frozenset[str]:
+    """What may be the name in some words: "respuesta b es mejor" may mean "b", "model a" may mean "a"."""
+    words = word.split()
+    rest = [one for one in words if one not in _AROUND]
+    # The letters A, E and O are words too: what stands last, or alone, is a name.
+    named = rest or [one for one in words if len(one) == 1][-1:] or words[-1:]
+    last = re.sub(r"^(?:response|answer|completion|output|candidate|respuesta|model)", "", named[0]) if named else ""
+    return frozenset((" ".join(named), last) if len(named) == 1 else (" ".join(named),)) - {""}
+
+
+def names_of(keys: Sequence[str], columns: Sequence[str], answers: Sequence[FoundAnswer]) -> list[set[str]]:
+    """What each of a row's answers may be called, folded: its key, column, model, and the side on which it stands."""
+    names = [
+        {fold(key), fold(column), *([fold(answer.model)] if answer.model else ())}
+        for key, column, answer in zip(keys, columns, answers, strict=True)
+    ]
+    if len(names) == 2:
+        for own, side in zip(names, (LEFT, RIGHT), strict=True):
+            own.update(side)
+    for own in names:
+        own.discard("")
+    return names
+
+
+def tiers_of(ranks: Mapping[int, float]) -> tuple[tuple[int, ...], ...]:
+    """Places of answers by rank, the least first; equal ones share a tier."""
+    return tuple(
+        tuple(place for place, rank in ranks.items() if rank == level) for level in sorted(set(ranks.values()))
+    )
+
+
+def numbered(cells: Sequence[object]) -> dict[int, float]:
+    """Place -> number, of those among some cells that hold one."""
+    found = ((place, as_number(cell)) for place, cell in enumerate(cells))
+    return {place: number for place, number in found if number is not None}
+
+
+def choice_in(cell: object) -> str:
+    """The words of a choice; an annotation tool may wrap them: {"selected": "left"}, {"choices": ["A"]}."""
+    while isinstance(cell, Mapping):
+        cell = next((cell[key] for key in ("selected", "choices", "choice", "value", "label") if key in cell), None)
+    return as_text(cell).strip()

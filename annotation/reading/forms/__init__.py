@@ -19,6 +19,8 @@ from annotation.reading.forms.sides import sides
 from annotation.reading.forms.single import single
 from annotation.reading.rows import Row, Table
 
+__all__ = ["ANSWERS", "TABLES", "Found", "Reader", "Sheet", "find_reader", "put_together"]
+
 TABLES: tuple[Callable[[Table], Table | None], ...] = (label_studio, argilla, oasst, alpaca)
 ANSWERS: tuple[Callable[[Sheet], Reader | None], ...] = (sides, pairs, lists, single)
 """The first that knows the table reads it."""

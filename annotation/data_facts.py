@@ -14,7 +14,6 @@ from annotation.errors import SettingsError
 from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.prompts.review import visitors_prompts, waiting_prompts
-from annotation.tables import removed_prompts
 from annotation.tally import Counts, count
 from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
@@ -150,7 +149,7 @@ def _left_out(project: Project, counts: Counts, people: Iterable[Person]) -> dic
             case ("status", str(status)):
                 statuses[status] += number
     return {
-        "removed_prompts": removed_prompts(project),
+        "removed_prompts": project.ledger.count_prompts()[1],
         "excluded_people": sum(bool(person.excluded) for person in people),
         "withdrawn": statuses[DELETED],
         "drafts": statuses["draft"],
@@ -200,9 +199,9 @@ def _candidates(ledger: Ledger, people: tuple[Person, ...]) -> dict[str, Any]:
     rows = ledger.rows(
         """with slated as (select distinct seat.value as id from items, json_each(content, '$.seats') seat
                            where task = ?)
-           select c.model, s.id is not null as shown, length(c.text) as characters
+           select c.model, s.id is not null as shown, length(c.text) as characters, count(*) as number
              from candidates c join current_prompts p on p.id = c.prompt_id and not p.removed
-             left join slated s on s.id = c.id""",
+             left join slated s on s.id = c.id group by 1, 2, 3""",
         RANKING,
     )
     spent = {
@@ -211,9 +210,14 @@ def _candidates(ledger: Ledger, people: tuple[Person, ...]) -> dict[str, Any]:
             "select c.model, sum(o.usd) as usd from outcomes o join calls c using (slot_id, attempt) group by c.model"
         )
     }
-    drafted, shown = Counter(row["model"] for row in rows), Counter(row["model"] for row in rows if row["shown"])
+    drafted, shown, characters = Counter[str](), Counter[str](), Counter[int]()
+    for row in rows:
+        drafted[row["model"]] += row["number"]
+        if row["shown"]:
+            shown[row["model"]] += row["number"]
+            characters[row["characters"]] += row["number"]
     return {
-        "candidates": len(rows),
+        "candidates": drafted.total(),
         "on_slates": shown.total(),
         "usd": round(ledger.committed_usd(), 4),
         "models": [
@@ -227,7 +231,7 @@ def _candidates(ledger: Ledger, people: tuple[Person, ...]) -> dict[str, Any]:
             }
             for model in sorted({*drafted, *spent})
         ],
-        "characters": _spread(row["characters"] for row in rows if row["shown"]),
+        "characters": _spread(characters.elements()),
     }
 
 

@@ -240,6 +240,13 @@ class Ledger:
         found = self.rows(f"select {columns} from current_prompts {which} order by place", *values)
         return [Prompt(**{**dict(row), "removed": bool(row["removed"])}) for row in found]
 
+    def count_prompts(self) -> tuple[int, int]:
+        """How many prompts there are, and how many were taken out."""
+        query = """select count(*) from prompt_changes c
+                   where removed and seq = (select max(seq) from prompt_changes where prompt_id = c.prompt_id)"""
+        (counts,) = self.rows(f"select (select count(*) from prompts), ({query})")
+        return counts[0] - counts[1], counts[1]
+
     @staticmethod
     def _named(ids: Iterable[str] | None) -> tuple[str, tuple[str, ...]]:
         """Rows by id, or all; one value for any number of ids, since SQLite limits how many there may be."""
@@ -273,6 +280,11 @@ class Ledger:
         which = "where prompt_id in (select value from json_each(?)) group by prompt_id"
         found = self.rows(f"select prompt_id, count(*) as n from candidates {which}", json.dumps(list(prompts)))
         return {row["prompt_id"]: row["n"] for row in found}
+
+    def known_candidates(self, ids: Iterable[str]) -> set[str]:
+        """Those of some ids that are of candidates."""
+        which, values = self._named(ids)
+        return {row["id"] for row in self.rows(f"select id from candidates {which}", *values)}
 
     def candidate_texts(self, ids: Iterable[str] | None = None) -> dict[str, str]:
         """Candidate id -> text, of all candidates or of those named."""
@@ -502,7 +514,7 @@ class Ledger:
         since = """(select since from changed_texts t where t.server = r.server and t.item_id = r.item_id
                     and t.record_id = json_extract(r.raw, '$.record_id') order by t.seq desc limit 1)"""
         return [
-            Response(**{**dict(row), "other_text": bool(row["other_text"])})
+            Response(*row[:-1], other_text=bool(row["other_text"]))
             for row in self.rows(
                 f"""select response_id, item_id, annotator, country, status, updated_at, raw,
                       seq > {since} as other_text
@@ -603,6 +615,8 @@ class Ledger:
 
     def moved(self, responses: Iterable[str]) -> dict[str, MovedResponse]:
         """Copied responses among these, and copies of these, by their id on the server that they were copied to."""
+        if not self.rows("select 1 from moved_responses limit 1"):
+            return {}
         wanted = json.dumps(list(responses))
         query = "select response_id, updated_at, from_response_id, from_updated_at from moved_responses where {} in {}"
         either = " union ".join(

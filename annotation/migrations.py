@@ -179,6 +179,12 @@ def _file_judgements(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _found_by_prompt_and_item(db: sqlite3.Connection) -> None:
+    """Counts and look-ups that would read a whole table: the items of a prompt, the records of an item."""
+    db.execute("create index items_of_prompt on items(prompt_id, task)")
+    db.execute("create index records_of_item on pushes(item_id, record_id)")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
@@ -190,5 +196,6 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _votes,
     _forgotten,
     _file_judgements,
+    _found_by_prompt_and_item,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

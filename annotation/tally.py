@@ -143,7 +143,7 @@ def _stands(ledger: Ledger, kept: Mapping[str, Any]) -> bool:
 def _changed(ledger: Ledger, kept: Mapping[str, Any]) -> set[str]:
     """The items that were added, or whose responses came or were moved, since the ledger was counted."""
     queries = {
-        "responses": "select distinct item_id as id from responses where seq > ?",
+        "responses": "select item_id as id from responses where seq > ?",
         "items": "select id from items where rowid > ?",
         "moved_responses": """select distinct item_id as id from responses where (server, response_id) in
                               (select server, response_id from moved_responses where rowid > ?)""",

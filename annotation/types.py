@@ -22,7 +22,7 @@ PROBLEMS = ("stereotype", "wrong_country", "wrong_register", "factual_error", "o
 
 def in_order(problems: Collection[str]) -> tuple[str, ...]:
     """Some of PROBLEMS, each once and in their order."""
-    return tuple(problem for problem in PROBLEMS if problem in problems)
+    return tuple(problem for problem in PROBLEMS if problem in problems) if problems else ()
 
 
 def content_id(*parts: str) -> str:

@@ -16,7 +16,7 @@ from annotation.data_facts import data_facts
 from annotation.files import write_whole
 from annotation.ledger import now
 from annotation.project import Project
-from annotation.tables import Tables, read_tables, removed_prompts
+from annotation.tables import Tables, read_tables
 from annotation.tasks import TASKS
 from annotation.types import Snapshot
 from sync.quotas import QuotaState
@@ -61,7 +61,7 @@ def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
             "quotas": [
                 {**asdict(state.quota), "completed": state.completed, "people": state.people} for state in quotas
             ],
-            "removed_prompts": removed_prompts(project),
+            "removed_prompts": project.ledger.count_prompts()[1],
             "settings": project.settings.model_dump(mode="json", exclude={"train": {"launcher"}}),  # it may name a key
             "data": data,
         }

@@ -120,13 +120,16 @@ def _without_machine(told: Any) -> Any:
 
 
 def exports_of(project: Project, folder: Path) -> dict[str, Any]:
-    """File -> its columns and a digest of every row, in their order; of a text file, a digest of its bytes."""
+    """File -> its columns and a digest of every row, in their order; of another file, a digest of what is in it."""
     annot(project, "export", "--to", str(folder))
     return {file.name: described(file) for file in sorted(folder.iterdir())}
 
 
 def described(file: Path) -> Any:
     """A file that annot wrote, in a few words."""
+    if file.suffix == ".jsonl":  # as it was written before, with blanks between
+        lines = (json.dumps(json.loads(line), ensure_ascii=False) + "\n" for line in file.read_bytes().splitlines())
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     if file.suffix != ".parquet":
         return hashlib.sha256(file.read_bytes()).hexdigest()
     table = pq.read_table(file)

@@ -173,7 +173,6 @@ def add_prompts(
         if author and not any(person.username == author for person in (ledger.people() if ledger else ())):
             raise SettingsError(f'Nobody called "{author}" is on the team; `annot team list` shows who is.')
         known = ledger.prompts(removed=True) if ledger else []
-        answered = {row["id"] for row in ledger.rows("select id from candidates")} if ledger else set()
         dropped_before = {(drop.id, drop.reason) for drop in ledger.dropped("prompts")} if ledger else set()
 
         compared = compare(prompts, known, settings.prompts.near_duplicate, progress)
@@ -183,6 +182,7 @@ def add_prompts(
         prompt_ids = {prompt.id for prompt in (*known, *compared.kept)}
         entries = [(entry, prompt.id) for entry, (_, prompt) in zip(read.kept, prompts, strict=True)]
         answers = read_answers(entries, prompt_ids, table, repeated=repeated)
+        answered = ledger.known_candidates(candidate.id for candidate, _ in answers.candidates) if ledger else set()
         candidates: dict[str, tuple[Candidate, Mapping[str, int]]] = {}
         for candidate, counts in answers.candidates:
             if candidate.id not in answered:

@@ -40,8 +40,8 @@ def prompts_waiting(project: Project) -> Waiting:
     """Look at every prompt of the project that has no slate."""
     ledger, settings = project.ledger, project.settings
     rows = ledger.rows(
-        """select id from current_prompts where not removed
-           and id not in (select prompt_id from items where task = 'ranking' and prompt_id is not null)"""
+        """select id from current_prompts p where not removed
+           and not exists (select 1 from items where prompt_id = p.id and task = 'ranking')"""
     )
     prompts = [prompt for prompt in ledger.prompts([row["id"] for row in rows]) if in_project(prompt, settings)]
     if not prompts:

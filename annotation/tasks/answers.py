@@ -58,7 +58,7 @@ class Copies:
         name, time = response.response_id, response.updated_at
         while (copy := self.copies.get(name)) is not None and time == copy.updated_at:
             name, time = copy.from_response_id, copy.from_updated_at
-        return replace(response, updated_at=time)
+        return response if time == response.updated_at else replace(response, updated_at=time)
 
 
 def newest_responses(ledger: Ledger, items: Iterable[str] | None = None) -> list[Response]:

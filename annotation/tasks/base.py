@@ -59,10 +59,12 @@ class Rows:
     Attributes:
         rows: Its rows.
         columns: Name -> kind of each column of a parquet file; empty for JSON lines.
+        line: What a line of JSON holds of a row; made when it is written, since not everybody writes it.
     """
 
     rows: Sequence[Mapping[str, Any]]
     columns: Mapping[str, Kind] = field(default_factory=dict)
+    line: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
     counts = stock(project)
     with progress("counting") as bar:
         found = report(project, progress=bar)
-    following = next_step(project, found, argilla_runs=server.running)
+    following = next_step(project, found, argilla_runs=server.running, have=counts)
     if json:
         print_json(
             {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.quota_groups import in_project
@@ -20,15 +20,14 @@ from sync.trigger import Launch
 def stock(project: Project) -> dict[str, int | float]:
     """How much there is of everything before the judgements; dollars for "usd"."""
     (have,) = project.ledger.rows(
-        """select (select count(*) from current_prompts where not removed) as prompts,
-             (select count(*) from candidates) as candidates,
+        """select (select count(*) from candidates) as candidates,
              (select count(distinct item_id) from pushes where record_id <> '') as pushed"""
     )
     rows = project.ledger.rows("select task, count(*) as n from current_items where not removed group by 1")
     items = {row["task"]: row["n"] for row in rows}
     waiting = {task.many: items.get(name, 0) for name, task in TASKS.items() if task.trains or name in items}
     return {
-        "prompts": have["prompts"],
+        "prompts": project.ledger.count_prompts()[0],
         "candidates": have["candidates"],
         **waiting,
         "pushed": have["pushed"],
@@ -36,15 +35,16 @@ def stock(project: Project) -> dict[str, int | float]:
     }
 
 
-def next_step(project: Project, found: Report, *, argilla_runs: bool) -> str:
+def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapping[str, float] | None = None) -> str:
     """The command that takes the project further.
 
     Args:
         project: The project.
         found: How it stands.
         argilla_runs: The embedded Argilla does.
+        have: Its `stock`, where that was counted already.
     """
-    have, waiting, quotas = stock(project), found.waiting, found.quotas
+    have, waiting, quotas = have or stock(project), found.waiting, found.quotas
     people = [person for person in project.ledger.people() if person.active]
     runs = argilla_runs or bool(project.settings.argilla.url)
     last = found.runs[-1] if found.runs else None

@@ -229,14 +229,15 @@ def _people(ledger: Ledger, counts: Counts) -> tuple[Work, ...]:
 
 def _last_seen(ledger: Ledger) -> dict[str, str]:
     """When everybody answered last; what `annot move` copied has the time of the move and does not count."""
-    copies = "(select response_id, updated_at from moved_responses)"
-    given = (
-        f"where (response_id, updated_at) not in {copies}"
-        if ledger.rows("select 1 from moved_responses limit 1")
-        else ""
+    rows = ledger.rows(  # from name to name, and from the end of each: nobody's responses are read through
+        """with recursive people(name) as (select min(annotator) from responses union all
+             select (select min(annotator) from responses where annotator > name) from people where name is not null)
+           select name, (select updated_at from responses r where annotator = name and not exists
+               (select 1 from moved_responses m where m.response_id = r.response_id and m.updated_at = r.updated_at)
+             order by updated_at desc limit 1) as moment
+           from people where name is not null"""
     )
-    rows = ledger.rows(f"select annotator, max(updated_at) as moment from responses {given} group by annotator")
-    return {row["annotator"]: row["moment"] for row in rows}
+    return {row["name"]: row["moment"] for row in rows if row["moment"]}
 
 
 def _last_day(ledger: Ledger) -> Counter[str]:

@@ -129,12 +129,15 @@ def build_preferences(
         if dropped:
             excluded.append(dropped)
             continue
-        voting = [(a.annotator, places_of(a.value.tiers)) for a in people if not a.value.none_acceptable]
+        named = ((pseudonym(a.annotator), places_of(a.value.tiers)) for a in people if not a.value.none_acceptable)
+        voting = sorted(named, key=lambda vote: vote[0])
+        rankings = [(places, 1) for _, places in voting]
         marks = defaultdict[str, set[str]](set)
         for candidate, problems in (marked for answer in people for marked in answer.value.problems.items()):
             marks[candidate].update(problems)
         for one, other in combinations(sorted(seats[slate_id].seats), 2):
-            pair = _compare(seats[slate_id], country, one, other, voting, marks, pseudonym)
+            votes = count_pair(one, other, rankings)
+            pair = _compare(seats[slate_id], country, votes, voting, marks)
             if dropped := _why_unclear(pair, min_margin, min_votes):
                 excluded.append(dropped)
             else:
@@ -145,14 +148,11 @@ def build_preferences(
 def _compare(
     slate: Slate,
     country: str,
-    one: str,
-    other: str,
+    votes: PairVotes[str],
     voting: Sequence[tuple[str, Mapping[str, int]]],
     marks: Mapping[str, set[str]],
-    pseudonym: Callable[[str], str],
 ) -> Preference:
-    votes = count_pair(one, other, ((place, 1) for _, place in voting))
-    both = (annotator for annotator, place in voting if one in place and other in place)
+    one, other = votes.better, votes.worse
     return Preference(
         slate.id,
         slate.prompt_id,
@@ -162,7 +162,7 @@ def _compare(
         votes.votes_for,
         votes.votes_against,
         votes.ties,
-        tuple(sorted(map(pseudonym, both))),
+        tuple(name for name, place in voting if one in place and other in place),
         in_order(marks.get(votes.better, ())),
         in_order(marks.get(votes.worse, ())),
     )

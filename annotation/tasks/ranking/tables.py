@@ -44,6 +44,8 @@ RANKINGS: Mapping[str, Kind] = {
 }
 MARKED = ("candidate_problems", "chosen_problems", "rejected_problems")
 """Columns that a row has only where somebody marked a problem: so snapshots of older projects keep their ids."""
+_IN_MESSAGES = ("prompt", "chosen", "rejected", "system", "chosen_problems", "rejected_problems")
+"""Columns that messages hold, or that only some rows have."""
 SET_ASIDE: Mapping[str, Kind] = {"id": "text", "reason": "text", "because_of": "text"}
 
 
@@ -67,7 +69,7 @@ def ranking_tables(
     pairs = preference_rows(found.kept, texts.prompts, texts.candidates)
     return {
         "preferences.parquet": Rows(pairs, PREFERENCES),
-        "preferences.jsonl": Rows([conversational(pair) for pair in pairs]),
+        "preferences.jsonl": Rows(pairs, line=conversational),
         "rankings.parquet": Rows(
             ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym, texts.people), RANKINGS
         ),
@@ -133,7 +135,8 @@ def ranking_rows(
     for answer in answers:
         judgement, slate = answer.value, slates[answer.item_id]
         prompt, places = prompts[slate.prompt_id], places_of(judgement.tiers)
-        of_each = [list(judgement.problems.get(candidate, ())) for candidate in slate.seats]
+        marks = judgement.problems
+        of_each = [list(marks.get(candidate, ())) for candidate in slate.seats] if marks else []
         rows.append(
             {
                 "slate_id": slate.id,
@@ -147,7 +150,7 @@ def ranking_rows(
                 "candidate_ids": list(slate.seats),
                 "candidates": [candidates[c] for c in slate.seats],
                 "ranks": [places[c] + 1 for c in slate.seats] if places else [],
-                "problems": list(in_order({p for problems in judgement.problems.values() for p in problems})),
+                "problems": list(in_order({p for problems in marks.values() for p in problems})),
                 "none_acceptable": judgement.none_acceptable,
                 # People type freely into a rewrite: what identifies somebody stays in the ledger.
                 "rewrite": mask_typed(judgement.rewrite, answer.country, people),
@@ -157,16 +160,18 @@ def ranking_rows(
     return sorted(rows, key=lambda row: (row["slate_id"], row["annotator"]))
 
 
-def conversational(row: dict[str, Any]) -> dict[str, Any]:
+def conversational(row: Mapping[str, Any]) -> dict[str, Any]:
     """A preference row in TRL's conversational form: prompt, chosen and rejected as lists of messages.
 
     All rows have the same keys: readers of JSON lines take the columns from the first of them.
     """
     system = [{"role": "system", "content": row["system"]}] if row["system"] else []
-    left_out = ("prompt", "chosen", "rejected", "system", "chosen_problems", "rejected_problems")
+    rest = dict(row)
+    for name in _IN_MESSAGES:
+        rest.pop(name, None)
     return {
         "prompt": [*system, {"role": "user", "content": row["prompt"]}],
         "chosen": [{"role": "assistant", "content": row["chosen"]}],
         "rejected": [{"role": "assistant", "content": row["rejected"]}],
-        **{key: value for key, value in row.items() if key not in left_out},
+        **rest,
     }

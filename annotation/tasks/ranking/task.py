@@ -78,11 +78,12 @@ class Ranking:
 
     def read(self, item: Item, values: Mapping[str, Any]) -> Judgement:
         """See Task. Ranks and ties as they were given; the SDK's objects have lost them."""
+        slate = slate_of(item)
         return Judgement(
-            tiers=_tiers(values.get("ranking"), slate_of(item)),
-            problems=_problems(values.get("problems") or (), slate_of(item)),
+            tiers=_tiers(values.get("ranking"), slate),
+            problems=_problems(marks, slate) if (marks := values.get("problems")) else {},
             none_acceptable=values.get("acceptable") == "none",
-            rewrite=as_written(values.get("rewrite") or "").strip(),
+            rewrite=as_written(typed).strip() if (typed := values.get("rewrite")) else "",
         )
 
     def values(self, item: Item, value: Judgement) -> dict[str, Any]:
@@ -211,11 +212,12 @@ def _tiers(ranking: Sequence[Mapping[str, Any]] | None, slate: Slate) -> tuple[t
     if not ranking:
         raise Unfit("nothing was ranked")
     seats = dict(zip(SEATS, slate.seats, strict=False))
-    if sorted(item["value"] for item in ranking) != sorted(seats):
+    ranks = {item["value"]: item.get("rank") for item in ranking}
+    if len(ranking) != len(seats) or ranks.keys() != seats.keys():
         raise Unfit("other seats than the slate's were ranked")
     tiers: dict[int, list[str]] = defaultdict(list)
-    for item in sorted(ranking, key=lambda item: str(item["value"])):
-        if not isinstance(item.get("rank"), int):
+    for seat, candidate in seats.items():
+        if not isinstance(rank := ranks[seat], int):
             raise Unfit("a seat without a rank")
-        tiers[item["rank"]].append(seats[item["value"]])
+        tiers[rank].append(candidate)
     return tuple(tuple(tiers[rank]) for rank in sorted(tiers))

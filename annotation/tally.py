@@ -207,14 +207,15 @@ def count_item(item: Item, responses: Sequence[Response], settings: Settings, te
         counts["excluded", item.task, reason] += number
     counts.update(("unfit", dropped.reason) for dropped in read.dropped)
     counts.update(("status", response.status) for response in responses)
-    counts.update(count_habits(task, item, read.kept))
+    units = {answer.annotator: task.units(item, answer.value) for answer in read.kept}
+    counts.update(count_habits(task, item, read.kept, units))
     _count_work([response for response in responses if response.annotator in team], counts)
     countries: dict[str, list[Answer[Any]]] = defaultdict(list)
     for answer in read.kept:
         countries[answer.country].append(answer)
     for name, answers in ((ALL, read.kept), *countries.items()):
         if len(answers) >= 2:
-            _count_units(task, name, {answer.annotator: task.units(item, answer.value) for answer in answers}, counts)
+            _count_units(task, name, {answer.annotator: units[answer.annotator] for answer in answers}, counts)
     return counts
 
 

@@ -36,8 +36,17 @@ RECENT, PAUSE_S, QUICK_S = 20_000, 600.0, 5.0
 Counts = Counter[tuple[str | int, ...]]
 
 
-def count_habits(task: Task[Any], item: Item, answers: Sequence[Answer[Any]]) -> Counts:
-    """What the answers to one item say about those who gave them; nothing of tasks without an order."""
+def count_habits(
+    task: Task[Any], item: Item, answers: Sequence[Answer[Any]], units: Mapping[str, Mapping[str, Any]]
+) -> Counts:
+    """What the answers to one item say about those who gave them; nothing of tasks without an order.
+
+    Args:
+        task: The item's.
+        item: What was answered.
+        answers: One of each person.
+        units: User name -> the `Task.units` of that answer.
+    """
     found: Counts = Counter()
     if task.scale == "nominal":
         return found
@@ -49,7 +58,7 @@ def count_habits(task: Task[Any], item: Item, answers: Sequence[Answer[Any]]) ->
             continue
         same = int(orders[one.annotator] == orders[other.annotator])
         found["both", task.name, one.annotator, other.annotator, same] += 1
-        compared = _comparisons(task.units(item, one.value), task.units(item, other.value))
+        compared = _comparisons(units[one.annotator], units[other.annotator])
         for agrees, number in compared.items():
             found["agrees", task.name, one.annotator, agrees] += number
             found["agrees", task.name, other.annotator, agrees] += number

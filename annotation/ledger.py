@@ -514,7 +514,7 @@ class Ledger:
         since = """(select since from changed_texts t where t.server = r.server and t.item_id = r.item_id
                     and t.record_id = json_extract(r.raw, '$.record_id') order by t.seq desc limit 1)"""
         return [
-            Response(*row[:-1], other_text=bool(row["other_text"]))
+            Response(*(*row[:-1], bool(row[-1])))
             for row in self.rows(
                 f"""select response_id, item_id, annotator, country, status, updated_at, raw,
                       seq > {since} as other_text

@@ -176,13 +176,12 @@ def prompts_list(
 
     project = open_project(folder)
     groups = count_prompts(project)
-    everyone = project.ledger.prompts(removed=True)
-    removed = sum(prompt.removed for prompt in everyone)
+    there, removed = project.ledger.count_prompts()
+    everyone = project.ledger.prompts(removed=True) if each else []
     if json:
         listed = {"each": [asdict(prompt) for prompt in everyone]} if each else {}
-        total = len(everyone) - removed
-        print_json({"prompts": total, "removed": removed, "groups": [asdict(group) for group in groups], **listed})
-    elif not everyone:
+        print_json({"prompts": there, "removed": removed, "groups": [asdict(group) for group in groups], **listed})
+    elif not there + removed:
         print("There are no prompts yet. Next: annot prompts add FILE")
     elif each:
         rows = ((p.id, p.country, p.language, p.topic, "removed" if p.removed else "", p.text) for p in everyone)

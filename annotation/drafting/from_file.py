@@ -108,7 +108,7 @@ def draft_from_file(project: Project, source: Path, *, progress: Progress = sile
             "shows which prompts can be answered."
         )
     with project.ledger.transaction():
-        known = {candidate.id for candidate in project.ledger.candidates()}
+        known = project.ledger.known_candidates(kept)
         new = [candidate for candidate in kept.values() if candidate.id not in known]
         project.ledger.add_candidates(new)
         project.ledger.add_dropped("draft", dropped)

@@ -19,7 +19,8 @@ from annotation.screen import Progress, silent
 from train.data.regions import region_line
 from train.dpo import Run, dry_run, train
 from train.report import COUNTRIES
-from train.run_folder import Failure, RunLog, claimed
+from train.run_folder import Failure, RunLog, as_begun, claimed
+from train.settings import Recipe, load_recipe
 
 LOCK = ".countries.lock"
 """Held while any of the runs is trained; the run's own lock is held by its own training."""
@@ -54,6 +55,7 @@ def train_by_country(
         TrainError: As for `train`; one that names the country where its adapter failed.
         TrainLater: As for `train`.
     """
+    overrides = [*overrides, *_begun_before(folder, load_recipe(preset, overrides, base=base), overrides)]
     start = functools.partial(train, source=source, preset=preset, base=base, quiet=quiet, progress=progress)
     with Failure(folder), claimed(folder, name=LOCK):
         if not (folder / "DONE").exists():
@@ -74,3 +76,12 @@ def train_by_country(
             facts = {region.country: asdict(region) for region in plan.regions}
             write_whole(folder / COUNTRIES, json.dumps(facts, ensure_ascii=False, indent=2).encode())
         return start(folder, overrides=overrides)
+
+
+def _begun_before(folder: Path, recipe: Recipe, overrides: Sequence[str]) -> list[str]:
+    """Settings of [data] that hold for all runs of a training because its first one was begun with them."""
+    runs = [folder, *sorted(folder.parent.glob(f"{folder.name}-[A-Z][A-Z]"))]
+    first = next((run for run in runs if (run / "run.json").exists()), folder)
+    data = as_begun(recipe, first, overrides).data
+    changed = {name: value for name, value in data if value != getattr(recipe.data, name)}
+    return [f"data.{name}={json.dumps(value)}" for name, value in changed.items()]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from annotation.commands import Folder, Json, app, open_project
+from annotation.commands import Folder, Json, app, named_columns, open_project
 from annotation.errors import SettingsError
 
 # -- train --------------------------------------------------------------------------------------------------
@@ -20,7 +20,21 @@ from annotation.errors import SettingsError
 def train(
     folder: Folder = Path(),
     snapshot: Annotated[str, typer.Option(help="Id of a snapshot; default: the newest.")] = "",
-    data: Annotated[Path | None, typer.Option(help="Parquet or jsonl with rankings or pairs instead.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A file that says which answers are better (csv, tsv, json, jsonl, parquet, xlsx), or OWNER/NAME of a "
+            "dataset on the Hub.",
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=COLUMN", help="Say what a column of --data means: prompt=Question; repeatable."),
+    ] = None,
+    repeated: Annotated[
+        bool, typer.Option("--repeated", help="Take also an answer of --data that is the rejected one of many prompts.")
+    ] = False,
     run: Annotated[str, typer.Option(help="Name of the run; default: preset and snapshot.")] = "",
     preset: Annotated[str, typer.Option(help="Settings to use; default: train.preset of annot.toml.")] = "",
     base: Annotated[str, typer.Option(help="Model folder, Hub id or package:NAME in place of the preset's.")] = "",
@@ -44,7 +58,7 @@ def train(
     from train.dpo import train as train_run
     from train.engine import distributed
     from train.run_folder import name_run
-    from train.settings import describe_preset, preset_names
+    from train.settings import as_toml, describe_preset, preset_names
 
     if list_presets:
         presets = {name: describe_preset(name) for name in preset_names()}
@@ -52,6 +66,8 @@ def train(
         return
     if data and snapshot:
         raise SettingsError("--data and --snapshot exclude each other; name one of them.")
+    if not data and (column or repeated):
+        raise SettingsError("--column and --repeated are about the file of --data; name one, or leave them out.")
     outside = data is not None and not (folder / "annot.toml").exists()
     settings = TrainSettings() if outside else open_project(folder).settings.train
     home = folder.expanduser().resolve()
@@ -61,6 +77,8 @@ def train(
         base = base or settings.base
     by = by or settings.by
     change = [*(change or ()), *(["region.in_prompt=true"] if by == "prompt" else ())]
+    change += ["data.repeated=true"] if repeated else []
+    change += [f"data.columns={as_toml(named_columns(column))}"] if column else []
     target = home / "runs" / name_run(run, preset, source)
     if dry_run:
         price = settings.dollars_per_hour

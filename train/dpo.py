@@ -45,6 +45,7 @@ from train.run_folder import (
     NullLog,
     RunLog,
     adapter_digests,
+    as_begun,
     begun_with,
     check_adapter,
     check_same,
@@ -89,7 +90,7 @@ def train(
 
     Args:
         folder: The run's folder, made when missing. One that was begun is gone on with.
-        source: A snapshot folder, or a parquet or jsonl file with prompt, chosen and rejected.
+        source: A snapshot folder, a file with judgements, or owner/name of a dataset on the Hub.
         preset: Name of a preset.
         base: A model folder, Hub id or package:NAME in place of the preset's; empty keeps it.
         overrides: "section.key=value" on top of the preset.
@@ -102,10 +103,10 @@ def train(
         TrainLater: The run is being trained by another process, or the Hub cannot be reached.
     """
     if not distributed.is_first():
-        return run_worker(folder, source, load_recipe(preset, overrides, base=base))
+        return run_worker(folder, source, as_begun(load_recipe(preset, overrides, base=base), folder, overrides))
     with Failure(folder):
         # Settings and source, before anything heavy is loaded.
-        recipe = load_recipe(preset, overrides, base=base)
+        recipe = as_begun(load_recipe(preset, overrides, base=base), folder, overrides)
         facts = {
             "source": "snapshot " + source.name if source.is_dir() else source.name,
             "snapshot": source.name if source.is_dir() else None,

@@ -68,7 +68,8 @@ def name_run(run: str, preset: str, source: Path) -> str:
     Raises:
         SettingsError: It would be no folder of its own.
     """
-    return check_name(run or f"{preset}-{source.stem}")
+    stem = re.sub(r"[^\w.-]+", "-", source.stem)
+    return check_name(run or f"{preset}-{stem}")
 
 
 def check_name(run: str) -> str:
@@ -292,6 +293,28 @@ def finished_run(run: Path) -> tuple[dict[str, Any], str]:
             raise TrainError(f"{path} is missing or not what the run wrote; {again}.")
     read_facts(run / "adapter" / "adapter_config.json", ADAPTER_FACTS, again)
     return facts, written[WEIGHTS]
+
+
+def as_begun(recipe: Recipe, folder: Path, overrides: Sequence[str]) -> Recipe:
+    """A recipe with which a run goes on: what its run.json does not know yet does what it did before.
+
+    Args:
+        recipe: As it is asked for now.
+        folder: The run's; one that was not begun changes nothing.
+        overrides: "section.key=value" that somebody asked for: these hold.
+
+    Raises:
+        TrainError: run.json is damaged.
+    """
+    begun = (begun_with(folder) or {}).get("recipe", {})
+    asked = {override.partition("=")[0].strip() for override in overrides}
+    raw = recipe.model_dump(mode="json")
+    with contextlib.suppress(ValidationError):  # check_same says what differs
+        before = Recipe.model_validate(begun).model_dump(mode="json")
+        for section, values in before.items():
+            new = values.keys() - begun[section].keys()
+            raw[section] |= {key: values[key] for key in new if f"{section}.{key}" not in asked}
+    return Recipe.model_validate(raw)
 
 
 def check_same(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -49,9 +50,12 @@ class LoraSettings(Section):
 
 
 class DataSettings(Section):
-    """[data]: how the rows are split, and how long they may be."""
+    """[data]: how files are read, how the rows are split, and how long they may be."""
 
     held_out: float = Field(gt=0, le=0.5)
+    split: Literal["prompt", "group"] = "prompt"
+    repeated: bool = True
+    columns: Mapping[str, str] = {}
     max_length: int = Field(ge=16, le=2**20)
     on_overflow: Literal["drop", "error", "truncate"]
 
@@ -255,6 +259,12 @@ def with_overrides(raw: Mapping[str, Any], overrides: Sequence[str], place: str)
     except ValidationError as error:
         place += f" with --set {' '.join(overrides)}" if overrides else ""
         raise SettingsError(f"{place}: {'; '.join(_sentences(error))}.") from None
+
+
+def as_toml(names: Mapping[str, str]) -> str:
+    """Names as an inline table of TOML, for an override."""
+    quoted = ([json.dumps(text, ensure_ascii=False) for text in pair] for pair in names.items())
+    return "{" + ", ".join(f"{name} = {value}" for name, value in quoted) + "}"
 
 
 def _other(raw: Mapping[str, Mapping[str, Any]], section: str, key: str) -> str:

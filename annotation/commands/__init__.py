@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from annotation.errors import SettingsError
 
 if TYPE_CHECKING:
     from annotation.project import Project
@@ -93,3 +96,18 @@ def open_project(folder: Path) -> Project:
     from annotation.project import Project
 
     return Project.open(folder)
+
+
+def named_columns(given: Sequence[str] | None) -> dict[str, str]:
+    """Field -> column, from FIELD=COLUMN each.
+
+    Raises:
+        SettingsError: One says too little.
+    """
+    columns = {}
+    for pair in given or ():
+        wanted, sign, name = (part.strip() for part in pair.partition("="))
+        if not (sign and wanted and name):
+            raise SettingsError(f'--column "{pair}" says too little; write FIELD=COLUMN, for example prompt=Question.')
+        columns[wanted] = name
+    return columns

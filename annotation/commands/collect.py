@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotation.commands import Folder, Json, app, open_project, prompts_app
+from annotation.commands import Folder, Json, app, named_columns, open_project, prompts_app
 from annotation.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -120,12 +120,7 @@ def prompts_add(
     from annotation.prompts.add import REMEDIES, ForeignLanguage, add_prompts
     from annotation.screen import print_json, progress, show_dropped, table
 
-    columns = {}
-    for pair in column or ():
-        wanted, sign, name = pair.partition("=")
-        if not (sign and wanted.strip() and name.strip()):
-            raise SettingsError(f'--column "{pair}" says too little; write FIELD=COLUMN, for example prompt=Question.')
-        columns[wanted.strip()] = name.strip()
+    columns = named_columns(column)
     given = {"country": country, "language": language, "topic": topic, "licence": licence}
     defaults = {name: value for name, value in given.items() if value}
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -123,6 +124,50 @@ def near_duplicates(
         For each text behind the settled ones: its index, the index of its earlier twin (or None: it is kept), and their
         similarity (0.0 without a twin).
     """
+    kept = np.ones(len(texts), dtype=bool)
+    for index, others, similarity in _candidates(texts, threshold, settled):
+        measured = ((other, similarity(other)) for other in others[kept[others]].tolist())
+        twin, least = next(((other, found) for other, found in measured if found), (None, 0.0))
+        kept[index] = twin is None
+        yield index, twin, least
+
+
+def clusters(texts: Sequence[str], threshold: float, progress: Progress = silent) -> list[int]:
+    """Group texts so that no two of different groups are near duplicates: connected components of that relation.
+
+    Passages that many texts share are taken out first, as `compare` does.
+
+    Args:
+        texts: Any texts.
+        threshold: Least Jaccard similarity of their shingles.
+        progress: Gets how many were compared.
+
+    Returns:
+        For each text the index of the first one of its group.
+    """
+    group = np.arange(len(texts))
+    members = {index: [index] for index in range(len(texts))}
+    for index, others, similarity in _candidates(own_words(texts, MANY), threshold):
+        progress(index, len(texts), "comparing prompts")
+        while len(others):
+            other, others = int(others[0]), others[1:]
+            if similarity(other):
+                few, many = sorted((int(group[other]), int(group[index])), key=lambda name: len(members[name]))
+                group[members[few]] = many
+                members[many] += members.pop(few)
+                others = others[group[others] != group[index]]
+    first = {name: min(places) for name, places in members.items()}
+    return [first[name] for name in group.tolist()]
+
+
+def _candidates(
+    texts: Sequence[str], threshold: float, settled: int = 0
+) -> Iterator[tuple[int, npt.NDArray[np.int32], Callable[[int], float]]]:
+    """Yield each text behind the settled ones, the earlier texts that may be nearly the same, ascending, and a measure.
+
+    The measure is the similarity of the text and another; 0.0 where it is below the threshold, or the two are told
+    apart by what they hold beside a passage.
+    """
     if not texts:
         return
     sets = _rarest_first(texts)
@@ -136,8 +181,14 @@ def near_duplicates(
     postings = owners[np.argsort(flat, kind="stable")]
     starts = np.concatenate(([0], np.cumsum(np.bincount(flat))))
     seen = np.zeros(len(starts), dtype=np.int64)
-    kept = np.ones(len(sets), dtype=bool)
-    for index, (tokens, prefix) in enumerate(zip(sets, prefixes, strict=True)):
+
+    def similarity(index: int, other: int) -> float:
+        overlap = len(np.intersect1d(sets[index], sets[other], assume_unique=True))
+        found = overlap / (sizes[index] + sizes[other] - overlap)
+        alike = found >= threshold and not told_apart(texts[index], texts[other], BESIDE)
+        return float(found) if alike else 0.0
+
+    for index, prefix in enumerate(prefixes):
         first = starts[prefix]
         spans = zip(first.tolist(), (first + seen[prefix]).tolist(), strict=True)
         seen[prefix] += 1
@@ -147,14 +198,7 @@ def near_duplicates(
         differing = np.bitwise_count(sketches[others] ^ sketches[index]).sum(axis=1, dtype=np.int64)
         # |x| + |y| - 2 |x and y| is at most this for twins; the sketches differ in no more bits than the sets.
         apart = (1 - threshold) / (1 + threshold) * (sizes[others] + sizes[index]) + 1e-6
-        twin, similarity = None, 0.0
-        for other in np.unique(others[(differing <= apart) & kept[others]]).tolist():
-            overlap = len(np.intersect1d(tokens, sets[other], assume_unique=True))
-            similarity = overlap / (len(tokens) + len(sets[other]) - overlap)
-            if similarity >= threshold and not told_apart(texts[index], texts[other], BESIDE):
-                twin, kept[index] = other, False
-                break
-        yield index, twin, similarity if twin is not None else 0.0
+        yield index, np.unique(others[differing <= apart]), partial(similarity, index)
 
 
 def _rarest_first(texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:

@@ -6,7 +6,7 @@ The one reader of `annot prompts add`, `annot draft --from`, `annot filter` and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from annotation.reading.cells import as_text, is_missing, unpacked
@@ -14,7 +14,7 @@ from annotation.reading.columns import accounts_in, map_columns, no_prompt
 from annotation.reading.conversations import SYSTEM, Turn, Unclear, read_exchange
 from annotation.reading.forms import Reader, Sheet, find_reader, put_together
 from annotation.reading.found import Example, Examples, FoundAnswer, FoundJudgement
-from annotation.reading.rows import Row, Table, all_columns
+from annotation.reading.rows import Limits, Row, Table, all_columns
 from annotation.reading.table import read_table
 from annotation.screen import Progress, silent
 from annotation.text.clean import clean
@@ -33,6 +33,8 @@ def read_examples(
     *,
     columns: Mapping[str, str] | None = None,
     languages: Sequence[str] = (),
+    also: Collection[str] = (),
+    limits: Limits | None = None,
     progress: Progress = silent,
 ) -> Examples:
     """Read a file or a Hub dataset in any known form.
@@ -41,13 +43,15 @@ def read_examples(
         source: A file, or owner/name of a Hub dataset.
         columns: Field (a key of SYNONYMS) to column, where a person named it: then the form is not guessed.
         languages: The project's: where several columns may hold the prompt, the one in a language of it is taken.
+        also: Columns, folded, that whoever asked reads from the cells beside what stands here.
+        limits: On the size of the source.
         progress: Gets the number of rows.
 
     Raises:
         SourceError: It cannot be read, or holds nothing that annot knows.
         SettingsError: `columns` names a field that does not exist.
     """
-    table = read_table(source, progress=progress)
+    table = read_table(source, limits=limits, progress=progress)
     rows = len(table.rows)
     named = columns or {}
     # Where somebody says what the columns mean, that holds.
@@ -70,7 +74,7 @@ def read_examples(
         dropped += unread
     if not sheet.of("prompt") and not any(one.turns for one in kept) and "prompt id" not in sheet.names and not dropped:
         raise no_prompt(table)
-    notices = (*table.notices, *mapped.notices, *sheet.notices, *_unread(sheet))
+    notices = (*table.notices, *mapped.notices, *sheet.notices, *_unread(sheet, also))
     return Examples(table.name, rows, tuple(kept), tuple(dropped), notices, table.columns)
 
 
@@ -122,12 +126,13 @@ def _example(row: Row, sheet: Sheet, reader: Reader, place: str) -> tuple[Exampl
     return example, unread
 
 
-def _unread(sheet: Sheet) -> list[str]:
+def _unread(sheet: Sheet, also: Collection[str]) -> list[str]:
     """Sentences about columns that were not read."""
     people = [column for column in sheet.columns.personal if column not in sheet.used]
     names = [column for column in sheet.columns.personal if column in sheet.used]
     counts = Counter[str]()
-    rest = [c for c in sheet.table.columns if c not in sheet.used and c not in sheet.columns.personal]
+    read = {*sheet.used, *sheet.columns.personal, *(name for name in sheet.table.columns if fold(name) in also)}
+    rest = [column for column in sheet.table.columns if column not in read]
     for column in rest:
         counts[column] = sum(not is_missing(row.values.get(column)) for row in sheet.table.rows)
     told = []

@@ -10,6 +10,9 @@ from typing import Any
 from annotation.errors import SourceError
 from annotation.reading.rows import Limits, Row, Table, too_much_text
 
+RANKS = ("rank", "ranks")
+"""Columns that are read although they are lists of numbers: no vectors, but what people said of the answers."""
+
 
 def read_parquet_file(path: Path, source: str, limits: Limits) -> Table:
     """Read a parquet file; `source` is its name in sentences."""
@@ -54,4 +57,4 @@ def text_columns(schema: Any) -> list[str]:
             return all(words(kind.field(number).type) for number in range(kind.num_fields))
         return not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
-    return [field.name for field in schema if words(field.type)]
+    return [field.name for field in schema if field.name.casefold() in RANKS or words(field.type)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,11 +14,11 @@ from annotation.screen import Progress, silent
 from train.data.encoding import as_conversations
 from train.data.objective import apply_objective
 from train.data.pairs import Pair, one_row_per_vote
-from train.data.preflight import Preflight, preflight
+from train.data.preflight import Preflight, check_not_empty, preflight
 from train.data.read import read_slates
 from train.data.regions import Region, for_region, regions, with_country
 from train.data.slates import RankedSlate
-from train.data.split import Split, all_texts, split_by_prompt
+from train.data.split import Split, all_texts, groups_of, split_by_prompt
 from train.libraries import work_offline
 from train.models.base import Base, find_base
 from train.models.tokenizer import Vocabulary, load_vocabulary
@@ -37,6 +38,8 @@ class Plan:
         steps: Updates of the weights.
         checks: What the preflight counted.
         regions: The countries among the slates.
+        notices: What a person should know about how a file was read.
+        together: Prompts that stand on one side of the split with others, and in how many groups.
     """
 
     recipe: Recipe
@@ -47,6 +50,8 @@ class Plan:
     steps: int
     checks: Preflight
     regions: tuple[Region, ...] = ()
+    notices: tuple[str, ...] = ()
+    together: tuple[int, int] = (0, 0)
 
     @property
     def by_trl(self) -> bool:
@@ -60,7 +65,9 @@ class Plan:
         unit = "slates"
         if self.by_trl:
             unit = "votes" if self.recipe.dpo.label_smoothing == "votes" else "pairs"
+        prompts, groups = self.together
         return [
+            *(f"{'read':<22}{notice}" for notice in self.notices),
             *(f"{label:<22}{value}" for label, value in self.checks.lines()),
             *(f"warning: {sentence}" for sentence in self.checks.warnings()),
             f"{'base':<22}{self.base.shown}",
@@ -68,6 +75,7 @@ class Plan:
             f"{'device':<22}{device}",
             f"{'split by prompt':<22}{len(rows.train)} {unit} to train on{self._of_others()}, {len(rows.held_out)} "
             f"{'pairs ' if self.by_trl else ''}held out",
+            *([f"{'near duplicates':<22}{prompts} prompts stay on one side, in {groups} groups"] if groups else []),
             f"{'plan':<22}{self.steps} steps of {optimiser.batch * optimiser.accumulate} {unit}",
         ]
 
@@ -80,6 +88,7 @@ class Plan:
     def as_json(self, device: str) -> dict[str, Any]:
         """The preflight and the plan for a script."""
         return {
+            "notices": self.notices,
             "preflight": self.checks.as_json(),
             "base": self.base.shown,
             "base_is_tiny_and_random": self.base.tiny,
@@ -89,6 +98,8 @@ class Plan:
             "held_out_pairs": len(self.pairs.held_out),
             "train_slates": len(self.slates.train),
             "held_out_slates": len(self.slates.held_out),
+            "grouped_prompts": self.together[0],
+            "groups": self.together[1],
             "regions": [asdict(region) for region in self.regions],
             "steps": self.steps,
             "recipe": self.recipe.model_dump(mode="json"),
@@ -100,7 +111,7 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
 
     Args:
         recipe: Settings.
-        source: A snapshot folder, or a file of rankings or pairs.
+        source: A snapshot folder, a file with judgements, or owner/name of a dataset on the Hub.
         home: Folder in which a tiny base is made where none is named.
         weights: Fetch the base's weights too; a dry run needs only the tokenizer.
         progress: Told how far the preflight is.
@@ -109,8 +120,11 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
         TrainError: The data or the base will not do.
         TrainLater: The Hub cannot be reached.
     """
-    dpo = recipe.dpo
-    read = read_slates(source, rewrites=dpo.sft_weight > 0)
+    dpo, data = recipe.dpo, recipe.data
+    read = read_slates(
+        source, rewrites=dpo.sft_weight > 0, repeated=data.repeated, columns=data.columns, progress=progress
+    )
+    check_not_empty(read)
     base = find_base(recipe.base, home, lambda: all_texts(read.slates), seed=recipe.run.seed, weights=weights)
     work_offline()
     vocabulary = load_vocabulary(base, recipe.base)
@@ -118,8 +132,9 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
     slates = as_conversations(informative, vocabulary.tokenizer)
     slates = with_country(slates) if recipe.region.in_prompt else slates
     read = replace(read, slates=slates, excluded=(*read.excluded, *uninformative))
-    kept, checks = preflight(read, vocabulary, recipe.data, dpo.objective, progress=progress)
-    everybody = split_by_prompt(kept, recipe.data.held_out, recipe.run.seed)
+    kept, checks = preflight(read, vocabulary, data, dpo.objective, progress=progress)
+    groups = groups_of(kept, read.groups, progress) if data.split == "group" else {}
+    everybody = split_by_prompt(kept, data.held_out, recipe.run.seed, groups)
     split = for_region(everybody, recipe.region)
     pairs, held_out = (pairs_of_slates(side) for side in (split.train, split.held_out))
     if not held_out:
@@ -130,7 +145,9 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
     rows = one_row_per_vote(pairs) if dpo.label_smoothing == "votes" else pairs
     steps = count_steps(len(rows) if dpo.objective == "trl" else len(split.train), recipe)
     found = regions(everybody, recipe.region)
-    return Plan(recipe, base, vocabulary, split, Split(rows, held_out), steps, checks, found)
+    several = [size for size in Counter(groups.values()).values() if size > 1]
+    together = sum(several), len(several)
+    return Plan(recipe, base, vocabulary, split, Split(rows, held_out), steps, checks, found, read.notices, together)
 
 
 def pairs_of_slates(slates: Sequence[RankedSlate]) -> tuple[Pair, ...]:

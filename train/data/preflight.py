@@ -184,13 +184,23 @@ def preflight(
     return tuple(sieve.kept), _counts(source, sieve)
 
 
+def check_not_empty(source: Slates) -> None:
+    """Refuse a source without slates.
+
+    Raises:
+        TrainError: It has none; the sentence says what became of its rows.
+    """
+    if not source.slates:
+        why, first = "", next(iter(source.excluded), None)
+        if first:
+            seen = f"{first.id}, {first.because_of}" if first.because_of else first.id
+            why = f" that teach anything: {_reasons(source.excluded)}, the first {seen}"
+        raise TrainError(f"{source.source} holds no preferences{why}; there is nothing to train on: {source.needed}")
+
+
 def _check_form(source: Slates, vocabulary: Vocabulary) -> None:
     """Refuse a source without slates, in two forms, or in one that the base cannot be given."""
-    if not source.slates:
-        why = f" that teach anything: {_reasons(source.excluded)}" if source.excluded else ""
-        raise TrainError(
-            f"{source.source} holds no preferences{why}; there is nothing to train on, collect judgements first."
-        )
+    check_not_empty(source)
     conversational = not isinstance(source.slates[0].prompt, str)
     if any(isinstance(slate.prompt, str) == conversational for slate in source.slates):
         raise TrainError(f"{source.source} mixes plain texts and messages; write all rows in one form.")

@@ -1,25 +1,22 @@
-"""Files of a source: which there are, their rows, and what a cell may hold."""
+"""Files of a source: which there are, what they hold now, and the rows of those that annot wrote."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from reprlib import repr as short
 from typing import Any
 
 from annotation.errors import TrainError
+from annotation.reading.hub import HUB_NAME
+from annotation.reading.rows import Limits
+from annotation.reading.table import FORMATS, read_table
 from annotation.tasks.ranking.tables import MARKED
-from annotation.text.locales import country_code
 
-OTHER_NAMES = {"system_prompt": "system", "system_message": "system", "question": "prompt"}
-"""Names under which other people's files hold a column -> ours."""
-
-LONGEST_LABEL = 200
-"""Characters of a name: of a country, a slate, a person, a topic."""
+LIMITS = Limits(total=16 * 2**30)
+"""A run's judgements stand in one file, which may be larger than what people add to a project."""
 
 
 def newest_snapshot(project: Path) -> Path:
@@ -41,23 +38,38 @@ def newest_snapshot(project: Path) -> Path:
 
 
 def source_digest(source: Path) -> str:
-    """SHA-256 of a source: of a file, or of a snapshot's preferences and rankings, one after the other.
+    """SHA-256 of a source: of a file, of a snapshot's preferences and rankings, one after the other, or of Hub rows.
 
     Raises:
         TrainError: There is nothing to read.
+        SourceError: A dataset of the Hub cannot be read.
     """
     names = ("preferences.parquet", "rankings.parquet", "snapshot.json")
     missing = [name for name in names if not (source / name).exists()] if source.is_dir() else []
     if missing:
         raise TrainError(f"{source} is no whole snapshot: {missing[0]} is missing; run `annot sync` again.")
-    paths = [source / name for name in names[:2]] if source.is_dir() else [source]
-    if not paths[0].exists():
-        raise TrainError(f"{source} does not exist; name a snapshot of the project, or a parquet or jsonl file.")
     digest = hashlib.sha256()
+    if is_on_hub(source):
+        for row in read_table(str(source), limits=LIMITS).rows:
+            digest.update(json.dumps(row.values, sort_keys=True, default=str).encode())
+        return digest.hexdigest()
+    file_alone = source.with_name(source.name.partition("#")[0])  # FILE.xlsx#SHEET
+    paths = [source / name for name in names[:2]] if source.is_dir() else [source if source.exists() else file_alone]
+    if not paths[0].exists():
+        raise TrainError(
+            f"{source} does not exist; name a snapshot of the project, a file with judgements, or OWNER/NAME of a "
+            "dataset on the Hub."
+        )
     for path in paths:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def is_on_hub(source: Path) -> bool:
+    """Whether a source is no file here and has the name of a dataset on the Hub: owner/name."""
+    known = tuple(f"{suffix}{packed}" for suffix in FORMATS for packed in ("", ".gz"))
+    return not source.exists() and bool(HUB_NAME.fullmatch(str(source))) and not source.name.lower().endswith(known)
 
 
 def check_snapshot(folder: Path, tables: Sequence[Sequence[Mapping[str, Any]]]) -> None:
@@ -88,7 +100,7 @@ def check_snapshot(folder: Path, tables: Sequence[Sequence[Mapping[str, Any]]]) 
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a parquet or jsonl file.
+    """Rows of a parquet or jsonl file that annot wrote, or of a file of a benchmark's rows.
 
     Raises:
         TrainError: It is damaged, or of another kind; the sentence names the line.
@@ -103,7 +115,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         except (pa.ArrowException, OSError) as error:
             raise TrainError(f"{path} is no whole parquet file ({error}); make it again.") from None
     if path.suffix not in (".jsonl", ".json"):
-        raise TrainError(f"{path}: preferences are read from .parquet and .jsonl; convert the file first.")
+        raise TrainError(f"{path}: rows are read from .parquet and .jsonl; convert the file first.")
     rows: list[dict[str, Any]] = []
     number = 0
     try:
@@ -114,74 +126,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
                 row = json.loads(line)
                 if not isinstance(row, dict):
                     raise TrainError(f"{path}, line {number} is no JSON object; write one object per line.")
-                if "\\ud" in line.lower():
-                    json.dumps(row, ensure_ascii=False).encode()  # half a pair of surrogates is no character
                 rows.append(row)
     except UnicodeDecodeError:
         raise TrainError(f"{path} is not UTF-8 text; save it again as UTF-8.") from None
-    except UnicodeEncodeError:
-        raise TrainError(f"{path}, line {number} holds half a character (\\ud800 or so); mend that row.") from None
-    except RecursionError:
-        raise TrainError(f"{path}, line {number} is nested far too deep; mend that row.") from None
-    except ValueError as error:  # not only json.JSONDecodeError: a number may have too many digits
+    except (ValueError, RecursionError) as error:  # not only json.JSONDecodeError: a number may have too many digits
         reason = getattr(error, "msg", error)
         raise TrainError(f"{path}, line {number} is no JSON ({reason}); write one object per line.") from None
     return rows
-
-
-def with_our_names(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of somebody's file whose columns have our names, where it has none of that name itself."""
-    there = {name for row in rows for name in row}
-    ours = {name: known for name, known in OTHER_NAMES.items() if known not in there}
-    return [{ours.get(name, name): value for name, value in row.items()} for row in rows]
-
-
-def country_of(row: Mapping[str, Any], place: str) -> str:
-    """The cell `country` as an ISO code where it is a country's name or code, else as it stands."""
-    named = label(row, "country", place)
-    return country_code(named) or named
-
-
-def is_gap(value: Any) -> bool:
-    """Whether a cell is empty: null, or the NaN that some tables write for it."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def whole_number(value: Any) -> int | None:
-    """A whole number, also one that a table wrote as 3.0 because of gaps between such; None for anything else."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def label(row: Mapping[str, Any], name: str, place: str) -> str:
-    """A cell that names something, as text; "" where it is empty, or where there is no such column.
-
-    Raises:
-        TrainError: It is no short text on one line, and no whole number.
-    """
-    value = row.get(name)
-    if is_gap(value):
-        return ""
-    number = whole_number(value)
-    text = value if isinstance(value, str) else "" if number is None else str(number)
-    if (not text and value != "") or len(text) > LONGEST_LABEL or not text.isprintable():
-        raise TrainError(
-            f"{place}, {name} = {short(value)}: it must be a text of at most {LONGEST_LABEL} characters on one line; "
-            "mend that row."
-        )
-    return text
-
-
-def system_text(row: Mapping[str, Any], place: str) -> str:
-    """The cell `system`; "" where it is empty, or where there is no such column.
-
-    Raises:
-        TrainError: It is no text.
-    """
-    value = row.get("system")
-    if is_gap(value):
-        return ""
-    if not isinstance(value, str):
-        raise TrainError(f"{place}, system = {short(value)}: it is a text, or empty; mend that row.")
-    return value

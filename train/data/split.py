@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from annotation.config import PromptSettings
 from annotation.errors import TrainError
-from train.data.texts import Text
+from annotation.screen import Progress, silent
+from train.data.texts import Text, question_of
 
 
 class Example(Protocol):
@@ -39,38 +41,86 @@ class Split(Generic[AnyExample]):
     held_out: tuple[AnyExample, ...]
 
 
-def split_by_prompt(rows: Sequence[AnyExample], share: float, seed: int) -> Split[AnyExample]:
+def groups_of(
+    rows: Iterable[AnyExample], named: Collection[tuple[str, str]] = (), progress: Progress = silent
+) -> dict[str, str]:
+    """Group prompts that must stand on one side of the split: near duplicates would tell what is held out.
+
+    Args:
+        rows: All examples.
+        named: (prompt key, group) where a source says itself what belongs together: then nothing is compared.
+        progress: Gets how many prompts were compared.
+
+    Returns:
+        Prompt key -> key of its group, the smallest of its prompts': the same on every machine, in any order.
+    """
+    words = {row.prompt_key: question_of(row.texts[0]) for row in rows}
+    keys = sorted(words)
+    if named:
+        first: dict[str, str] = {}  # a prompt in two groups makes one of both
+        links = ((key, first.setdefault(group, key)) for key, group in sorted(named) if key in words)
+        return _joined(keys, links)
+    from annotation.prompts.duplicates import clusters
+
+    threshold = PromptSettings().near_duplicate
+    first_of_group = clusters([words[key] for key in keys], threshold, progress)
+    return {key: keys[place] for key, place in zip(keys, first_of_group, strict=True)}
+
+
+def _joined(keys: Sequence[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Keys that are linked, directly or through others, under the smallest of them."""
+    root = dict(zip(keys, keys, strict=True))
+
+    def find(key: str) -> str:
+        while root[key] != key:
+            root[key] = key = root[root[key]]
+        return key
+
+    for one, other in links:
+        low, high = sorted((find(one), find(other)))
+        root[high] = low
+    return {key: find(key) for key in keys}
+
+
+def split_by_prompt(
+    rows: Sequence[AnyExample], share: float, seed: int, groups: Mapping[str, str] | None = None
+) -> Split[AnyExample]:
     """Keep a share of the prompts out of training, spread evenly over the countries.
 
-    Prompts are put in order of (countries, hash of seed and prompt) and every 1/share-th is held out: systematic
-    sampling, so each country gives its share to within one prompt, and the same prompts are held out on every machine.
+    Prompts, or groups of them, are put in order of (countries, hash of seed and prompt) and every 1/share-th is held
+    out: systematic sampling, so each country gives its share to within one, and the same prompts are held out on every
+    machine. A group that is more than half of what is to be held out is trained on, unless there are no others.
 
     Args:
         rows: All examples: slates, or pairs.
         share: Share of the prompts, in (0, 0.5]; at least one prompt is on either side.
         seed: Another seed holds out other prompts.
+        groups: Prompt key -> key of its group, for prompts that stay together; None: each stands alone.
 
     Raises:
-        TrainError: There are fewer than two prompts.
+        TrainError: There are fewer than two prompts, or all are of one group.
     """
+    own = {row.prompt_key: row.prompt_key for row in rows}
+    group = {key: groups[key] for key in own} if groups else own
     countries: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        countries[row.prompt_key].add(row.country)
+        countries[group[row.prompt_key]].add(row.country)
     if len(countries) < 2:
-        raise TrainError(
-            f"there is only {len(countries)} prompt to train on: nothing can be held out to measure on; collect more."
-        )
+        what = "is only 1 prompt" if len(own) < 2 else f"are {len(own)} prompts of one group, near duplicates,"
+        raise TrainError(f"there {what} to train on: nothing can be held out to measure on; collect more.")
 
     def place(key: str) -> tuple[list[str], bytes]:
         return sorted(countries[key]), hashlib.sha256(f"{seed}:{key}".encode()).digest()
 
-    ordered = sorted(countries, key=place)
-    due = [int(i * share + 0.5) for i in range(len(ordered) + 1)]  # held out of the first i prompts, to the nearest
+    sizes = Counter(group.values())
+    least = max(min(sizes.values()), share * len(own) / 2)
+    ordered = sorted((key for key in countries if sizes[key] <= max(least, 1)), key=place)
+    due = [int(i * share + 0.5) for i in range(len(ordered) + 1)]  # held out of the first i, to the nearest
     held = {key for i, key in enumerate(ordered) if due[i + 1] > due[i]}
     held = held or {ordered[-1]}
     return Split(
-        tuple(row for row in rows if row.prompt_key not in held),
-        tuple(row for row in rows if row.prompt_key in held),
+        tuple(row for row in rows if group[row.prompt_key] not in held),
+        tuple(row for row in rows if group[row.prompt_key] in held),
     )
 
 

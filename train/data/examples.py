@@ -1,0 +1,205 @@
+"""Examples of a file → slates: its pairs with their votes, its rankings, and the rows that say nothing.
+
+Files are read by annotation/reading/examples.py. What training reads beside an example (votes, weights, names of slates
+and people) stands in the row's cells and is checked here, with its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from reprlib import repr as short
+from typing import Any
+
+from annotation.errors import TrainError
+from annotation.reading.columns import SYNONYMS
+from annotation.reading.conversations import ASSISTANT, HUMAN, SYSTEM, read_turns
+from annotation.reading.examples import Example, Examples, FoundJudgement
+from annotation.text.locales import fold, language_code
+from annotation.types import Dropped, content_id
+from train.data.cells import country_of, label, share, votes
+from train.data.objective import ALONE
+from train.data.pairs import Pair
+from train.data.rankings import RankingRow, ranking_from_row, slate_name, slates_of_rankings
+from train.data.slates import RankedSlate, slate_of_pair
+from train.data.texts import Message, as_answer, question_of
+
+NOT_JUDGED = "nothing says which answer is better"
+
+COUNTS = ("votes_for", "votes_against", "ties", "weight", "margin")
+"""Columns that say how often, how much and by how much the chosen answer is better."""
+
+RANKED = ("candidates", "ranks")
+"""Columns that make a file one of rankings."""
+
+ALSO = frozenset(
+    name.replace("_", " ")
+    for name in (*COUNTS, *RANKED, "slate_id", "candidate_ids", "none_acceptable", "rewrite", "annotator", "group")
+)
+"""Columns that training reads beside an example, folded."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the examples of a file come to.
+
+    Attributes:
+        slates: Pairs in the order of the file, then rankings.
+        excluded: Rows from which nothing is learnt.
+        unused: Rewrites beyond the first of a slate.
+        repeated: Rankings that the same person gave twice.
+        groups: (prompt key, group): what the file says belongs together.
+    """
+
+    slates: tuple[RankedSlate, ...]
+    excluded: tuple[Dropped, ...]
+    unused: tuple[Dropped, ...]
+    repeated: tuple[Dropped, ...]
+    groups: frozenset[tuple[str, str]] = frozenset()
+
+
+def judged_slates(found: Examples, *, rewrites: bool) -> Judged:
+    """Slates of the examples of a file.
+
+    Plain texts stay plain where every row of the file is a question alone with two answers; else all are messages.
+
+    Raises:
+        TrainError: A cell is not what it must be; the sentence begins with its place.
+    """
+    pairs: list[Pair] = []
+    rows: list[RankingRow] = []
+    excluded = list(found.dropped)
+    groups = set[tuple[str, str]]()
+    of_rankings = any(_has(example.cells, RANKED) for example in found.kept)
+    for example in found.kept:
+        cells = {ours: value for column, value in example.cells.items() if (ours := _our_name(column))}
+        cells |= _facts(example)
+        prompt = _messages(example)
+        if group := label(cells, "group", example.place):
+            groups.add((content_id(question_of(prompt)), group))
+        if of_rankings:
+            rows.append(ranking_from_row(cells, example.place, prompt))
+        elif len(example.answers) < 2:
+            excluded.append(Dropped(example.place, ALONE))
+        elif not example.judgements:
+            excluded.append(Dropped(example.place, NOT_JUDGED))
+        elif _is_pair(example, cells):
+            pairs.append(_pair(example, cells, prompt))
+        else:
+            rows += [_ranking(example, judgement, cells, prompt) for judgement in example.judgements]
+    ranked = slates_of_rankings(rows, rewrites=rewrites)
+    if not ranked.slates and not any(map(_is_spoken, found.kept)):
+        pairs = [_plain(pair) for pair in pairs]
+    slates = (*map(slate_of_pair, pairs), *ranked.slates)
+    return Judged(slates, (*excluded, *ranked.excluded), ranked.unused, ranked.repeated, frozenset(groups))
+
+
+@cache
+def _our_name(column: str) -> str:
+    """Our name of a column that training reads from the cells; "" for any other."""
+    name = fold(column)
+    return name.replace(" ", "_") if name in ALSO else ""
+
+
+@cache
+def _is_system(column: str) -> bool:
+    return fold(column) in SYNONYMS["system"]
+
+
+def _has(cells: Mapping[str, object], names: tuple[str, ...]) -> bool:
+    return {_our_name(column) for column in cells} >= set(names)
+
+
+def _facts(example: Example) -> dict[str, str]:
+    """Country, language and topic of an example, as codes where they are names."""
+    written = {"country": example.country, "language": example.language, "topic": example.topic}
+    language = label(written, "language", example.place)
+    return {
+        "country": country_of(written, example.place),
+        "language": language_code(language) or language if language else "",
+        "topic": label(written, "topic", example.place),
+    }
+
+
+def _messages(example: Example) -> tuple[Message, ...]:
+    """The prompt as messages.
+
+    Raises:
+        TrainError: Somebody else than system, user and assistant speaks, or a text holds half a character.
+    """
+    for turn in example.turns:
+        if turn.role not in (SYSTEM, HUMAN, ASSISTANT):
+            raise TrainError(
+                f"{example.place}, prompt: the role {short(turn.role)} is none of system, user and assistant; mend "
+                "that row."
+            )
+    try:
+        for text in (*(turn.text for turn in example.turns), *(answer.text for answer in example.answers)):
+            text.encode()
+    except UnicodeEncodeError:
+        raise TrainError(f"{example.place} holds half a character (\\ud800 or so); mend that row.") from None
+    return tuple({"role": turn.role, "content": turn.text} for turn in example.turns)
+
+
+def _is_pair(example: Example, cells: Mapping[str, Any]) -> bool:
+    """Whether a row is a comparison of two answers that nobody signed: it keeps its own weight and votes."""
+    (first, *others) = example.judgements
+    counted = any(name in cells for name in COUNTS)
+    alone = not others and not first.none_acceptable and not first.rewrite
+    return alone and list(map(len, first.tiers)) == [1, 1] and (counted or not first.annotator)
+
+
+def _pair(example: Example, cells: Mapping[str, Any], prompt: tuple[Message, ...]) -> Pair:
+    ((better,), (worse,)) = example.judgements[0].tiers
+    place = example.place
+    people = (votes(cells, name, usual, place) for name, usual in (("votes_for", 1), ("votes_against", 0), ("ties", 0)))
+    numbers = (share(cells, name, usual, place) for name, usual in (("weight", 1.0), ("margin", 0.0)))
+    return Pair(
+        place,
+        prompt,
+        as_answer(example.answers[better].text),
+        as_answer(example.answers[worse].text),
+        cells["country"],
+        cells["language"],
+        cells["topic"],
+        label(cells, "slate_id", place),
+        *people,
+        *numbers,
+    )
+
+
+def _ranking(
+    example: Example, judgement: FoundJudgement, cells: Mapping[str, Any], prompt: tuple[Message, ...]
+) -> RankingRow:
+    answers = tuple(answer.text for answer in example.answers)
+    country = judgement.country and country_of({"country": judgement.country}, example.place)
+    return RankingRow(
+        example.place,
+        label(cells, "slate_id", example.place) or slate_name(prompt, answers),
+        country or cells["country"],
+        judgement.annotator,
+        judgement.tiers,
+        judgement.none_acceptable,
+        judgement.rewrite.strip(),
+        prompt,
+        answers,
+        cells["language"],
+        cells["topic"],
+    )
+
+
+def _is_spoken(example: Example) -> bool:
+    """Whether a row is a conversation, or has a column for a system text: plain text has no place for one."""
+    return (
+        len(example.turns) != 1
+        or example.turns[0].role != HUMAN
+        or any(_is_system(column) for column in example.cells)
+        or any(isinstance(cell, list | dict) and read_turns(cell) is not None for cell in example.cells.values())
+    )
+
+
+def _plain(pair: Pair) -> Pair:
+    """A pair of one question and its answers as texts."""
+    prompt, chosen, rejected = (text[0]["content"] for text in pair.texts if not isinstance(text, str))
+    return replace(pair, prompt=prompt, chosen=chosen, rejected=rejected)

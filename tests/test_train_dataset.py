@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from train_snapshots import preference_rows, write_snapshot
 
-from annotation.errors import TrainError
+from annotation.errors import SourceError, TrainError
 from annotation.files import write_parquet
-from train.data.pairs import Pair, one_row_per_vote, read_pairs
+from train.data.pairs import Pair, one_row_per_vote
 from train.data.plan import pairs_of_slates
 from train.data.read import read_slates
 from train.data.rows import newest_snapshot, source_digest
@@ -22,6 +22,10 @@ from train.data.split import all_texts, split_by_prompt
 
 def pair(prompt: str, country: str = "MX", **facts: Any) -> Pair:
     return Pair(f"{prompt}:{country}", prompt, "sí", "no", country, **facts)
+
+
+def pairs_in(path: Path) -> tuple[Pair, ...]:
+    return pairs_of_slates(read_slates(path).slates)
 
 
 def test_a_snapshot_is_read_as_conversations_with_its_votes(tmp_path: Path) -> None:
@@ -61,45 +65,41 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
     write_parquet(tmp_path / "plain.parquet", [plain])
     (tmp_path / "talk.jsonl").write_text(json.dumps(talk, ensure_ascii=False) + "\n\n", encoding="utf-8")
     assert read_slates(tmp_path / "plain.parquet").source == "plain.parquet"
-    assert read_pairs(tmp_path / "plain.parquet") == (Pair("plain.parquet:1", "¿Qué?", "Esto.", "Eso.", "PE"),)
-    spoken = read_pairs(tmp_path / "talk.jsonl")[0]
+    assert pairs_in(tmp_path / "plain.parquet") == (Pair("plain.parquet:1", "¿Qué?", "Esto.", "Eso.", "PE"),)
+    spoken = pairs_in(tmp_path / "talk.jsonl")[0]
     assert (spoken.votes_for, spoken.votes_against, spoken.country) == (4, 1, "")
     assert spoken.row()["prompt"] == talk["prompt"]
     write_parquet(tmp_path / "talk.parquet", [talk])
     (tmp_path / "mark.jsonl").write_text(
         json.dumps({**plain, "prompt": "\U0001f600", "country": None, "votes_for": 3.0}), encoding="utf-8-sig"
     )
-    marked = read_pairs(tmp_path / "mark.jsonl")[0]
+    marked = pairs_in(tmp_path / "mark.jsonl")[0]
     assert (marked.prompt, marked.country, marked.votes_for) == ("\U0001f600", "", 3)
-    again = read_pairs(tmp_path / "talk.parquet")[0]
+    again = pairs_in(tmp_path / "talk.parquet")[0]
     assert (again.prompt, again.chosen, again.rejected) == (spoken.prompt, spoken.chosen, spoken.rejected)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("gone.jsonl", None, "does not exist"),
-        ("a.csv", b"prompt,chosen,rejected\n", "read from .parquet and .jsonl"),
-        ("a.jsonl", b'{"prompt": "a"\n', "line 1 is no JSON"),
-        ("a.jsonl", b"\n[1]\n", "line 2 is no JSON object"),
-        ("a.jsonl", "{'é'}".encode("latin-1"), "not UTF-8"),
+        ("gone.jsonl", None, "There is no file"),
+        ("a.csv", b"prompt,chosen,rejected\n", "holds no rows below its header"),
+        ("a.doc", b"prompt", "a format that annot does not read"),
+        ("a.jsonl", b'{"prompt": "a"\n', "is no valid JSON"),
+        ("a.jsonl", b"\n[1]\n", "line 2 is no object with columns"),
         (
             "a.jsonl",
-            b'{"prompt": null, "chosen": "b", "rejected": "c"}',
-            "a.jsonl:1, prompt is neither text nor a list",
-        ),
-        ("a.jsonl", b'{"prompt": "a", "chosen": [{"role": "x"}], "rejected": "c"}', "without role and content"),
-        (
-            "a.jsonl",
-            b'{"prompt": "a", "chosen": [{"role": "assistant", "content": "b"}], "rejected": "c"}',
-            "mixes plain text and messages",
+            b'{"prompt": [{"role": "user", "content": "a"}, {"role": "narrator", "content": "b"}, '
+            b'{"role": "user", "content": "c"}], "chosen": "b", "rejected": "c"}',
+            "a.jsonl:1, prompt: the role 'narrator' is none of system, user",
         ),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": 0.5}', "whole numbers"),
+        ("a.csv", b"prompt,chosen,rejected,ties\na,b,c,two\n", "a.csv:2, ties = 'two': votes are whole numbers"),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": true}', "whole numbers"),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": 1e300}', "whole numbers"),
-        ("a.jsonl", b'{"prompt": "\\ud83d", "chosen": "b", "rejected": "c"}', "line 1 holds half a character"),
-        ("a.jsonl", b'{"prompt": ' + b"[" * 100_000, "line 1 is nested far too deep"),
-        ("a.jsonl", b'{"prompt": ' + b"1" * 5000 + b"}", "line 1 is no JSON (Exceeds the limit"),
+        ("a.jsonl", b'{"prompt": "\\ud83d", "chosen": "b", "rejected": "c"}', "a.jsonl:1 holds half a character"),
+        ("a.jsonl", b'{"prompt": ' + b"[" * 100_000, "line 1 holds JSON that nobody means"),
+        ("a.jsonl", b'{"prompt": ' + b"1" * 5000 + b"}", "line 1 holds JSON that nobody means (Exceeds the limit"),
         (
             "a.jsonl",
             b'{"prompt": "a", "chosen": "b", "rejected": "c", "weight": -1}',
@@ -108,14 +108,8 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "margin": NaN}', "margin = nan: it must be"),
         (
             "a.jsonl",
-            b'{"prompt": [{"role": "user", "content": "a"}], "chosen": [{"role": "user", "content": "b"}], '
-            b'"rejected": [{"role": "assistant", "content": "c"}]}',
-            "a.jsonl:1, chosen does not end with a message of the assistant",
-        ),
-        (
-            "a.jsonl",
-            b'{"prompt": "a", "chosen": "b", "rejected": "c", "country": ["MX"]}',
-            "a.jsonl:1, country = ['MX']: it must be a text of at most 200 characters on one line",
+            b'{"prompt": "a", "chosen": "b", "rejected": "c", "country": "%s"}' % (b"M" * 201),
+            "at most 200 characters on one line",
         ),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "slate_id": true}', "slate_id = True: it must"),
         (
@@ -124,8 +118,7 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
             "topic = 'x\\x07': it must",
         ),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "slate_id": "%s"}' % (b"s" * 201), "at most 200"),
-        ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "system": 1}', "system = 1: it is a text"),
-        ("a.parquet", b"PAR1 cut off", "no whole parquet"),
+        ("a.parquet", b"PAR1 cut off", "damaged or no parquet file"),
     ],
 )
 def test_a_file_that_will_not_do_is_refused_with_its_place(
@@ -133,7 +126,7 @@ def test_a_file_that_will_not_do_is_refused_with_its_place(
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(TrainError) as caught:
+    with pytest.raises((TrainError, SourceError)) as caught:
         read_slates(tmp_path / name)
     assert told in str(caught.value)
 
@@ -210,5 +203,4 @@ def test_columns_roles_and_countries_of_other_people_are_read_as_what_they_mean(
     (slate,) = read_slates(path).slates
     assert [text[0]["role"] for text in slate.texts] == ["user", "assistant", "assistant"]  # type: ignore[index]
     path.write_text(json.dumps({**said, "prompt": [{"role": "narrator", "content": "¿Qué?"}]}))
-    with pytest.raises(TrainError, match=r"theirs.jsonl:1, prompt: the role 'narrator' is none of system, user"):
-        read_slates(path)
+    assert [row.reason for row in read_slates(path).excluded] == ["unclear conversation"]

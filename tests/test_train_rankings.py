@@ -24,6 +24,7 @@ from annotation.types import Answer, Candidate, Judgement, Prompt, Slate
 from train.data.objective import apply_objective
 from train.data.pairs import Pair
 from train.data.plan import pairs_of_slates
+from train.data.preflight import check_not_empty
 from train.data.read import read_slates
 from train.data.regions import for_region, regions, with_country
 from train.data.rows import source_digest
@@ -242,7 +243,6 @@ def test_a_slate_survives_its_way_through_a_file(tmp_path: Path, source: str) ->
         ({"prompt": "¿Qué?", "candidates": ["a", "b"], "ranks": 12}, r"r.jsonl:1 is no ranking"),
         ({"ranks": [1, "2"], "slate_id": "s7"}, r"r.jsonl:1, slate s7, rank '2': ranks are whole numbers from 1"),
         ({"ranks": [1, -2], "slate_id": 7}, r"r.jsonl:1, slate 7, rank -2: .* null where an answer was not ranked"),
-        ({"ranks": [1, 0]}, r"rank 0: ranks are whole numbers"),
         ({"ranks": [1, 1.5]}, r"rank 1\.5: ranks are whole numbers"),
         ({"ranks": [1, True]}, r"rank True: ranks are whole numbers"),
         ({"ranks": [1, math.inf]}, r"rank inf: ranks are whole numbers"),
@@ -331,21 +331,31 @@ def test_one_slate_holds_the_same_answers_in_the_same_order(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    "row",
     [
-        ({"prompt": "a", "candidates": ["b", "c"]}, "looks like rankings and lacks the column ranks (its columns are"),
-        ({"candidates": ["b", "c"], "rank": [1, 2]}, "looks like rankings and lacks the columns prompt, ranks"),
-        ({"prompt": "a", "chosen": "b"}, "looks like pairs and lacks the column rejected"),
-        ({"prompt": "a", "answer": "b"}, "neither rankings nor pairs: its columns are prompt, answer, rankings need"),
-        ({"candidates": ["b"], "chosen": "b"}, "neither rankings nor pairs"),
+        {"prompt": "a", "candidates": ["b", "c"]},
+        {"prompt": "a", "chosen": "b"},
+        {"prompt": "a", "answer": "b"},
+        {"prompt": "a", "chosen": "b", "rejected": None},
+        {"prompt": "a", "output": "b"},
     ],
 )
-def test_a_file_that_lacks_a_column_is_told_by_what_it_nearly_is(
-    tmp_path: Path, row: dict[str, Any], told: str
+def test_a_file_in_which_nothing_is_judged_is_refused_with_the_form_that_it_needs(
+    tmp_path: Path, row: dict[str, Any]
 ) -> None:
     with pytest.raises(TrainError) as caught:
-        read_slates(write_rows(tmp_path, row, row))
-    assert told in str(caught.value)
+        check_not_empty(read_slates(write_rows(tmp_path, row, row)))
+    sentence = str(caught.value)
+    assert "r.jsonl holds no preferences that teach anything" in sentence
+    assert "(2), the first r.jsonl:1" in sentence
+    assert "a row needs a prompt with a chosen and a rejected answer, or with candidates and their ranks" in sentence
+    assert len(sentence.splitlines()) == 1
+
+
+def test_ranks_from_0_and_from_1_are_the_same(tmp_path: Path) -> None:
+    (low,) = read_slates(write_rows(tmp_path, ranked([0, 2, 1]))).slates
+    (high,) = read_slates(write_rows(tmp_path, ranked([1, 3, 2]))).slates
+    assert low.rankings == high.rankings == (Ranking(((0,), (2,), (1,)), 1.0, 1),)
 
 
 def test_a_ranking_without_a_name_is_told_by_what_it_ranks(tmp_path: Path) -> None:

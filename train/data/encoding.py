@@ -93,7 +93,7 @@ def chat_marks(tokenizer: Any) -> tuple[str, ...]:
 
     marks = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     question, answer = as_question("¿?", "¡!"), as_answer("¡!")
-    for asked in (question, question[1:]):  # some templates refuse a system text
+    for asked in (question, question[1:]) if tokenizer.chat_template else ():  # some templates refuse a system text
         for messages, prompt in ((asked, True), (asked + answer, False)):
             with contextlib.suppress(jinja2.TemplateError):
                 written = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)

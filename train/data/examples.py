@@ -67,9 +67,10 @@ def judged_slates(found: Examples, *, rewrites: bool) -> Judged:
     Raises:
         TrainError: A cell is not what it must be; the sentence begins with its place.
     """
-    pairs: list[Pair] = []
+    pairs: list[RankedSlate] = []
     rows: list[RankingRow] = []
     excluded = list(found.dropped)
+    told = {dropped.id for dropped in excluded}
     groups = set[tuple[str, str]]()
     of_rankings = any(_has(example.cells, RANKED) for example in found.kept)
     for example in found.kept:
@@ -80,19 +81,20 @@ def judged_slates(found: Examples, *, rewrites: bool) -> Judged:
             groups.add((content_id(question_of(prompt)), group))
         if of_rankings:
             rows.append(ranking_from_row(cells, example.place, prompt))
-        elif len(example.answers) < 2:
-            excluded.append(Dropped(example.place, ALONE))
         elif not example.judgements:
-            excluded.append(Dropped(example.place, NOT_JUDGED))
+            answers = sum(bool(answer.text.strip()) for answer in example.answers)
+            if f"{example.place} judgement" not in told:
+                excluded.append(Dropped(example.place, NOT_JUDGED if answers > 1 else ALONE))
         elif _is_pair(example, cells):
-            pairs.append(_pair(example, cells, prompt))
+            pairs.append(slate_of_pair(_pair(example, cells, prompt)))
         else:
             rows += [_ranking(example, judgement, cells, prompt) for judgement in example.judgements]
     ranked = slates_of_rankings(rows, rewrites=rewrites)
     if not ranked.slates and not any(map(_is_spoken, found.kept)):
-        pairs = [_plain(pair) for pair in pairs]
-    slates = (*map(slate_of_pair, pairs), *ranked.slates)
-    return Judged(slates, (*excluded, *ranked.excluded), ranked.unused, ranked.repeated, frozenset(groups))
+        pairs = list(map(_plain, pairs))
+    return Judged(
+        (*pairs, *ranked.slates), (*excluded, *ranked.excluded), ranked.unused, ranked.repeated, frozenset(groups)
+    )
 
 
 @cache
@@ -199,7 +201,7 @@ def _is_spoken(example: Example) -> bool:
     )
 
 
-def _plain(pair: Pair) -> Pair:
-    """A pair of one question and its answers as texts."""
-    prompt, chosen, rejected = (text[0]["content"] for text in pair.texts if not isinstance(text, str))
-    return replace(pair, prompt=prompt, chosen=chosen, rejected=rejected)
+def _plain(slate: RankedSlate) -> RankedSlate:
+    """A slate of one question and its answers as texts."""
+    prompt, *answers = (text[0]["content"] for text in slate.texts if not isinstance(text, str))
+    return replace(slate, prompt=prompt, answers=tuple(answers))

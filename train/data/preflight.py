@@ -10,12 +10,12 @@ from typing import Any
 
 from annotation.errors import TrainError
 from annotation.screen import Progress, silent
-from annotation.types import SEATS, Dropped
+from annotation.types import Dropped
 from train.data.encoding import chat_marks, encode_texts, ends_well, unwritten
 from train.data.length import LengthBias, length_bias
 from train.data.objective import Objective, is_informative, why_uninformative
 from train.data.read import Slates
-from train.data.slates import RankedSlate
+from train.data.slates import RankedSlate, seat_name
 from train.data.texts import Text, question_of, words_of
 from train.data.tokens import EncodedSlate
 from train.models.tokenizer import Vocabulary
@@ -59,6 +59,7 @@ class Preflight:
         dropped_rankings: Rankings that are there twice and count once.
         truncated: Answers that are cut at max_length (only with on_overflow = "truncate").
         merges: Slates where the prompt's last tokens change once an answer follows.
+        marked: Slates whose plain texts hold control marks of the base, which become its control tokens.
         duplicates: Slates of which an earlier one says the same word for word, kept: more people said so.
         contradictions: Comparisons whose opposite is there too, kept: countries may disagree.
         stock: Answers that stand under OFTEN prompts and more, kept -> under how many; the most frequent first.
@@ -85,6 +86,7 @@ class Preflight:
     dropped_rankings: tuple[Dropped, ...]
     truncated: int
     merges: int
+    marked: int
     duplicates: int
     contradictions: int
     stock: dict[str, int]
@@ -137,6 +139,11 @@ class Preflight:
         for text, prompts in list(self.stock.items())[:OFTEN]:
             shown = f"{text[:60]}..." if len(text) > 60 else text
             found.append(f'"{shown}" is an answer to {prompts} prompts: if it is no answer, take it out of the source.')
+        if self.marked:
+            found.append(
+                f"in {self.marked} slates plain texts hold control marks of the base: they are taken as they stand and "
+                "become its control tokens; take them out of the source if they are words."
+            )
         if self.merges:
             found.append(f"in {self.merges} slates the prompt's last tokens change once an answer follows.")
         return found
@@ -176,7 +183,7 @@ def preflight(
             settings say "error", or the base has no chat template and the slates need one.
     """
     _check_form(source, vocabulary)
-    marks = chat_marks(vocabulary.tokenizer) if vocabulary.tokenizer.chat_template else ()
+    marks = chat_marks(vocabulary.tokenizer)
     sieve = _Sieve(vocabulary, settings, objective, list(source.excluded), list(source.unused), marks)
     for done, slate in enumerate(source.slates):
         progress(done, len(source.slates), "slates looked at")
@@ -226,6 +233,7 @@ class _Sieve:
     truncated: int = 0
     longest: int = 0
     merges: int = 0
+    marked: int = 0
 
     def add(self, slate: RankedSlate) -> None:
         """Look at a slate, and keep what of it can be trained on."""
@@ -248,6 +256,7 @@ class _Sieve:
             if shorter is not usable:
                 usable, (row, merged) = shorter, self._encode(shorter)
         self.merges += merged > 0
+        self.marked += self._is_marked(usable)
         self.kept.append(usable)
         self.rows.append(row)
 
@@ -255,6 +264,14 @@ class _Sieve:
         """The first control mark in a conversation, or ""; plain text is the base's own form already."""
         words = () if isinstance(text, str) else [message["content"] for message in text]
         return next((mark for mark in self.marks if any(mark in part for part in words)), "")
+
+    def _is_marked(self, slate: RankedSlate) -> bool:
+        """Whether plain texts hold control marks, beside an answer's end and a prompt that is written for the base."""
+        tokenizer = self.vocabulary.tokenizer
+        texts = [text.removesuffix(tokenizer.eos_token) for text in slate.answers if isinstance(text, str)]
+        if isinstance(slate.prompt, str) and not tokenizer.chat_template:
+            texts.append(slate.prompt)
+        return any(mark in text for mark in self.marks for text in texts)
 
     def _encode(self, slate: RankedSlate) -> tuple[EncodedSlate, int]:
         row, merged = encode_texts(slate.prompt, slate.answers, self.vocabulary.tokenizer, place=slate.id)
@@ -292,7 +309,9 @@ class _Sieve:
             self.dropped.append(Dropped(slate.id, TOO_LONG, str(row.longest)))
             return None
         lengths = {seat: len(row.prompt) + len(row.answers[seat]) for seat in over}
-        self.dropped_answers += [Dropped(_seat(slate, seat), TOO_LONG, str(tokens)) for seat, tokens in lengths.items()]
+        self.dropped_answers += [
+            Dropped(seat_name(slate, seat), TOO_LONG, str(tokens)) for seat, tokens in lengths.items()
+        ]
         return shorter
 
 
@@ -344,6 +363,7 @@ def _counts(source: Slates, sieve: _Sieve) -> Preflight:
         dropped_rankings=source.repeated,
         truncated=sieve.truncated,
         merges=sieve.merges,
+        marked=sieve.marked,
         duplicates=sum(count - 1 for count in Counter(map(_content, kept)).values()),
         contradictions=sum(count for (key, a, b), count in opposites.items() if (key, b, a) in opposites),
         stock=dict(sorted(stock.items(), key=lambda one: (-one[1], one[0]))),
@@ -370,14 +390,10 @@ def _usable(
     why |= {seat: SAME for seat, text in enumerate(texts) if text and text in texts[:seat]}
     why |= dict.fromkeys(marked, MARK)
     left = slate.without(why) if why else slate
-    gone = [Dropped(_seat(slate, seat), reason, marked.get(seat, "")) for seat, reason in why.items()]
+    gone = [Dropped(seat_name(slate, seat), reason, marked.get(seat, "")) for seat, reason in why.items()]
     if is_informative(left, objective):
         return left, gone, ""
     return left, gone, gone[0].reason if gone else why_uninformative(left)
-
-
-def _seat(slate: RankedSlate, answer: int) -> str:
-    return f"{slate.id}/{slate.seats[answer] if answer < len(slate.seats) else SEATS[answer]}"
 
 
 def _ties(slates: Iterable[RankedSlate]) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from annotation.prompts.rows import REPEATED, REPEATED_REASON, REPEATED_SHARE
 from annotation.screen import counted
 from annotation.text.privacy import excerpt
-from annotation.types import SEATS, Dropped
-from train.data.slates import RankedSlate
+from annotation.types import Dropped
+from train.data.slates import RankedSlate, seat_name
 from train.data.texts import words_of
 
 NAMED = 3
@@ -47,33 +47,35 @@ def without_repeated(slates: tuple[RankedSlate, ...]) -> Sifted:
     A text that is the rejected answer of every slate may be what somebody compares all with: it stays where it does not
     read like a program's message, since nothing else would be left.
     """
-    lost: dict[str, set[str]] = defaultdict(set)
     losing = [_losing(slate) for slate in slates]
+    times = Counter(
+        words_of(slate.answers[seat]) for slate, seats in zip(slates, losing, strict=True) for seat in seats
+    )
+    many = max(REPEATED, REPEATED_SHARE * times.total())
+    prompts: dict[str, set[str]] = defaultdict(set)
     for slate, seats in zip(slates, losing, strict=True):
-        for seat in seats:
-            lost[words_of(slate.answers[seat])].add(slate.prompt_key)
-    many = max(REPEATED, REPEATED_SHARE * sum(map(len, lost.values())))
-    repeated = Counter({text: len(prompts) for text, prompts in lost.items() if text and len(prompts) >= many})
+        for text in (words_of(slate.answers[seat]) for seat in seats):
+            if text and times[text] >= many:
+                prompts[text].add(slate.prompt_key)
+    repeated = Counter({text: len(keys) for text, keys in prompts.items() if len(keys) >= many})
     if not repeated:
         return Sifted(slates)
     if not any(len(_left(slate, seats, repeated)) > 1 for slate, seats in zip(slates, losing, strict=True)):
         repeated = Counter({text: count for text, count in repeated.items() if PROGRAM.search(text)})
+    shown = {text: excerpt(text) for text in repeated}
     kept: list[RankedSlate] = []
     dropped: list[Dropped] = []
     dropped_answers: list[Dropped] = []
     for slate, seats in zip(slates, losing, strict=True):
         gone = [seat for seat in seats if words_of(slate.answers[seat]) in repeated]
-        found = [
-            Dropped(f"{slate.id}/{SEATS[seat]}", REPEATED_REASON, excerpt(words_of(slate.answers[seat])))
-            for seat in gone
-        ]
+        found = [Dropped(seat_name(slate, s), REPEATED_REASON, shown[words_of(slate.answers[s])]) for s in gone]
         if found and len(_left(slate, seats, repeated)) < 2:
             dropped.append(replace(found[0], id=slate.id))
         else:
             dropped_answers += found
             kept.append(slate.without(gone) if gone else slate)
     notices = tuple(
-        f'"{excerpt(text)}" is the rejected answer of {counted(count, "prompt")}: left out; --repeated takes it.'
+        f'"{shown[text]}" is the rejected answer of {counted(count, "prompt")}: left out; --repeated takes it.'
         for text, count in repeated.most_common(NAMED)
     )
     return Sifted(tuple(kept), tuple(dropped), tuple(dropped_answers), notices)

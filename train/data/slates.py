@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Any
 
 from annotation.tasks.ranking.preferences import PairVotes, count_pair, places_of
-from annotation.types import content_id
+from annotation.types import SEATS, content_id
 from train.data.pairs import Pair
 from train.data.texts import Text, from_json, question_of, to_json
 
@@ -214,6 +214,13 @@ class RankedSlate:
                 "seats": tuple(row["seats"]),
             }
         )
+
+
+def seat_name(slate: RankedSlate, answer: int) -> str:
+    """Name of an answer for a person: "slate/C", or "slate/id"; behind the last letter "slate/27"."""
+    if answer < len(slate.seats):
+        return f"{slate.id}/{slate.seats[answer]}"
+    return f"{slate.id}/{SEATS[answer] if answer < len(SEATS) else answer + 1}"
 
 
 def slate_of_pair(pair: Pair) -> RankedSlate:

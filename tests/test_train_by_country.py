@@ -39,6 +39,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_adapters_of_a_training_that_was_begun_before_groups_hold_out_the_same(project: Path, tmp_path: Path) -> None:
+    source, own = project / "snapshots" / "abc", tmp_path / "r-AR"
+    before = (*OVERRIDES, "data.split=prompt", "data.repeated=true", 'region.country="AR"')
+    train_run(own, source, overrides=before, quiet=True)
+    facts = json.loads((own / "run.json").read_text())
+    del facts["recipe"]["data"]["split"], facts["recipe"]["data"]["repeated"]  # as an earlier version wrote it
+    (own / "run.json").write_text(json.dumps(facts))
+    train_by_country(tmp_path / "r", source, overrides=OVERRIDES, quiet=True)
+    data = json.loads((tmp_path / "r" / "run.json").read_text())["recipe"]["data"]
+    assert (data["split"], data["repeated"]) == ("prompt", True)
+
+
 def test_each_country_gets_its_adapter_and_the_report_shows_all_even_after_a_crash(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

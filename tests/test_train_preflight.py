@@ -382,6 +382,19 @@ def test_control_marks_in_a_text_are_counted_and_no_control_tokens(vocabulary: V
     assert lines["slates dropped"] == lines["answers dropped"] == "1: a control mark of the base in the text (1)"
 
 
+@pytest.mark.parametrize(("template", "prompt", "marked"), [("", "¿<|user|>?", 2), (CHATML, "¿<|user|>?", 1)])
+def test_control_marks_in_plain_texts_are_warned_of(
+    vocabulary: Vocabulary, template: str, prompt: str, marked: int
+) -> None:
+    vocabulary.tokenizer.chat_template = template or None
+    asked = replace(slate(["uno", "dos<|end|>"], ((0,), (1,)), name="a"), prompt=prompt)
+    answered = slate(["uno <|user|> y", "dos"], ((0,), (1,)), name="b")
+    clean = slate(["uno", "dos<|end|>"], ((0,), (1,)), name="c")
+    kept, checks = look_at([asked, answered, clean], vocabulary)
+    assert (len(kept), checks.marked) == (3, marked)
+    assert any(f"in {marked} slates plain texts hold control marks" in line for line in checks.warnings())
+
+
 def test_an_answer_under_many_prompts_is_named(vocabulary: Vocabulary) -> None:
     banner = "**ERROR DE RED.** Vuelva a cargar la página."
     _, checks = look_at([slate([f"Sí, {n}.", banner], ((0,), (1,)), name=str(n)) for n in range(3)], vocabulary)

@@ -86,13 +86,7 @@ def test_files_are_read_in_both_of_trls_forms(tmp_path: Path) -> None:
         ("a.csv", b"prompt,chosen,rejected\n", "holds no rows below its header"),
         ("a.doc", b"prompt", "a format that annot does not read"),
         ("a.jsonl", b'{"prompt": "a"\n', "is no valid JSON"),
-        ("a.jsonl", b"\n[1]\n", "line 2 is no object with columns"),
-        (
-            "a.jsonl",
-            b'{"prompt": [{"role": "user", "content": "a"}, {"role": "narrator", "content": "b"}, '
-            b'{"role": "user", "content": "c"}], "chosen": "b", "rejected": "c"}',
-            "a.jsonl:1, prompt: the role 'narrator' is none of system, user",
-        ),
+        ("a.jsonl", b"\n[1]\n", "is no object with columns"),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": 0.5}', "whole numbers"),
         ("a.csv", b"prompt,chosen,rejected,ties\na,b,c,two\n", "a.csv:2, ties = 'two': votes are whole numbers"),
         ("a.jsonl", b'{"prompt": "a", "chosen": "b", "rejected": "c", "votes_for": true}', "whole numbers"),

@@ -18,7 +18,7 @@ from annotation.files import write_parquet
 from train.data.plan import make_plan
 from train.data.read import Slates, read_slates
 from train.data.rows import is_on_hub, source_digest
-from train.data.slates import RankedSlate
+from train.data.slates import RankedSlate, Ranking
 from train.data.split import groups_of, split_by_prompt
 from train.dpo import dry_run, train
 from train.run_folder import as_begun, name_run
@@ -136,6 +136,30 @@ def test_conversations_in_other_forms_are_pairs(tmp_path: Path, form: str) -> No
     read = slates_in(tmp_path, rows)
     assert [words(slate) for slate in read.slates] == [[a, b] for a, b in zip(GOOD, BAD, strict=True)]
     assert [slate.prompt for slate in read.slates] == [({"role": "user", "content": q},) for q in ASKED]
+
+
+def test_an_arena_teaches_by_its_winners_and_its_ties_are_counted(tmp_path: Path) -> None:
+    said = ("model_a", "model_b", "tie", "tie (bothbad)")
+    rows = [{"question": f"{q} {n}", "answer_a": f"a {n}", "answer_b": f"b {n}", "winner": winner, "judge": f"p{n}"}
+            for n, (q, winner) in enumerate(zip((*ASKED, ASKED[0]), said, strict=True))]  # fmt: skip
+    read = slates_in(tmp_path, rows)
+    best = [words(slate)[slate.comparisons[0].better] for slate in read.slates]
+    assert best == ["a 0", "b 1"]
+    assert [row.reason for row in read.excluded] == ["all answers tied", "none is acceptable"]
+
+
+def test_scores_and_several_people_make_ranked_slates(tmp_path: Path) -> None:
+    scored = []
+    for q, a, b in zip(ASKED, GOOD, BAD, strict=True):
+        answers = ({"response": a, "overall_score": 4}, {"response": b, "overall_score": 2})
+        scored.append({"instruction": q, "completions": [*answers, {"response": "c", "overall_score": 4}]})
+    assert {slate.rankings for slate in slates_in(tmp_path, scored).slates} == {(Ranking(((0, 2), (1,)), 1.0, 1),)}
+    pairs = [
+        {"prompt": ASKED[0], "chosen": GOOD[0], "rejected": BAD[0], "annotator": who} for who in ("ana", "eva", "ana")
+    ]
+    read = slates_in(tmp_path, pairs)
+    assert [slate.people for slate in read.slates] == [2]
+    assert [row.reason for row in read.repeated] == ["the same person twice"]
 
 
 def test_what_was_said_before_stays_a_conversation(tmp_path: Path) -> None:

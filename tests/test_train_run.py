@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 
 from annotation.cli import app
 from annotation.errors import SettingsError, TrainError, TrainLater
-from train.data.pairs import read_pairs
 from train.data.plan import count_steps, make_plan, pairs_of_slates
 from train.data.read import read_slates
 from train.data.split import all_texts
@@ -746,7 +745,7 @@ def test_a_refused_run_leaves_no_base_for_other_judgements(tmp_path: Path) -> No
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     few = (*QUICK, *UNBROKEN, "optimiser.max_steps=1")
     train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=few, quiet=True)
-    made = make_tiny_base(tmp_path / "afresh", all_texts(read_pairs(tmp_path / "mine.jsonl")), seed=0)
+    made = make_tiny_base(tmp_path / "afresh", all_texts(read_slates(tmp_path / "mine.jsonl").slates), seed=0)
     assert (tmp_path / "run" / "base" / "tokenizer.json").read_bytes() == (made / "tokenizer.json").read_bytes()
 
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:8]))

@@ -117,16 +117,6 @@ def flag(row: Mapping[str, Any], name: str, place: str) -> bool:
     raise TrainError(f"{place}, {name} = {short(value)}: write true or false; mend that row.")
 
 
-def listed(value: Any) -> Any:
-    """A cell, read as JSON where a table without lists wrote a list as text."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
-
-
 def _number(value: Any) -> Any:
     """A cell, read as a number where a table without numbers wrote it as text; None where it is empty."""
     if isinstance(value, str):

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from reprlib import repr as short
 from typing import Any
 
 from annotation.errors import TrainError
 from annotation.reading.columns import SYNONYMS
-from annotation.reading.conversations import ASSISTANT, HUMAN, SYSTEM, read_turns
+from annotation.reading.conversations import HUMAN, read_turns
 from annotation.reading.examples import Example, Examples, FoundJudgement
 from annotation.text.locales import fold, language_code
 from annotation.types import Dropped, content_id
-from train.data.cells import country_of, label, share, votes
+from train.data.cells import country_of, is_gap, label, share, votes
 from train.data.objective import ALONE
 from train.data.pairs import Pair
 from train.data.rankings import RankingRow, ranking_from_row, slate_name, slates_of_rankings
@@ -81,14 +80,13 @@ def judged_slates(found: Examples, *, rewrites: bool) -> Judged:
             groups.add((content_id(question_of(prompt)), group))
         if of_rankings:
             rows.append(ranking_from_row(cells, example.place, prompt))
-        elif not example.judgements:
-            answers = sum(bool(answer.text.strip()) for answer in example.answers)
-            if f"{example.place} judgement" not in told:
-                excluded.append(Dropped(example.place, NOT_JUDGED if answers > 1 else ALONE))
-        elif _is_pair(example, cells):
-            pairs.append(slate_of_pair(_pair(example, cells, prompt)))
-        else:
+        elif seats := _pair_of(example, cells):
+            pairs.append(slate_of_pair(_pair(example, seats, cells, prompt)))
+        elif example.judgements:
             rows += [_ranking(example, judgement, cells, prompt) for judgement in example.judgements]
+        elif f"{example.place} judgement" not in told:
+            answers = sum(bool(answer.text.strip()) for answer in example.answers)
+            excluded.append(Dropped(example.place, NOT_JUDGED if answers > 1 else ALONE))
     ranked = slates_of_rankings(rows, rewrites=rewrites)
     if not ranked.slates and not any(map(_is_spoken, found.kept)):
         pairs = list(map(_plain, pairs))
@@ -128,14 +126,8 @@ def _messages(example: Example) -> tuple[Message, ...]:
     """The prompt as messages.
 
     Raises:
-        TrainError: Somebody else than system, user and assistant speaks, or a text holds half a character.
+        TrainError: A text holds half a character.
     """
-    for turn in example.turns:
-        if turn.role not in (SYSTEM, HUMAN, ASSISTANT):
-            raise TrainError(
-                f"{example.place}, prompt: the role {short(turn.role)} is none of system, user and assistant; mend "
-                "that row."
-            )
     try:
         for text in (*(turn.text for turn in example.turns), *(answer.text for answer in example.answers)):
             text.encode()
@@ -144,24 +136,29 @@ def _messages(example: Example) -> tuple[Message, ...]:
     return tuple({"role": turn.role, "content": turn.text} for turn in example.turns)
 
 
-def _is_pair(example: Example, cells: Mapping[str, Any]) -> bool:
-    """Whether a row is a comparison of two answers that nobody signed: it keeps its own weight and votes."""
-    (first, *others) = example.judgements
-    counted = any(name in cells for name in COUNTS)
-    alone = not others and not first.none_acceptable and not first.rewrite
-    return alone and list(map(len, first.tiers)) == [1, 1] and (counted or not first.annotator)
+def _pair_of(example: Example, cells: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Places of the better and the worse answer where a row compares two and nobody signed it, or it counts votes."""
+    answers = [answer.stood for answer in example.answers if answer.text.strip()]
+    if answers == ["chosen", "rejected"] and not is_gap(cells.get("votes_for")) and cells["votes_for"] != "":
+        return 0, 1
+    if len(example.judgements) != 1:
+        return None
+    said = example.judgements[0]
+    signed = said.annotator and not any(name in cells for name in COUNTS)
+    if said.none_acceptable or said.rewrite or signed or list(map(len, said.tiers)) != [1, 1]:
+        return None
+    return said.tiers[0][0], said.tiers[1][0]
 
 
-def _pair(example: Example, cells: Mapping[str, Any], prompt: tuple[Message, ...]) -> Pair:
-    ((better,), (worse,)) = example.judgements[0].tiers
+def _pair(example: Example, seats: tuple[int, int], cells: Mapping[str, Any], prompt: tuple[Message, ...]) -> Pair:
     place = example.place
     people = (votes(cells, name, usual, place) for name, usual in (("votes_for", 1), ("votes_against", 0), ("ties", 0)))
     numbers = (share(cells, name, usual, place) for name, usual in (("weight", 1.0), ("margin", 0.0)))
     return Pair(
         place,
         prompt,
-        as_answer(example.answers[better].text),
-        as_answer(example.answers[worse].text),
+        as_answer(example.answers[seats[0]].text),
+        as_answer(example.answers[seats[1]].text),
         cells["country"],
         cells["language"],
         cells["topic"],

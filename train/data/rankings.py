@@ -12,9 +12,10 @@ from reprlib import repr as short
 from typing import Any
 
 from annotation.errors import TrainError
+from annotation.reading.cells import unpacked
 from annotation.tasks.ranking.preferences import PairVotes, too_few_votes, voters
 from annotation.types import Dropped, content_id
-from train.data.cells import country_of, flag, is_gap, label, listed, system_text, whole_number
+from train.data.cells import country_of, flag, is_gap, label, system_text, whole_number
 from train.data.objective import ALL_TIED, ALONE, NOT_RANKED
 from train.data.slates import Comparison, RankedSlate, Ranking, count_votes
 from train.data.texts import Message, as_answer, as_question, question_of
@@ -98,7 +99,7 @@ def ranking_from_row(row: Mapping[str, Any], place: str, asked: tuple[Message, .
     Raises:
         TrainError: It is no ranking, or a rank, a flag or a rewrite is not what it must be.
     """
-    answers, ranks = listed(row.get("candidates")), listed(row.get("ranks"))
+    answers, ranks = unpacked(row.get("candidates")), unpacked(row.get("ranks"))
     ranks = [] if is_gap(ranks) or ranks == "" else ranks
     if asked is None and isinstance(row.get("prompt"), str):
         asked = as_question(row["prompt"], system_text(row, place))
@@ -119,7 +120,7 @@ def ranking_from_row(row: Mapping[str, Any], place: str, asked: tuple[Message, .
     none_acceptable, rewrite = flag(row, "none_acceptable", place), row.get("rewrite")
     if not is_gap(rewrite) and not isinstance(rewrite, str):
         raise TrainError(f"{place}, rewrite = {short(rewrite)}: it is a text, or empty; mend that row.")
-    named = listed(row.get("candidate_ids"))
+    named = unpacked(row.get("candidate_ids"))
     named = [] if is_gap(named) or named == "" else named
     if not isinstance(named, list) or len(named) not in (0, len(answers)):
         raise TrainError(f"{place}, candidate_ids: there must be one for each candidate, or none; mend that row.")

@@ -14,12 +14,13 @@ from train_snapshots import preference_rows, write_snapshot
 
 from annotation.errors import TrainError
 from annotation.types import Dropped
+from train.data.counts import Preflight
 from train.data.encoding import encode_slate, encode_texts, ends_well
 from train.data.length import length_bias, point_biserial
 from train.data.objective import Objective
 from train.data.pairs import Pair
 from train.data.plan import pairs_of_slates
-from train.data.preflight import Preflight, preflight
+from train.data.preflight import preflight
 from train.data.read import Slates, read_slates
 from train.data.slates import RankedSlate, Ranking, count_votes, slate_of_pair
 from train.data.split import all_texts

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.files import write_whole
-from train.data.preflight import Preflight
+from train.data.counts import Preflight
 from train.data.rows import read_rows
 from train.evaluate.measure import markdown_table, save_figure
 from train.evaluate.ranking_summary import Group, accuracy_sentence

@@ -11,10 +11,11 @@ from typing import Any
 
 from annotation.errors import TrainError
 from annotation.screen import Progress, silent
+from train.data.counts import Preflight
 from train.data.encoding import as_conversations
 from train.data.objective import apply_objective
 from train.data.pairs import Pair, one_row_per_vote
-from train.data.preflight import Preflight, check_not_empty, preflight
+from train.data.preflight import check_not_empty, preflight
 from train.data.read import read_slates
 from train.data.regions import Region, for_region, regions, with_country
 from train.data.slates import RankedSlate

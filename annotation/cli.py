@@ -18,6 +18,7 @@ from annotation.screen import print_json
 COMMANDS = (
     "annotation.commands.collect",
     "annotation.commands.exams",
+    "annotation.commands.extend",
     "annotation.commands.host",
     "annotation.commands.lineage",
     "sync.commands.host",

@@ -83,6 +83,9 @@ class PromptSettings(Section):
     max_chars: int = Field(4000, ge=1)
     near_duplicate: float = Field(0.85, gt=0, le=1, description="Jaccard similarity of 5-character shingles")
     reviewed_only: bool = Field(False, description="draft only for prompts that people accepted")
+    register_share: float = Field(
+        0.1, ge=0, le=0.5, description="share of a topic's quota that each register owes, formal and colloquial"
+    )
 
     @model_validator(mode="after")
     def _some_length_passes(self) -> PromptSettings:

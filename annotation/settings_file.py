@@ -29,6 +29,7 @@ languages = {languages}   # ISO 639; what prompts may be in
 # max_chars = 4000
 # near_duplicate = 0.85    # Jaccard similarity of 5-character shingles from which two prompts are one
 # reviewed_only = false    # true: draft only for prompts that people accepted, see `annot prompts review`
+# register_share = 0.1     # of what a topic owes, for formal and as much for colloquial address (`annot prompts gaps`)
 
 [draft]
 # models = ["command-a-03-2025", "command-r7b-12-2024"]   # each needs a line in prices.toml

@@ -42,6 +42,7 @@ ORDER = {
             "data_facts",
             "drafting",
             "selection",
+            "extending",
             "exams",
             "hosting",
             "backups",

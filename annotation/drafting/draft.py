@@ -173,14 +173,19 @@ def last_outcome(project: Project) -> int:
     return int(project.ledger.rows("select coalesce(max(rowid), 0) as mark from outcomes")[0]["mark"])
 
 
-def drafted(project: Project, mark: int) -> Drafted:
-    """Result of the calls since a mark, from the ledger."""
+def outcomes_since(project: Project, mark: int) -> dict[str, Tally]:
+    """Outcome -> calls and dollars of the calls since a mark, the most frequent first."""
     rows = project.ledger.rows(
         """select outcome, count(*) as calls, sum(usd) as usd from outcomes where rowid > ?
            group by outcome order by calls desc, outcome""",
         mark,
     )
-    outcomes = {row["outcome"]: Tally(row["calls"], row["usd"]) for row in rows}
+    return {row["outcome"]: Tally(row["calls"], row["usd"]) for row in rows}
+
+
+def drafted(project: Project, mark: int) -> Drafted:
+    """Result of the calls since a mark, from the ledger."""
+    outcomes = outcomes_since(project, mark)
     todo, short = _plan(project)
     wanted = project.settings.draft.candidates
     return Drafted(
@@ -210,7 +215,11 @@ def _plan(project: Project) -> tuple[list[Todo], dict[str, int]]:
         prompts = [prompt for prompt in prompts if prompt.id in accepted]
         if not prompts:
             only = project.settings.prompts.reviewed_only
-            why = "prompts.reviewed_only is true" if only else "visitors of a demo typed all that are here"
+            why = (
+                "prompts.reviewed_only is true"
+                if only
+                else "visitors of a demo typed all that are here, or a model proposed them"
+            )
             raise DraftError(
                 f"No prompt is accepted yet, and {why}; run `annot prompts review`, then `annot sync` when people have "
                 "answered."

@@ -60,7 +60,7 @@ class Prices(Section):
             if model not in self.models:
                 near = difflib.get_close_matches(model, self.models, n=1)
                 raise SettingsError(
-                    f'draft.models names "{model}", which has no price in {place}'
+                    f'"{model}" has no price in {place}'
                     + (f' (did you mean "{near[0]}"?)' if near else "")
                     + "; mend the name, or run `annot draft --prices` and add its price to prices.toml."
                 )

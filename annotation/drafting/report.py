@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any
 
-from annotation.drafting.draft import Drafted, Outlook, draft, drafted, last_outcome, outlook
+from annotation.drafting.draft import Drafted, Outlook, Tally, draft, drafted, last_outcome, outlook
 from annotation.drafting.from_file import draft_from_file
 from annotation.drafting.prices import OURS
 from annotation.errors import AnnotError, SettingsError
@@ -41,23 +42,27 @@ def show_outlook(project: Project, limit: int | None, *, json: bool = False) -> 
     """Show what a run would do."""
     seen = outlook(project, limit=limit)
     if json:
-        print_json(_outlook_as_json(seen))
+        print_json(outlook_as_json(seen))
         return
+    outlook_table(project, seen, f"{counted(seen.prompts, 'prompt lacks', 'prompts lack')} answers")
+    if seen.models:
+        print(outlook_sentence(project, seen, counted(seen.prompts, "prompt")))
+
+
+def outlook_table(project: Project, seen: Outlook, title: str) -> None:
+    """Print what a run would call, a line for each model."""
     table(
-        f"{counted(seen.prompts, 'prompt lacks', 'prompts lack')} answers (prices of {seen.prices_date}, "
-        f"{project.settings.draft.key} key)",
+        f"{title} (prices of {seen.prices_date}, {project.settings.draft.key} key)",
         ("model", "calls", "tokens in", "tokens out", "dollars", "at most", "minutes"),
         ((*astuple(line)[:-1], round(line.minutes, 1)) for line in seen.models),
     )
-    if seen.models:
-        print(_outlook_sentence(project, seen))
 
 
 def draft_and_show(project: Project, limit: int | None, *, ask_first: bool, json: bool = False) -> None:
     """Draft, and show what came of it, also when the run ends early."""
     seen = outlook(project, limit=limit)
     if seen.models and not json:
-        print(_outlook_sentence(project, seen))
+        print(outlook_sentence(project, seen, counted(seen.prompts, "prompt")))
     # Without a key the run ends with its sentence: nobody has to agree to that.
     if seen.models and ask_first and project.secret("CO_API_KEY") is not None:
         import typer
@@ -89,11 +94,12 @@ def take_from_file(project: Project, source: Path, *, json: bool = False) -> Non
         print(f"{counted(added.new, 'candidate is', 'candidates are')} new, {added.known} were there already{masked}.")
 
 
-def _outlook_sentence(project: Project, seen: Outlook) -> str:
+def outlook_sentence(project: Project, seen: Outlook, what: str) -> str:
+    """What a run costs, how long it takes, and what may end it early; `what` says what it brings."""
     calls = sum(line.calls for line in seen.models)
     key = project.settings.draft.key
     sentences = [
-        f"{counted(calls, 'call')} for {counted(seen.prompts, 'prompt')}: about ${seen.usd:.2f}, "
+        f"{counted(calls, 'call')} for {what}: about ${seen.usd:.2f}, "
         f"at most ${seen.most_usd:.2f}; ${seen.left_usd:.2f} of the budget is left. "
         f"With a {key} key it takes {seen.minutes:.0f} min or more."
     ]
@@ -116,7 +122,8 @@ def _outlook_sentence(project: Project, seen: Outlook) -> str:
     return "\n".join(sentences)
 
 
-def _outlook_as_json(seen: Outlook) -> dict[str, Any]:
+def outlook_as_json(seen: Outlook) -> dict[str, Any]:
+    """For scripts."""
     return {**asdict(seen), "usd": seen.usd, "most_usd": seen.most_usd, "minutes": seen.minutes}
 
 
@@ -124,15 +131,17 @@ def _drafted_as_json(project: Project, done: Drafted) -> dict[str, Any]:
     return {**asdict(done), "committed_usd": project.ledger.committed_usd()}
 
 
+def outcomes_table(outcomes: Mapping[str, Tally]) -> None:
+    """Print how calls ended."""
+    rows = ((outcome, tally.calls, tally.usd) for outcome, tally in outcomes.items())
+    table("what came back", ("outcome", "calls", "dollars"), rows)
+
+
 def _show(project: Project, done: Drafted, *, json: bool) -> None:
     if json:
         print_json(_drafted_as_json(project, done))
         return
-    table(
-        "what came back",
-        ("outcome", "calls", "dollars"),
-        ((outcome, tally.calls, tally.usd) for outcome, tally in done.outcomes.items()),
-    )
+    outcomes_table(done.outcomes)
     if done.outcomes:
         print(
             f"{counted(done.answers, 'new candidate')} for ${done.usd:.4f}; ${project.ledger.committed_usd():.4f} of "

@@ -7,7 +7,8 @@ behind a newer row. What is blanked:
                   under their answers, and all that they said (`raw`), in files too; their name as the author of prompts
                   and items
     of a prompt   its text and system text; the texts of its candidates; the raw answers of the service that drafted
-                  them; what people, and files, said of it (`raw`); the texts in votes of a demo's visitors about it
+                  them, or proposed it; what people, and files, said of it (`raw`); the texts in votes of a demo's
+                  visitors about it
 
 What stays is what the rest relies on: numbers of rows, ids, times, countries and money. A response that a pull brings
 again is known by its id, or by a keyed hash of its author's user name (`mark_of`), and is not kept; a prompt that is
@@ -24,6 +25,7 @@ from contextlib import contextmanager
 
 from annotation.errors import ProjectError
 from annotation.ledger import FORGOTTEN, Ledger, now
+from annotation.prompts.proposed import proposed_prompts
 from annotation.text.privacy import naming_words
 from annotation.types import mark_of
 
@@ -89,10 +91,11 @@ def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
             "update votes set prompt = '', a = '', b = '' where prompt_id = ? or (typed and prompt = ?)",
             (prompt_id, prompt.text),
         )
+        proposal = proposed_prompts(ledger).get(prompt_id)
         db.execute(
-            """update outcomes set raw = '', detail = '' where (slot_id, attempt) in
+            """update outcomes set raw = '', detail = '' where slot_id = ? or (slot_id, attempt) in
                (select slot_id, attempt from calls where prompt_id = ?)""",
-            (prompt_id,),
+            (proposal.call if proposal else "", prompt_id),
         )
         db.execute(
             f"""update responses set raw = {_BLANK.format(user="json_extract(raw, '$.user_id')")}

@@ -8,6 +8,7 @@ from typing import Any
 
 from annotation.config import Settings
 from annotation.ledger import Ledger
+from annotation.prompts.proposed import proposed_prompts
 from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.page import AUTHOR
 from annotation.tasks.prompt_check.task import ACCEPTED, NAME, REJECTED, status_of
@@ -28,9 +29,14 @@ def visitors_prompts(ledger: Ledger) -> set[str]:
     return {row["id"] for row in rows}
 
 
+def untried_prompts(ledger: Ledger) -> set[str]:
+    """Ids of the prompts that visitors typed or a model proposed: they count for nothing before people accept them."""
+    return visitors_prompts(ledger) | proposed_prompts(ledger).keys()
+
+
 def waiting_prompts(ledger: Ledger, settings: Settings) -> set[str]:
-    """Ids of the visitors' prompts that people have not accepted: nothing about them leaves the project."""
-    return visitors_prompts(ledger) - accepted_prompts(ledger, settings)
+    """Ids of the untried prompts that people have not accepted: nothing about them leaves the project."""
+    return untried_prompts(ledger) - accepted_prompts(ledger, settings)
 
 
 def add_checks(ledger: Ledger, among: Collection[str] | None = None) -> int:
@@ -57,33 +63,31 @@ def _item_of(prompt: Prompt, position: int) -> Item:
 def only_accepted(ledger: Ledger, settings: Settings) -> set[str] | None:
     """Ids of the prompts that may be drafted for; None for all.
 
-    What a demo's visitors typed is never drafted for before people accepted it, everything else only then where
-    `prompts.reviewed_only` is set.
+    What a demo's visitors typed or a model proposed is never drafted for before people accepted it, everything else
+    only then where `prompts.reviewed_only` is set.
     """
     if settings.prompts.reviewed_only:
         return accepted_prompts(ledger, settings)
-    if not (typed := visitors_prompts(ledger)):
+    if not (untried := untried_prompts(ledger)):
         return None
-    return {row["id"] for row in ledger.rows("select id from prompts")} - typed | accepted_prompts(ledger, settings)
+    return {row["id"] for row in ledger.rows("select id from prompts")} - untried | accepted_prompts(ledger, settings)
 
 
 def accepted_prompts(ledger: Ledger, settings: Settings) -> set[str]:
     """Ids of the prompts that enough people accepted."""
-    return _with_status(ledger, settings, ACCEPTED)
+    return {prompt for prompt, status in checked_prompts(ledger, settings).items() if status == ACCEPTED}
 
 
 def rejected_prompts(ledger: Ledger, settings: Settings) -> set[str]:
     """Ids of the prompts that as many people as are asked have not accepted."""
-    return _with_status(ledger, settings, REJECTED)
+    return {prompt for prompt, status in checked_prompts(ledger, settings).items() if status == REJECTED}
 
 
-def _with_status(ledger: Ledger, settings: Settings, status: str) -> set[str]:
+def checked_prompts(ledger: Ledger, settings: Settings) -> dict[str, str]:
+    """Prompt id -> what people's checks of it come to (`status_of`), of those that somebody checked."""
     items = {item.id: item for item in ledger.items(NAME)}
     of_item: dict[str, list[Answer[Any]]] = defaultdict(list)
     for answer in read_answers(newest_responses(ledger, items), items, roster(ledger)).kept:
         of_item[answer.item_id].append(answer)
-    return {
-        items[item_id].prompt_id
-        for item_id, own in of_item.items()
-        if status_of(own, settings.task.prompt_check) == status
-    }
+    owed = settings.task.prompt_check
+    return {items[item_id].prompt_id: status_of(own, owed) for item_id, own in of_item.items()}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from annotation.drafting.draft import what_to_draft
 from annotation.project import SELECTION, Project
-from annotation.prompts.review import only_accepted, rejected_prompts, visitors_prompts
+from annotation.prompts.review import only_accepted, rejected_prompts, untried_prompts
 from annotation.quota_groups import in_project
 from annotation.selection.outcome import TOO_FEW
 from annotation.types import Prompt
@@ -48,8 +48,8 @@ def prompts_waiting(project: Project) -> Waiting:
         return Waiting()
     to_check: list[Prompt] = []
     if (accepted := only_accepted(ledger, settings)) is not None:
-        # What a demo's visitors typed holds nothing up: it comes when people accept it.
-        rejected = rejected_prompts(ledger, settings) | visitors_prompts(ledger)
+        # What a demo's visitors typed or a model proposed holds nothing up: it comes when people accept it.
+        rejected = rejected_prompts(ledger, settings) | untried_prompts(ledger)
         to_check = [prompt for prompt in prompts if prompt.id not in accepted and prompt.id not in rejected]
         prompts = [prompt for prompt in prompts if prompt.id in accepted]
     answers = ledger.count_candidates(prompt.id for prompt in prompts)

@@ -1,0 +1,167 @@
+"""`annot prompts draft`: a model proposes prompts for groups that are thin; people check every one before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from annotation.drafting.ask import Question, ask, outlook_of
+from annotation.drafting.cohere import Writer
+from annotation.drafting.draft import Outlook
+from annotation.drafting.workers import Patience
+from annotation.errors import SettingsError
+from annotation.extending.gaps import READY, SLATE, Cell, find_gaps, prompt_states
+from annotation.extending.questions import (
+    EXAMPLES,
+    TOKENS_PER_PROMPT,
+    Purpose,
+    calls_for_prompts,
+    plan_questions,
+)
+from annotation.extending.take_in import TakenIn, take_in
+from annotation.project import Project
+from annotation.prompts.change import check_codes
+from annotation.quota_groups import in_project
+from annotation.screen import Progress, silent
+from annotation.selection.diversity import order_by_coverage
+from annotation.selection.embedding import Encoder, embed
+from annotation.types import Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is drafted for.
+
+    Attributes:
+        country: ISO code or name; "" for all.
+        topic: "" for all.
+        model: Cohere's name; "" for those of draft.models in turn.
+        limit: Propose no more prompts than this.
+        perspective: Rewrite prompts of other countries of the project instead of asking for new ones.
+    """
+
+    country: str = ""
+    topic: str = ""
+    model: str = ""
+    limit: int | None = None
+    perspective: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DraftPlan:
+    """What a run would ask.
+
+    Attributes:
+        questions: One call each.
+        cells: Country, language, topic, register -> prompts that are asked for.
+        without: Cells that miss prompts, and for which there is nothing to start from.
+        outlook: What it costs.
+        checks: People who must say something of a prompt.
+    """
+
+    questions: tuple[Question, ...]
+    cells: dict[tuple[str, str, str, str], int]
+    without: tuple[Cell, ...]
+    outlook: Outlook
+    checks: int
+
+    @property
+    def prompts(self) -> int:
+        """Prompts that are asked for."""
+        return sum(self.cells.values())
+
+
+def plan_draft(project: Project, wish: Wish, encoder: Encoder, progress: Progress = silent) -> DraftPlan:
+    """Plan the calls for what is missing. Nothing is sent; vectors of prompts are stored.
+
+    Args:
+        project: The project.
+        wish: What is drafted for.
+        encoder: Finds examples that differ.
+        progress: Gets how many texts are encoded.
+
+    Raises:
+        SettingsError: Nobody owes what is wished for, or a model has no price.
+        EncoderError: The encoder cannot be loaded.
+    """
+    country, _ = check_codes(wish.country, "")
+    cells = find_gaps(project)
+    if not any(country in ("", cell.country) and wish.topic in ("", cell.topic) for cell in cells.cells):
+        named = " and ".join(filter(None, (wish.country, wish.topic)))
+        raise SettingsError(f"No quota asks for {named or 'anything'}; `annot prompts gaps` shows what is owed.")
+    left, wanted = wish.limit, list[tuple[Cell, int]]()
+    for cell, missing in cells.wanted():
+        if country in ("", cell.country) and wish.topic in ("", cell.topic):
+            number = missing if left is None else min(left, missing)
+            left = None if left is None else left - number
+            wanted += [(cell, number)] if number else []
+    earlier = [Purpose.of(call["voice"]) for call in calls_for_prompts(project.ledger)]
+    models = (wish.model,) if wish.model else project.settings.draft.models
+    with project.lock("select"):
+        seeds = _Seeds(project, encoder, progress)
+        find = seeds.elsewhere if wish.perspective else seeds.at_home
+        questions, without = plan_questions(wanted, models, earlier, find, perspective=wish.perspective)
+    asked = dict[tuple[str, str, str, str], int]()
+    for purpose in (Purpose.of(question.voice) for question in questions):
+        key = purpose.country, purpose.language, purpose.topic, purpose.register
+        asked[key] = asked.get(key, 0) + purpose.number
+    per_call = round(TOKENS_PER_PROMPT * sum(asked.values()) / max(1, len(questions)))
+    outlook = outlook_of(project, questions, answer_tokens=per_call)
+    return DraftPlan(tuple(questions), asked, tuple(without), outlook, project.settings.task.prompt_check.overlap)
+
+
+def draft_prompts(
+    project: Project,
+    plan: DraftPlan,
+    encoder: Encoder,
+    *,
+    progress: Progress = silent,
+    patience: Patience | None = None,
+    writer: Callable[[str], Writer] | None = None,
+) -> TakenIn:
+    """Ask what was planned, and take in what comes. What was paid for is kept, whatever ends the run.
+
+    Args:
+        project: The project.
+        plan: From `plan_draft`.
+        encoder: Tells questions that ask the same in other words.
+        progress: Gets calls, calls wanted and dollars.
+        patience: How often a call that cost nothing is tried again.
+        writer: Makes the service out of the key; None is Cohere.
+
+    Raises:
+        DraftError: See `annotation.drafting.ask.ask`; the next run takes in what was answered.
+        BudgetExhausted: The same.
+    """
+    otherwise = "prompts that people wrote come in with `annot prompts add FILE`"
+    ask(project, plan.questions, progress=progress, patience=patience, writer=writer, otherwise=otherwise)
+    return take_in(project, encoder, progress)
+
+
+class _Seeds:
+    """Prompts that count, as examples: of a cell's own country, or of others; those that cover the most come first."""
+
+    def __init__(self, project: Project, encoder: Encoder, progress: Progress) -> None:
+        prompts = [prompt for prompt in project.ledger.prompts() if in_project(prompt, project.settings)]
+        states = prompt_states(project, prompts)
+        self._usable = [p for p in prompts if states[p.id] in (SLATE, READY) and not p.system]
+        self._encoder, self._cache, self._progress = encoder, project.vector_cache, progress
+
+    def at_home(self, cell: Cell) -> list[Prompt]:
+        """Of the cell's country: of its topic, and of other topics only where there are too few."""
+        own = [p for p in self._usable if (p.country, p.language) == (cell.country, cell.language)]
+        found = self._ordered([p for p in own if p.topic == cell.topic])
+        if len(found) < EXAMPLES:
+            others = self._ordered([p for p in own if p.topic != cell.topic])
+            found += others[: EXAMPLES - len(found)]
+        return found
+
+    def elsewhere(self, cell: Cell) -> list[Prompt]:
+        """Of the cell's topic in other countries of the project."""
+        return self._ordered([p for p in self._usable if p.topic == cell.topic and p.country != cell.country])
+
+    def _ordered(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        if not prompts:
+            return []
+        order, _ = order_by_coverage(embed([p.text for p in prompts], self._encoder, self._cache, self._progress))
+        return [prompts[index] for index in order]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +17,7 @@ from annotation.extending.take_in import TakenIn, open_answers, take_in
 from annotation.extending.worth import Worth, worth
 from annotation.project import Project
 from annotation.screen import count_reasons, counted, print_json, progress, show_dropped, table
-from annotation.selection.embedding import open_encoder
+from annotation.selection.embedding import Encoder, open_encoder
 from annotation.text.locales import name_of_language
 
 REMEDIES = {
@@ -78,13 +79,21 @@ def show_worth(brought: Sequence[Worth]) -> None:
 
 def draft_and_show(project: Project, wish: Wish, *, dry_run: bool, ask_first: bool, json: bool) -> None:
     """Draft prompts, and show what came of it, also when the run ends early."""
-    encoder = open_encoder(project.settings.select.encoder, project.folder)
-    with progress("looking at prompts") as bar:
-        before = TakenIn() if dry_run else take_in(project, encoder, bar)
-        plan = plan_draft(project, wish, encoder, bar)
-    if dry_run:
-        _show_plan(project, plan, wish, json=json)
-        return
+    # One at a time: what another run is paying for is not missing any more.
+    with nullcontext() if dry_run else project.lock("prompt drafts"):
+        encoder = open_encoder(project.settings.select.encoder, project.folder)
+        with progress("looking at prompts") as bar:
+            before = TakenIn() if dry_run else take_in(project, encoder, bar)
+            plan = plan_draft(project, wish, encoder, bar)
+        if dry_run:
+            _show_plan(project, plan, wish, json=json)
+        else:
+            _draft_and_show(project, plan, wish, encoder, before, ask_first=ask_first, json=json)
+
+
+def _draft_and_show(
+    project: Project, plan: DraftPlan, wish: Wish, encoder: Encoder, before: TakenIn, *, ask_first: bool, json: bool
+) -> None:
     mark = last_outcome(project)
     if not json:
         _say(plan, wish)
@@ -103,14 +112,14 @@ def draft_and_show(project: Project, wish: Wish, *, dry_run: bool, ask_first: bo
         error, found = stop, take_in(project, encoder)
     found = TakenIn((*before.kept, *found.kept), (*before.dropped, *found.dropped))
     outcomes = outcomes_since(project, mark)
-    if json:
-        told = {"error": str(error)} if isinstance(error, AnnotError) else {}
-        print_json({**_as_json(project, found, outcomes), **told})
-    else:
+    if not json:
         _show(project, found, outcomes)
-    if isinstance(error, AnnotError) and json:  # one object on stdout, not two
+    elif isinstance(error, AnnotError):  # one object on stdout, not two
+        print_json({**_as_json(project, found, outcomes), "error": str(error)})
         print(f"annot: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    else:
+        print_json(_as_json(project, found, outcomes))
     if error is not None:
         raise error
 

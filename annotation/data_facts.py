@@ -13,7 +13,7 @@ from annotation.agreement_by_country import agreement_by_country
 from annotation.errors import SettingsError
 from annotation.ledger import Ledger
 from annotation.project import Project
-from annotation.prompts.proposed import proposal_of
+from annotation.prompts.proposed import origin_of
 from annotation.prompts.review import visitors_prompts, waiting_prompts
 from annotation.tally import Counts, count
 from annotation.tasks import TASKS
@@ -191,10 +191,8 @@ def origins(ledger: Ledger, prompts: Iterable[Prompt]) -> dict[str, str]:
 
 def table_of(source: str) -> str:
     """The table that a prompt was read from, without its row; or the model that proposed it."""
-    if proposed := proposal_of(source):
-        return proposed.origin
     found = _ROW.fullmatch(source)
-    return found[1] if found else source
+    return found[1] if found else origin_of(source)
 
 
 def _candidates(ledger: Ledger, people: tuple[Person, ...]) -> dict[str, Any]:

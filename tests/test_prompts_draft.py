@@ -33,6 +33,7 @@ from annotation.extending.worth import worth
 from annotation.ledger import Response
 from annotation.lineage.erase import erase_prompt
 from annotation.project import Project
+from annotation.prompts.change import Which, find_prompts
 from annotation.prompts.proposed import Proposal, proposal_of, proposed_prompts
 from annotation.prompts.review import accepted_prompts, only_accepted, waiting_prompts
 from annotation.text.register import FORMAL, register_of
@@ -87,6 +88,7 @@ def test_what_is_missing_is_proposed_and_counts_only_when_people_accept_it(
     assert only_accepted(project.ledger, project.settings) == before
     assert waiting_prompts(project.ledger, project.settings) == {prompt.id for prompt in done.kept}
     assert set(origins(project.ledger, done.kept).values()) == {"drafted by command-r7b-12-2024"}
+    assert find_prompts(project, Which(file="drafted by command-r7b-12-2024")) == list(done.kept)
     assert find_gaps(project).missing == 0
     assert run(project).kept == ()
     mexican = [prompt for prompt in done.kept if prompt.country == "MX"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
 
 from annotation.drafting.ask import Question, ask, outlook_of
 from annotation.drafting.cohere import Writer
@@ -24,7 +28,7 @@ from annotation.prompts.change import check_codes
 from annotation.quota_groups import in_project
 from annotation.screen import Progress, silent
 from annotation.selection.diversity import order_by_coverage
-from annotation.selection.embedding import Encoder, embed
+from annotation.selection.embedding import Encoder, Vectors, embed
 from annotation.types import Prompt
 
 
@@ -98,7 +102,7 @@ def plan_draft(project: Project, wish: Wish, encoder: Encoder, progress: Progres
     earlier = [Purpose.of(call["voice"]) for call in calls_for_prompts(project.ledger)]
     models = (wish.model,) if wish.model else project.settings.draft.models
     with project.lock("select"):
-        seeds = _Seeds(project, encoder, progress)
+        seeds = _Seeds(project, [cell for cell, _ in wanted], encoder, progress)
         find = seeds.elsewhere if wish.perspective else seeds.at_home
         questions, without = plan_questions(wanted, models, earlier, find, perspective=wish.perspective)
     asked = dict[tuple[str, str, str, str], int]()
@@ -141,27 +145,50 @@ def draft_prompts(
 class _Seeds:
     """Prompts that count, as examples: of a cell's own country, or of others; those that cover the most come first."""
 
-    def __init__(self, project: Project, encoder: Encoder, progress: Progress) -> None:
+    def __init__(self, project: Project, cells: Sequence[Cell], encoder: Encoder, progress: Progress) -> None:
         prompts = [prompt for prompt in project.ledger.prompts() if in_project(prompt, project.settings)]
         states = prompt_states(project, prompts)
-        self._usable = [p for p in prompts if states[p.id] in (SLATE, READY) and not p.system]
-        self._encoder, self._cache, self._progress = encoder, project.vector_cache, progress
+        countries, topics = {cell.country for cell in cells}, {cell.topic for cell in cells}
+        self._by_country: dict[tuple[str, str], list[Prompt]] = defaultdict(list)
+        self._by_topic: dict[str, list[Prompt]] = defaultdict(list)
+        for prompt in prompts:
+            if states[prompt.id] in (SLATE, READY) and not prompt.system:
+                if prompt.country in countries:
+                    self._by_country[prompt.country, prompt.language].append(prompt)
+                if prompt.topic in topics:
+                    self._by_topic[prompt.topic].append(prompt)
+        self._vectors = _Vectors(project, encoder, progress)
 
     def at_home(self, cell: Cell) -> list[Prompt]:
         """Of the cell's country: of its topic, and of other topics only where there are too few."""
-        own = [p for p in self._usable if (p.country, p.language) == (cell.country, cell.language)]
-        found = self._ordered([p for p in own if p.topic == cell.topic])
+        own = self._by_country[cell.country, cell.language]
+        found = self._vectors.ordered([p for p in own if p.topic == cell.topic], own)
         if len(found) < EXAMPLES:
-            others = self._ordered([p for p in own if p.topic != cell.topic])
-            found += others[: EXAMPLES - len(found)]
+            others = [p for p in self._vectors.ordered(own, own) if p.topic != cell.topic]
+            found = [*found, *others[: EXAMPLES - len(found)]]
         return found
 
     def elsewhere(self, cell: Cell) -> list[Prompt]:
         """Of the cell's topic in other countries of the project."""
-        return self._ordered([p for p in self._usable if p.topic == cell.topic and p.country != cell.country])
+        alike = self._by_topic[cell.topic]
+        return self._vectors.ordered([p for p in alike if p.country != cell.country], alike)
 
-    def _ordered(self, prompts: Sequence[Prompt]) -> list[Prompt]:
-        if not prompts:
-            return []
-        order, _ = order_by_coverage(embed([p.text for p in prompts], self._encoder, self._cache, self._progress))
-        return [prompts[index] for index in order]
+
+class _Vectors:
+    """Vectors of prompts, and orders by them, each found once."""
+
+    def __init__(self, project: Project, encoder: Encoder, progress: Progress) -> None:
+        self._encode = partial(embed, encoder=encoder, cache_folder=project.vector_cache, progress=progress)
+        self._of = dict[str, Vectors]()
+        self._orders = dict[tuple[str, ...], list[Prompt]]()
+
+    def ordered(self, prompts: Sequence[Prompt], among: Sequence[Prompt]) -> list[Prompt]:
+        """Some of the prompts `among`, in their order by coverage; all of those get their vectors at once."""
+        name = tuple(prompt.id for prompt in prompts)
+        if prompts and name not in self._orders:
+            if any(prompt.id not in self._of for prompt in prompts):
+                vectors = self._encode([prompt.text for prompt in among])
+                self._of |= dict(zip((prompt.id for prompt in among), vectors, strict=True))
+            order, _ = order_by_coverage(np.stack([self._of[prompt.id] for prompt in prompts]))
+            self._orders[name] = [prompts[index] for index in order]
+        return self._orders.get(name, [])

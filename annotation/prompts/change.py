@@ -16,6 +16,7 @@ from typing import Any
 
 from annotation.errors import SettingsError
 from annotation.project import Project
+from annotation.prompts.proposed import origin_of
 from annotation.screen import counted
 from annotation.text.clean import clean
 from annotation.text.locales import country_code, language_code
@@ -29,7 +30,7 @@ class Which:
 
     Attributes:
         ids: Their ids, or the beginnings of them.
-        file: Name of the file or dataset that they were read from.
+        file: Name of the file or dataset that they were read from, or "drafted by MODEL".
         country: ISO code or name.
         language: ISO code or name.
         topic: As `annot prompts list` shows it.
@@ -129,7 +130,7 @@ def find_prompts(project: Project, which: Which) -> list[Prompt]:
         prompt
         for prompt in everyone
         if (not which.ids or prompt.id.startswith(which.ids))
-        and (not sources or f"{prompt.source}:".startswith(sources))
+        and (not sources or f"{origin_of(prompt.source)}:".startswith(sources))
         and country in ("", prompt.country)
         and language in ("", prompt.language)
         and which.topic in ("", prompt.topic)

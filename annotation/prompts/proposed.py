@@ -41,6 +41,12 @@ def proposal_of(source: str) -> Proposal | None:
     return Proposal(found[2], found[3], found[4] or "") if found else None
 
 
+def origin_of(source: str) -> str:
+    """A source without the call, of a proposed prompt; any other as it is."""
+    proposal = proposal_of(source)
+    return proposal.origin if proposal else source
+
+
 def proposed_prompts(ledger: Ledger) -> dict[str, Proposal]:
     """Prompt id -> where it is from, of all that a model wrote, in the order in which they came."""
     rows = ledger.rows(

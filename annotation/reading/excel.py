@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import SourceError
+from annotation.reading.columns import SYNONYMS
 from annotation.reading.rows import CHUNK, Limits, Row, Table, read_grid, size
 from annotation.screen import Progress
+from annotation.text.locales import fold
 
 LINES = 2**20
 """What a sheet of Excel can have; a file may say that it has a thousand million."""
@@ -76,8 +78,8 @@ def _holds(parts: Any, name: str, needle: bytes) -> bool:
 def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Progress, named: str) -> Table:
     """A sheet of a workbook that was opened once for its values and once for its formulas.
 
-    The one that is named, else the first that has rows; but one with a single column is a cover where a later one has
-    more columns and no fewer rows.
+    The one that is named, else the first that has rows; but one with a single column, or two of which none is a prompt,
+    is a cover where a later one has more columns and no fewer rows.
     """
     columns: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
@@ -95,9 +97,9 @@ def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Pr
             sheet, written.worksheets[number] if written is not None else None, source, formulas, progress
         )
         found, own, said = read_grid(records, source)
-        if not columns or (len(found) > 1 and len(own) >= len(rows)):
+        if not columns or (len(found) > len(columns) and len(own) >= len(rows)):
             title, columns, rows, notices, computed = sheet.title, found, own, list(said), formulas
-        if len(columns) > 1:
+        if len(columns) > 2 or (len(columns) > 1 and {fold(name) for name in columns} & {*SYNONYMS["prompt"]}):
             break
     if len(titles) > 1 and not named:
         others = ", ".join(f'"{other}"' for other in titles if other != title)

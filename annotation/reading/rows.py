@@ -142,6 +142,8 @@ def _merged(head: Sequence[object], body: Sequence[Sequence[object]]) -> list[ob
         return None
     if not whole and any(len(str(cell)) > 25 for cell in lower if _filled(cell)):
         return None  # A row of the table, whose column has no name.
+    if not whole and len({str(cell).strip() for cell in lower}) == wide:
+        return [str(cell).strip() for cell in lower]  # Every column has a name of its own; above are only groups.
     names: list[object] = []
     group = ""
     for place in range(wide):

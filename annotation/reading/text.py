@@ -18,11 +18,18 @@ from annotation.errors import SourceError
 from annotation.reading.encoding import find_encoding
 from annotation.reading.rows import Limits, Row, Table, all_columns, read_grid
 
+SPLITS = frozenset(("train", "test", "validation", "valid", "val", "dev", "eval", "train_prefs", "test_prefs"))
+"""Keys of a document with all splits of a dataset: all are read."""
+
 SAMPLE = 200
 """Lines of a table by which its separator is found."""
 
 ROWS_UNDER = ("data", "rows", "prompts", "questions", "examples", "items", "records", "train")
 """Keys under which a JSON document keeps its list of rows."""
+
+
+Read = tuple[tuple[str, ...], tuple[Row, ...], tuple[str, ...]]
+"""Columns, rows and notices."""
 
 
 def read_text_file(path: Path, source: str, suffix: str, limits: Limits) -> Table:
@@ -36,10 +43,10 @@ def read_text_file(path: Path, source: str, suffix: str, limits: Limits) -> Tabl
                 if suffix in (".csv", ".tsv"):
                     columns, rows, more = _read_delimited(text, source, suffix, limits)
                     notices = (*notices, *more)
-                elif suffix == ".json":
-                    columns, rows = _read_json(text, source)
                 else:
-                    columns, rows = _read_json_lines(text, source)
+                    read = _read_json if suffix == ".json" else _read_json_lines
+                    columns, rows, more = read(text, source)
+                    notices = (*notices, *more)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise SourceError(f"{source} is cut off or no gzip file ({error}); copy or download it again.") from error
         except UnicodeDecodeError as error:
@@ -49,9 +56,7 @@ def read_text_file(path: Path, source: str, suffix: str, limits: Limits) -> Tabl
     return Table(path.name, columns, rows, notices)
 
 
-def _read_delimited(
-    text: Iterable[str], source: str, suffix: str, limits: Limits
-) -> tuple[tuple[str, ...], tuple[Row, ...], tuple[str, ...]]:
+def _read_delimited(text: Iterable[str], source: str, suffix: str, limits: Limits) -> Read:
     lines = iter(text)
     head = list(itertools.islice(lines, SAMPLE))
     skipped = 0
@@ -96,7 +101,7 @@ def _delimiter(lines: Sequence[str], usual: str) -> str:
     return max(",;\t|", key=fits)
 
 
-def _read_json_lines(text: Iterable[str], source: str) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+def _read_json_lines(text: Iterable[str], source: str) -> Read:
     rows = list[Row]()
     lines = enumerate(text, 1)
     for number, line in lines:
@@ -107,15 +112,15 @@ def _read_json_lines(text: Iterable[str], source: str) -> tuple[tuple[str, ...],
             if not rows and line.strip().startswith("[") and isinstance(_parse(line, source, number), list):
                 return _read_json(io.StringIO(line), source)
             rows.append(_json_row(str(number), _parse(line, source, number), f"{source}, line {number}"))
-    return all_columns(rows), tuple(rows)
+    return all_columns(rows), tuple(rows), ()
 
 
-def _read_json(text: IO[str], source: str) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+def _read_json(text: IO[str], source: str) -> Read:
     content = text.read()
     lines = content.split("\n", 2)
     if len(lines) > 1 and lines[1].lstrip().startswith("{") and lines[0].rstrip().endswith("}"):
         return _read_json_lines(content.split("\n"), source)  # JSON lines under the name of JSON.
-    document = _rows_in(_parse(content, source))
+    document, notices = _rows_in(_parse(content, source), source)
     items: Iterable[tuple[object, Any]]
     if isinstance(document, list):
         items = enumerate(document, 1)
@@ -130,26 +135,31 @@ def _read_json(text: IO[str], source: str) -> tuple[tuple[str, ...], tuple[Row, 
             '{"data": [...]}.'
         )
     rows = [_json_row(str(key), value, f"{source}, item {key}") for key, value in items]
-    return all_columns(rows), tuple(rows)
+    return all_columns(rows), tuple(rows), notices
 
 
-def _rows_in(document: Any) -> Any:
-    """The rows of a document: under a key, or as pandas and the Hub's server write tables."""
+def _rows_in(document: Any, source: str) -> tuple[Any, tuple[str, ...]]:
+    """The rows of a document, under a key, by split, or as pandas and the Hub's server write tables; and a notice."""
     if not isinstance(document, dict):
-        return document
+        return document, ()
     columns, data = document.get("columns"), document.get("data")
     if isinstance(columns, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
-        return [dict(zip(map(str, columns), row, strict=False)) for row in data]  # pandas, orient="split"
-    under = next((key for key in ROWS_UNDER if isinstance(document.get(key), list)), None)
-    lists = [cells for cells in document.values() if isinstance(cells, list)]
-    if len(lists) == len(document) and len({len(cells) for cells in lists}) == 1 and (under is None or len(lists) > 1):
-        return [dict(zip(document, row, strict=True)) for row in zip(*lists, strict=True)]  # column -> cells
+        return [dict(zip(map(str, columns), row, strict=False)) for row in data], ()  # pandas, orient="split"
+    lists = {key: cells for key, cells in document.items() if isinstance(cells, list)}
+    tables = {key: rows for key, rows in lists.items() if rows and all(isinstance(row, dict) for row in rows)}
+    alike = len({len(cells) for cells in lists.values()}) == 1
+    if len(tables) > 1 and tables.keys() <= SPLITS:
+        return [row for rows in tables.values() for row in rows], ()
+    if lists and len(lists) == len(document) and alike and (len(lists) > 1 or not lists.keys() & {*ROWS_UNDER}):
+        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)], ()  # column -> cells
+    under = next((key for key in ROWS_UNDER if key in lists), None)
     if under is None:
-        return document
-    rows = document[under]
+        return document, ()
+    rows = lists[under]
     if all(isinstance(row, dict) and isinstance(row.get("row"), dict) for row in rows):
-        return [row["row"] for row in rows]
-    return rows
+        rows = [row["row"] for row in rows]
+    others = ", ".join(f'"{key}" ({len(table)})' for key, table in tables.items() if key != under)
+    return rows, (f'Of {source} only the rows under "{under}" were read, not those under {others}.',) if others else ()
 
 
 def _is_by_column(document: dict[str, Any]) -> bool:

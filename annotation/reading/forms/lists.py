@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from annotation.reading.cells import as_number, as_text, as_truth, first_of, is_missing, unpacked
 from annotation.reading.conversations import read_turns
 from annotation.reading.forms.pairs import TEXTS
-from annotation.reading.forms.said import NotUnderstood, numbered, place_of, tiers_of
+from annotation.reading.forms.said import NotUnderstood, Said, numbered, place_of, tiers_of
 from annotation.reading.forms.sheet import (
     MODELS,
     NONE_ACCEPTABLE,
@@ -25,6 +26,18 @@ from annotation.reading.found import FoundAnswer, FoundJudgement
 from annotation.reading.rows import Row
 from annotation.text.locales import fold
 
+ORDERS = ("ranking", "rankings", "order", "orden", "ordem")
+BEST = (
+    "choice",
+    "chosen index",
+    "chosen idx",
+    "best index",
+    "preferred index",
+    "winner index",
+    "winner",
+    "mejor",
+    "best",
+)
 LISTS = (
     *(
         "candidates",
@@ -56,7 +69,9 @@ def lists(sheet: Sheet) -> Reader | None:
         return None
     sheet.used.add(column)
     ranks, scores = sheet.find(RANKS), sheet.find(SCORES)
-    orders = sheet.find(("ranking", "rankings", "order"))
+    orders = sheet.find(ORDERS)
+    best = sheet.find(BEST)
+    counts_from = _first_number(sheet, best, column)
     ids, models = sheet.find(("candidate ids", "response ids")), sheet.find(("models", "modelos", "model names"))
     one_model, one_voice = sheet.find(MODELS), sheet.find(VOICES)
     rewrite, bad = sheet.find(REWRITES), sheet.find(NONE_ACCEPTABLE)
@@ -93,10 +108,11 @@ def lists(sheet: Sheet) -> Reader | None:
             return Found(row.values.get(sheet.of("prompt")), tuple(cells), tuple(about), judgements, unread)
         tiers: tuple[tuple[int, ...], ...] = ()
         unread = ()
-        beside = listed(row.values.get(ranks)) if ranks else None
-        beside_scores = listed(row.values.get(scores)) if scores else None
+        beside, beside_scores = (_aligned(row.values.get(c), keys) if c else None for c in (ranks, scores))
         if orders and not is_missing(row.values.get(orders)):
-            tiers, unread = _ordered(row.values.get(orders), named)
+            tiers, unread = ordered(row.values.get(orders), named)
+        elif best and not is_missing(row.values.get(best)):
+            tiers, unread = _best(row.values.get(best), named, counts_from)
         elif beside and len(beside) == len(items):
             tiers = tiers_of(numbered(beside))
         elif beside_scores and len(beside_scores) == len(items):
@@ -139,6 +155,38 @@ def _items(cell: object) -> tuple[list[object], list[str]]:
     return [] if is_missing(found) else [found], []
 
 
+def _aligned(cell: object, keys: Sequence[str]) -> list[object] | None:
+    """Numbers of the answers, one each, also by their names."""
+    found = unpacked(cell)
+    return [found.get(key) for key in keys] if isinstance(found, dict) and keys else listed(found)
+
+
+def _first_number(sheet: Sheet, best: str, column: str) -> int | None:
+    """Whether the places of best answers count from 0 or from 1; None where nobody can tell."""
+    if not best:
+        return None
+    numbers = [(as_number(row.values.get(best)), row) for row in sheet.rows]
+    if any(number == 0 for number, _ in numbers):
+        return 0
+    last = any(number is not None and number == len(_items(row.values.get(column))[0]) for number, row in numbers)
+    return 1 if last else None
+
+
+def _best(
+    cell: object, names: Sequence[set[str]], counts_from: int | None
+) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
+    """Tiers of the best answer and the others."""
+    number = as_number(cell)
+    if number is None:
+        letters = [own | ({"abcdefgh"[place]} if place < 8 else set()) for place, own in enumerate(names)]
+        found, unread = all_judged([Said(choice=as_text(cell))], letters)
+        return (found[0].tiers if found else ()), unread
+    if counts_from is None or not number.is_integer() or not 0 <= number - counts_from < len(names):
+        return (), (f"{as_text(cell)} may count from 0 or from 1",)
+    place = int(number) - counts_from
+    return ((place,), tuple(other for other in range(len(names)) if other != place)), ()
+
+
 def _at(values: Sequence[object], place: int) -> str:
     return as_text(values[place]).strip() if place < len(values) else ""
 
@@ -157,11 +205,13 @@ def _score(own: Mapping[str, Any]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _ordered(cell: object, names: list[set[str]]) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
+def ordered(cell: object, names: list[set[str]]) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
     """Tiers of an order in words ("A > B = C"), of names the best first, or of {"value", "rank"}."""
     found = unpacked(cell)
-    if isinstance(found, str) and ">" in found:
-        found = [part.split("=") for part in found.split(">")]
+    if isinstance(found, str) and re.search("[>=]", found):
+        found = [re.split(r"\s*=\s*", part) for part in re.split(r"\s*>\s*", found)]
+    elif isinstance(found, str) and len(parts := re.split(r"\s*[,;]\s*", found)) > 1:
+        found = parts
     letters = [own | ({"abcdefgh"[place]} if place < 8 else set()) for place, own in enumerate(names)]
     try:
         if isinstance(found, list) and found and all(isinstance(one, dict) and "rank" in one for one in found):
@@ -174,7 +224,7 @@ def _ordered(cell: object, names: list[set[str]]) -> tuple[tuple[tuple[int, ...]
             if sorted(places) == list(range(len(names))) and all(places[places[n]] == n for n in range(len(places))):
                 return tiers_of(dict(enumerate(numbers))), ()  # The same whether it is read as ranks or as an order.
             return (), ("numbers that may be ranks or an order",)
-        if isinstance(found, list) and len(found) > 1:
+        if isinstance(found, list) and (len(found) > 1 or isinstance(found[0], list)):
             tiers = [one if isinstance(one, list) else [one] for one in found]
             return tuple(tuple(place_of(as_text(name), letters) for name in tier) for tier in tiers), ()
     except NotUnderstood as trouble:

@@ -19,25 +19,42 @@ RIGHT = ("right", "derecha", "derecho", "direita", "second", "segunda", "segundo
 
 _TIE = frozenset(
     (
-        *("tie", "tied", "draw", "empate", "empatada", "equal", "equals", "same", "igual", "iguales", "iguais", "both"),
-        *("ambas", "ambos", "both good", "ambas buenas", "ambos buenos", "ambas boas", "no preference", "indifferent"),
-        *("sin preferencia", "sem preferencia", "indiferente", "tie both good", "tie bothgood", "equally good"),
-        *("las dos", "both equal", "about the same", "empatan", "both are good", "bothgood"),
+        *("tie", "tied", "draw", "empate", "empatada", "empatadas", "empatan", "equal", "equals", "equally", "same"),
+        *("igual", "iguales", "iguais", "preference", "preferencia", "indifferent", "indiferente", "mismo", "bothgood"),
     )
 )
-_BAD = frozenset(
-    (
-        *("both bad", "bothbad", "tie bothbad", "tie both bad", "neither", "ninguna", "ninguno", "nenhuma", "nenhum"),
-        *("ambas malas", "ambos malos", "ambas ruins", "las dos malas", "both are bad", "todas malas", "all bad"),
-        *("none acceptable", "none is acceptable", "ninguna es aceptable", "as duas ruins", "neither is good"),
-    )
-)
+_ALL = frozenset(("both", "all", "ambas", "ambos", "dos", "duas", "todas", "todos"))
+_POOR = frozenset(("bad", "mal", "mala", "malas", "malos", "ruim", "ruins", "poor", "bothbad", "worse", "peor"))
+_NONE = frozenset(("neither", "none", "ninguna", "ninguno", "nenhuma", "nenhum", "bothbad"))
+"""Words of a choice that names no answer: "both are bad", "sin preferencia", "ninguna de las dos"."""
+
 _AROUND = frozenset(
     (
         *("model", "response", "answer", "completion", "output", "candidate", "assistant", "option", "opcion", "opcao"),
         *("respuesta", "resposta", "modelo", "text", "texto", "la", "el", "a", "o", "is", "es", "e", "better", "best"),
         *("mejor", "melhor", "wins", "win", "won", "gana", "gano", "ganha", "winner", "side", "lado", "the", "chosen"),
-        *("prefer", "prefiero", "preferred", "prefiro", "conversation", "slightly", "much", "mucho", "poco", "muito"),
+        *(
+            "prefer",
+            "prefiero",
+            "preferred",
+            "prefiro",
+            "de",
+            "del",
+            "da",
+            "do",
+            "que",
+            "of",
+            "i",
+            "me",
+            "gusta",
+            "mas",
+            "conversation",
+            "slightly",
+            "much",
+            "mucho",
+            "poco",
+            "muito",
+        ),
     )
 )
 """Words around the name of an answer: "respuesta B es mejor"."""
@@ -85,12 +102,15 @@ def judged(said: Said, names: Sequence[Collection[str]]) -> FoundJudgement | Non
     if is_missing(said.choice):
         return FoundJudgement((), False, *about) if said.rewrite.strip() else None
     everyone = tuple(range(len(names)))
-    word = fold(said.choice)
-    if word in _BAD:
-        return FoundJudgement((), True, *about)
-    if word in _TIE:
-        return FoundJudgement((everyone,), False, *about)
-    best = place_of(said.choice, names)
+    try:
+        best = place_of(said.choice, names)
+    except NotUnderstood:
+        words = set(fold(said.choice).split())
+        if words & _NONE or (words & _ALL and words & _POOR):
+            return FoundJudgement((), True, *about)
+        if words & _TIE or words & _ALL:
+            return FoundJudgement((everyone,), False, *about)
+        raise
     return FoundJudgement(((best,), tuple(place for place in everyone if place != best)), False, *about)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from annotation.reading.cells import as_number, as_text, as_truth, is_missing, unpacked
 from annotation.reading.conversations import ASSISTANT, HUMAN, Unclear
+from annotation.reading.forms.lists import ORDERS, ordered
 from annotation.reading.forms.pairs import model_in, text_in
 from annotation.reading.forms.said import (
     NotUnderstood,
@@ -26,7 +27,7 @@ from annotation.reading.forms.sheet import (
     Sheet,
     all_judged,
 )
-from annotation.reading.found import FoundAnswer
+from annotation.reading.found import FoundAnswer, FoundJudgement
 from annotation.reading.rows import Row
 from annotation.text.locales import fold
 
@@ -35,10 +36,15 @@ _BASES = (
     r"respuesta|resposta|candidato|candidata|salida|saida|texto|model response|model output|model answer|conversacion)"
 )
 _KEYS = (
-    r"(?:model |assistant )?(?P<key>[a-h]|\d{1,2}|left|right|izquierda|derecha|esquerda|direita|one|two|uno|dos|first|"
-    r"second|primera|segunda)"
+    r"(?:model |modelo |assistant )?(?P<key>[a-h]|\d{1,2}|left|right|izquierda|derecha|esquerda|direita|one|two|uno|"
+    r"dos|first|second|primera|segunda)"
 )
 _SIDE = re.compile(rf"(?P<base>{_BASES})s? ?{_KEYS}")
+_SIDE_ELSE = re.compile(
+    rf"(?P<base>model|modelo|option|opcion|opcao|summary|resumen|sample|version|translation) ?{_KEYS}"
+)
+"""Other names of columns with answers: where their cells are sentences."""
+
 _SIDE_FIRST = re.compile(rf"{_KEYS} (?P<base>{_BASES})")
 _ORDER = ("left", "izquierda", "esquerda", "one", "uno", "first", "primera")
 
@@ -70,6 +76,10 @@ def sides_of(sheet: Sheet) -> list[tuple[str, str]]:
             found.setdefault(match["base"], {}).setdefault(match["key"], column)
         elif re.fullmatch("[a-h]", folded) and not _EXAM & sheet.names.keys():
             found.setdefault("", {}).setdefault(folded, column)
+    if not any(len(one) > 1 for one in found.values()) and not _EXAM & sheet.names.keys():
+        for folded, column in sheet.names.items():
+            if (match := _SIDE_ELSE.fullmatch(folded)) and _sentences(sheet, column):
+                found.setdefault(match["base"], {}).setdefault(match["key"], column)
     best = max(found.values(), key=len, default={})
     if len(best) < 2 or (best is found.get("") and not (sheet.of("prompt") and {"a", "b"} <= best.keys())):
         return []
@@ -80,6 +90,12 @@ def sides_of(sheet: Sheet) -> list[tuple[str, str]]:
     return sorted(best.items(), key=lambda side: order(side[0]))
 
 
+def _sentences(sheet: Sheet, column: str) -> bool:
+    """Whether most of the first cells of a column have several words."""
+    cells = [text for row in sheet.rows[:200] if (text := as_text(row.values.get(column)).strip())]
+    return sum(len(text.split()) > 2 for text in cells) > len(cells) / 2
+
+
 def sides(sheet: Sheet) -> Reader | None:
     """Two answers or more in columns of their own."""
     keyed = sides_of(sheet)
@@ -87,8 +103,9 @@ def sides(sheet: Sheet) -> Reader | None:
         return None
     keys, columns = [key for key, _ in keyed], [column for _, column in keyed]
     sheet.used.update(columns)
-    models = _beside(sheet, ("model", "modelo", "model name"), keys)
-    scores, ranks = _beside(sheet, SCORES, keys), _beside(sheet, RANKS, keys)
+    models = _beside(sheet, ("model", "modelo", "model name"), keyed)
+    scores, ranks = _beside(sheet, SCORES, keyed), _beside(sheet, RANKS, keyed)
+    order = "" if any(ranks) else sheet.find(ORDERS)
     rewrite = sheet.find(REWRITES)
     bad, tied = sheet.find(NONE_ACCEPTABLE), sheet.find(TIED)
     verdict = _verdict(sheet, keys, columns, models)
@@ -116,6 +133,10 @@ def sides(sheet: Sheet) -> Reader | None:
                 what = {"places": {keys[place]: -score for place, score in found.items()}}
             told = [sheet.said(row, rewrite=said, **what)]
         judgements, unread = all_judged(told, names_of(keys, columns, about))
+        if order and not judgements and not is_missing(row.values.get(order)):
+            tiers, unread = ordered(row.values.get(order), names_of(keys, columns, about))
+            who = sheet.said(row)
+            judgements = (FoundJudgement(tiers, False, who.annotator, who.country, who.rewrite),) if tiers else ()
         if len(judgements) == 1 and len(judgements[0].tiers) == 2 and len(about) == 2:
             best = judgements[0].tiers[0][0]
             kinds = ("chosen", "rejected") if best == 0 else ("rejected", "chosen")
@@ -131,10 +152,12 @@ def _blank(cell: object) -> object:
     return None if is_missing(cell) else text_in(cell)
 
 
-def _beside(sheet: Sheet, bases: Sequence[str], keys: Sequence[str]) -> list[str]:
+def _beside(sheet: Sheet, bases: Sequence[str], keyed: Sequence[tuple[str, str]]) -> list[str]:
     """Columns of the same keys with other names before or after them ("model_a", "a_score"), "" where there is none."""
-    shapes = ("{0} {1}", "{0}{1}", "{1} {0}", "{0} model {1}", "{0} response {1}", "response {1} {0}")
-    return [sheet.find([shape.format(base, key) for base in bases for shape in shapes]) for key in keys]
+    shapes = ("{0} {1}", "{0}{1}", "{1} {0}", "{0} model {1}", "{0} {2}", "{2} {0}")
+    answers = {column for _, column in keyed}
+    names = [[shape.format(base, key, fold(column)) for base in bases for shape in shapes] for key, column in keyed]
+    return [sheet.find([name for name in own if sheet.names.get(name) not in answers]) for own in names]
 
 
 def _turn_by_turn(prompt: object, cells: list[object]) -> tuple[object, list[object]]:

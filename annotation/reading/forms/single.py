@@ -19,6 +19,8 @@ ANSWERS = (
 )
 """What the column of one answer may be called, folded; the first that is there, and is not the prompt, is taken."""
 
+_OPTIONS = frozenset(("options", "option a", "opcion a", "opcao a", "a", "choices", "opciones", "alternativas"))
+
 LABELS = (
     *("label", "labels", "is preferred", "thumbs up", "liked", "accepted", "acceptable", "good", "is good", "etiqueta"),
     *("aprobada", "aceptada", "gusta", "feedback", "thumbs", "aprovada", "boa", "buena"),
@@ -58,6 +60,8 @@ def one_a_row(sheet: Sheet, but: str) -> Reader | None:
 
 
 def _column(sheet: Sheet, but: str = "") -> str:
+    if sheet.names.keys() & _OPTIONS:
+        return ""  # Of an exam, the answer is a letter.
     taken = {sheet.of("prompt"), but}
     column = next((sheet.names[name] for name in ANSWERS if name in sheet.names and sheet.names[name] not in taken), "")
     if column:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 from annotation.prompts.rows import MASK, Entry, StepResult
 from annotation.screen import Progress, silent
@@ -27,9 +28,10 @@ def assign_languages(
     """
     kept: list[Entry] = []
     dropped: list[Dropped] = []
+    told = cache(lambda text: tell(MASK.sub("", text), languages))  # A set of pairs repeats its prompts.
     for done, entry in enumerate(entries):
         progress(done, len(entries), "telling languages")
-        code = language_code(entry.language) if entry.language else tell(MASK.sub("", entry.text), languages)
+        code = language_code(entry.language) if entry.language else told(entry.text)
         if code and (code in languages or not languages):
             kept.append(replace(entry, language=code))
         else:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from annotation.reading.examples import Example, FoundJudgement
@@ -32,6 +33,10 @@ REPEATED_REASON = "the rejected answer of many prompts (--repeated takes it)"
 
 MASK = re.compile("|".join(map(re.escape, KINDS)))
 """What stands in the place of masked personal data."""
+
+
+# A set of pairs repeats its prompts, system texts and labels, most often in rows beside each other.
+_clean_once, _label_once = lru_cache(1024)(clean), lru_cache(1024)(clean_label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +143,8 @@ def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, 
         # Repair shortens a text at most so many times: what is longer need not be repaired to be refused.
         if len(raw) > 8 * limit and len(raw.strip()) > 8 * limit:
             return Dropped(entry.where, "too long", f"{len(raw)} characters")
-    text, system = clean(entry.text), clean(entry.system)
-    topic, stated = clean_label(entry.topic[: 8 * TOPIC_CHARS]), clean_label(entry.country[:200])
+    text, system = _clean_once(entry.text), _clean_once(entry.system)
+    topic, stated = _label_once(entry.topic[: 8 * TOPIC_CHARS]), _label_once(entry.country[:200])
     if not text:
         return Dropped(entry.where, "empty")
     for cell in (text, system, topic, stated):
@@ -154,6 +159,8 @@ def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, 
     masked: Counter[str] = Counter()
 
     def private(words: str) -> str:
+        if not words:
+            return ""
         bare, found = mask(words, country, entry.accounts)
         masked.update(found)
         return bare
@@ -168,7 +175,7 @@ def _clean_entry(entry: Entry, settings: PromptSettings, defaults: Mapping[str, 
         words, found = answer.text, Counter[str]()
         if len(words) <= 8 * room:
             words, found = mask(clean(words), country, entry.accounts)
-        model, voice = (private(clean_label(said[:200])) for said in (answer.model, answer.voice))
+        model, voice = (private(_label_once(said[:200])) for said in (answer.model, answer.voice))
         answers.append(EntryAnswer(answer.kind, words, model, voice, found))
     return replace(
         entry,

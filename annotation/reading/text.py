@@ -150,7 +150,8 @@ def _rows_in(document: Any, source: str) -> tuple[Any, tuple[str, ...]]:
     alike = len({len(cells) for cells in lists.values()}) == 1
     if len(tables) > 1 and tables.keys() <= SPLITS:
         return [row for rows in tables.values() for row in rows], ()
-    if lists and len(lists) == len(document) and alike and (len(lists) > 1 or not lists.keys() & {*ROWS_UNDER}):
+    by_column = lists and len(lists) == len(document) and alike
+    if by_column and not (tables.keys() == lists.keys() and tables.keys() & {*ROWS_UNDER}):
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)], ()  # column -> cells
     under = next((key for key in ROWS_UNDER if key in lists), None)
     if under is None:

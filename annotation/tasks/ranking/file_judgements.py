@@ -1,7 +1,7 @@
 """Judgements that a file held when it was read: those of a legacy annotator, in a table of their own in the ledger.
 
 They stand apart from the team's items and responses: no quota, agreement or snapshot counts them. User names never
-come here, only the project's pseudonyms; who has no name in the file is a pseudonym of the file.
+come here, only the project's pseudonyms; who has no name in the file gets one made from the file's.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def with_pseudonyms(
 ) -> Iterator[FileJudgement]:
     """Judgements of one reading of a file with their ids and without user names; none of somebody who is forgotten.
 
-    The same person says the same thing once; of two nameless rows that are alike nobody knows that: both count.
+    The same person says the same thing once; of two nameless rows that are alike nobody knows that: both count, as of
+    the first, the second, … person whom the file does not name.
 
     Args:
         judgements: As read.
@@ -73,7 +74,7 @@ def with_pseudonyms(
         pseudonym: User name -> pseudonym.
         forgotten: Whether a user name, or a pseudonym, is of somebody who is forgotten.
     """
-    times = Counter[str]()
+    times, nameless = Counter[str](), Counter[tuple[str, ...]]()
     for one in judgements:
         name = canonical(one.annotator)
         if name and forgotten(name):
@@ -84,7 +85,9 @@ def with_pseudonyms(
         id_ = content_id(who, one.prompt_id, said)
         times[id_] += 1
         if not name:
-            id_, who = content_id(id_, str(times[id_])), pseudonym(f"file {source}")
+            slate = (one.prompt_id, *sorted(one.answers))
+            nameless[slate] += 1
+            id_, who = content_id(id_, str(times[id_])), pseudonym(f"person {nameless[slate]} in {source}")
         yield replace(one, annotator=who, tiers=tiers, id=id_, source=source)
 
 

@@ -36,6 +36,7 @@ DEFAULTS = ("country", "language", "topic", "licence")
 REMEDIES = {
     "language": "if they are in a language of the project after all, run the same command again with --language CODE; "
     "to let another language in, add it to project.languages in annot.toml first.",
+    "unclear conversation": "both answers must follow the same conversation, and their last turn be the assistant's.",
     "unknown country": "correct the name in the file, or name the country of rows without one with --country CODE.",
     "near duplicate": "raise prompts.near_duplicate in annot.toml if they ask different things, and run it again.",
     "too short": "lower prompts.min_chars in annot.toml if they are questions, and run it again.",

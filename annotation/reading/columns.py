@@ -9,43 +9,11 @@ from functools import cache
 
 from annotation.errors import SettingsError, SourceError
 from annotation.reading.cells import as_text
+from annotation.reading.names import SYNONYMS
 from annotation.reading.rows import Table
 from annotation.text.language import tell
 from annotation.text.locales import fold
 from annotation.text.privacy import looks_like_account
-
-SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "prompt": (
-        *("prompt", "prompts", "prompt text", "user prompt", "question", "questions", "question text"),
-        *("pregunta", "preguntas", "pergunta", "perguntas", "consulta", "instruction", "instructions", "instruccion"),
-        *("instrucciones", "instrucao", "enunciado", "query", "input", "messages", "text", "texto"),
-        *("conversations", "conversation", "conversacion", "conversaciones", "mensajes", "mensagens", "chat"),
-        *("question content", "user input", "user message", "user query", "dialogue", "dialog", "history", "context"),
-    ),
-    "country": ("country", "country code", "pais", "codigo pais", "codigo de pais", "nation", "nacion"),
-    "language": ("language", "language code", "lang", "idioma", "lengua", "lingua", "locale"),
-    "topic": ("topic", "topics", "tema", "topico", "category", "categoria", "subject", "assunto", "domain", "dominio"),
-    "system": (
-        *("system prompt", "system", "system message", "sistema", "mensaje de sistema", "prompt de sistema"),
-        *("prompt do sistema", "mensagem de sistema", "instruccion de sistema"),
-    ),
-    "licence": ("licence", "license", "licencia", "licenca"),
-    "id": ("id", "prompt id", "question id", "uid", "identificador"),
-    "chosen": (
-        *("chosen", "preferred", "elegida", "elegido", "preferida", "escolhida", "escolhido", "chosen response"),
-        *("chosen answer", "response chosen", "preferred response", "preferred answer", "respuesta elegida", "y w"),
-        *("respuesta preferida", "mejor respuesta", "resposta escolhida", "resposta preferida", "melhor resposta"),
-        *("chosen completion", "chosen output", "best response", "better response", "positive", "aceptada", "accepted"),
-        *("respuestas elegida", "respuesta aceptada"),
-    ),
-    "rejected": (
-        *("rejected", "rechazada", "rechazado", "rejeitada", "rejeitado", "rejected response", "rejected answer"),
-        *("response rejected", "dispreferred", "respuesta rechazada", "peor respuesta", "resposta rejeitada", "y l"),
-        *("pior resposta", "rejected completion", "rejected output", "worse response", "negative", "no elegida"),
-        *("no preferida", "respuestas rechazada", "dispreferred response", "non preferred", "descartada"),
-    ),
-}
-"""Names of the column of each field, folded (no case, accents, punctuation); the first that is there is taken."""
 
 _HISTORIES = ("messages", "conversations", "conversation", "dialogue", "dialog", "history", "context", "chat")
 """Columns that repeat the prompt where there is one."""
@@ -66,6 +34,7 @@ PERSONAL_COLUMNS = ACCOUNT_COLUMNS | frozenset(
     (
         *("email", "e mail", "mail", "email address", "correo", "correo electronico", "phone", "phone number"),
         *("telephone", "telefono", "telefone", "celular", "movil", "whatsapp", "contact", "contacto", "contato"),
+        *("direccion de correo", "direccion de correo electronico", "endereco de e mail", "nombre completo"),
         *("full name", "first name", "last name", "apellido", "apellidos", "sobrenome"),
     )
 )

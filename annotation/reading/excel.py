@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import SourceError
-from annotation.reading.columns import SYNONYMS
+from annotation.reading.names import names_a_field
 from annotation.reading.rows import CHUNK, Limits, Row, Table, read_grid, size
 from annotation.screen import Progress
-from annotation.text.locales import fold
 
 LINES = 2**20
 """What a sheet of Excel can have; a file may say that it has a thousand million."""
@@ -99,7 +98,7 @@ def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Pr
         found, own, said = read_grid(records, source)
         if not columns or (len(found) > len(columns) and len(own) >= len(rows)):
             title, columns, rows, notices, computed = sheet.title, found, own, list(said), formulas
-        if len(columns) > 2 or (len(columns) > 1 and {fold(name) for name in columns} & {*SYNONYMS["prompt"]}):
+        if len(columns) > 2 or (len(columns) > 1 and names_a_field(columns)):
             break
     if len(titles) > 1 and not named:
         others = ", ".join(f'"{other}"' for other in titles if other != title)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from annotation.errors import SourceError
+from annotation.reading.names import names_a_field
 
 CHUNK = 2**20
 """Bytes that a reader takes at once."""
@@ -118,8 +119,13 @@ def _filled(cell: object) -> bool:
 
 
 def _titles(records: Sequence[Sequence[object]]) -> int:
-    """How many lines stand above the head: those with one cell, where the line after them has two or more."""
+    """How many lines stand above the head: those with fewer cells than the line that names a prompt or an answer; where
+    none does, those with one cell, if the line after them has two or more.
+    """
     widths = [sum(map(_filled, record)) for record in records]
+    named = next((place for place, record in enumerate(records) if names_a_field(record)), None)
+    if named is not None and max(widths[:named], default=0) < widths[named]:
+        return named
     above = next((place for place, width in enumerate(widths) if width > 1), 0)
     # A head of one name above a wider table is a head; a title is followed by a head and by rows that are as wide.
     if not above or len(widths) < above + 2 or max(widths[above + 1 :]) < 2:

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from annotation.errors import SourceError
 from annotation.reading.encoding import find_encoding
+from annotation.reading.names import names_a_field
 from annotation.reading.rows import Limits, Row, Table, all_columns, read_grid
 
 SPLITS = frozenset(("train", "test", "validation", "valid", "val", "dev", "eval", "train_prefs", "test_prefs"))
@@ -87,7 +88,12 @@ def _read_delimited(text: Iterable[str], source: str, suffix: str, limits: Limit
 
 
 def _delimiter(lines: Sequence[str], usual: str) -> str:
-    """The separator by which most of the first lines have as many cells as the widest, and two at least."""
+    """The separator by which most of the first lines have as many cells as the widest, and two at least.
+
+    None that any text has where the head is the name of a prompt's column alone.
+    """
+    if lines and names_a_field([lines[0].strip().strip('"')]):
+        return "\x1f"
 
     def fits(delimiter: str) -> tuple[float, bool, int]:
         try:

@@ -12,9 +12,9 @@ from functools import cache
 from typing import Any
 
 from annotation.errors import TrainError
-from annotation.reading.columns import SYNONYMS
 from annotation.reading.conversations import HUMAN, read_turns
 from annotation.reading.examples import Example, Examples, FoundJudgement
+from annotation.reading.names import SYNONYMS
 from annotation.text.locales import fold, language_code
 from annotation.types import Dropped, content_id
 from train.data.cells import country_of, is_gap, label, share, votes

@@ -124,6 +124,22 @@ def test_an_export_holds_them_as_rankings_that_can_be_trained_on(project: Projec
     assert [drop.reason for drop in slates.excluded] == ["none is acceptable"]
 
 
+def test_an_export_that_is_read_into_another_project_brings_all_that_was_said(project: Project, tmp_path: Path) -> None:
+    fill(project, 1)
+    export(project, tmp_path / "out")
+    other = make_project(tmp_path / "other", SETTINGS)
+    added = add_prompts(other, str(tmp_path / "out" / "rankings.parquet"))
+    assert (len(added.kept), added.candidates, added.judgements) == (1, 4, 2)
+    told = {row["annotator"] for row in other.ledger.rows("select annotator from file_judgements")}
+    assert told == {project.pseudonym("mx_1"), project.pseudonym("mx_2")}
+    exported(other, tmp_path / "again")
+    ranks = [
+        {tuple(sorted(zip(row["candidates"], row["ranks"], strict=True))) for row in read_parquet(path)}
+        for path in (tmp_path / "out" / "rankings.parquet", tmp_path / "again" / FILE_RANKINGS)
+    ]
+    assert ranks[0] == ranks[1]
+
+
 def test_a_removed_prompts_judgements_do_not_count_until_it_is_back(project: Project, tmp_path: Path) -> None:
     first, _ = add_prompts(project, write(tmp_path, pair(), pair(Q2))).kept
     change_prompts(project, Which((first.id,)), {"removed": True})

@@ -39,6 +39,14 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 }
 """Names of the column of each field, folded (no case, accents, punctuation); the first that is there is taken."""
 
+RANKS = ("ranks", "rank", "puestos", "orden", "posiciones", "rangos", "posicoes", "all ranks")
+SCORES = (
+    *("scores", "score", "ratings", "rating", "rewards", "overall scores", "all rm scores", "puntuaciones", "puntajes"),
+    *("notas", "pontuacoes", "calificaciones"),
+)
+ORDERS = ("ranking", "rankings", "order", "orden", "ordem")
+"""Columns with numbers, one for each answer of a list."""
+
 _MAIN = frozenset((*SYNONYMS["prompt"], *SYNONYMS["chosen"], *SYNONYMS["rejected"]))
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from annotation.errors import SourceError
+from annotation.reading.names import ORDERS, RANKS, SCORES
 from annotation.reading.rows import Limits, Row, Table, too_much_text
-
-RANKS = ("rank", "ranks")
-"""Columns that are read although they are lists of numbers: no vectors, but what people said of the answers."""
+from annotation.text.locales import fold
 
 
 def read_parquet_file(path: Path, source: str, limits: Limits) -> Table:
@@ -47,7 +46,7 @@ def _check_size(metadata: Any, columns: Sequence[str], source: str, limits: Limi
 
 
 def text_columns(schema: Any) -> list[str]:
-    """Names of the columns that can hold words: no images, no vectors."""
+    """Names of the columns that can hold words, or ranks and scores of answers: no images, no vectors."""
     import pyarrow as pa
 
     def words(kind: Any) -> bool:
@@ -57,4 +56,5 @@ def text_columns(schema: Any) -> list[str]:
             return all(words(kind.field(number).type) for number in range(kind.num_fields))
         return not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
-    return [field.name for field in schema if field.name.casefold() in RANKS or words(field.type)]
+    ordering = {*RANKS, *SCORES, *ORDERS}
+    return [field.name for field in schema if fold(field.name) in ordering or words(field.type)]

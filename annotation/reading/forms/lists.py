@@ -23,10 +23,10 @@ from annotation.reading.forms.sheet import (
 )
 from annotation.reading.forms.single import one_a_row
 from annotation.reading.found import FoundAnswer, FoundJudgement
+from annotation.reading.names import ORDERS, RANKS, SCORES
 from annotation.reading.rows import Row
 from annotation.text.locales import fold
 
-ORDERS = ("ranking", "rankings", "order", "orden", "ordem")
 BEST = (
     "choice",
     "chosen index",
@@ -50,11 +50,6 @@ LISTS = (
         "all generated responses",
     ),
     *("respuestas", "respostas", "candidatos", "candidatas", "salidas", "generated responses", "model responses"),
-)
-RANKS = ("ranks", "rank", "puestos", "orden", "posiciones", "rangos", "posicoes", "all ranks")
-SCORES = (
-    *("scores", "score", "ratings", "rating", "rewards", "overall scores", "all rm scores", "puntuaciones", "puntajes"),
-    *("notas", "pontuacoes", "calificaciones"),
 )
 ONE_RANK = ("rank", "ranking", "puesto", "posicion", "lugar", "rango")
 ONE_SCORE = ("overall score", "score", "fine grained score", "rating", "reward", "puntuacion", "puntaje", "nota")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from annotation.reading.cells import as_number, as_text, as_truth, is_missing, unpacked
 from annotation.reading.conversations import ASSISTANT, HUMAN, Unclear
-from annotation.reading.forms.lists import ORDERS, ordered
+from annotation.reading.forms.lists import ordered
 from annotation.reading.forms.pairs import model_in, text_in
 from annotation.reading.forms.said import (
     NotUnderstood,
@@ -28,6 +28,7 @@ from annotation.reading.forms.sheet import (
     all_judged,
 )
 from annotation.reading.found import FoundAnswer, FoundJudgement
+from annotation.reading.names import ORDERS
 from annotation.reading.rows import Row
 from annotation.text.locales import fold
 

@@ -18,7 +18,7 @@ from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.base import Kind, Rows, Texts
 from annotation.tasks.duel.task import NAME as DUEL
 from annotation.tasks.duel.votes import duel_tables
-from annotation.tasks.ranking.file_judgements import file_tables
+from annotation.tasks.ranking.file_judgements import FILE_RANKINGS, file_tables
 from annotation.tasks.ranking.slates import RANKING
 from annotation.text.privacy import mask_typed
 
@@ -97,6 +97,8 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             written.add(LEFT_OUT, Rows(out, {"annotator": "text", "country": "text", "reason": "text"}))
         else:
             (folder / LEFT_OUT).unlink(missing_ok=True)
+        if FILE_RANKINGS not in written.counts:  # What is gone from the ledger stays in no file of an export.
+            (folder / FILE_RANKINGS).unlink(missing_ok=True)
     _describe(folder, [name for name, rows in written.counts.items() if rows])
     return Exported(
         written.counts, tuple(folder / file for file in written.counts), typed, project.ledger.count_prompts()[1]

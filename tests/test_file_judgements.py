@@ -144,7 +144,9 @@ def test_a_removed_prompts_judgements_do_not_count_until_it_is_back(project: Pro
     first, _ = add_prompts(project, write(tmp_path, pair(), pair(Q2))).kept
     change_prompts(project, Which((first.id,)), {"removed": True})
     assert [row["prompt"] for row in exported(project, tmp_path / "out")] == [Q2]
-    change_prompts(project, Which((first.id,)), {"removed": False})
+    change_prompts(project, Which(file="v0.jsonl"), {"removed": True})
+    assert exported(project, tmp_path / "out") == []
+    change_prompts(project, Which(file="v0.jsonl"), {"removed": False})
     assert len(exported(project, tmp_path / "out")) == 2
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import openpyxl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from annotation.errors import SourceError
+from annotation.errors import AnnotError, SourceError
 from annotation.reading.examples import Examples, read_examples
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -652,6 +654,59 @@ def test_a_table_without_a_prompt_names_its_columns(tmp_path: Path) -> None:
         SourceError, match=r'no column that annot knows as the prompt; its columns are "frase", "color"'
     ):
         read_examples(sheet(["frase", "color"], [Q1, "rojo"])(tmp_path))
+
+
+CELLS = st.recursive(
+    st.sampled_from(["", Q1, A, "model_a", "tie", "[", "{'a': 1", "['x' 'y']", "B > A", "1", "nan"])
+    | st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers(-3, 3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "text", "value", "rank", "user_id", "result", "selected", "replies"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+COLUMNS = (
+    *("prompt", "chosen", "rejected", "response_a", "response_b", "winner", "candidates", "ranks", "scores", "ranking"),
+    *("data", "annotations", "fields", "responses", "choice.responses", "message_id", "parent_id", "role", "text"),
+    *(
+        "instruction",
+        "input",
+        "output",
+        "label",
+        "answer",
+        "score",
+        "metadata",
+        "tie",
+        "both_bad",
+        "messages",
+        "choice",
+    ),
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(COLUMNS), CELLS, max_size=6), min_size=1, max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_whatever_stands_in_the_cells_it_is_examples_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "a.json"
+    path.write_text(json.dumps(rows))
+    try:
+        found = read_examples(str(path))
+    except AnnotError:
+        return
+    for one in found.kept:
+        for said in one.judgements:
+            places = [place for tier in said.tiers for place in tier]
+            assert len(places) == len(set(places))
+            assert all(one.answers[place].text.strip() for place in places)
 
 
 TRIALS = {

@@ -107,7 +107,7 @@ def _turn(message: dict[str, Any]) -> Turn:
     role = as_text(_role(message)).strip()
     content = next((message[key] for key in CONTENT_KEYS if message.get(key) is not None), None)
     if isinstance(content, list):
-        content = "\n".join(part if isinstance(part, str) else as_text(part.get("text")) for part in content if part)
+        content = "\n".join(as_text(part.get("text")) if isinstance(part, dict) else as_text(part) for part in content)
     elif isinstance(content, dict):
         content = content.get("text", content.get("content"))
     return Turn(ROLES.get(fold(role), role.casefold()), as_text(content).strip())

@@ -73,30 +73,40 @@ class Contamination:
         return {**asdict(self), "copied": sorted(self.copied)}
 
 
-def shared_ngrams(questions: Iterable[ExamQuestion], texts: Iterable[str], n: int = GRAM) -> set[str]:
-    """Ids of the questions of which n words in a row, options included, stand in some text; case and signs aside.
+class CopiedWords:
+    """Questions to look for in texts: n words in a row of one, options included, give it away; case and signs aside.
 
     A question of fewer than n words, and at least LEAST, is looked for whole. Takes time in proportion to the words of
     all texts, and memory to those of the questions.
     """
-    owners: dict[tuple[str, ...], list[str]] = {}
-    for question in questions:
-        words = question_words(question)
-        size = min(n, len(words))
-        if size >= LEAST:
-            for start in range(len(words) - size + 1):
-                owners.setdefault(tuple(words[start : start + size]), []).append(question.id)
-    vocabulary = {word for gram in owners for word in gram}
-    sizes = sorted({len(gram) for gram in owners})
-    found: set[str] = set()
-    for text in texts:
-        # Only a run of words that questions use can hold one of their grams: most runs are shorter than that.
-        for known, run in groupby(_WORD.findall(text.casefold()), vocabulary.__contains__):
-            words = list(run) if known else []
-            for size in sizes:
+
+    def __init__(self, questions: Iterable[ExamQuestion], n: int = GRAM) -> None:
+        self._owners: dict[tuple[str, ...], list[str]] = {}
+        for question in questions:
+            words = question_words(question)
+            size = min(n, len(words))
+            if size >= LEAST:
                 for start in range(len(words) - size + 1):
-                    found.update(owners.get(tuple(words[start : start + size]), ()))
-    return found
+                    self._owners.setdefault(tuple(words[start : start + size]), []).append(question.id)
+        self._vocabulary = {word for gram in self._owners for word in gram}
+        self._sizes = sorted({len(gram) for gram in self._owners})
+
+    def within(self, text: str) -> set[str]:
+        """Ids of the questions that a text gives away."""
+        found: set[str] = set()
+        # Only a run of words that questions use can hold one of their grams: most runs are shorter than that.
+        for known, run in groupby(_WORD.findall(text.casefold()), self._vocabulary.__contains__):
+            words = list(run) if known else []
+            for size in self._sizes:
+                for start in range(len(words) - size + 1):
+                    found.update(self._owners.get(tuple(words[start : start + size]), ()))
+        return found
+
+
+def shared_ngrams(questions: Iterable[ExamQuestion], texts: Iterable[str], n: int = GRAM) -> set[str]:
+    """Ids of the questions that some text gives away, as `CopiedWords` looks for them."""
+    looked_for = CopiedWords(questions, n)
+    return set().union(*map(looked_for.within, texts))
 
 
 def question_words(question: ExamQuestion) -> list[str]:

@@ -19,6 +19,7 @@ COMMANDS = (
     "annotation.commands.collect",
     "annotation.commands.exams",
     "annotation.commands.extend",
+    "annotation.commands.filtering",
     "annotation.commands.host",
     "annotation.commands.lineage",
     "sync.commands.host",

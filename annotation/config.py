@@ -140,6 +140,14 @@ class ExamSettings(Section):
         return self.model_dump(exclude={"near_duplicate", "against"})
 
 
+class FilterSettings(Section):
+    """[filter]: what `annot filter` does by default; `annotation/filtering/rules.py` has the names of the rules."""
+
+    drop: tuple[str, ...] = Field((), description="rules that drop what they find, and by themselves would not")
+    keep: tuple[str, ...] = Field((), description="rules that only show what they find, and by themselves would drop")
+    threshold: Mapping[str, float] = Field({}, description="rule to threshold")
+
+
 class QuotaGroup(Section):
     """[[task.NAME.group]]: a group with a target of its own."""
 
@@ -352,6 +360,7 @@ class Settings(Section):
     draft: DraftSettings = DraftSettings()
     select: SelectSettings = SelectSettings()
     exams: ExamSettings = ExamSettings()
+    filter: FilterSettings = FilterSettings()
     task: TaskTables = TaskTables()
     argilla: ArgillaSettings = ArgillaSettings()
     train: TrainSettings = TrainSettings()

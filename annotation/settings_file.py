@@ -60,6 +60,11 @@ languages = {languages}   # ISO 639; what prompts may be in
 # near_duplicate = 0.85    # Jaccard similarity of 5-character shingles from which two questions are one
 # against = []             # files or Hub datasets whose questions are left out, for example INCLUDE's
 
+# [filter]                 # `annot filter`: its rules, docs/filtering.md
+# drop = []                # rules that drop what they only show by default, for example "leak"
+# keep = []                # rules that only show what they drop by default, for example "refusal"
+# threshold = {{}}           # for example {{ length = 0.6 }}
+
 [task.ranking]
 target = {target:<17} # completed slates per group; 0: only the groups named below owe anything
 overlap = {overlap:<16} # people per slate

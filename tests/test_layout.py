@@ -44,6 +44,7 @@ ORDER = {
             "selection",
             "extending",
             "exams",
+            "filtering",
             "hosting",
             "backups",
             "lineage",

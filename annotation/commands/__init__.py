@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from annotation.project import Project
 
 ORDER = (
-    *("init", "prompts", "exams", "draft", "select", "up", "team", "push", "sync", "status", "export"),
+    *("init", "prompts", "exams", "filter", "draft", "select", "up", "team", "push", "sync", "status", "export"),
     *("train", "evaluate", "release", "demo", "votes", "trace", "forget"),
     *("doctor", "logs", "down", "backup", "restore", "move", "server", "quickstart"),
 )

@@ -1,0 +1,98 @@
+"""The command `annot filter`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from annotation.commands import Folder, Json, app, open_project
+from annotation.errors import SettingsError
+
+RULES_HELP = "duplicate, near-duplicate, leak, error, refusal, repeated, turns, marks, language, variety, contrast, "
+RULES_HELP += "copied, exam, off-topic, same-meaning, length, style, tell, model, country, pii"
+
+
+@app.command("filter", epilog="Example: annot filter pairs.jsonl, then annot filter pairs.jsonl --out filtered")
+def filter_set(
+    source: Annotated[
+        str, typer.Argument(help="A file or a dataset on the Hub; without one, the project's own set.")
+    ] = "",
+    folder: Folder = Path(),
+    out: Annotated[Path | None, typer.Option(help="Folder for kept.parquet, dropped.parquet and the report.")] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report.md and report.html only; into --out or exports/filter.")
+    ] = False,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="RULE", help="Drop what this rule only shows by default; repeatable.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="RULE", help="Only show what this rule drops by default; repeatable.")
+    ] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(metavar="RULE=VALUE", help=f"Repeatable. The rules: {RULES_HELP}.")
+    ] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="File or dataset of a benchmark: its questions are looked for; repeatable.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="Say what a column means; repeatable.")
+    ] = None,
+    no_meaning: Annotated[
+        bool, typer.Option("--no-meaning", help="Leave out the rules that need the encoder.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing, as without --out and --report.")] = False,
+    json: Json = False,
+) -> None:
+    """Look at a preference set with every rule: what each would leave out, by which threshold and because of what."""
+    from annotation.filtering.filter import filter_source
+    from annotation.filtering.report import as_json, flag_table, remedies, rule_table, sentence, write_report
+    from annotation.filtering.write import write_filtered
+    from annotation.screen import print_json, progress, table
+
+    project = open_project(folder)
+    values = {}
+    for name, value in (_named(given, "--threshold", "length=0.6") for given in threshold or ()):
+        try:
+            values[name] = float(value)
+        except ValueError:
+            raise SettingsError(f"--threshold {name}={value}: write a number, for example length=0.6.") from None
+    with progress("filter") as bar:
+        found = filter_source(
+            project,
+            source,
+            columns=dict(_named(given, "--column", "prompt=Question") for given in column or ()),
+            drop=drop or (),
+            keep=keep or (),
+            thresholds=values,
+            against=against or (),
+            meaning=not no_meaning,
+            progress=bar,
+        )
+    to = None if dry_run else out or (project.folder / "exports" / "filter" if report else None)
+    if to and not report:
+        write_filtered(found, to, project.pseudonym if source else str)  # those of the project are pseudonyms
+    if to:
+        write_report(found, to)
+    if json:
+        print_json({**as_json(found), "written_to": str(to) if to else None})
+        return
+    print(sentence(found))
+    for one in (rule_table(found), flag_table(found)):
+        table(one.title, one.columns, one.rows)
+    for line in remedies(found):
+        print(line)
+    for notice in found.notices:
+        print(f"Note: {notice}")
+    if to:
+        print(f"{'The report is' if report else 'kept.parquet, dropped.parquet and the report are'} in {to}.")
+    else:
+        print("Nothing was written: --out FOLDER writes what is kept and what is dropped, --report the report alone.")
+
+
+def _named(given: str, option: str, example: str) -> tuple[str, str]:
+    name, sign, value = given.partition("=")
+    if not (sign and name.strip() and value.strip()):
+        raise SettingsError(f'{option} "{given}" says too little; write for example {example}.')
+    return name.strip(), value.strip()

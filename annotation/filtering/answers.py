@@ -1,0 +1,80 @@
+"""Answers that are none: refusals, messages of an error, and texts that stand beside many prompts."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from annotation.drafting.verdict import normal_form
+from annotation.filtering.rows import Row
+from annotation.filtering.rule import Finding, Found, Look, shown
+from annotation.text.refusals import is_refusal
+
+LEAST_WORDS = 4
+"""Shorter answers ("Sí, claro") may be right for many prompts."""
+
+_ERROR = re.compile(
+    r"""^\W{0,20}(?:error|erro|excepci[oó]n|exception)\W{0,3}(?:c[oó]d(?:e|igo)\W{0,3})?[45]\d\d\b
+      | ["']?\berror_?(?:code|message|type)["']?\s*[:=]
+      | \{\s*["']error["']\s*: | \btraceback\s\(most\srecent\scall\slast\)
+      | ^\W{0,20}HTTP(?:/\d(?:\.\d)?)?\W{0,3}[45]\d\d\b
+      | ^\W{0,20}(?:[45]\d\d\W{1,3})?(?:internal\sserver\serror|service\s(?:temporarily\s)?unavailable|bad\sgateway
+          |gateway\stime-?out|too\smany\srequests|rate\slimit\s(?:exceeded|reached)|connection\s(?:error|timed\sout))\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_NUMBERED = re.compile(r"[^\W_]*\d\w*(?:[-.:/]\w+)*")
+"""A word with a digit, and what is joined to it: codes, times, ids."""
+
+
+def refusals(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
+    """Answers that decline to answer, in Spanish, Portuguese and English (`annotation/text/refusals.py`)."""
+    return Found(
+        [
+            Finding(place, shown(answer.text), number)
+            for place, row in _seen(rows, look, "refusals")
+            for number, answer in enumerate(row.answers)
+            if is_refusal(answer.text, row.language)
+        ]
+    )
+
+
+def errors(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
+    """Answers that begin as a program's or a service's message of an error does."""
+    return Found(
+        [
+            Finding(place, shown(answer.text), number)
+            for place, row in _seen(rows, look, "error messages")
+            for number, answer in enumerate(row.answers)
+            if _ERROR.search(answer.text[:200])
+        ]
+    )
+
+
+def repeated(rows: Sequence[Row], look: Look, threshold: float) -> Found:
+    """Answers beside `threshold` or more prompts that differ; numbers, codes and the prompt's own words aside.
+
+    Prompts of one group of near duplicates count as one: the same answer to them may well be right.
+    """
+    beside: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for place, row in _seen(rows, look, "repeated answers"):
+        prompt = normal_form(row.prompt)
+        for number, answer in enumerate(row.answers):
+            form = _NUMBERED.sub("0", normal_form(answer.text).replace(prompt, "…"))
+            if len(re.findall(r"[^\W\d_]+", form)) >= LEAST_WORDS:
+                beside[form].append((place, number))
+    findings = []
+    for places in beside.values():
+        prompts = len({look.group(rows[place]) for place, _ in places}) if len(places) >= threshold else 0
+        if prompts >= threshold:
+            findings += [
+                Finding(place, f"beside {prompts} prompts: {shown(rows[place].answers[number].text)}", number, prompts)
+                for place, number in places
+            ]
+    return Found(sorted(findings, key=lambda one: (one.row, one.answer or 0)))
+
+
+def _seen(rows: Sequence[Row], look: Look, note: str) -> Sequence[tuple[int, Row]]:
+    look.progress(0, len(rows), note)
+    return list(enumerate(rows))

@@ -1,0 +1,72 @@
+"""The project's own set as examples: its prompts, their candidates, and what the team said of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from annotation.errors import ProjectError
+from annotation.project import Project
+from annotation.reading.conversations import HUMAN, SYSTEM, Turn
+from annotation.reading.examples import Example, Examples, FoundAnswer, FoundJudgement
+from annotation.screen import Progress, silent
+from annotation.tables import read_tables
+from annotation.types import Candidate
+
+Pairs = Mapping[str, tuple[tuple[int, int], ...]]
+"""Place of an example -> (better, worse) places in its answers."""
+
+
+def own_set(project: Project, progress: Progress = silent) -> tuple[Examples, Pairs]:
+    """A prompt with all its candidates, once for every country that judged it; and pairs as `annot export` counts.
+
+    Annotators stand under their pseudonyms.
+
+    Raises:
+        ProjectError: There are no prompts.
+    """
+    # A ledger is made by being opened; looking at an empty project must not make one.
+    prompts = project.ledger.prompts() if (project.folder / "ledger.sqlite").exists() else []
+    if not prompts:
+        raise ProjectError(
+            f"{project.folder} has no prompts yet; name the file to look at, for example annot filter FILE."
+        )
+    candidates: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in project.ledger.candidates():
+        candidates[candidate.prompt_id].append(candidate)
+    places = {candidate.id: place for own in candidates.values() for place, candidate in enumerate(own)}
+    judged: dict[str, dict[str, list[FoundJudgement]]] = defaultdict(lambda: defaultdict(list))
+    pairs: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for part in read_tables(project, "ranking", progress=progress):
+        for row in part["preferences.parquet"].rows:
+            pair = (places[row["chosen_id"]], places[row["rejected_id"]])
+            pairs[f"{row['prompt_id']}:{row['country']}"].append(pair)
+        for row in part["rankings.parquet"].rows:
+            ranked = dict(zip(row["candidate_ids"], row["ranks"], strict=False))
+            levels = sorted(set(ranked.values()))
+            tiers = tuple(tuple(places[one] for one, rank in ranked.items() if rank == level) for level in levels)
+            one_said = FoundJudgement(tiers, row["none_acceptable"], row["annotator"], row["country"], row["rewrite"])
+            judged[row["prompt_id"]][row["country"]].append(one_said)
+    examples = []
+    for prompt in prompts:
+        system = (Turn(SYSTEM, prompt.system),) if prompt.system else ()
+        answers = tuple(
+            FoundAnswer(one.text, f"answer {number}", one.model, one.voice, one.id)
+            for number, one in enumerate(candidates[prompt.id], 1)
+        )
+        for country, said in (judged[prompt.id] or {prompt.country: list[FoundJudgement]()}).items():
+            examples.append(
+                Example(
+                    f"{prompt.id}:{country}",
+                    (*system, Turn(HUMAN, prompt.text)),
+                    answers,
+                    tuple(said),
+                    prompt.id,
+                    country,
+                    prompt.language,
+                    prompt.topic,
+                    prompt.licence,
+                )
+            )
+    counted = {example.place: tuple(pairs[example.place]) for example in examples}
+    return Examples(project.settings.project.name, len(examples), tuple(examples)), counted

@@ -1,0 +1,130 @@
+"""Files of a filtered set: kept.parquet, which other commands read, and dropped.parquet, with which one can argue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from annotation.errors import SourceError
+from annotation.files import write_parquet
+from annotation.filtering.filter import Filtered
+from annotation.filtering.marks import show_marks
+from annotation.filtering.rows import Row
+from annotation.reading.conversations import SYSTEM
+from annotation.reading.examples import FoundJudgement
+from annotation.tasks.ranking.preferences import places_of
+from annotation.text.locales import country_code
+
+Form = Callable[[Row, Callable[[str], str], Callable[[str], str]], list[dict[str, Any]]]
+"""(row, how texts are shown, pseudonym) -> what its rows hold of the answers."""
+
+KEPT, DROPPED = "kept.parquet", "dropped.parquet"
+
+
+def write_filtered(
+    filtered: Filtered, folder: Path, pseudonym: Callable[[str], str], looked_at: Mapping[int, int] | None = None
+) -> None:
+    """Write kept.parquet and dropped.parquet. kept.parquet is there only when all of it is, and comes last.
+
+    Args:
+        filtered: The set.
+        folder: Made where it is missing; an older kept.parquet of it is replaced.
+        pseudonym: User name -> the name under which judgements leave the project.
+        looked_at: Row's number -> place in the order in which people should look; without it that of `first_of`.
+
+    Raises:
+        SourceError: Nothing was kept.
+    """
+    import pyarrow as pa
+
+    if not filtered.kept:
+        raise SourceError(f"Nothing of {filtered.name} was kept, so nothing was written: look at the rules above.")
+    (folder / KEPT).unlink(missing_ok=True)
+    number, text, yes = pa.float64(), pa.string(), pa.bool_()
+    kinds = {"place": text, "answer": text, "rule": text, "threshold": number, "measured": number}
+    kinds |= {"because_of": text, "whole": yes}
+    write_parquet(folder / DROPPED, [asdict(one) for one in filtered.left], pa.schema(list(kinds.items())))
+    write_parquet(folder / KEPT, kept_rows(filtered, pseudonym, looked_at or first_of(filtered)))
+
+
+def first_of(filtered: Filtered) -> dict[int, int]:
+    """Row's number -> place in the order of looking: what most rules found something in comes first."""
+    order = sorted(filtered.kept, key=lambda row: (-len(filtered.raised.get(row.number, ())), row.number))
+    return {row.number: place for place, row in enumerate(order)}
+
+
+def kept_rows(
+    filtered: Filtered, pseudonym: Callable[[str], str], looked_at: Mapping[int, int]
+) -> list[dict[str, Any]]:
+    """The kept rows as `annot train --data` and `annot prompts add` read them.
+
+    All in one form: pairs (prompt, chosen, rejected) where every row is one, rankings (prompt, candidates, ranks; a row
+    for each judgement) where some row is more or less than a pair, and prompts alone where there are no answers.
+    """
+    show = show_marks if filtered.mends("marks") else str
+    judged = any(row.judgements for row in filtered.kept)
+    paired = judged and all(map(_is_pair, filtered.kept))
+    form: Form = _pair if paired else _rankings if any(row.answers for row in filtered.kept) else _prompt
+    talks = paired and any(len([t for t in row.turns if t.role != SYSTEM]) > 1 for row in filtered.kept)
+    rows = []
+    for row in filtered.kept:
+        about = {
+            "country": row.country,
+            "language": row.language,
+            "topic": row.topic,
+            "licence": row.licence,
+            "source": row.place,
+            "group": filtered.groups.get(row.number, ""),
+            "first": looked_at.get(row.number, len(looked_at)),
+        }
+        if talks:
+            rows.append({**_messages(row, show), **about})
+        else:
+            asked = {"prompt": show(row.prompt), "system": show(row.system)}
+            rows += [{**asked, **about, **said} for said in form(row, show, pseudonym)]
+    return rows
+
+
+def _is_pair(row: Row) -> bool:
+    return (
+        len(row.answers) == 2
+        and len(row.pairs) == 1
+        and len(row.judgements) == 1
+        and not row.judgements[0].annotator
+        and not row.judgements[0].none_acceptable
+    )
+
+
+def _pair(row: Row, show: Callable[[str], str], _: Callable[[str], str]) -> list[dict[str, Any]]:
+    chosen, rejected = row.pairs[0]
+    return [{"chosen": show(row.answers[chosen].text), "rejected": show(row.answers[rejected].text)}]
+
+
+def _messages(row: Row, show: Callable[[str], str]) -> dict[str, Any]:
+    texts = _pair(row, show, str)[0]
+    answers = {name: [{"role": "assistant", "content": text}] for name, text in texts.items()}
+    return {"prompt": [{"role": turn.role, "content": show(turn.text)} for turn in row.turns], **answers}
+
+
+def _rankings(row: Row, show: Callable[[str], str], pseudonym: Callable[[str], str]) -> list[dict[str, Any]]:
+    texts = [show(answer.text) for answer in row.answers]
+    rows = []
+    for one in row.judgements or (FoundJudgement(()),):
+        places = places_of(one.tiers)
+        rows.append(
+            {
+                "country": country_code(one.country) or row.country,
+                "candidates": texts,
+                "ranks": [places[n] + 1 if n in places else None for n in range(len(texts))] if places else [],
+                "annotator": pseudonym(one.annotator) if one.annotator else "",
+                "none_acceptable": one.none_acceptable,
+                "rewrite": show(one.rewrite),
+            }
+        )
+    return rows
+
+
+def _prompt(_: Row, __: Callable[[str], str], ___: Callable[[str], str]) -> list[dict[str, Any]]:
+    return [{}]

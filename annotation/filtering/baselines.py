@@ -34,7 +34,8 @@ def interval(share: float, count: int) -> tuple[float, float]:
         return 0.0, 1.0
     middle = share + Z95**2 / (2 * count)
     around = Z95 * math.sqrt(share * (1 - share) / count + Z95**2 / (4 * count**2))
-    return tuple((middle + sign * around) / (1 + Z95**2 / count) for sign in (-1, 1))  # type: ignore[return-value]
+    low, high = ((middle + sign * around) / (1 + Z95**2 / count) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)
 
 
 def share_flag(of: str, right: Floats, threshold: float, guess: str, opposite: str = "", note: str = "") -> Flag:

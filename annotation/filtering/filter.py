@@ -169,9 +169,9 @@ def filter_examples(
     raised: dict[int, list[str]] = defaultdict(list)
     outcomes = []
     for rule in rules:
-        began = time.monotonic()
         if rule.meaning and encoder and look.vectors is None:
             look = replace(look, vectors=_vectors(project, rows, questions, progress))
+        began = time.monotonic()
         if rule.meaning and not encoder:
             outcomes.append(Outcome(rule, 0, 0, 0, Found(), "", reason, 0.0))
             continue

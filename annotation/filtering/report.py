@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from annotation.files import write_whole
 from annotation.filtering.filter import Filtered, Outcome
+from annotation.filtering.hint import WITH, Hints
 from annotation.filtering.rule import Flag
 from annotation.screen import counted
 
@@ -24,8 +25,8 @@ _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{ti
 <meta name="viewport" content="width=device-width"><style>
 body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1a1a1a }}
 table {{ border-collapse: collapse; margin: 1rem 0; font-size: .9rem }}
-th, td {{ border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: left; vertical-align: top;
-overflow-wrap: anywhere }}
+th, td {{ border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: left; vertical-align: top }}
+th {{ white-space: nowrap }} td {{ overflow-wrap: break-word; max-width: 32rem }}
 td.number {{ text-align: right; white-space: nowrap }} img {{ max-width: 100% }} .wide {{ overflow-x: auto }}
 </style></head><body>"""
 
@@ -119,6 +120,22 @@ def tables(filtered: Filtered) -> list[Table]:
         ),
         Table("What the rules look for", "", ("rule", "what", "threshold from", "seconds"), looked),
     ]
+
+
+def hint_table(filtered: Filtered, hints: Hints) -> Table:
+    """The pairs that a judge puts first: against the people in both orders, then undecided."""
+    said = ", ".join(f"{what} {count}" for what, count in hints.counts.items())
+    rows = sorted((row for row in filtered.kept if row.number in hints.said), key=lambda row: hints.first[row.number])
+    return Table(
+        "Look at these first: a judge",
+        f"A model compared each pair in both orders ({said}). It decides nothing: people do.",
+        ("place", "judge", "prompt", "chosen by people", "rejected by people"),
+        [
+            (row.place, hints.said[row.number], row.prompt[:100], *(row.answers[at].text[:100] for at in row.pairs[0]))
+            for row in rows[:20]
+            if hints.said[row.number] != WITH
+        ],
+    )
 
 
 def as_json(filtered: Filtered) -> dict[str, Any]:
@@ -233,7 +250,7 @@ def _plots(filtered: Filtered) -> Iterable[tuple[str, Any]]:
         axes.spines[["top", "right"]].set_visible(False)
         yield "Length of chosen against rejected", figure
     measured = [
-        (f"{one.rule.name}: {flag.of}" if flag.of in _NAMED else one.rule.name, flag, one.rule.threshold)
+        (one.rule.name if flag.of == "all" else f"{one.rule.name}: {flag.of}", flag, one.rule.threshold)
         for one in filtered.outcomes
         for flag in one.found.flags
         if flag.low is not None and (flag.of == "all" or flag.of in _NAMED or len(flag.of) == 2)

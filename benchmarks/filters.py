@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import resource
 import tempfile
 import time
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filtering_faults import EXAM, Planter, planted_set, shortcut_set
+from filtering_faults import EXAM, SAID, THINGS, Planter, planted_set, shortcut_set
 
 from annotation.filtering.filter import Filtered, filter_examples, filter_source
 from annotation.filtering.rules import chosen_rules
@@ -166,8 +167,6 @@ def _pairs(slates: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _with_faults(clean: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     """Half of the pairs spoilt as generators spoil them: apologies and refusals chosen, wrong pairs repeated."""
-    import random
-
     dice = random.Random(seed)
     rows = []
     for number, row in enumerate(clean):
@@ -193,17 +192,18 @@ def at_scale(project: Project, prompts: int) -> list[tuple[Any, ...]]:
     from annotation.reading.conversations import Turn
     from annotation.reading.examples import Example, Examples, FoundAnswer, FoundJudgement
 
-    made = Planter(0)
+    dice = random.Random(0)
     examples = []
+
+    def said(language: str, sentences: int) -> str:
+        things = THINGS[language]
+        return ". ".join(one.format(dice.choice(things)) for one in dice.sample(SAID[language], sentences))
+
     for number in range(prompts):
-        country = ("MX", "BR")[number % 2]
-        language = ("es", "pt")[number % 2]
-        turn = Turn("user", f"{' '.join(made.answer(language, 'eso').split()[:14])}, caso {number * 7919 % 10007}?")
-        answers = tuple(
-            FoundAnswer(" ".join(made.answer(language, "eso") for _ in range(3)), f"rank {at}", model=f"m{at}")
-            for at in range(4)
-        )
-        tiers = tuple((at,) for at in made.dice.sample(range(4), 4))
+        country, language = (("MX", "es"), ("BR", "pt"))[number % 2]
+        turn = Turn("user", f"{said(language, 2)}, caso {number * 7919 % 10007}?")
+        answers = tuple(FoundAnswer(said(language, 8), f"rank {at}", model=f"m{at}") for at in range(4))
+        tiers = tuple((at,) for at in dice.sample(range(4), 4))
         split = "test" if number % 50 == 0 else "train"
         cells = {"split": split}
         examples.append(

@@ -77,7 +77,8 @@ def flag_table(filtered: Filtered) -> Table:
     flags = [(one, flag) for one in filtered.outcomes for flag in one.found.flags]
     return Table(
         "Measures of the set",
-        "Shares with their 95 % interval. A raised one is above its threshold, on 30 rows or more, and no chance.",
+        "Shares with their 95 % interval. "
+        "A raised one is above its threshold, on 30 rows or more, by more than chance; a country is raised below it.",
         ("rule", "of", "share", "from", "to", "rows", "threshold", "raised", "what"),
         [
             (one.rule.name, *_cells(flag), threshold_of(one), "yes" if flag.raised else "", flag.note)

@@ -201,7 +201,7 @@ def at_scale(project: Project, prompts: int) -> list[tuple[Any, ...]]:
 
     for number in range(prompts):
         country, language = (("MX", "es"), ("BR", "pt"))[number % 2]
-        turn = Turn("user", f"{said(language, 2)}, caso {number * 7919 % 10007}?")
+        turn = Turn("user", f"{said(language, 4)}, caso {number * 7919 % 10007}?")
         answers = tuple(FoundAnswer(said(language, 8), f"rank {at}", model=f"m{at}") for at in range(4))
         tiers = tuple((at,) for at in dice.sample(range(4), 4))
         split = "test" if number % 50 == 0 else "train"

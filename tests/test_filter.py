@@ -22,7 +22,7 @@ from annotation.filtering.filter import Filtered, filter_examples, filter_source
 from annotation.filtering.hint import AGAINST, UNDECIDED, WITH, hint_outlook, hint_questions, judge
 from annotation.filtering.marks import MARK, show_marks
 from annotation.filtering.report import write_report
-from annotation.filtering.rows import majority
+from annotation.filtering.rows import majority, split_of
 from annotation.filtering.rules import chosen_rules, rules_of
 from annotation.filtering.write import DROPPED, KEPT, write_filtered
 from annotation.project import Project
@@ -492,10 +492,31 @@ def test_the_projects_own_set_has_the_pairs_that_an_export_has(project: Project,
 
     exported = export(project, tmp_path / "export")
     assert sum(len(row.pairs) for row in found.kept) == exported.rows["preferences.parquet"] > 0
-    write_filtered(found, tmp_path, str)
+    write_filtered(found, tmp_path, project.pseudonym)
     assert {one["annotator"] for one in read_parquet(tmp_path / KEPT)} == {
         project.pseudonym(n) for n in ("mx_1", "mx_2")
     }
+
+
+def test_what_files_said_stands_apart_from_what_the_team_said(project: Project, tmp_path: Path) -> None:
+    fill(project, 1)
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(row(1, annotator="lupita_77")), encoding="utf-8")
+    add_prompts(project, str(path), foreign_language=True)
+    found = filter_source(project, "", meaning=False, keep=["repeated", "contrast", "language"])
+    apart = {row.place.rpartition(":")[2]: len(row.pairs) for row in found.kept}
+    assert apart["files"] == 1
+    assert apart["MX"] > 1
+    write_filtered(found, tmp_path, project.pseudonym)
+    assert "lupita" not in str(read_parquet(tmp_path / KEPT))
+
+
+@pytest.mark.parametrize(
+    ("place", "split"),
+    [("owner/set:train:12", "train"), ("owner/set:es:test:3", "test"), ("set.jsonl:12", ""), ("set.json:mx", "")],
+)
+def test_the_split_of_a_datasets_row_is_known_by_its_place(place: str, split: str) -> None:
+    assert split_of(Example(place, (Turn("user", "¿Y?"),))) == split
 
 
 def test_a_project_without_prompts_says_what_to_name(project: Project) -> None:

@@ -97,9 +97,7 @@ def filter_set(
     hints = _hints(project, found, hint_limit, dry_run=dry_run, ask_first=not yes, json=json) if hint else None
     to = None if dry_run else out or (project.folder / "exports" / "filter" if report else None)
     if to and not report:
-        write_filtered(
-            found, to, project.pseudonym if source else str, hints.first if hints else None
-        )  # those of the project are pseudonyms
+        write_filtered(found, to, project.pseudonym, hints.first if hints else None)
     if to:
         write_report(found, to, [hint_table(found, hints)] if hints else ())
     if json:

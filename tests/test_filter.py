@@ -21,7 +21,7 @@ from annotation.files import read_parquet
 from annotation.filtering.filter import Filtered, filter_examples, filter_source
 from annotation.filtering.hint import AGAINST, UNDECIDED, WITH, hint_outlook, hint_questions, judge
 from annotation.filtering.marks import MARK, show_marks
-from annotation.filtering.report import write_report
+from annotation.filtering.report import rule_table, write_report
 from annotation.filtering.rows import majority, split_of
 from annotation.filtering.rules import chosen_rules, rules_of
 from annotation.filtering.write import DROPPED, KEPT, write_filtered
@@ -144,6 +144,12 @@ def test_an_error_is_dropped_where_it_stands_once_and_an_answer_about_errors_is_
     found = look([row(1, rejected='{"error": {"code": 429}}'), row(2, chosen=talks), row(3, chosen="HTTP 503")])
     assert by_rule(found) == {"error": ["1", "3"]}
     assert (found.left[0].answer, found.left[0].whole) == ("rejected", True)
+
+
+def test_a_blank_answer_is_counted_before_the_rules(look: Filter) -> None:
+    found = look([row(1, chosen=" "), row(2)])
+    assert by_rule(found) == {"empty": ["1 chosen"]}
+    assert rule_table(found).rows[0][:6] == ("empty", "drop", "", 1, 1, 0)
 
 
 def test_refusals_are_dropped_and_a_proposed_reply_that_declines_is_not(look: Filter) -> None:
@@ -433,10 +439,11 @@ def test_pairs_are_written_as_training_and_prompts_add_read_them(
 ) -> None:
     from train.data.pairs import read_pairs
 
-    found = look([row(1, system_prompt="Eres de aquí."), row(2), row(3, chosen="HTTP 500")])
+    found = look([row(1, system_prompt="Eres de aquí.", margin=0.5), row(2), row(3, chosen="HTTP 500")])
     write_filtered(found, tmp_path / "out", project.pseudonym)
     pairs = read_pairs(tmp_path / "out" / KEPT)
     assert [pair.country for pair in pairs] == ["MX", "MX"]
+    assert [pair.margin for pair in pairs] == [0.5, 0.0]
     assert pairs[0].prompt == (
         {"role": "system", "content": "Eres de aquí."},
         {"role": "user", "content": row(1)["question"]},

@@ -53,7 +53,12 @@ def sentence(filtered: Filtered) -> str:
 
 def rule_table(filtered: Filtered) -> Table:
     """Every rule with its threshold, what it did, and one example."""
-    rows = []
+    named = {one.rule.name for one in filtered.outcomes}
+    unread = {left.rule: left for left in reversed(filtered.left) if left.rule not in named}
+    rows: list[Sequence[object]] = []
+    for reason, left in sorted(unread.items()):
+        count = sum(one.rule == reason for one in filtered.left)
+        rows.append((reason, "drop", "", filtered.rows - count, count, 0, f"{left.place}: {left.because_of}"))
     for one in filtered.outcomes:
         rule, dropped = one.rule, one.rule.does == "drop"
         numbers = (one.seen - one.rows * dropped, one.rows if dropped else 0, 0 if dropped else one.rows)

@@ -19,6 +19,9 @@ from annotation.types import Dropped
 SPLIT_COLUMNS = ("split", "partition", "particion", "particao", "subset", "conjunto")
 """Names, folded, of a column that says in which split of the source a row stands."""
 
+WEIGHTS = ("weight", "margin")
+"""Columns of a file of pairs that `annot train` weighs with; they go through as they are. Votes are judgements."""
+
 _SPLIT_PLACE = re.compile(r":([^:]+):\d+\Z")
 
 
@@ -38,6 +41,7 @@ class Row:
         language: ISO 639-1, or "".
         split: Of the source, or "".
         masked: Token ("[email]") to how many stand in its texts for what was masked.
+        weights: Cells of the source by which a pair counts in training: some of WEIGHTS.
     """
 
     number: int
@@ -53,6 +57,7 @@ class Row:
     licence: str = ""
     split: str = ""
     masked: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def system(self) -> str:
@@ -118,6 +123,7 @@ def tidy(
             _bare(clean_label(one.licence[:400]), country, one.accounts, masked),
             split_of(one),
             masked,
+            {name: one.cells[name] for name in WEIGHTS if name in one.cells},
         )
         blank = {place for place, answer in enumerate(answers) if not answer.text}
         left = row.without(blank) if blank else row

@@ -100,13 +100,14 @@ def _is_pair(row: Row) -> bool:
 
 def _pair(row: Row, show: Callable[[str], str], _: Callable[[str], str]) -> list[dict[str, Any]]:
     chosen, rejected = row.pairs[0]
-    return [{"chosen": show(row.answers[chosen].text), "rejected": show(row.answers[rejected].text)}]
+    texts = {"chosen": show(row.answers[chosen].text), "rejected": show(row.answers[rejected].text)}
+    return [{**texts, **row.weights}]
 
 
 def _messages(row: Row, show: Callable[[str], str]) -> dict[str, Any]:
-    texts = _pair(row, show, str)[0]
-    answers = {name: [{"role": "assistant", "content": text}] for name, text in texts.items()}
-    return {"prompt": [{"role": turn.role, "content": show(turn.text)} for turn in row.turns], **answers}
+    pair = _pair(row, show, str)[0]
+    answers = {side: [{"role": "assistant", "content": pair[side]}] for side in ("chosen", "rejected")}
+    return {**pair, "prompt": [{"role": turn.role, "content": show(turn.text)} for turn in row.turns], **answers}
 
 
 def _rankings(row: Row, show: Callable[[str], str], pseudonym: Callable[[str], str]) -> list[dict[str, Any]]:

@@ -37,13 +37,15 @@ def progress(label: str) -> Iterator[Progress]:
     bar: Any = None
     task: Any = None
     step: int | None = None
-    first, since = 0, began
+    first = before = 0
+    since = began
 
     def report(done: int, total: int | None = None, note: str = "") -> None:
-        nonlocal bar, task, last, step, first, since
+        nonlocal bar, task, last, step, first, before, since
         present = time.monotonic()
-        if total != step or done < first:
+        if total != step or done < before:
             step, first, since = total, done, present
+        before = done
         left = time_left(done - first, total - done, present - since) if total else ""
         if present - began < SHOW_AFTER_S:
             return

@@ -18,6 +18,7 @@ from projects import fill, make_project
 
 from annotation.errors import ProjectError, SettingsError, SourceError
 from annotation.files import read_parquet
+from annotation.filtering.baselines import FOLDS, folds, foretold_by_features
 from annotation.filtering.filter import Filtered, filter_examples, filter_source
 from annotation.filtering.hint import AGAINST, UNDECIDED, WITH, hint_outlook, hint_questions, judge
 from annotation.filtering.marks import MARK, show_marks
@@ -352,6 +353,23 @@ def test_a_models_opening_gives_its_side_away_and_a_coin_does_not(look: Filter) 
         {**row(n), **({side: row(n)[other] for side, other in swapped.items()} if n % 2 else {})} for n in range(60)
     ]
     assert found_by(look(coin), "tell").found.flags[0].value < 0.65
+
+
+def test_the_logistic_regression_stands_where_its_likelihood_is_flat() -> None:
+    """By the definition: the gradient of the log likelihood with a ridge of 1 is nothing at the weights it found."""
+    import numpy as np
+
+    chance = np.random.default_rng(0)
+    x = chance.normal([0.5, 0, -1, 0], size=(200, 4))
+    groups = [str(n // 2) for n in range(200)]
+    scores = foretold_by_features(x, groups)
+    part = folds(groups)
+    assert all(part[n] == part[n + 1] for n in range(0, 200, 2))
+    for fold in range(FOLDS):
+        weights = np.linalg.lstsq(x[part == fold], scores[part == fold], rcond=None)[0]
+        rest = x[part != fold]
+        gradient = rest.T @ (1 / (1 + np.exp(rest @ weights))) - weights
+        assert np.abs(gradient).max() < 1e-6
 
 
 def test_always_the_same_model_is_flagged(project: Project) -> None:

@@ -32,10 +32,14 @@ def test_a_log_says_how_far_each_step_is_and_how_long_it_will_take(
             (60.0, 100, 300, ""),
             (90.0, 0, 50, "languages"),
             (120.0, 10, 50, ""),
+            (150.0, 0, 50, "another step as long"),
+            (180.0, 25, 50, ""),
         ):
             report(done, total, note)
     assert capsys.readouterr().err.splitlines() == [
         "annot: selecting: 100 of 300, about 2 min left",
         "annot: selecting: 0 of 50 languages",
         "annot: selecting: 10 of 50, about 2 min left",
+        "annot: selecting: 0 of 50 another step as long",
+        "annot: selecting: 25 of 50, less than a minute left",
     ]

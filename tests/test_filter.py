@@ -149,7 +149,8 @@ def test_an_error_is_dropped_where_it_stands_once_and_an_answer_about_errors_is_
 
 def test_a_blank_answer_is_counted_before_the_rules(look: Filter) -> None:
     found = look([row(1, chosen=" "), row(2)])
-    assert by_rule(found) == {"empty": ["1 chosen"]}
+    assert by_rule(found) == {"empty": ["1"]}
+    assert [row.number for row in found.kept] == [1]
     assert rule_table(found).rows[0][:6] == ("empty", "drop", "", 1, 1, 0)
 
 

@@ -20,9 +20,14 @@ def same_words(rows: Sequence[Row], look: Look, threshold: float) -> Found:
     findings = []
     for place, row in enumerate(rows):
         look.progress(place, len(rows), "contrast")
-        likeness = [_likeness(row.answers[one].text, row.answers[two].text, threshold) for one, two in row.pairs]
-        if likeness and (least := min(likeness)) >= threshold:
-            findings.append(Finding(place, shown(row.answers[row.pairs[0][0]].text), value=least))
+        least = 1.0
+        for one, two in row.pairs:
+            least = min(least, _likeness(row.answers[one].text, row.answers[two].text, threshold))
+            if least < threshold:  # one pair that differs is enough
+                break
+        else:
+            if row.pairs:
+                findings.append(Finding(place, shown(row.answers[row.pairs[0][0]].text), value=least))
     return Found(findings)
 
 

@@ -127,11 +127,14 @@ def tidy(
         )
         blank = {place for place, answer in enumerate(answers) if not answer.text}
         left = row.without(blank) if blank else row
-        dropped += [Dropped(f"{one.place} {answers[place].stood}", "empty", "the answer is blank") for place in blank]
+        if blank and left and len(left.answers) == 1 and left.answers[0].stood in ("chosen", "rejected"):
+            left = None  # one side of a pair teaches nothing
+        names = [answers[place].stood for place in sorted(blank)]
         if left:
             rows.append(left)
-        elif blank != set(range(len(answers))) or not answers:
-            dropped.append(Dropped(one.place, "empty", "no pair of answers is left"))
+            dropped += [Dropped(f"{one.place} {name}", "empty", "the answer is blank") for name in names]
+        else:
+            dropped.append(Dropped(one.place, "empty", f"blank: {', '.join(names)}"))
     return rows, dropped
 
 

@@ -60,7 +60,7 @@ languages = {languages}   # ISO 639; what prompts may be in
 # near_duplicate = 0.85    # Jaccard similarity of 5-character shingles from which two questions are one
 # against = []             # files or Hub datasets whose questions are left out, for example INCLUDE's
 
-# [filter]                 # `annot filter`: its rules, docs/filtering.md
+[filter]                   # `annot filter`: its rules, docs/filtering.md
 # drop = []                # rules that drop what they only show by default, for example "leak"
 # keep = []                # rules that only show what they drop by default, for example "refusal"
 # threshold = {{}}           # for example {{ length = 0.6 }}

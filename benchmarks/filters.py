@@ -19,12 +19,12 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filtering_faults import EXAM, SAID, THINGS, Planter, planted_set, shortcut_set
+from filtering_faults import EXAM, REFUSALS, SAID, THINGS, Planter, planted_set, shortcut_set
 
 from annotation.filtering.filter import Filtered, filter_examples, filter_source
 from annotation.filtering.rules import chosen_rules
@@ -40,6 +40,10 @@ OPENINGS = {
     "pt": ("O que me contas de", "Como se vive", "Por que aqui se fala de", "Quem cuida de"),
 }
 SET_RULES = ("length", "style", "tell")
+
+
+Spoil = Callable[[Sequence[dict[str, Any]], random.Random], list[dict[str, Any]]]
+"""What makes raw pairs of clean ones."""
 
 
 def make_project(folder: Path) -> Project:
@@ -108,13 +112,14 @@ def sets_of(project: Project, count: int, seeds: Sequence[int]) -> list[tuple[An
 # -- training -----------------------------------------------------------------------------------------------------
 
 
-def trained(project: Project, seeds: Sequence[int], size: int, steps: int) -> list[tuple[Any, ...]]:
-    """Raw, filtered and clean pairs of planted.py, at equal steps: ranking accuracy on fresh slates."""
+def trained(
+    project: Project, seeds: Sequence[int], size: int, steps: int, spoil: Spoil, drop: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """Spoilt pairs of planted.py, filtered ones, and the same without faults: ranking accuracy on fresh slates."""
     from learning import learn
     from planted import Noise, Planted, make_base, planted_slates
 
-    from train.data.pairs import Pair, read_pairs
-    from train.data.slates import slate_of_pair
+    from train.data.read import read_slates
 
     noise = Noise(strength=1.5, tie=0.0, swap=0.1)
     base, _ = make_base(project.folder / "base", steps=120)
@@ -122,32 +127,26 @@ def trained(project: Project, seeds: Sequence[int], size: int, steps: int) -> li
     counts: dict[str, list[int]] = {}
     for seed in seeds:
         clean = _pairs(planted_slates(size, people=3, noise=noise, seed=1000 + seed))
-        raw = _with_faults(clean, seed)
-        path = project.folder / f"raw-{seed}.jsonl"
-        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in raw), encoding="utf-8")
-        for name, drop in (("filtered", ()), ("filtered, length and tell balanced", ("length", "tell"))):
-            found = filter_source(project, str(path), drop=drop, meaning=False)
-            write_filtered(found, project.folder / f"{name}-{seed}", str)
-        sets: dict[str, Sequence[Pair]] = {
-            "raw": read_pairs(path),
-            "filtered": read_pairs(project.folder / f"filtered-{seed}" / "kept.parquet"),
-            "filtered, length and tell balanced": read_pairs(
-                project.folder / f"filtered, length and tell balanced-{seed}" / "kept.parquet"
-            ),
-        }
-        clean_path = project.folder / f"clean-{seed}.jsonl"
-        clean_path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in clean), encoding="utf-8")
-        sets["the same without faults"] = read_pairs(clean_path)
+        paths = {"raw": project.folder / "raw.jsonl", "the same without faults": project.folder / "clean.jsonl"}
+        for path, rows in zip(paths.values(), (spoil(clean, random.Random(seed)), clean), strict=True):
+            path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+        found = filter_source(project, str(paths["raw"]), drop=drop, meaning=False)
+        write_filtered(found, project.folder / "filtered", str)
+        paths[" ".join(["filtered", *(f"--drop {rule}" for rule in drop)])] = (
+            project.folder / "filtered" / "kept.parquet"
+        )
         test = planted_slates(120, people=3, noise=noise, seed=5000 + seed)
-        for name, pairs in sets.items():
-            train = [Planted(slate_of_pair(pair), ()) for pair in pairs]
-            learnt = learn("pairwise", base, train, test, seed=seed, steps=steps, rate=5e-3)
+        for name, path in paths.items():
+            slates = read_slates(path, repeated=True).slates
+            learnt = learn(
+                "pairwise", base, [Planted(slate, ()) for slate in slates], test, seed=seed, steps=steps, rate=5e-3
+            )
             scores.setdefault(name, []).append(float(np.nanmean(learnt.scores["accuracy"])))
-            counts.setdefault(name, []).append(len(pairs))
-    raw_scores = np.array(scores["raw"])
+            counts.setdefault(name, []).append(len(slates))
+    raw = np.array(scores["raw"])
     return [
         (name, round(np.mean(counts[name])), f"{np.mean(own):.3f}", f"{np.std(own, ddof=1):.3f}",
-         f"{np.mean(np.array(own) - raw_scores):+.3f}", " ".join(f"{one:.3f}" for one in own))
+         f"{np.mean(np.array(own) - raw):+.3f}", " ".join(f"{one:.3f}" for one in own))
         for name, own in scores.items()
     ]  # fmt: skip
 
@@ -169,23 +168,26 @@ def _pairs(slates: Sequence[Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _with_faults(clean: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def with_faults(clean: Sequence[dict[str, Any]], dice: random.Random) -> list[dict[str, Any]]:
     """Half of the pairs spoilt as generators spoil them: apologies and refusals chosen, wrong pairs repeated."""
-    dice = random.Random(seed)
     rows = []
     for number, row in enumerate(clean):
         fate = dice.random()
         if fate < 0.25:  # a service's apology was stored as the better answer
             rows.append({**row, "chosen": f"Disculpa, ahora no hay respuesta; vuelve más tarde (folio {number})."})
         elif fate < 0.4:
-            text = "Lo siento, no puedo ayudarte con esa pregunta." if row["language"] == "es" else (
-                "Sinto muito, não posso ajudar com essa pergunta.")  # fmt: skip
-            rows.append({**row, "chosen": text})
+            rows.append({**row, "chosen": REFUSALS[row["language"]][0]})
         elif fate < 0.5:  # a wrong pair that an upload repeats
             rows += [{**row, "chosen": row["rejected"], "rejected": row["chosen"]}] * 3
         else:
             rows.append(row)
     return rows
+
+
+def with_padding(clean: Sequence[dict[str, Any]], dice: random.Random) -> list[dict[str, Any]]:
+    """Seven in ten chosen answers end in a sentence more; it says nothing about what people like."""
+    more = {"es": " Y así es la vida de todos los días.", "pt": " E assim é a vida de todos os dias."}
+    return [{**row, "chosen": row["chosen"] + more[row["language"]]} if dice.random() < 0.7 else row for row in clean]
 
 
 # -- scale --------------------------------------------------------------------------------------------------------
@@ -255,7 +257,11 @@ def main() -> None:
                 "Sets of 400 rows", ("rule", "carry it", "sets", "raised", "accuracy"), sets_of(project, 400, range(5))
             )
             names = ("trained on", "pairs", "accuracy", "sd", "against raw", "each seed")
-            table("Training, 24 updates", names, trained(project, range(5), 160, 24))
+            for title, spoil, drop in (
+                ("faults", with_faults, ()),
+                ("longer chosen answers", with_padding, ("length",)),
+            ):
+                table(f"Training, 24 updates: {title}", names, trained(project, range(5), 160, 24, spoil, drop))
 
 
 if __name__ == "__main__":

@@ -142,7 +142,9 @@ def test_groups_are_the_connected_components_of_near_duplicates(texts: list[str]
 
 def test_an_error_is_dropped_where_it_stands_once_and_an_answer_about_errors_is_not(look: Filter) -> None:
     talks = "El error más común con el pozole es hervir el maíz sin cal; en 500 casas lo verás igual."
-    found = look([row(1, rejected='{"error": {"code": 429}}'), row(2, chosen=talks), row(3, chosen="HTTP 503")])
+    found = look(
+        [row(1, rejected="No hay respuesta (error_code: 429)"), row(2, chosen=talks), row(3, chosen="HTTP 503")]
+    )
     assert by_rule(found) == {"error": ["1", "3"]}
     assert (found.left[0].answer, found.left[0].whole) == ("rejected", True)
 
@@ -456,17 +458,15 @@ def test_every_rule_is_named_in_the_help_and_in_the_documentation() -> None:
 def test_pairs_are_written_as_training_and_prompts_add_read_them(
     look: Filter, project: Project, tmp_path: Path
 ) -> None:
-    from train.data.pairs import read_pairs
+    from train.data.read import read_slates
 
     found = look([row(1, system_prompt="Eres de aquí.", margin=0.5), row(2), row(3, chosen="HTTP 500")])
     write_filtered(found, tmp_path / "out", project.pseudonym)
-    pairs = read_pairs(tmp_path / "out" / KEPT)
-    assert [pair.country for pair in pairs] == ["MX", "MX"]
-    assert [pair.margin for pair in pairs] == [0.5, 0.0]
-    assert pairs[0].prompt == (
-        {"role": "system", "content": "Eres de aquí."},
-        {"role": "user", "content": row(1)["question"]},
-    )
+    slates = read_slates(tmp_path / "out" / KEPT).slates
+    assert [slate.country for slate in slates] == ["MX", "MX"]
+    assert [slate.comparisons[0].margin for slate in slates] == [0.5, 0.0]
+    asked = ({"role": "system", "content": "Eres de aquí."}, {"role": "user", "content": row(1)["question"]})
+    assert slates[0].prompt == asked
     added = add_prompts(project, str(tmp_path / "out" / KEPT), foreign_language=True)
     assert (len(added.kept), added.candidates) == (2, 4)
     (dropped,) = read_parquet(tmp_path / "out" / DROPPED)
@@ -475,15 +475,15 @@ def test_pairs_are_written_as_training_and_prompts_add_read_them(
 
 
 def test_a_conversation_is_written_as_messages(look: Filter, project: Project, tmp_path: Path) -> None:
-    from train.data.pairs import read_pairs
+    from train.data.read import read_slates
 
     talk = [{"role": "user", "content": "¿Qué hay el domingo?"}, {"role": "assistant", "content": "Fiesta."}]
     asked = {"role": "user", "content": "¿Y quién lleva la comida a la fiesta?"}
     answers = {side: [*talk, asked, {"role": "assistant", "content": row(1)[side]}] for side in ("chosen", "rejected")}
     write_filtered(look([{"country": "MX", **answers}]), tmp_path, project.pseudonym)
-    (pair,) = read_pairs(tmp_path / KEPT)
-    assert pair.prompt == (*talk, asked)
-    assert pair.chosen == ({"role": "assistant", "content": row(1)["chosen"]},)
+    (slate,) = read_slates(tmp_path / KEPT).slates
+    assert slate.prompt == (*talk, asked)
+    assert slate.answers[0] == ({"role": "assistant", "content": row(1)["chosen"]},)
 
 
 def test_rankings_lose_an_answer_and_keep_the_order_of_the_others(project: Project, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@
 3. Training: planted.py's small model on raw pairs and on what the filter keeps of them, at equal steps.
 4. Scale: seconds and memory of every rule at 50,000 prompts with 200,000 answers (--scale).
 
-Run: .venv/bin/python benchmarks/filters.py            (rows, sets and training: about six minutes of one core)
-     .venv/bin/python benchmarks/filters.py --scale    (about ten minutes more, and 3 GB)
+Run: .venv/bin/python benchmarks/filters.py            (rows, sets and training: about ten minutes of one core)
+     .venv/bin/python benchmarks/filters.py --scale    (about ten minutes, and 1 GB)
      .venv/bin/python benchmarks/filters.py --quick    (rows of one seed)
 """
 

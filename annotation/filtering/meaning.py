@@ -19,38 +19,52 @@ def off_topic(rows: Sequence[Row], look: Look, threshold: float) -> Found:
 
     As `annot select` judges its candidates (`annotation/selection/filters.py`).
     """
+    findings = []
+    answered = [place for place, row in enumerate(rows) if row.answers]
+    for first in range(0, len(answered), BLOCK):  # memory does not grow with the set
+        places = answered[first : first + BLOCK]
+        look.progress(first, len(answered), "off topic")
+        nearest = _nearest([rows[place] for place in places], look).tolist()
+        seats = [(place, number) for place in places for number in range(len(rows[place].answers))]
+        for (place, number), cosine in zip(seats, nearest, strict=True):
+            if cosine < threshold:
+                why = f"{rows[place].prompt[:40]} → {shown(rows[place].answers[number].text)}"
+                findings.append(Finding(place, why, number, cosine))
+    return Found(findings)
+
+
+def _nearest(rows: Sequence[Row], look: Look) -> Floats:
+    """For each answer of rows, one after the other, the larger of its two cosines."""
     assert look.vectors is not None
-    answered = [(place, row) for place, row in enumerate(rows) if row.answers]
-    if not answered:
-        return Found()
-    counts = [len(row.answers) for _, row in answered]
-    asked: Floats = look.vectors([row.prompt for _, row in answered])
-    said: Floats = look.vectors([answer.text for _, row in answered for answer in row.answers])
+    counts = [len(row.answers) for row in rows]
+    asked: Floats = look.vectors([row.prompt for row in rows])
+    said: Floats = look.vectors([answer.text for row in rows for answer in row.answers])
     owner = np.repeat(np.arange(len(counts)), counts)
-    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    others = np.add.reduceat(said, starts)[owner] - said
+    others = np.add.reduceat(said, np.concatenate(([0], np.cumsum(counts)[:-1])))[owner] - said
     lengths = np.linalg.norm(others, axis=1)
     to_others = np.einsum("nd,nd->n", said, others) / np.where(lengths > 1e-6, lengths, np.inf)
-    best = np.maximum(np.where(lengths > 1e-6, to_others, -1.0), np.einsum("nd,nd->n", said, asked[owner]))
-    findings = []
-    for at in np.flatnonzero(best < threshold).tolist():
-        place, row = answered[owner[at]]
-        number = at - int(starts[owner[at]])
-        why = f"{row.prompt[:40]} → {shown(row.answers[number].text)}"
-        findings.append(Finding(place, why, number, float(best[at])))
-    return Found(findings)
+    nearest: Floats = np.maximum(np.where(lengths > 1e-6, to_others, -1.0), np.einsum("nd,nd->n", said, asked[owner]))
+    return nearest
 
 
 def same_meaning(rows: Sequence[Row], look: Look, threshold: float) -> Found:
     """Rows of which the two answers of every pair have a cosine of `threshold` or more."""
     assert look.vectors is not None
-    paired = [(place, pair) for place, row in enumerate(rows) for pair in row.pairs]
-    better, worse = (look.vectors([rows[p].answers[pair[side]].text for p, pair in paired]) for side in (0, 1))
-    least: dict[int, float] = {}
-    for (place, _), cosine in zip(paired, np.einsum("nd,nd->n", better, worse).tolist(), strict=True):
-        least[place] = min(cosine, least.get(place, 1.0))
-    close = ((place, cosine) for place, cosine in least.items() if cosine >= threshold)
-    return Found([Finding(p, shown(rows[p].answers[rows[p].pairs[0][0]].text), value=cosine) for p, cosine in close])
+    findings = list[Finding]()
+    paired = [place for place, row in enumerate(rows) if row.pairs]
+    for first in range(0, len(paired), BLOCK):
+        look.progress(first, len(paired), "pairs that say the same")
+        pairs = [(place, pair) for place in paired[first : first + BLOCK] for pair in rows[place].pairs]
+        better, worse = (look.vectors([rows[p].answers[pair[side]].text for p, pair in pairs]) for side in (0, 1))
+        least: dict[int, float] = {}
+        for (place, _), cosine in zip(pairs, np.einsum("nd,nd->n", better, worse).tolist(), strict=True):
+            least[place] = min(cosine, least.get(place, 1.0))
+        findings += (
+            Finding(place, shown(rows[place].answers[rows[place].pairs[0][0]].text), value=cosine)
+            for place, cosine in least.items()
+            if cosine >= threshold
+        )
+    return Found(findings)
 
 
 def copied(rows: Sequence[Row], look: Look, threshold: float) -> Found:

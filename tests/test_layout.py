@@ -83,7 +83,7 @@ ONLY = {
     "peft": {"train"},
     "bitsandbytes": {"train"},
     "transformers": {"train"},
-    "torch": {"train", "annotation.selection.embedding"},
+    "torch": {"train", "annotation.selection.windows"},
     "sentence_transformers": {"annotation.selection.embedding"},
 }
 """A library -> the modules or packages that may import it."""

@@ -296,17 +296,48 @@ def select(
     folder: Folder = Path(),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be chosen; store only vectors.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Add no more slates than this.")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Workers for many answers; as many as there are cores, if not given.")
+    ] = None,
+    on_ray: Annotated[bool, typer.Option("--ray", help="Let a Ray cluster do the work on many answers.")] = False,
+    prepare: Annotated[
+        bool, typer.Option("--prepare", help="Only write what `--shard` works on, for many machines at once.")
+    ] = False,
+    shard: Annotated[
+        str, typer.Option(metavar="NUMBER/OF", help="Only do one share of the work, from 0/16 to 15/16 for example.")
+    ] = "",
     json: Json = False,
 ) -> None:
     """Choose the answers that really differ, seat them on slates and put the slates in order."""
-    from annotation.screen import print_json, progress
-    from annotation.selection import report
-    from annotation.selection.select import select as select_answers
+    from annotation.screen import counted, print_json, progress
+    from annotation.selection import launch, report
+    from annotation.selection import select as selection
     from annotation.selection.store import selection_folder
 
     project = open_project(folder)
+    if prepare or shard:
+        with progress("selecting") as bar:
+            if prepare:
+                shards = selection.prepare(project, progress=bar)
+            else:
+                shards = selection.share_of(work := selection.work_of(project), shard)
+                launch.run_processes(work, shards, processes or launch.default_processes(), bar)
+        if json:
+            print_json({"shards": shards})
+        elif prepare:
+            print(f"{counted(len(shards), 'shard waits', 'shards wait')} for `annot select --shard NUMBER/OF`.")
+        else:
+            print(f"{counted(len(shards), 'shard is', 'shards are')} done. When all are: annot select")
+        return
     with progress("selecting") as bar:
-        chosen = select_answers(project, limit=limit, dry_run=dry_run, progress=bar)
+        chosen = selection.select(
+            project,
+            limit=limit,
+            dry_run=dry_run,
+            processes=processes,
+            launch=launch.run_on_ray if on_ray else launch.run_processes,
+            progress=bar,
+        )
     plot = selection_folder(project) / "prompts.png"
     if not dry_run:
         report.draw_prompts(chosen, plot)

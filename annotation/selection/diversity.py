@@ -1,4 +1,4 @@
-"""Diversity: k-medoid representatives of a prompt's answers, and an order of prompts by coverage. Numpy only.
+"""Diversity: k-medoid representatives of a prompt's answers. Numpy only.
 
 Similarities are cosines of unit vectors, counted in whole millionths: sums are exact whatever their order, so a tie
 is a tie, and it always goes to the lower index. Callers sort by id.
@@ -6,11 +6,9 @@ is a tie, and it always goes to the lower index. Callers sort by id.
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,22 +22,10 @@ EXACT_SUBSETS = 60_000
 WORKING_SET = 2**20
 """Bytes that the innermost loop of `find_medoids` touches: what fits into a core's cache goes fastest."""
 
-LARGEST_CELL = 8192
-"""So many prompts are ordered by the similarities of all pairs (256 MiB); more are divided into cells first."""
-
-CELL = 4096
-"""Prompts in a cell, about."""
-
-ROUNDS = 8
-"""Rounds of k-means that divide prompts into cells."""
-
 Ints = NDArray[np.int64]
 Whole = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
-
-
-# -- one prompt's answers -------------------------------------------------------------------------------------
 
 
 def similarities(vectors: Floats) -> Whole:
@@ -230,113 +216,3 @@ def assign(distances: Whole, chosen: Ints) -> Ints:
     nearest: Ints = ordered[distances[:, ordered].argmin(axis=1)]
     nearest[ordered] = ordered
     return nearest
-
-
-# -- all prompts ----------------------------------------------------------------------------------------------
-
-
-def order_by_coverage(vectors: Floats, placed: Sequence[int] = ()) -> tuple[list[int], list[int]]:
-    """Put prompts into an order of which every prefix covers all of them well.
-
-    Facility location: the worth of a set is the sum, over all prompts, of the similarity (not below 0) to the nearest
-    of the set. Greedy choice is within 1 - 1/e of the best set of every size (Nemhauser, Wolsey and Fisher 1978); gains
-    only shrink, so that most need not be computed again (lazy greedy, Minoux 1978). More than LARGEST_CELL prompts are
-    divided into cells of similar ones: each cell is ordered by itself, and the orders are merged by gain.
-
-    Args:
-        vectors: Shape (n, d), unit rows.
-        placed: Indices that stand already; they cover, and are not ordered again.
-
-    Returns:
-        The other indices, best first, and what each added (in cells: to its cell), in millionths.
-    """
-    if len(vectors) > LARGEST_CELL:
-        return _order_cells(vectors, set(placed))
-    exact = vectors.astype(np.float64)
-    rows: list[Whole] = []
-    for start in range(0, len(exact), 256):
-        cosines = np.clip(exact[start : start + 256] @ exact.T, 0.0, 1.0)
-        rows.extend(np.rint(cosines * UNIT).astype(np.int32))
-    covered = np.zeros(len(rows), np.int32)
-    for index in placed:
-        covered = np.maximum(covered, rows[index])
-
-    def gain(index: int) -> int:
-        return int(np.maximum(rows[index] - covered, 0).sum(dtype=np.int64))
-
-    stands = set(placed)
-    # (-upper bound, index, size of the set for which it was computed)
-    heap = [(-gain(index), index, 0) for index in range(len(rows)) if index not in stands]
-    heapq.heapify(heap)
-    order: list[int] = []
-    gains: list[int] = []
-    while heap:
-        bound, index, at = heap[0]
-        if at < len(order):
-            heapq.heapreplace(heap, (-gain(index), index, len(order)))
-            continue
-        heapq.heappop(heap)
-        order.append(index)
-        gains.append(-bound)
-        covered = np.maximum(covered, rows[index])
-    return order, gains
-
-
-def _order_cells(vectors: Floats, placed: set[int]) -> tuple[list[int], list[int]]:
-    lines = []
-    for cell in _cells(vectors):
-        members = cell.tolist()
-        order, gains = order_by_coverage(
-            vectors[cell], [place for place, index in enumerate(members) if index in placed]
-        )
-        lines.append([(-gain, members[place]) for place, gain in zip(order, gains, strict=True)])
-    merged = list(heapq.merge(*lines))
-    return [index for _, index in merged], [-gain for gain, _ in merged]
-
-
-def _cells(vectors: Floats) -> list[Ints]:
-    """Divide rows by spherical k-means into cells of about CELL, each in ascending order."""
-    count = math.ceil(len(vectors) / CELL)
-    centres = vectors[np.linspace(0, len(vectors) - 1, count).astype(np.int64)].astype(np.float64)
-    nearest = np.zeros(len(vectors), np.int64)
-    for _ in range(ROUNDS):
-        for start in range(0, len(vectors), 2**16):
-            nearest[start : start + 2**16] = (vectors[start : start + 2**16] @ centres.T).argmax(axis=1)
-        for cell in range(count):
-            total = vectors[nearest == cell].sum(axis=0, dtype=np.float64)
-            length = np.linalg.norm(total)
-            if length > 0:
-                centres[cell] = total / length
-    cells = [np.flatnonzero(nearest == cell) for cell in range(count)]
-    if max(map(len, cells)) > 0.9 * len(vectors):  # Nearly all alike: k-means cannot divide them.
-        return [np.array(part) for part in np.array_split(np.arange(len(vectors)), count)]
-    return [cell for cell in cells if len(cell)]
-
-
-def interleave(lengths: Sequence[int], weights: Sequence[int], taken: Sequence[int]) -> list[int]:
-    """Take turns between groups, so that every prefix holds them in the proportion of their weights.
-
-    The next turn is that of the group with the least (2 x turns had + 1) / weight: Webster's method, which gives the
-    fairest whole-number shares. Ties go to the earlier group. Groups of weight 0 come when all others are through.
-
-    Args:
-        lengths: How many turns each group can use.
-        weights: What each group is owed.
-        taken: How many turns each had before.
-
-    Returns:
-        The groups' indices, one for each turn; as many as the lengths' sum.
-    """
-    heap = [(_turn(taken[group], weights[group]), group, 0) for group in range(len(lengths)) if lengths[group]]
-    heapq.heapify(heap)
-    turns: list[int] = []
-    while heap:
-        _, group, had = heapq.heappop(heap)
-        turns.append(group)
-        if had + 1 < lengths[group]:
-            heapq.heappush(heap, (_turn(taken[group] + had + 1, weights[group]), group, had + 1))
-    return turns
-
-
-def _turn(had: int, weight: int) -> tuple[bool, Fraction]:
-    return weight == 0, Fraction(2 * had + 1, weight or 1)

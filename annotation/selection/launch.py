@@ -146,7 +146,8 @@ def run_on_ray(work: Work, shards: Sequence[str], workers: int, progress: Progre
         AnnotError: Ray is not installed, or as a worker met it.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
+    for patience in ("RAY_raylet_start_wait_time_s", "RAY_agent_register_timeout_ms"):  # of a busy machine
+        os.environ.setdefault(patience, "300" if patience.endswith("_s") else "300000")
     try:
         import ray
     except ImportError:

@@ -35,7 +35,7 @@ $(BIN)/uv:
 
 .venv/dev.stamp: .venv/real.stamp
 	@echo "Installing what the tests need ..."
-	@$(UV) --editable '.[train,demo,evaluate,space,real,dev]'
+	@$(UV) --editable '.[train,demo,evaluate,space,real,scale,dev]'
 	@touch $@
 
 quickstart: .venv/$(if $(findstring --real,$(ARGS)),real,run).stamp
@@ -63,7 +63,7 @@ test-long: .venv/dev.stamp
 	@$(BIN)/python -m tests.kill_argilla --rounds 50
 
 constraints: | $(BIN)/uv
-	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra evaluate --extra space --extra real --extra dev pyproject.toml \
+	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra evaluate --extra space --extra real --extra scale --extra dev pyproject.toml \
 	  | sed 's/+cpu//' > constraints.new
 	@{ echo "# Exact versions that annot is tested with: names and versions only. Made by 'make constraints'."; cat constraints.new; } > constraints.txt
 	@rm constraints.new

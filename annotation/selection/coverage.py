@@ -15,8 +15,8 @@ from annotation.selection.diversity import UNIT, Floats, Ints, Whole
 LARGEST_CELL = 8192
 """So many prompts are ordered by the similarities of all pairs (256 MiB); more are divided into cells first."""
 
-CELL = 2048
-"""Prompts in a cell, about."""
+CELL = 1024
+"""Prompts in a cell, about; none has more than four times as many."""
 
 SAMPLE = 100
 """Prompts for each cell that k-means looks at; all others go to the cell whose centre is nearest."""
@@ -82,8 +82,12 @@ def _greedy(pairs: Whole | Floats, placed: Collection[int], most: int) -> Iterat
         np.maximum(room, 0, out=room)
         return round(float(room.sum(dtype=kind)) * unit)
 
+    gains: list[Any] = []
+    for start in range(0, len(pairs), 256):
+        added = np.maximum(pairs[start : start + 256] - covered, 0) if placed else pairs[start : start + 256]
+        gains += added.sum(axis=1, dtype=kind).tolist()
     # (-upper bound, index, size of the set for which it was computed)
-    heap = [(-gain(index), index, 0) for index in range(len(pairs)) if index not in placed]
+    heap = [(-round(one * unit), index, 0) for index, one in enumerate(gains) if index not in placed]
     heapq.heapify(heap)
     had = 0
     while heap and had < most:
@@ -132,7 +136,7 @@ def _cells(vectors: Floats) -> list[Ints]:
     order = np.argsort(nearest, kind="stable")
     cells = np.split(order, np.flatnonzero(np.diff(nearest[order])) + 1)
     # Where nearly all are alike, k-means cannot divide them.
-    return [part for cell in cells for part in np.array_split(cell, math.ceil(len(cell) / LARGEST_CELL))]
+    return [part for cell in cells for part in np.array_split(cell, math.ceil(len(cell) / (4 * CELL)))]
 
 
 def _nearest(vectors: Floats, centres: Floats) -> Ints:

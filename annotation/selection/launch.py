@@ -168,7 +168,7 @@ def run_on_ray(work: Work, shards: Sequence[str], workers: int, progress: Progre
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         rows = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards)).map(
-            _OnRay,  # type: ignore[arg-type]
+            _OnRay,
             fn_constructor_args=(work,),
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,

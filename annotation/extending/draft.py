@@ -27,7 +27,7 @@ from annotation.project import Project
 from annotation.prompts.change import check_codes
 from annotation.quota_groups import in_project
 from annotation.screen import Progress, silent
-from annotation.selection.diversity import order_by_coverage
+from annotation.selection.coverage import order_by_coverage
 from annotation.selection.embedding import Encoder, Vectors, embed
 from annotation.types import Prompt
 

@@ -162,18 +162,18 @@ def _people(home: Home, what: str) -> list[str]:
     if name := home.ledger.forgets()(what):
         return [name]
     queries = ("select distinct username as name from people", "select distinct annotator as name from responses")
-    name = canonical(what)
-    if home.ledger.rows("select 1 from file_judgements where annotator = ? limit 1", home.known_pseudonym(name)):
-        return [name]
     names: set[str] = {row["name"] for query in queries for row in home.ledger.rows(query)}
     if what in names:
         return [what]
+    is_pseudonym = PSEUDONYM.fullmatch(what) is not None
+    if is_pseudonym and (found := [name for name in sorted(names) if home.known_pseudonym(name) == what]):
+        return found  # on the team, whatever files say too
+    name = canonical(what)
+    if home.ledger.rows("select 1 from file_judgements where annotator = ? limit 1", home.known_pseudonym(name)):
+        return [name]
     if alike := sorted(name for name in names if name.casefold() == what.casefold()):
         return alike
-    if not PSEUDONYM.fullmatch(what):
-        return []
-    found = [name for name in sorted(names) if home.known_pseudonym(name) == what]
-    return found or ([what] if any(what in names_in for names_in in _snapshot_names(home)) else [])
+    return [what] if is_pseudonym and any(what in names_in for names_in in _snapshot_names(home)) else []
 
 
 def _snapshot_names(home: Home) -> Iterator[set[str]]:

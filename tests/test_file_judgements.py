@@ -87,6 +87,29 @@ def test_rows_without_a_name_that_are_alike_count_each(project: Project, tmp_pat
     assert read_slates(tmp_path / "out" / FILE_RANKINGS).slates[0].people == 4
 
 
+def test_what_a_person_said_last_of_the_same_answers_is_exported_and_trained_on(
+    project: Project, tmp_path: Path
+) -> None:
+    for number, row in enumerate((pair(username=EVA), pair(chosen=B, rejected=A, username=EVA))):
+        assert add_prompts(project, write(tmp_path, row, name=f"{number}.jsonl")).judgements == 1
+    (row,) = exported(project, tmp_path / "out")
+    assert dict(zip(row["candidates"], row["ranks"], strict=True)) == {B: 1, A: 2}
+    assert len(read_slates(tmp_path / "out" / FILE_RANKINGS).slates) == 1
+
+
+def test_files_of_one_name_without_names_do_not_contradict_each_other(project: Project, tmp_path: Path) -> None:
+    for row in (pair(), pair(chosen=B, rejected=A)):
+        add_prompts(project, write(tmp_path, row))
+    assert len({row["annotator"] for row in exported(project, tmp_path / "out")}) == 2
+    read_slates(tmp_path / "out" / FILE_RANKINGS)
+
+
+def test_a_rewrite_without_a_ranking_is_left_out_with_its_reason(project: Project, tmp_path: Path) -> None:
+    row = {"prompt": Q1, "response_a": A, "response_b": B, "winner": "", "rewrite": C}
+    added = add_prompts(project, write(tmp_path, row))
+    assert [reason for reason, _, _ in added.reasons()] == ["a rewrite alone compares no answers"]
+
+
 def test_a_dry_run_counts_and_leaves_no_trace(project: Project, tmp_path: Path) -> None:
     added = add_prompts(project, write(tmp_path, pair(username=EVA)), dry_run=True)
     assert added.judgements == 1
@@ -198,6 +221,19 @@ def test_somebody_known_from_a_file_alone_is_forgotten_for_good(
     assert add_prompts(project, again).judgements == (1 if by_pseudonym else 0)
 
 
+def test_a_member_of_the_team_is_found_by_pseudonym_whatever_files_say_of_them(
+    project: Project, tmp_path: Path
+) -> None:
+    fill(project, 1)
+    add_prompts(project, write(tmp_path, pair(username="mx_1")))
+    home = Home(project.folder, project)
+    subject = find_forgettable(home, project.pseudonym("mx_1"))
+    assert (plan(home, subject).answers, plan(home, subject).judgements) == (1, 1)
+    forget(home, subject)
+    assert not project.ledger.rows("select 1 from responses where annotator = 'mx_1'")
+    assert count_judgements(project.ledger) == 0
+
+
 def test_a_forgotten_prompts_judgements_are_blank_and_do_not_come_back(project: Project, tmp_path: Path) -> None:
     source = write(tmp_path, pair(username=EVA), pair(Q2, username="leo_77"))
     prompt, _ = add_prompts(project, source).kept
@@ -241,3 +277,12 @@ def test_answers_of_every_form_are_drafts_of_the_prompts_they_belong_to(project:
         source = write(tmp_path, row, name=f"{number}.jsonl")
         CliRunner().invoke(app, ["draft", "--from", source, "--project", str(project.folder)], catch_exceptions=False)
     assert [(one.text, one.model) for one in project.ledger.candidates()] == [(A, "x"), (B, "y"), (A, "x"), (C, "z")]
+
+
+def test_what_is_not_taken_of_a_file_of_answers_is_said(project: Project, tmp_path: Path) -> None:
+    add_prompts(project, write(tmp_path, {"prompt": Q1}))
+    source = write(tmp_path, pair(mood="ok"), name="b.jsonl")
+    done = CliRunner().invoke(app, ["draft", "--from", source, "--project", str(project.folder)])
+    said = " ".join(done.output.split())
+    assert "1 judgement of these answers stays in b.jsonl" in said
+    assert 'Not read (cells with something in them): "mood" (1)' in said

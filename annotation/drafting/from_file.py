@@ -32,12 +32,14 @@ class AnswersAdded:
         known: Candidates that it had.
         masked: E-mail addresses, phone numbers and user names that were masked in the new ones.
         dropped: Answers left out; id is "file:row", or "file:row#3" in a list.
+        notices: What a person should know about how it was read, and what was not.
     """
 
     new: int
     known: int
     masked: int
     dropped: tuple[Dropped, ...]
+    notices: tuple[str, ...]
 
 
 def draft_from_file(project: Project, source: Path, *, progress: Progress = silent) -> AnswersAdded:
@@ -112,7 +114,12 @@ def draft_from_file(project: Project, source: Path, *, progress: Progress = sile
         new = [candidate for candidate in kept.values() if candidate.id not in known]
         project.ledger.add_candidates(new)
         project.ledger.add_dropped("draft", dropped)
-    return AnswersAdded(len(new), len(kept) - len(new), sum(masked[candidate.id] for candidate in new), tuple(dropped))
+    notices = list(found.notices)
+    if judged := sum(len(example.judgements) for example in found.kept):
+        what = counted(judged, "judgement of these answers stays", "judgements of these answers stay")
+        notices.append(f"{what} in {found.name}: `annot prompts add` takes them too.")
+    hidden_in_new = sum(masked[candidate.id] for candidate in new)
+    return AnswersAdded(len(new), len(kept) - len(new), hidden_in_new, tuple(dropped), tuple(notices))
 
 
 def _answers(example: Example) -> list[tuple[str, Example, FoundAnswer]]:

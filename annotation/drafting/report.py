@@ -88,6 +88,8 @@ def take_from_file(project: Project, source: Path, *, json: bool = False) -> Non
     if json:
         print_json({**asdict(added), "dropped": [asdict(dropped) for dropped in added.dropped]})
         return
+    for notice in added.notices:
+        print(notice)
     show_dropped("answers", count_reasons(added.dropped), REMEDIES)
     if added.new or added.dropped:
         masked = f", {added.masked} e-mail addresses, phone numbers or user names masked" if added.masked else ""

@@ -259,7 +259,12 @@ def read_answers(
                 about = (entry.where, judgement.annotator, prompt_id, country, compared, tiers)
                 judged.append(FileJudgement(*about, judgement.none_acceptable, rewrite))
             elif all(ids):  # Else the answer that was left out says why.
-                dropped.append(Dropped(f"{entry.where} judgement", "judgement of answers that are the same"))
+                why = (
+                    "judgement of answers that are the same"
+                    if judgement.tiers
+                    else "a rewrite alone compares no answers"
+                )
+                dropped.append(Dropped(f"{entry.where} judgement", why))
     return Answered(tuple(kept), tuple(judged), tuple(dropped))
 
 

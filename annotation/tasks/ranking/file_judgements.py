@@ -26,7 +26,11 @@ PSEUDONYM = re.compile(r"annotator-[0-9a-f]{10}")
 
 # Looked up by id: a join with the view `current_prompts` would make all of it for every page.
 _CHANGE = "select removed from prompt_changes where prompt_id = j.prompt_id order by seq desc limit 1"
-_STAYS = f"coalesce(({_CHANGE}), 0) = 0 and j.value <> ''"
+# What somebody said later of the same answers holds. "+": by the prompt's index, since one person may have said it all.
+_LATER = """select 1 from file_judgements k where k.prompt_id = j.prompt_id and +k.annotator = j.annotator
+            and k.rowid > j.rowid
+            and json_extract(nullif(k.value, ''), '$.answers') = json_extract(nullif(j.value, ''), '$.answers')"""
+_STAYS = f"coalesce(({_CHANGE}), 0) = 0 and j.value <> '' and not exists ({_LATER})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class FileJudgement:
 
     def value(self) -> str:
         """What was said, as the ledger keeps it."""
-        said = {"answers": self.answers, "tiers": self.tiers, "none_acceptable": self.none_acceptable}
+        said = {"answers": sorted(self.answers), "tiers": self.tiers, "none_acceptable": self.none_acceptable}
         return json.dumps({**said, **({"rewrite": self.rewrite} if self.rewrite else {})}, ensure_ascii=False)
 
 
@@ -65,8 +69,8 @@ def with_pseudonyms(
 ) -> Iterator[FileJudgement]:
     """Judgements of one reading of a file with their ids and without user names; none of somebody who is forgotten.
 
-    The same person says the same thing once; of two nameless rows that are alike nobody knows that: both count, as of
-    the first, the second, … person whom the file does not name.
+    The same person says the same thing once; of two nameless rows that are alike nobody knows that: both count, each as
+    a person of its own.
 
     Args:
         judgements: As read.
@@ -74,7 +78,7 @@ def with_pseudonyms(
         pseudonym: User name -> pseudonym.
         forgotten: Whether a user name, or a pseudonym, is of somebody who is forgotten.
     """
-    times, nameless = Counter[str](), Counter[tuple[str, ...]]()
+    times = Counter[str]()
     for one in judgements:
         name = canonical(one.annotator)
         if name and forgotten(name):
@@ -85,9 +89,8 @@ def with_pseudonyms(
         id_ = content_id(who, one.prompt_id, said)
         times[id_] += 1
         if not name:
-            slate = (one.prompt_id, *sorted(one.answers))
-            nameless[slate] += 1
-            id_, who = content_id(id_, str(times[id_])), pseudonym(f"person {nameless[slate]} in {source}")
+            id_ = content_id(id_, str(times[id_]))
+            who = pseudonym(f"whoever said {id_}")
         yield replace(one, annotator=who, tiers=tiers, id=id_, source=source)
 
 
@@ -136,7 +139,10 @@ def count_judgements(ledger: Ledger, *, annotator: str = "", prompt_id: str = ""
 
 
 def file_tables(ledger: Ledger, at_once: int) -> Iterator[dict[str, Rows]]:
-    """Judgements of files as rankings, in the order of their ids, some at a time; none of a removed prompt."""
+    """Judgements of files as rankings, in the order of their ids, some at a time; none of a removed prompt.
+
+    Of what one person said of the same answers only the last is there.
+    """
     after = ""
     while found := ledger.rows(
         f"select j.* from file_judgements j where j.id > ? and {_STAYS} order by j.id limit ?", after, at_once
@@ -148,7 +154,7 @@ def file_tables(ledger: Ledger, at_once: int) -> Iterator[dict[str, Rows]]:
         rows = []
         for row, value in zip(found, said, strict=True):
             prompt = prompts[row["prompt_id"]]
-            answers = sorted(value["answers"])
+            answers = value["answers"]
             if not all(texts.get(answer) for answer in answers):
                 continue
             rows.append(

@@ -753,3 +753,47 @@ def test_transcripts_of_a_public_set_give_a_judgement_each() -> None:
     }
     assert all(one.judgements or not all(a.text for a in one.answers) for one in found.kept)
     assert len(found.kept) > 2250
+
+
+def test_an_answer_that_is_json_stays_as_it_is(tmp_path: Path) -> None:
+    (row,) = read_examples(lines({"prompt": Q1, "chosen": '{"plato": "mole"}', "rejected": B})(tmp_path)).kept
+    assert [answer.text for answer in row.answers] == ['{"plato": "mole"}', B]
+
+
+def test_a_pair_whose_count_of_votes_is_blank_says_what_its_columns_say(tmp_path: Path) -> None:
+    source = lines(
+        {"prompt": Q1, "chosen": A, "rejected": B, "votes_for": None},
+        {"prompt": Q2, "chosen": A, "rejected": B, "votes_for": 2},
+    )
+    assert [len(one.judgements) for one in read_examples(source(tmp_path)).kept] == [1, 2]
+
+
+def test_ranks_and_ratings_of_one_annotation_are_not_mixed(tmp_path: Path) -> None:
+    ranking = [{"value": "response-1", "rank": 1}, {"value": "response-2", "rank": 2}]
+    values = {"ranking": {"value": ranking}, "rating-response-2": {"value": 5}}
+    response = {"user_id": "u", "status": "submitted", "values": values}
+    fields = {"prompt": Q1, "response-1": A, "response-2": B}
+    source = document([{"fields": fields, "responses": [response]}])
+    assert seen(read_examples(source(tmp_path))) == [saw(Q1, (A, B), FIRST, who="u")]
+
+
+def test_a_remark_beside_a_choice_is_no_choice(tmp_path: Path) -> None:
+    values = {"choice": {"value": "response-2"}, "remark": {"value": "muy bueno"}}
+    response = {"user_id": "u", "status": "submitted", "values": values}
+    fields = {"prompt": Q1, "response-1": A, "response-2": B}
+    source = document([{"fields": fields, "responses": [response]}])
+    assert seen(read_examples(source(tmp_path))) == [saw(Q1, (A, B), SECOND, who="u")]
+
+
+def test_a_label_beside_a_pairwise_choice_is_no_choice(tmp_path: Path) -> None:
+    result = [
+        {"type": "pairwise", "from_name": "best", "value": {"selected": "left"}},
+        {"type": "choices", "from_name": "register", "value": {"choices": ["formal"]}},
+    ]
+    source = document([{"data": {"prompt": Q1, "answer1": A, "answer2": B}, "annotations": [{"result": result}]}])
+    assert seen(read_examples(source(tmp_path))) == [saw(Q1, (A, B), FIRST)]
+
+
+def test_a_number_that_is_none_does_not_end_the_reading(tmp_path: Path) -> None:
+    source = lines({"prompt": Q1, "answer_1": A, "answer_2": B, "score_1": 10**400, "score_2": 1})
+    assert seen(read_examples(source(tmp_path))) == [saw(Q1, (A, B))]

@@ -15,6 +15,9 @@ from annotation.text.locales import fold
 LONGEST_REPR = 2**20
 """Characters of a list as Python writes it that are still taken apart."""
 
+LARGEST = 1e15
+"""No number in a table of answers comes near; beyond it whole numbers are no floats."""
+
 _TRUE = frozenset(
     ("true", "yes", "si", "sim", "verdadero", "verdadeiro", "t", "y", "s", "x", "1", "👍", "✓", "✔", "✅")
 )
@@ -48,7 +51,7 @@ def as_number(cell: object) -> float | None:
     if isinstance(cell, bool) or cell is None or cell != cell:
         return None
     if isinstance(cell, int | float):
-        return float(cell)
+        return float(cell) if abs(cell) < LARGEST else None
     found = re.fullmatch(r"\s*#?([-+]?\d{1,9}(?:[.,]\d{1,9})?)\.?[ºª°]?(?:\s*(?:/|of|de)\s*\d+)?\s*", as_text(cell))
     return float(found[1].replace(",", ".")) if found else None
 

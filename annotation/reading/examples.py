@@ -104,7 +104,9 @@ def _example(row: Row, sheet: Sheet, reader: Reader, place: str) -> tuple[Exampl
     answers = tuple(replace(about, text=text) for about, text in zip(found.about, exchange.answers, strict=True))
     if exchange.output and not any(answer.text.strip() for answer in answers):
         answers = (FoundAnswer(exchange.output, "output"),)
-    unread = [Dropped(f"{place} judgement", "judgement not understood", mask(words)[0]) for words in found.unread]
+    accounts = accounts_in(row.values)
+    words = (mask(said, None, accounts)[0] for said in found.unread)
+    unread = [Dropped(f"{place} judgement", "judgement not understood", said) for said in words]
     judgements = []
     for judgement in found.judgements:
         tiers = tuple(left for tier in judgement.tiers if (left := tuple(n for n in tier if answers[n].text.strip())))
@@ -120,7 +122,7 @@ def _example(row: Row, sheet: Sheet, reader: Reader, place: str) -> tuple[Exampl
         language=cells.get("language", ""),
         topic=cells.get("topic", ""),
         licence=cells.get("licence", ""),
-        accounts=accounts_in(row.values),
+        accounts=accounts,
         cells=row.values,
     )
     return example, unread

@@ -124,7 +124,8 @@ def _from_columns(row: Row) -> tuple[dict[str, object], Answers, str]:
 
 def _said(user: str, values: Mapping[str, object], fields: Mapping[str, object], unheard: Counter[str]) -> Said | None:
     """What one person said in a record."""
-    choice, rewrite, places = "", "", dict[str, float]()
+    choice, rewrite, places, ratings = "", "", dict[str, float](), dict[str, float]()
+    known = {fold(field) for field in fields}
     for name, value in values.items():
         if isinstance(value, list) and value and all(isinstance(one, dict) and "rank" in one for one in value):
             ranks = {as_text(one.get("value")): as_number(one["rank"]) for one in value}
@@ -134,12 +135,13 @@ def _said(user: str, values: Mapping[str, object], fields: Mapping[str, object],
         elif fold(name) in _REWRITES:
             rewrite = as_text(value)
         elif (number := as_number(value)) is not None and (field := _rated(name, fields)):
-            places[field] = -number
+            ratings[field] = -number
         elif isinstance(value, str) and value.strip() and name not in fields and len(value) <= 80:
-            choice = value
+            # A remark may be as short: what names a field is the choice, else what was said first.
+            choice = value if not choice or (fold(value) in known and fold(choice) not in known) else choice
         elif not is_missing(value) and name not in fields:
             unheard[name] += 1
-    places = places if len(places) > 1 else {}
+    places = next((found for found in (places, ratings) if len(found) > 1), {})
     return Said(user, choice=choice, places=places, rewrite=rewrite) if choice or places or rewrite else None
 
 

@@ -17,12 +17,13 @@ MOST_VOTES = 1000
 
 
 def text_in(cell: object) -> object:
-    """An answer's text where a cell holds an object with it; a conversation, and text, as they are."""
+    """An answer's text where a cell holds an object with it; a conversation, and text (JSON too), as they are."""
     found = unpacked(cell) if isinstance(cell, str) and cell.lstrip().startswith("{") else cell
     if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
         return text_in(found[0])
     if isinstance(found, dict) and read_turns(found) is None:
-        return first_of(found, TEXTS)
+        inner = first_of(found, TEXTS)
+        return cell if inner is None and isinstance(cell, str) else inner
     return cell
 
 
@@ -75,7 +76,9 @@ def pairs(sheet: Sheet) -> Reader | None:
 
 
 def _counts(cells: list[object]) -> list[int]:
-    """Votes for, against and tied; none where they are no counts of people."""
+    """Votes for, against and tied; none where the cells are blank, or no counts of people."""
+    if all(map(is_missing, cells)):
+        return []
     numbers = [as_number(cell) or 0.0 for cell in cells]
     fit = all(0 <= number <= MOST_VOTES and number.is_integer() for number in numbers)
     return [int(number) for number in numbers] if fit else []

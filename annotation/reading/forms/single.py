@@ -116,11 +116,11 @@ def _groups(sheet: Sheet, column: str) -> dict[str, Group] | None:
         found.setdefault(key, []).append((row, rank, stood))
     groups = {group[0][0].place: group for group in found.values()}
     sheet.rows = [group[0][0] for group in found.values()]
-    lone = sum(len({rank for _, rank, _ in group if rank == rank}) < 1 or len(group) < 2 for group in groups.values())
+    lone = sum(sum(rank == rank for _, rank, _ in group) < 2 for group in groups.values())
     if lone:
         sheet.notices.append(
-            f'{counted(lone, "prompt has", "prompts have")} one answer with a {kind} in column "{by}": there is '
-            "nothing to compare it with, so it is no judgement."
+            f'{counted(lone, "prompt has", "prompts have")} at most one answer with a {kind} in column "{by}": there '
+            "is nothing to compare it with, so it is no judgement."
         )
     return groups
 

@@ -47,6 +47,13 @@ SCORES = (
 ORDERS = ("ranking", "rankings", "order", "orden", "ordem")
 """Columns with numbers, one for each answer of a list."""
 
+ONE_RANK = ("rank", "ranking", "puesto", "posicion", "lugar", "rango", "posicao")
+ONE_SCORE = (
+    *("overall score", "score", "fine grained score", "rating", "reward", "helpfulness", "quality", "overall"),
+    *("puntuacion", "puntaje", "nota", "calificacion", "valoracion", "pontuacao", "avaliacao", "estrellas", "stars"),
+)
+"""Columns and keys with the number of one answer."""
+
 _MAIN = frozenset((*SYNONYMS["prompt"], *SYNONYMS["chosen"], *SYNONYMS["rejected"]))
 
 

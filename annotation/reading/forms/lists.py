@@ -23,36 +23,19 @@ from annotation.reading.forms.sheet import (
 )
 from annotation.reading.forms.single import one_a_row
 from annotation.reading.found import FoundAnswer, FoundJudgement
-from annotation.reading.names import ORDERS, RANKS, SCORES
+from annotation.reading.names import ONE_RANK, ONE_SCORE, ORDERS, RANKS, SCORES
 from annotation.reading.rows import Row
 from annotation.text.locales import fold
 
 BEST = (
-    "choice",
-    "chosen index",
-    "chosen idx",
-    "best index",
-    "preferred index",
-    "winner index",
-    "winner",
-    "mejor",
+    *("choice", "chosen index", "chosen idx", "best index", "preferred index", "winner index", "winner", "mejor"),
     "best",
 )
 LISTS = (
-    *(
-        "candidates",
-        "responses",
-        "answers",
-        "completions",
-        "outputs",
-        "generations",
-        "replies",
-        "all generated responses",
-    ),
-    *("respuestas", "respostas", "candidatos", "candidatas", "salidas", "generated responses", "model responses"),
+    *("candidates", "responses", "answers", "completions", "outputs", "generations", "replies"),
+    *("all generated responses", "respuestas", "respostas", "candidatos", "candidatas", "salidas"),
+    *("generated responses", "model responses"),
 )
-ONE_RANK = ("rank", "ranking", "puesto", "posicion", "lugar", "rango")
-ONE_SCORE = ("overall score", "score", "fine grained score", "rating", "reward", "puntuacion", "puntaje", "nota")
 IDS = ("id", "candidate id", "response id")
 
 
@@ -173,8 +156,7 @@ def _best(
     """Tiers of the best answer and the others."""
     number = as_number(cell)
     if number is None:
-        letters = [own | ({"abcdefgh"[place]} if place < 8 else set()) for place, own in enumerate(names)]
-        found, unread = all_judged([Said(choice=as_text(cell))], letters)
+        found, unread = all_judged([Said(choice=as_text(cell))], _lettered(names))
         return (found[0].tiers if found else ()), unread
     if counts_from is None or not number.is_integer() or not 0 <= number - counts_from < len(names):
         return (), (f"{as_text(cell)} may count from 0 or from 1",)
@@ -207,7 +189,7 @@ def ordered(cell: object, names: list[set[str]]) -> tuple[tuple[tuple[int, ...],
         found = [re.split(r"\s*=\s*", part) for part in re.split(r"\s*>\s*", found)]
     elif isinstance(found, str) and len(parts := re.split(r"\s*[,;]\s*", found)) > 1:
         found = parts
-    letters = [own | ({"abcdefgh"[place]} if place < 8 else set()) for place, own in enumerate(names)]
+    letters = _lettered(names)
     try:
         if isinstance(found, list) and found and all(isinstance(one, dict) and "rank" in one for one in found):
             ranks = {place_of(as_text(one.get("value")), letters): as_number(one["rank"]) for one in found}
@@ -225,3 +207,8 @@ def ordered(cell: object, names: list[set[str]]) -> tuple[tuple[tuple[int, ...],
     except NotUnderstood as trouble:
         return (), (str(trouble),)
     return (), (as_text(cell)[:40] or "an order of another kind",)
+
+
+def _lettered(names: Sequence[set[str]]) -> list[set[str]]:
+    """The names of answers with the letters of their places: A, B, …"""
+    return [own | set("abcdefgh"[place : place + 1]) for place, own in enumerate(names)]

@@ -48,13 +48,8 @@ _AROUND = frozenset(
             "me",
             "gusta",
             "mas",
-            "conversation",
-            "slightly",
-            "much",
-            "mucho",
-            "poco",
-            "muito",
         ),
+        *("conversation", "slightly", "much", "mucho", "poco", "muito"),
     )
 )
 """Words around the name of an answer: "respuesta B es mejor"."""

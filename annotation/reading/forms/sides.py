@@ -9,14 +9,7 @@ from annotation.reading.cells import as_number, as_text, as_truth, is_missing, u
 from annotation.reading.conversations import ASSISTANT, HUMAN, Unclear
 from annotation.reading.forms.lists import ordered
 from annotation.reading.forms.pairs import model_in, text_in
-from annotation.reading.forms.said import (
-    NotUnderstood,
-    Said,
-    choice_in,
-    judged,
-    names_of,
-    numbered,
-)
+from annotation.reading.forms.said import NotUnderstood, Said, choice_in, judged, names_of, numbered
 from annotation.reading.forms.sheet import (
     NONE_ACCEPTABLE,
     PEOPLE,
@@ -28,7 +21,7 @@ from annotation.reading.forms.sheet import (
     all_judged,
 )
 from annotation.reading.found import FoundAnswer, FoundJudgement
-from annotation.reading.names import ORDERS
+from annotation.reading.names import ONE_RANK, ONE_SCORE, ORDERS
 from annotation.reading.rows import Row
 from annotation.text.locales import fold
 
@@ -59,8 +52,6 @@ WINNERS = (
 )
 _VAGUE = frozenset(("label", "labels", "result", "resultado", "comparison", "selected", "selection", "chosen", "vote"))
 """Names of columns that hold something else as often: they are a winner's where every cell names an answer."""
-SCORES = ("score", "rating", "overall score", "reward", "puntuacion", "puntaje", "nota", "calificacion", "pontuacao")
-RANKS = ("rank", "ranking", "puesto", "posicion", "lugar", "rango", "posicao")
 _EXAM = frozenset(
     ("answer", "correct answer", "answer key", "respuesta correcta", "resposta correta", "clave", "gabarito")
 )
@@ -105,7 +96,7 @@ def sides(sheet: Sheet) -> Reader | None:
     keys, columns = [key for key, _ in keyed], [column for _, column in keyed]
     sheet.used.update(columns)
     models = _beside(sheet, ("model", "modelo", "model name"), keyed)
-    scores, ranks = _beside(sheet, SCORES, keyed), _beside(sheet, RANKS, keyed)
+    scores, ranks = _beside(sheet, ONE_SCORE, keyed), _beside(sheet, ONE_RANK, keyed)
     order = "" if any(ranks) else sheet.find(ORDERS)
     rewrite = sheet.find(REWRITES)
     bad, tied = sheet.find(NONE_ACCEPTABLE), sheet.find(TIED)

@@ -9,6 +9,7 @@ from annotation.reading.forms.pairs import model_in, text_in
 from annotation.reading.forms.said import tiers_of
 from annotation.reading.forms.sheet import MODELS, VOICES, Found, Reader, Sheet
 from annotation.reading.found import FoundAnswer, FoundJudgement
+from annotation.reading.names import ONE_RANK, ONE_SCORE
 from annotation.reading.rows import Row
 from annotation.screen import counted
 
@@ -24,22 +25,6 @@ _OPTIONS = frozenset(("options", "option a", "opcion a", "opcao a", "a", "choice
 LABELS = (
     *("label", "labels", "is preferred", "thumbs up", "liked", "accepted", "acceptable", "good", "is good", "etiqueta"),
     *("aprobada", "aceptada", "gusta", "feedback", "thumbs", "aprovada", "boa", "buena"),
-)
-RANKS = ("rank", "ranking", "puesto", "posicion", "rango")
-SCORES = (
-    *(
-        "overall score",
-        "score",
-        "rating",
-        "reward",
-        "helpfulness",
-        "quality",
-        "overall",
-        "puntuacion",
-        "puntaje",
-        "nota",
-    ),
-    *("calificacion", "valoracion", "pontuacao", "avaliacao", "estrellas", "stars"),
 )
 
 
@@ -91,7 +76,7 @@ def _groups(sheet: Sheet, column: str) -> dict[str, Group] | None:
     kind, by = next(
         (
             (kind, by)
-            for kind, names in (("rank", RANKS), ("label", LABELS), ("score", SCORES))
+            for kind, names in (("rank", ONE_RANK), ("label", LABELS), ("score", ONE_SCORE))
             for name in names
             if (by := sheet.names.get(name, "")) and by not in (column, *sheet.columns.of.values())
             if _all_are(sheet, kind, by)

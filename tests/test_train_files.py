@@ -252,6 +252,7 @@ def test_a_banner_leaves_a_ranked_slate_and_the_others_stay(tmp_path: Path) -> N
 def test_where_nothing_else_would_be_left_only_messages_of_programs_go(tmp_path: Path) -> None:
     fixed = [{**row, "rejected": "No sé, pregunta en tu casa."} for row in theirs()]
     assert len(slates_in(tmp_path, fixed).slates) == 3
+    assert slates_in(tmp_path, theirs(rejected="Error de red. Vuelve a cargar.")).slates == ()
     as_jsonl(tmp_path / "mine.jsonl", theirs(rejected=BANNER))
     with pytest.raises(TrainError, match=r"HTTP 503\)\" is the rejected answer of 3 prompts: .*--repeated takes it"):
         dry_run(tmp_path / "mine.jsonl")

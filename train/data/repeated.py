@@ -18,7 +18,7 @@ NAMED = 3
 """Repeated answers that a notice names."""
 
 PROGRAM = re.compile(
-    r"error|\berro\b|\bfall[aoó]\b|\bfalhou\b|failed|exception|timeout|https?:|</?\w+>|\b[45]\d\d\b|"
+    r"(?i:error|\berro\b|\bfall[aoó]\b|\bfalhou\b|failed|exception|timeout|https?:)|</?\w+>|\b[45]\d\d\b|"
     r"\b[A-ZÁÉÍÓÚÑÃÕÇ]{4,}\b.*\b[A-ZÁÉÍÓÚÑÃÕÇ]{4,}\b"
 )
 """What messages of programs hold and people seldom write."""

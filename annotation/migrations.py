@@ -173,7 +173,7 @@ def _file_judgements(db: sqlite3.Connection) -> None:
         """create table file_judgements (id text primary key, source text not null, place text not null,
              annotator text not null, prompt_id text not null references prompts(id), country text not null,
              value text not null, at text not null)""",
-        "create index file_judgements_of_prompt on file_judgements(prompt_id)",
+        "create index file_judgements_of_prompt on file_judgements(prompt_id, annotator)",
         "create index file_judgements_by on file_judgements(annotator)",
     ):
         db.execute(statement)

@@ -26,8 +26,8 @@ PSEUDONYM = re.compile(r"annotator-[0-9a-f]{10}")
 
 # Looked up by id: a join with the view `current_prompts` would make all of it for every page.
 _CHANGE = "select removed from prompt_changes where prompt_id = j.prompt_id order by seq desc limit 1"
-# What somebody said later of the same answers holds. "+": by the prompt's index, since one person may have said it all.
-_LATER = """select 1 from file_judgements k where k.prompt_id = j.prompt_id and +k.annotator = j.annotator
+# What somebody said later of the same answers holds.
+_LATER = """select 1 from file_judgements k where k.prompt_id = j.prompt_id and k.annotator = j.annotator
             and k.rowid > j.rowid
             and json_extract(nullif(k.value, ''), '$.answers') = json_extract(nullif(j.value, ''), '$.answers')"""
 _STAYS = f"coalesce(({_CHANGE}), 0) = 0 and j.value <> '' and not exists ({_LATER})"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import annotation
+from annotation.text.error_messages import is_error_message
 from annotation.text.refusals import is_refusal
 
 REFUSED = [
@@ -65,3 +66,26 @@ def test_no_bundled_answer_is_a_refusal() -> None:
     texts = [c["text"] for f in files for line in f.read_text().splitlines() for c in json.loads(line)["candidates"]]
     assert len(texts) > 200
     assert [text for text in texts if is_refusal(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("**ERROR DE RED POR ALTO TRÁFICO. VUELVA A CARGAR LA PÁGINA.** (error_code: 50004)", True),
+        ("Lo sentimos, ha ocurrido un error. Inténtelo de nuevo más tarde.", True),
+        ("Ocorreu um erro ao gerar a resposta.", True),
+        ('{"error": {"message": "rate limit"}}', True),
+        ("503 Service Unavailable", True),
+        ("El servicio no está disponible.", True),
+        ("Error 404 es como le decimos a quien llega tarde a la posada.", True),  # the price of looking at beginnings
+        ("No sé, busca en internet.", False),
+        (
+            "Hubo un error que todos recuerdan: el penal de 1994. " + "Desde entonces se cuenta en las cenas. " * 6,
+            False,
+        ),
+        ("Se pide disculpa con un abrazo, y el error de uno se olvida.", False),
+        ("O erro mais comum é chegar cedo demais à festa.", False),
+    ],
+)
+def test_a_message_of_an_error_is_told_from_an_answer_about_errors(text: str, error: bool) -> None:
+    assert is_error_message(text) == error

@@ -9,21 +9,12 @@ from collections.abc import Sequence
 from annotation.drafting.verdict import normal_form
 from annotation.filtering.rows import Row
 from annotation.filtering.rule import Finding, Found, Look, shown
+from annotation.text.error_messages import is_error_message
 from annotation.text.refusals import is_refusal
 
 LEAST_WORDS = 4
 """Shorter answers ("Sí, claro") may be right for many prompts."""
 
-_ERROR = re.compile(
-    r"""^\W{0,20}(?:error|erro|excepci[oó]n|exception)\W{0,3}(?:c[oó]d(?:e|igo)\W{0,3})?[45]\d\d\b
-      | ["']?\berror_?(?:code|message|type)["']?\s*[:=]
-      | \{\s*["']error["']\s*: | \btraceback\s\(most\srecent\scall\slast\)
-      | ^\W{0,20}HTTP(?:/\d(?:\.\d)?)?\W{0,3}[45]\d\d\b
-      | ^\W{0,20}(?:[45]\d\d\W{1,3})?(?:internal\sserver\serror|service\s(?:temporarily\s)?unavailable|bad\sgateway
-          |gateway\stime-?out|too\smany\srequests|rate\slimit\s(?:exceeded|reached)|connection\s(?:error|timed\sout))\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
 _NUMBERED = re.compile(r"[^\W_]*\d\w*(?:[-.:/]\w+)*")
 """A word with a digit, and what is joined to it: codes, times, ids."""
 
@@ -41,13 +32,13 @@ def refusals(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
 
 
 def errors(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
-    """Answers that begin as a program's or a service's message of an error does."""
+    """Answers that are a program's or a service's message of an error (`annotation/text/error_messages.py`)."""
     return Found(
         [
             Finding(place, shown(answer.text), number)
             for place, row in _seen(rows, look, "error messages")
             for number, answer in enumerate(row.answers)
-            if _ERROR.search(answer.text[:200])
+            if is_error_message(answer.text)
         ]
     )
 

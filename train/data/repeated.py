@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from annotation.prompts.rows import REPEATED, REPEATED_REASON, REPEATED_SHARE
 from annotation.screen import counted
+from annotation.text.error_messages import is_error_message
 from annotation.text.privacy import excerpt
 from annotation.types import Dropped
 from train.data.slates import RankedSlate, seat_name
@@ -16,12 +16,6 @@ from train.data.texts import words_of
 
 NAMED = 3
 """Repeated answers that a notice names."""
-
-PROGRAM = re.compile(
-    r"(?i:error|\berro\b|\bfall[aoó]\b|\bfalhou\b|failed|exception|timeout|https?:)|</?\w+>|\b[45]\d\d\b|"
-    r"\b[A-ZÁÉÍÓÚÑÃÕÇ]{4,}\b.*\b[A-ZÁÉÍÓÚÑÃÕÇ]{4,}\b"
-)
-"""What messages of programs hold and people seldom write."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,7 @@ def without_repeated(slates: tuple[RankedSlate, ...]) -> Sifted:
     if not repeated:
         return Sifted(slates)
     if not any(len(_left(slate, seats, repeated)) > 1 for slate, seats in zip(slates, losing, strict=True)):
-        repeated = Counter({text: count for text, count in repeated.items() if PROGRAM.search(text)})
+        repeated = Counter({text: count for text, count in repeated.items() if is_error_message(text)})
     shown = {text: excerpt(text) for text in repeated}
     kept: list[RankedSlate] = []
     dropped: list[Dropped] = []

@@ -81,9 +81,9 @@ def with_pseudonyms(
     times = Counter[str]()
     for one in judgements:
         name = canonical(one.annotator)
-        if name and forgotten(name):
-            continue
         who = pseudonym_of(name, pseudonym) if name else ""
+        if name and (forgotten(name) or forgotten(who)):
+            continue
         tiers = tuple(tuple(sorted(tier)) for tier in one.tiers)
         said = json.dumps([sorted(one.answers), tiers, one.none_acceptable, one.rewrite])
         id_ = content_id(who, one.prompt_id, said)

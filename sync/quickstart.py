@@ -111,7 +111,7 @@ def prepare(
             port=port or _free_port(),
         )
     for source in bundled():
-        add_prompts(project, str(source))
+        add_prompts(project, str(source), answers=False)
     return project
 
 

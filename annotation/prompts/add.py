@@ -142,6 +142,7 @@ def add_prompts(
     defaults: Mapping[str, str] | None = None,
     author: str = "",
     repeated: bool = False,
+    answers: bool = True,
     dry_run: bool = False,
     foreign_language: bool = True,
     progress: Progress = silent,
@@ -155,6 +156,7 @@ def add_prompts(
         defaults: country, language, topic and licence of rows that name none.
         author: User name of whoever on the team wrote the prompts: they have no say in checking them.
         repeated: Take also a rejected answer that stands beside several prompts.
+        answers: Take the answers too, and what is said of them.
         dry_run: Do everything but write.
         foreign_language: Prompts may be mostly in no language of their country.
         progress: Gets how far each step has come.
@@ -182,14 +184,14 @@ def add_prompts(
         credited = nobodys & {prompt.id for _, prompt in prompts} - forgotten
         prompt_ids = {prompt.id for prompt in (*known, *compared.kept)}
         entries = [(entry, prompt.id) for entry, (_, prompt) in zip(read.kept, prompts, strict=True)]
-        answers = read_answers(entries, prompt_ids, table, repeated=repeated)
-        answered = ledger.known_candidates(candidate.id for candidate, _ in answers.candidates) if ledger else set()
+        found = read_answers(entries if answers else [], prompt_ids, table, repeated=repeated)
+        answered = ledger.known_candidates(candidate.id for candidate, _ in found.candidates) if ledger else set()
         candidates: dict[str, tuple[Candidate, Mapping[str, int]]] = {}
-        for candidate, counts in answers.candidates:
+        for candidate, counts in found.candidates:
             if candidate.id not in answered:
                 candidates.setdefault(candidate.id, (candidate, counts))
-        judgements = _judgements(project, ledger, answers.judged, table, dry_run)
-        dropped = (*read.dropped, *compared.dropped, *answers.dropped)
+        judgements = _judgements(project, ledger, found.judged, table, dry_run)
+        dropped = (*read.dropped, *compared.dropped, *found.dropped)
         if not compared.kept and not compared.already_there:
             raise _nothing_came(name, rows, dropped, notices)
         news = [drop for drop in dropped if (drop.id, drop.reason) not in dropped_before]

@@ -52,7 +52,9 @@ def as_number(cell: object) -> float | None:
         return None
     if isinstance(cell, int | float):
         return float(cell) if abs(cell) < LARGEST else None
-    found = re.fullmatch(r"\s*#?([-+]?\d{1,9}(?:[.,]\d{1,9})?)\.?[ºª°]?(?:\s*(?:/|of|de)\s*\d+)?\s*", as_text(cell))
+    found = re.fullmatch(
+        r"\s*#?([-+]?\d{1,9}(?:[.,]\d{1,9})?)\.?(?:[ºª°]|st|nd|rd|th)?(?:\s*(?:/|of|de)\s*\d+)?\s*", as_text(cell)
+    )
     return float(found[1].replace(",", ".")) if found else None
 
 

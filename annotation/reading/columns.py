@@ -74,8 +74,9 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
     if strange := sorted(set(named) - set(SYNONYMS)):
         raise SettingsError(f"--column {strange[0]}=... means nothing; the fields are {', '.join(SYNONYMS)}.")
     folded: dict[str, str] = {}
-    for column in table.columns:
-        folded.setdefault(fold(column), column)
+    for short in (fold, fold_short):
+        for column in table.columns:
+            folded.setdefault(short(column), column)
     found: dict[str, str] = {}
     for wanted, name in named.items():
         column = name if name in table.columns else folded.get(fold(name), "")
@@ -112,8 +113,15 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
     return Columns(found, personal, tuple(notices))
 
 
+def fold_short(column: str) -> str:
+    """A column's name, folded, without what stands in brackets: "Preferida (1 o 2)" is "preferida"."""
+    return fold(re.sub(r"\([^()]*\)", " ", column)) or fold(column)
+
+
 def no_prompt(table: Table) -> SourceError:
     """The error of a table in which nothing can be the prompt."""
+    if not table.columns:
+        return SourceError(f"{table.name} holds no prompt.{''.join(f' {notice}' for notice in table.notices)}")
     return SourceError(
         f"{table.name} has no column that annot knows as the prompt; its columns are {_listed(table)}; "
         f"say which one it is with --column prompt=NAME.{''.join(f' {notice}' for notice in table.notices)}"

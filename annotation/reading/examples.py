@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from annotation.reading.cells import as_text, is_missing, unpacked
 from annotation.reading.columns import accounts_in, map_columns, no_prompt
-from annotation.reading.conversations import SYSTEM, Turn, Unclear, read_exchange
+from annotation.reading.conversations import SYSTEM, Turn, Unclear, read_exchange, read_turns
 from annotation.reading.forms import Reader, Sheet, find_reader, put_together
+from annotation.reading.forms.pairs import text_in
 from annotation.reading.found import Example, Examples, FoundAnswer, FoundJudgement
 from annotation.reading.rows import Limits, Row, Table, all_columns
 from annotation.reading.table import read_table
@@ -96,10 +97,11 @@ def _spread(table: Table) -> Table:
 
 def _example(row: Row, sheet: Sheet, reader: Reader, place: str) -> tuple[Example, list[Dropped]]:
     found = reader(row)
-    exchange = read_exchange(found.prompt, found.cells)
+    prompt = text_in(found.prompt) if isinstance(found.prompt, dict) else found.prompt
+    exchange = read_exchange(prompt, found.cells)
     cells = {name: as_text(row.values.get(column)) for name, column in sheet.columns.of.items() if name != "prompt"}
     turns = exchange.turns
-    if (system := cells.get("system", "")).strip():
+    if (system := _system(row.values.get(sheet.of("system")))).strip():
         turns = (Turn(SYSTEM, system), *(turn for turn in turns if turn.role != SYSTEM))
     answers = tuple(replace(about, text=text) for about, text in zip(found.about, exchange.answers, strict=True))
     if exchange.output and not any(answer.text.strip() for answer in answers):
@@ -107,6 +109,11 @@ def _example(row: Row, sheet: Sheet, reader: Reader, place: str) -> tuple[Exampl
     accounts = accounts_in(row.values)
     words = (mask(said, None, accounts)[0] for said in found.unread)
     unread = [Dropped(f"{place} judgement", "judgement not understood", said) for said in words]
+    unread += [
+        Dropped(f"{place} {about.stood}", "an answer that is no text", f"{type(cell).__name__} of {len(cell)}")
+        for about, cell, text in zip(found.about, found.cells, exchange.answers, strict=True)
+        if not text and isinstance(cell, list | dict) and cell and read_turns(cell) is None
+    ]
     judgements = []
     for judgement in found.judgements:
         tiers = tuple(left for tier in judgement.tiers if (left := tuple(n for n in tier if answers[n].text.strip())))
@@ -128,6 +135,20 @@ def _example(row: Row, sheet: Sheet, reader: Reader, place: str) -> tuple[Exampl
     return example, unread
 
 
+def _system(cell: object) -> str:
+    """A system text, also as a message or an object with a text.
+
+    Raises:
+        Unclear: It is something else.
+    """
+    found = cell if isinstance(cell, str) else text_in(cell)
+    turns = read_turns(found)
+    text = as_text(found) if turns is None else "\n\n".join(turn.text for turn in turns)
+    if not text and not is_missing(found):
+        raise Unclear("a system text that is a list or an object")
+    return text
+
+
 def _unread(sheet: Sheet, also: Collection[str]) -> list[str]:
     """Sentences about columns that were not read."""
     people = [column for column in sheet.columns.personal if column not in sheet.used]
@@ -137,6 +158,14 @@ def _unread(sheet: Sheet, also: Collection[str]) -> list[str]:
     rest = [column for column in sheet.table.columns if column not in read]
     for column in rest:
         counts[column] = sum(not is_missing(row.values.get(column)) for row in sheet.table.rows)
+    remedy = "; --column topic=NAME, for example, says what one means." if rest else "."
+    rest += sheet.inside
+    counts += sheet.inside
+    for kind in ("country", "language", "topic", "licence", "id"):
+        cells = (row.values.get(sheet.of(kind)) for row in sheet.table.rows)
+        if odd := sum(isinstance(cell, list | dict) and bool(cell) and not as_text(cell) for cell in cells):
+            rest.append(sheet.of(kind))
+            counts[sheet.of(kind)] = odd
     told = []
     if names:
         told.append(f"Of the names in {', '.join(names)} only pseudonyms are kept, beside judgements.")
@@ -145,8 +174,5 @@ def _unread(sheet: Sheet, also: Collection[str]) -> list[str]:
     if rest:
         listed = ", ".join(f'"{column}" ({counts[column]:,})' for column in rest[:12])
         more = f" and {len(rest) - 12} more columns" if len(rest) > 12 else ""
-        told.append(
-            f"Not read (cells with something in them): {listed}{more}; --column topic=NAME, for example, says what one "
-            "means."
-        )
+        told.append(f"Not read (cells with something in them): {listed}{more}{remedy}")
     return told

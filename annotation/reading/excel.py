@@ -6,7 +6,7 @@ import itertools
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,10 @@ from annotation.errors import SourceError
 from annotation.reading.names import names_a_field
 from annotation.reading.rows import CHUNK, Limits, Row, Table, read_grid, size
 from annotation.screen import Progress
+from annotation.text.locales import fold
+
+COVERS = frozenset(("instrucciones", "instructions", "instrucoes", "text", "texto", "context", "history"))
+"""Names of a prompt's column that are the title of a cover as often."""
 
 LINES = 2**20
 """What a sheet of Excel can have; a file may say that it has a thousand million."""
@@ -78,7 +82,7 @@ def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Pr
     """A sheet of a workbook that was opened once for its values and once for its formulas.
 
     The one that is named, else the first that has rows; but one with a single column, or two of which none is a prompt,
-    is a cover where a later one has more columns and no fewer rows.
+    is a cover where a later one has more columns and no fewer rows, or as many and names a prompt or an answer.
     """
     columns: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
@@ -96,9 +100,11 @@ def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Pr
             sheet, written.worksheets[number] if written is not None else None, source, formulas, progress
         )
         found, own, said = read_grid(records, source)
-        if not columns or (len(found) > len(columns) and len(own) >= len(rows)):
+        more = len(found) > len(columns) and len(own) >= len(rows)
+        clear, clearer = _names_prompts(columns), _names_prompts(found)
+        if not columns or (more and clearer >= clear) or (clearer > clear and len(found) >= len(columns)):
             title, columns, rows, notices, computed = sheet.title, found, own, list(said), formulas
-        if len(columns) > 2 or (len(columns) > 1 and names_a_field(columns)):
+        if len(columns) > 2 or (len(columns) > 1 and _names_prompts(columns)):
             break
     if len(titles) > 1 and not named:
         others = ", ".join(f'"{other}"' for other in titles if other != title)
@@ -110,6 +116,11 @@ def _read_sheets(path: Path, source: str, shown: Any, written: Any, progress: Pr
             f"Cells of {source} with a formula: {len(computed)}; the values that they last showed were read."
         )
     return Table(path.name, columns, rows, tuple(notices))
+
+
+def _names_prompts(columns: Sequence[str]) -> bool:
+    """Whether a head names a prompt or an answer; "Instrucciones" and "Texto" may be the title of a cover."""
+    return names_a_field(name for name in columns if fold(name) not in COVERS)
 
 
 def _records(

@@ -18,7 +18,15 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "language": ("language", "language code", "lang", "idioma", "lengua", "lingua", "locale"),
     "topic": ("topic", "topics", "tema", "topico", "category", "categoria", "subject", "assunto", "domain", "dominio"),
     "system": (
-        *("system prompt", "system", "system message", "sistema", "mensaje de sistema", "prompt de sistema"),
+        *(
+            "system prompt",
+            "systemprompt",
+            "system",
+            "system message",
+            "sistema",
+            "mensaje de sistema",
+            "prompt de sistema",
+        ),
         *("prompt do sistema", "mensagem de sistema", "instruccion de sistema"),
     ),
     "licence": ("licence", "license", "licencia", "licenca"),
@@ -35,6 +43,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         *("response rejected", "dispreferred", "respuesta rechazada", "peor respuesta", "resposta rejeitada", "y l"),
         *("pior resposta", "rejected completion", "rejected output", "worse response", "negative", "no elegida"),
         *("no preferida", "respuestas rechazada", "dispreferred response", "non preferred", "descartada"),
+        *("respuesta no elegida", "respuesta no preferida", "resposta nao escolhida", "resposta nao preferida"),
     ),
 }
 """Names of the column of each field, folded (no case, accents, punctuation); the first that is there is taken."""

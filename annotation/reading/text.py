@@ -162,18 +162,30 @@ def _rows_in(document: Any, source: str) -> tuple[Any, tuple[str, ...]]:
     under = next((key for key in ROWS_UNDER if key in lists), None)
     if under is None:
         return document, ()
-    rows = lists[under]
+    rows, notices = lists[under], list[str]()
     if all(isinstance(row, dict) and isinstance(row.get("row"), dict) for row in rows):
-        rows = [row["row"] for row in rows]
+        cut = [row.get("truncated_cells") or () for row in rows]
+        rows = [
+            {name: cell for name, cell in row["row"].items() if name not in gone}
+            for row, gone in zip(rows, cut, strict=True)
+        ]
+        if any(cut):
+            notices.append(
+                f"Cells of {source} that the server cut short, and that were not read: {sum(map(len, cut))}; the "
+                "dataset itself (owner/name) has them whole."
+            )
     others = ", ".join(f'"{key}" ({len(table)})' for key, table in tables.items() if key != under)
-    return rows, (f'Of {source} only the rows under "{under}" were read, not those under {others}.',) if others else ()
+    if others:
+        notices.append(f'Of {source} only the rows under "{under}" were read, not those under {others}.')
+    return rows, tuple(notices)
 
 
 def _is_by_column(document: dict[str, Any]) -> bool:
     """Whether it is column -> {row: value}, as pandas writes a table unless it is told otherwise."""
     tables = list(document.values())
     return (
-        all(isinstance(cells, dict) and cells and all(key.isdecimal() for key in cells) for cells in tables)
+        all(isinstance(cells, dict) and cells for cells in tables)
+        and (all(key.isdecimal() for cells in tables for key in cells) or names_a_field(document))
         and all(cells.keys() == tables[0].keys() for cells in tables)
         and not all(column.isdecimal() for column in document)
     )

@@ -37,6 +37,8 @@ def label_studio(table: Table) -> Table | None:
                     cancelled += 1
                 elif heard := _heard(one, unheard):
                     said.append(heard)
+        if "items" in data and "candidates" not in data:  # What its ranker calls them.
+            data = {"candidates" if name == "items" else name: value for name, value in data.items()}
         own = {"id": row.values.get("id"), **data.get("meta", {})} if isinstance(data.get("meta"), dict) else {}
         rows.append(Row(row.place, {"id": row.values.get("id"), **own, **data, SAID: tuple(said)}))
     notices = [f"Annotations of {table.name} that were skipped by their author: {cancelled}."] if cancelled else []

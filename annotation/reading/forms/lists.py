@@ -8,8 +8,8 @@ from typing import Any
 
 from annotation.reading.cells import as_number, as_text, as_truth, first_of, is_missing, unpacked
 from annotation.reading.conversations import read_turns
-from annotation.reading.forms.pairs import TEXTS
-from annotation.reading.forms.said import NotUnderstood, Said, numbered, place_of, tiers_of
+from annotation.reading.forms.pairs import TEXTS, text_in
+from annotation.reading.forms.said import NotUnderstood, Said, numbered, order_in, place_of, tiers_of
 from annotation.reading.forms.sheet import (
     MODELS,
     NONE_ACCEPTABLE,
@@ -37,6 +37,8 @@ LISTS = (
     *("generated responses", "model responses"),
 )
 IDS = ("id", "candidate id", "response id")
+_KNOWN = frozenset((*TEXTS, *ONE_RANK, *ONE_SCORE, *IDS, *MODELS, *VOICES, "annotations"))
+"""Keys of an answer that is an object; others are named as not read."""
 
 
 def lists(sheet: Sheet) -> Reader | None:
@@ -67,7 +69,8 @@ def lists(sheet: Sheet) -> Reader | None:
         inner_ranks, inner_scores = list[object](), list[object]()
         for place, item in enumerate(items):
             own: Mapping[str, Any] = item if isinstance(item, dict) and read_turns(item) is None else {}
-            cells.append(first_of(own, TEXTS) if own else item if isinstance(item, str | list | dict) else None)
+            cells.append(text_in(item) if own else item if isinstance(item, str | list | dict) else None)
+            sheet.inside.update(f"{column}.{key}" for key in own if fold(str(key)) not in _KNOWN)
             rank, score = first_of(own, ONE_RANK), _score(own)
             inner_ranks.append(rank)
             inner_scores.append(score)
@@ -97,6 +100,8 @@ def lists(sheet: Sheet) -> Reader | None:
             tiers = tiers_of({place: -score for place, score in numbered(beside_scores).items()})
         elif beside or beside_scores:
             unread = (f"{len(beside or beside_scores or ())} ranks or scores for {len(items)} answers",)
+        elif words := _words([row.values.get(c) for c in (ranks, scores) if c] or inner_ranks):
+            unread = (f'"{words}"',)
         elif found := numbered(inner_ranks):
             tiers = tiers_of(found)
         elif found := numbered(inner_scores):
@@ -112,6 +117,12 @@ def lists(sheet: Sheet) -> Reader | None:
         return Found(row.values.get(sheet.of("prompt")), tuple(cells), tuple(about), judgements, unread)
 
     return read
+
+
+def _words(cells: Sequence[object]) -> str:
+    """The first cell that should be a number, or a list of them, and is other words; "" without any."""
+    words = (as_text(cell).strip() for cell in cells if not is_missing(cell) and as_number(cell) is None)
+    return next((word[:40] for word in words if word), "")
 
 
 def _holds_lists(sheet: Sheet, column: str) -> bool:
@@ -136,6 +147,8 @@ def _items(cell: object) -> tuple[list[object], list[str]]:
 def _aligned(cell: object, keys: Sequence[str]) -> list[object] | None:
     """Numbers of the answers, one each, also by their names."""
     found = unpacked(cell)
+    if isinstance(found, str) and len(parts := re.split(r"[,;|\s]+", found.strip())) > 1:
+        found = parts if all(as_number(part) is not None for part in parts) else found
     return [found.get(key) for key in keys] if isinstance(found, dict) and keys else listed(found)
 
 
@@ -185,8 +198,8 @@ def _score(own: Mapping[str, Any]) -> float | None:
 def ordered(cell: object, names: list[set[str]]) -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
     """Tiers of an order in words ("A > B = C"), of names the best first, or of {"value", "rank"}."""
     found = unpacked(cell)
-    if isinstance(found, str) and re.search("[>=]", found):
-        found = [re.split(r"\s*=\s*", part) for part in re.split(r"\s*>\s*", found)]
+    if isinstance(found, str) and re.search("[<>=]", found):
+        found = order_in(found)
     elif isinstance(found, str) and len(parts := re.split(r"\s*[,;]\s*", found)) > 1:
         found = parts
     letters = _lettered(names)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from annotation.reading.cells import as_number, as_text, as_truth, first_of, is_missing, unpacked
+from annotation.reading.cells import as_number, as_text, first_of, is_missing, unpacked
 from annotation.reading.conversations import read_turns
+from annotation.reading.forms.said import NotUnderstood
 from annotation.reading.forms.sheet import NONE_ACCEPTABLE, TIED, Found, Reader, Sheet
 from annotation.reading.found import FoundAnswer, FoundJudgement
 from annotation.reading.rows import Row
+from annotation.text.locales import fold
 
-TEXTS = ("text", "content", "response", "answer", "completion", "output", "value", "body", "texto", "respuesta", "html")
+TEXTS = (
+    *("text", "content", "response", "answer", "completion", "output", "value", "body", "texto", "respuesta", "html"),
+    "full text",
+)
 """Keys of an answer's text where a cell holds an object."""
 
 VOTES = ("votes for", "votes against", "ties")
@@ -21,7 +26,7 @@ def text_in(cell: object) -> object:
     found = unpacked(cell) if isinstance(cell, str) and cell.lstrip().startswith("{") else cell
     if isinstance(found, list) and len(found) == 1 and isinstance(found[0], dict):
         return text_in(found[0])
-    if isinstance(found, dict) and read_turns(found) is None:
+    if isinstance(found, dict) and read_turns(found) is None and any(fold(str(key)) in TEXTS for key in found):
         inner = first_of(found, TEXTS)
         return cell if inner is None and isinstance(cell, str) else inner
     return cell
@@ -54,12 +59,16 @@ def pairs(sheet: Sheet) -> Reader | None:
         if is_missing(prompt) and len(texts) == 2 and all(isinstance(text, str) for text in texts):
             prompt, texts = _common_beginning(str(texts[0]), str(texts[1]))
         judgements: list[FoundJudgement] = []
+        try:
+            none, both = sheet.flag(row, bad), sheet.flag(row, tied)
+        except NotUnderstood as trouble:
+            return Found(prompt, tuple(texts), about, (), (str(trouble),))
         if len(kinds) == 2:
             said = sheet.said(row)
             who = (said.annotator, said.country)
-            if as_truth(row.values.get(bad)) if bad else False:
+            if none:
                 judgements = [FoundJudgement((), True, *who)]
-            elif as_truth(row.values.get(tied)) if tied else False:
+            elif both:
                 judgements = [FoundJudgement(((0, 1),), False, *who)]
             elif votes[0] and (counts := _counts([row.values.get(column) for column in votes])):
                 ways = (((0,), (1,)), ((1,), (0,)), ((0, 1),))

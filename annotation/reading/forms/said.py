@@ -55,6 +55,18 @@ _AROUND = frozenset(
 """Words around the name of an answer: "respuesta B es mejor"."""
 
 
+_ARTICLE = re.compile(r"\b[AO] (?=(?:resp|op[cç]|melhor|modelo|alternativa|primeira|segunda|sa[ií]da|conv|cand))", re.I)
+"""A letter that is no name of an answer: "A resposta B"."""
+
+_BETTER = re.compile(
+    r"\s(?:(?:es|is|é)\s)?(?:(?:mucho|un poco|much|slightly|muito)\s)?(?:mejor|better|melhor)\s(?:do\s)?(?:que|than)\s|"
+    r"\s(?:gana a|ganha de|beats)\s",
+    re.I,
+)
+_ORDER = re.compile("[<>=~≈≻]")
+"""Signs by which some words are an order."""
+
+
 class NotUnderstood(ValueError):
     """Words that name no answer; the message is the reason, and what they were."""
 
@@ -97,6 +109,15 @@ def judged(said: Said, names: Sequence[Collection[str]]) -> FoundJudgement | Non
     if is_missing(said.choice):
         return FoundJudgement((), False, *about) if said.rewrite.strip() else None
     everyone = tuple(range(len(names)))
+    order = _BETTER.sub(" > ", said.choice)
+    if _ORDER.search(order) and not any(fold(said.choice) in own for own in names):
+        try:
+            tiers = tuple(tuple(place_of(name, names) for name in tier) for tier in order_in(order))
+        except NotUnderstood:
+            tiers = ()
+        if len(set(placed := [place for tier in tiers for place in tier])) < max(len(placed), 2):
+            raise NotUnderstood(f'"{" ".join(said.choice.split())[:40]}"')
+        return FoundJudgement(tiers, False, *about)
     try:
         best = place_of(said.choice, names)
     except NotUnderstood:
@@ -109,6 +130,14 @@ def judged(said: Said, names: Sequence[Collection[str]]) -> FoundJudgement | Non
     return FoundJudgement(((best,), tuple(place for place in everyone if place != best)), False, *about)
 
 
+def order_in(words: str) -> list[list[str]]:
+    """Names by tier, the best first: "A >> B = C" is [["A"], ["B", "C"]], "A < B" is [["B"], ["A"]]."""
+    up = "<" in words
+    tiers = re.split("<+" if up else "[>≻]+", words.strip("[] "))
+    found = [[name.strip() for name in re.split("[=~≈]+", tier)] for tier in tiers]
+    return found[::-1] if up else found
+
+
 def place_of(name: str, names: Sequence[Collection[str]]) -> int:
     """Which answer is called so: by its name, or by one with words around it.
 
@@ -118,11 +147,18 @@ def place_of(name: str, names: Sequence[Collection[str]]) -> int:
     word = fold(name)
     found = [place for place, own in enumerate(names) if word in own]
     if not found:
-        bare = _bare(word)
+        # Words with two names compare them: which one is better is not guessed from where it stands.
+        several = len(set(re.findall(r"\b[A-H]\b", _ARTICLE.sub("", name)))) > 1 or _compares(word)
+        bare = frozenset[str]() if several else _bare(word)
         found = [place for place, own in enumerate(names) if bare & set(own)]
     if len(found) != 1:
         raise NotUnderstood(f'"{" ".join(name.split())[:40]}"')
     return found[0]
+
+
+def _compares(word: str) -> bool:
+    """Whether an answer is said to be better than another: "a es mejor que b", "a gana a b"."""
+    return bool(re.search(r"\b[a-h]\b.*\b(?:que|than|over|sobre|vs|gana a|ganha de)\b.*\b[a-h]\b", word))
 
 
 @lru_cache(maxsize=4096)

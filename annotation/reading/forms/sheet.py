@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from annotation.reading.cells import as_text, is_missing, unpacked
-from annotation.reading.columns import Columns
+from annotation.reading.cells import as_text, as_truth, is_missing, unpacked
+from annotation.reading.columns import Columns, fold_short
 from annotation.reading.forms.said import SAID, NotUnderstood, Said, judged
 from annotation.reading.found import FoundAnswer, FoundJudgement
 from annotation.reading.rows import Row, Table
@@ -58,6 +59,7 @@ class Sheet:
     Attributes:
         used: Columns that are read.
         notices: What a person should know.
+        inside: Keys of objects in a list of answers that are not read, counted.
         rows: One per example: as in the table, or put together by a form.
     """
 
@@ -65,13 +67,15 @@ class Sheet:
     columns: Columns
     used: set[str] = field(default_factory=set)
     notices: list[str] = field(default_factory=list)
+    inside: Counter[str] = field(default_factory=Counter)
     rows: Sequence[Row] = ()
 
     def __post_init__(self) -> None:
         self.rows = self.table.rows
         self.names = dict[str, str]()
-        for column in self.table.columns:
-            self.names.setdefault(fold(column), column)
+        for name in (fold, fold_short):
+            for column in self.table.columns:
+                self.names.setdefault(name(column), column)
         self.used |= {SAID, *self.columns.of.values()}
         # Found once: every row asks for it.
         self._people = [self.names[name] for name in PEOPLE if name in self.names]
@@ -88,6 +92,19 @@ class Sheet:
     def of(self, field: str) -> str:
         """The column of a field of SYNONYMS, or ""."""
         return self.columns.of.get(field, "")
+
+    def flag(self, row: Row, column: str) -> bool:
+        """Whether a column of yes and no, or of the word that names it, says yes; "" says no.
+
+        Raises:
+            NotUnderstood: It says something else.
+        """
+        cell = row.values.get(column) if column else None
+        word = "" if is_missing(cell) else fold(as_text(cell))
+        truth = word in (*TIED, *NONE_ACCEPTABLE) or (as_truth(cell) if word else False)
+        if truth is None:
+            raise NotUnderstood(f'{column} "{as_text(cell).strip()[:40]}"')
+        return truth
 
     def people(self, row: Row) -> str:
         """The user name of whoever judged, as written, or ""."""

@@ -91,9 +91,11 @@ def _sentences(sheet: Sheet, column: str) -> bool:
 def sides(sheet: Sheet) -> Reader | None:
     """Two answers or more in columns of their own."""
     keyed = sides_of(sheet)
-    if not keyed or (sheet.of("chosen") and sheet.of("rejected")):
-        return None
     keys, columns = [key for key, _ in keyed], [column for _, column in keyed]
+    pair = [column for kind in ("chosen", "rejected") if (column := sheet.of(kind))]
+    called = names_of(keys, columns, [FoundAnswer("", "")] * len(keys))
+    if not keyed or (len(pair) > 1 and not all(_all_choices(sheet, column, called) for column in pair)):
+        return None
     sheet.used.update(columns)
     models = _beside(sheet, ("model", "modelo", "model name"), keyed)
     scores, ranks = _beside(sheet, ONE_SCORE, keyed), _beside(sheet, ONE_RANK, keyed)
@@ -113,16 +115,22 @@ def sides(sheet: Sheet) -> Reader | None:
         if not told:
             what: dict[str, object] = {}
             said = as_text(row.values.get(rewrite)) if rewrite else ""
-            if bad and as_truth(row.values.get(bad)):
+            try:
+                none, both = sheet.flag(row, bad), sheet.flag(row, tied)
+            except NotUnderstood as trouble:
+                return Found(prompt, tuple(cells), about, (), (str(trouble),))
+            if none:
                 what = {"bad": True}
-            elif tied and as_truth(row.values.get(tied)):
+            elif both:
                 what = {"choice": "tie"}
             elif verdict and (choice := verdict(row)):
-                what = {"choice": choice}
+                what = {"choice": next((key for key, cell in zip(keys, cells, strict=True) if cell == choice), choice)}
             elif any(ranks) and (found := numbered([row.values.get(column) for column in ranks])):
                 what = {"places": {keys[place]: rank for place, rank in found.items()}}
             elif any(scores) and (found := numbered([row.values.get(column) for column in scores])):
                 what = {"places": {keys[place]: -score for place, score in found.items()}}
+            elif words := next((word for column in (*ranks, *scores) if (word := as_text(row.values.get(column)))), ""):
+                what = {"choice": f"{words} as a rank or score"}
             told = [sheet.said(row, rewrite=said, **what)]
         judgements, unread = all_judged(told, names_of(keys, columns, about))
         if order and not judgements and not is_missing(row.values.get(order)):
@@ -187,13 +195,17 @@ def _verdict(
 ) -> Callable[[Row], str] | None:
     """What reads the winner of a row: columns of 0 and 1 for each outcome, or one column with words or numbers."""
     if flags := _flags(sheet, keys):
-        return lambda row: next((name for name, column in flags.items() if as_truth(row.values.get(column))), "")
+        # Two outcomes at once are none.
+        return lambda row: " and ".join(name for name, column in flags.items() if as_truth(row.values.get(column)))
     known = [column for name in WINNERS if (column := sheet.names.get(name)) and column not in sheet.columns.personal]
     mapped = {sheet.of(kind) for kind in ("prompt", "country", "language", "topic", "system", "licence", "id")}
     taken = {*columns, *models, *mapped}
     names = names_of(keys, columns, [FoundAnswer("", "")] * len(keys))
     for column in known:
-        if column in taken or (fold(column) in _VAGUE and not _all_choices(sheet, column, names, digits=True)):
+        if column in taken or (
+            fold(column) in _VAGUE
+            and not (_all_choices(sheet, column, names, digits=True) or _are_answers(sheet, column, columns))
+        ):
             continue
         cells = [choice_in(unpacked(row.values.get(column))) for row in sheet.rows]
         cells = [cell for cell in cells if not is_missing(cell)]
@@ -240,6 +252,12 @@ def _meaning(column: str, values: set[float | None], keys: Sequence[str]) -> Cal
     if values <= {1.0, 1.5, 2.0} and numbers == {1.0, 2.0}:
         return lambda value: "" if value is None else "tie" if value == 1.5 else str(int(value))
     return None
+
+
+def _are_answers(sheet: Sheet, column: str, answers: Sequence[str]) -> bool:
+    """Whether every cell of a column repeats one of the answers beside it."""
+    rows = [row.values for row in sheet.rows if not is_missing(row.values.get(column))]
+    return bool(rows) and all(row[column] in [row.get(answer) for answer in answers] for row in rows)
 
 
 def _all_choices(sheet: Sheet, column: str, names: list[set[str]], digits: bool = False) -> bool:

@@ -12,6 +12,7 @@ from annotation.reading.found import FoundAnswer, FoundJudgement
 from annotation.reading.names import ONE_RANK, ONE_SCORE
 from annotation.reading.rows import Row
 from annotation.screen import counted
+from annotation.text.locales import fold
 
 ANSWERS = (
     *("candidate", "response", "answer", "completion", "output", "assistant", "generation", "reply", "model response"),
@@ -26,6 +27,9 @@ LABELS = (
     *("label", "labels", "is preferred", "thumbs up", "liked", "accepted", "acceptable", "good", "is good", "etiqueta"),
     *("aprobada", "aceptada", "gusta", "feedback", "thumbs", "aprovada", "boa", "buena"),
 )
+_GOOD = frozenset(("chosen", "good", "preferred", "desirable", "accepted", "elegida", "buena", "escolhida", "boa"))
+_POOR = frozenset(("rejected", "bad", "undesirable", "rechazada", "mala", "rejeitada", "ruim"))
+"""Labels in words other than yes and no."""
 
 
 def single(sheet: Sheet) -> Reader | None:
@@ -92,7 +96,7 @@ def _groups(sheet: Sheet, column: str) -> dict[str, Group] | None:
         key = (*(_key(row.values.get(name)) for name in about if name), sheet.people(row))
         cell = row.values.get(by)
         if kind == "label":
-            good = as_truth(cell)
+            good = _is_good(cell)
             rank, stood = float("nan") if good is None else float(not good), "output"
         else:
             number = as_number(cell)
@@ -110,6 +114,12 @@ def _groups(sheet: Sheet, column: str) -> dict[str, Group] | None:
     return groups
 
 
+def _is_good(cell: object) -> bool | None:
+    """What a label says of one answer; None where it is no label."""
+    word = fold(as_text(cell))
+    return True if word in _GOOD else False if word in _POOR else as_truth(cell)
+
+
 def _key(cell: object) -> str:
     return " ".join(cell.split()) if isinstance(cell, str) else repr(cell)
 
@@ -117,7 +127,7 @@ def _key(cell: object) -> str:
 def _all_are(sheet: Sheet, kind: str, by: str) -> bool:
     """Whether a column holds labels, or numbers, and nothing else."""
     cells = [cell for row in sheet.rows if not is_missing(cell := row.values.get(by))]
-    return bool(cells) and all((as_truth if kind == "label" else as_number)(cell) is not None for cell in cells)
+    return bool(cells) and all((_is_good if kind == "label" else as_number)(cell) is not None for cell in cells)
 
 
 def _grouped(sheet: Sheet, group: Group, read: Reader) -> Found:

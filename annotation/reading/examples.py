@@ -12,8 +12,7 @@ from dataclasses import replace
 from annotation.reading.cells import as_text, is_missing, unpacked
 from annotation.reading.columns import accounts_in, map_columns, no_prompt
 from annotation.reading.conversations import SYSTEM, Turn, Unclear, read_exchange, read_turns
-from annotation.reading.forms import Reader, Sheet, find_reader, put_together
-from annotation.reading.forms.pairs import text_in
+from annotation.reading.forms import Reader, Sheet, find_reader, put_together, text_in
 from annotation.reading.found import Example, Examples, FoundAnswer, FoundJudgement
 from annotation.reading.rows import Limits, Row, Table, all_columns
 from annotation.reading.table import read_table

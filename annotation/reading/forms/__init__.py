@@ -13,13 +13,13 @@ from annotation.reading.forms.argilla import argilla
 from annotation.reading.forms.label_studio import label_studio
 from annotation.reading.forms.lists import lists
 from annotation.reading.forms.oasst import oasst
-from annotation.reading.forms.pairs import pairs
+from annotation.reading.forms.pairs import pairs, text_in
 from annotation.reading.forms.sheet import Found, Reader, Sheet
 from annotation.reading.forms.sides import sides
 from annotation.reading.forms.single import single
 from annotation.reading.rows import Row, Table
 
-__all__ = ["ANSWERS", "TABLES", "Found", "Reader", "Sheet", "find_reader", "put_together"]
+__all__ = ["ANSWERS", "TABLES", "Found", "Reader", "Sheet", "find_reader", "put_together", "text_in"]
 
 TABLES: tuple[Callable[[Table], Table | None], ...] = (label_studio, argilla, oasst, alpaca)
 ANSWERS: tuple[Callable[[Sheet], Reader | None], ...] = (sides, pairs, lists, single)

@@ -286,3 +286,16 @@ def test_what_is_not_taken_of_a_file_of_answers_is_said(project: Project, tmp_pa
     said = " ".join(done.output.split())
     assert "1 judgement of these answers stays in b.jsonl" in said
     assert 'Not read (cells with something in them): "mood" (1)' in said
+
+
+def test_whoever_signed_a_judgement_alone_is_masked_in_the_texts_too(project: Project, tmp_path: Path) -> None:
+    source = tmp_path / "signed.jsonl"
+    said = {"user_id": "nube_92", "values": {"preference": {"value": "response_a"}}, "status": "submitted"}
+    fields = {
+        "prompt": "¿Qué se lleva a una posada?",
+        "response_a": "Pregunta a nube_92, que sabe.",
+        "response_b": "No hay costumbre alguna.",
+    }
+    source.write_text(json.dumps({"fields": fields, "responses": [said]}), encoding="utf-8")
+    assert add_prompts(project, str(source)).judgements == 1
+    assert not [one for one in project.ledger.candidates() if "nube_92" in one.text]

@@ -13,7 +13,7 @@ from annotation.project import Project
 from annotation.prompts.review import only_accepted
 from annotation.prompts.rows import ANSWER_ROOM
 from annotation.reading.cells import as_text
-from annotation.reading.examples import Example, FoundAnswer, read_examples
+from annotation.reading.examples import NO_TEXT, Example, FoundAnswer, read_examples
 from annotation.screen import Progress, count_reasons, counted, silent
 from annotation.text.clean import clean, clean_label, is_formula
 from annotation.text.locales import country_code, fold, language_code
@@ -72,7 +72,7 @@ def draft_from_file(project: Project, source: Path, *, progress: Progress = sile
     longest = ANSWER_ROOM * project.settings.prompts.max_chars
     kept: dict[str, Candidate] = {}
     masked: dict[str, int] = {}
-    dropped = list(found.dropped)
+    dropped = [drop for drop in found.dropped if drop.reason != NO_TEXT]  # below, by their places in the list
     for place, example, answer in (entry for one in found.kept for entry in _answers(one)):
         prompt, reason = prompts.of(example, ids)
         text = clean(answer.text)

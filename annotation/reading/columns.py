@@ -80,9 +80,9 @@ def map_columns(table: Table, named: Mapping[str, str], languages: Sequence[str]
     found: dict[str, str] = {}
     for wanted, name in named.items():
         column = name if name in table.columns else folded.get(fold(name), "")
-        begun = [whole for plain, whole in folded.items() if fold(name) and plain.startswith(fold(name))]
+        begun = {whole for plain, whole in folded.items() if fold(name) and plain.startswith(fold(name))}
         if not column and len(begun) == 1:
-            column = begun[0]
+            (column,) = begun
         if not column:
             raise SourceError(f'{table.name} has no column "{name}"; its columns are {_listed(table)}.')
         if fold(column) in PERSONAL_COLUMNS:

@@ -19,13 +19,16 @@ from annotation.reading.table import read_table
 from annotation.screen import Progress, silent
 from annotation.text.clean import clean
 from annotation.text.locales import fold
-from annotation.text.privacy import mask
+from annotation.text.privacy import looks_like_account, mask
 from annotation.types import Dropped
 
 __all__ = ["Example", "Examples", "FoundAnswer", "FoundJudgement", "read_examples"]
 
 ABOUT = ("metadata", "meta", "extra info")
 """Columns that may hold an object with more columns."""
+
+NO_TEXT = "an answer that is no text"
+"""Reason against a list or an object in the place of an answer."""
 
 
 def read_examples(
@@ -105,11 +108,12 @@ def _example(row: Row, sheet: Sheet, reader: Reader, place: str) -> tuple[Exampl
     answers = tuple(replace(about, text=text) for about, text in zip(found.about, exchange.answers, strict=True))
     if exchange.output and not any(answer.text.strip() for answer in answers):
         answers = (FoundAnswer(exchange.output, "output"),)
-    accounts = accounts_in(row.values)
+    signed = (one.annotator for one in found.judgements if looks_like_account(one.annotator))
+    accounts = tuple(dict.fromkeys((*accounts_in(row.values), *signed)))
     words = (mask(said, None, accounts)[0] for said in found.unread)
     unread = [Dropped(f"{place} judgement", "judgement not understood", said) for said in words]
     unread += [
-        Dropped(f"{place} {about.stood}", "an answer that is no text", f"{type(cell).__name__} of {len(cell)}")
+        Dropped(f"{place} {about.stood}", NO_TEXT, f"{type(cell).__name__} of {len(cell)}")
         for about, cell, text in zip(found.about, found.cells, exchange.answers, strict=True)
         if not text and isinstance(cell, list | dict) and cell and read_turns(cell) is None
     ]

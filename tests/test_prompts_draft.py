@@ -91,6 +91,7 @@ def test_what_is_missing_is_proposed_and_counts_only_when_people_accept_it(
     assert find_prompts(project, Which(file="drafted by command-r7b-12-2024")) == list(done.kept)
     assert find_gaps(project).missing == 0
     assert run(project).kept == ()
+    assert [one.per_dollar for one in worth(project)] == [None]
     mexican = [prompt for prompt in done.kept if prompt.country == "MX"]
     accept(project, mexican[:4])
     accept(project, mexican[4:], accepting=False)
@@ -119,6 +120,23 @@ def test_examples_are_of_the_country_alone_and_differ_from_call_to_call(tmp_path
     assert "takes for granted what the people of a country" in system
 
 
+@pytest.mark.parametrize("perspective", [False, True])
+def test_prompts_that_came_with_a_system_text_are_examples_too(
+    tmp_path: Path, server: CohereStandIn, perspective: bool
+) -> None:
+    project = thin_project(tmp_path / "p", mx=0, pe=0, target=3)
+    project.ledger.add_prompts(
+        Prompt.make(
+            sentence(name), country=name, language="es", topic="fiestas", source="v0.csv:2", system="Eres de ahí."
+        )
+        for name in ("MX", "PE")
+    )
+    assert len(run(project, Wish(country="MX", perspective=perspective)).kept) == (1 if perspective else 2)
+    (request,) = server.requests
+    assert shown(request) == [sentence("PE" if perspective else "MX")]
+    assert "Eres de ahí." not in request.name
+
+
 def test_a_register_is_asked_for_and_what_is_not_in_it_is_left_out(tmp_path: Path, server: CohereStandIn) -> None:
     project = thin_project(tmp_path / "p", mx=10, pe=10, share=0.2)
     done = run(project)
@@ -128,7 +146,7 @@ def test_a_register_is_asked_for_and_what_is_not_in_it_is_left_out(tmp_path: Pat
     other = thin_project(tmp_path / "q", mx=10, pe=10, share=0.2)
     saying(server, *({"text": sentence(str(n)), "presumes": False} for n in range(2)))
     done = run(other)
-    assert (done.kept, {drop.reason for drop in done.dropped}) == ((), {"not in the register"})
+    assert (done.kept, {drop.reason for drop in done.dropped}) == ((), {"another address"})
 
 
 def test_repeats_other_languages_generalisations_and_too_many_are_left_out_with_the_reason(

@@ -152,7 +152,7 @@ class _Seeds:
         self._by_country: dict[tuple[str, str], list[Prompt]] = defaultdict(list)
         self._by_topic: dict[str, list[Prompt]] = defaultdict(list)
         for prompt in prompts:
-            if states[prompt.id] in (SLATE, READY) and not prompt.system:
+            if states[prompt.id] in (SLATE, READY):
                 if prompt.country in countries:
                     self._by_country[prompt.country, prompt.language].append(prompt)
                 if prompt.topic in topics:

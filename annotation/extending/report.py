@@ -70,7 +70,7 @@ def show_worth(brought: Sequence[Worth]) -> None:
         (
             (
                 *(w.model, w.calls, f"{w.usd:.4f}", w.proposed, w.kept, w.accepted, w.rejected),
-                None if w.per_dollar is None else f"{w.per_dollar:.1f}",
+                "–" if w.per_dollar is None else f"{w.per_dollar:.1f}",
             )
             for w in brought
         ),
@@ -131,8 +131,8 @@ def _say(plan: DraftPlan, wish: Wish) -> None:
             print(f"No other country has more prompts to rewrite for {named}; ask without --perspective.")
         else:
             print(
-                f"There is no prompt of the country to start from for {named}: add a few with `annot prompts add`, or "
-                "rewrite those of other countries with --perspective."
+                f"There is no prompt of the country to start from for {named}, accepted by people or read from a file: "
+                "add a few with `annot prompts add`, or rewrite those of other countries with --perspective."
             )
     elif not plan.questions:
         print("No prompt is missing; `annot prompts gaps` shows what is there.")

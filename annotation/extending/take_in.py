@@ -89,7 +89,7 @@ def take_in(project: Project, encoder: Encoder, progress: Progress = silent) -> 
             made = replace(entry.prompt(), source=of[entry.where].source)
             register = of[entry.where].purpose.register
             if register and register_of(made.text, made.language, made.country) != register:
-                dropped.append(Dropped(entry.where, "not in the register", f"{register}: {excerpt(made.text)}"))
+                dropped.append(Dropped(entry.where, "another address", f"not {register}: {excerpt(made.text)}"))
             else:
                 named.append((entry.where, made))
         everyone = ledger.prompts(removed=True)

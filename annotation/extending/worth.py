@@ -38,8 +38,8 @@ class Worth:
 
     @property
     def per_dollar(self) -> float | None:
-        """Accepted prompts for a dollar; None where nothing was paid."""
-        return self.accepted / self.usd if self.usd else None
+        """Accepted prompts for a dollar; None where nothing was paid, or people have said nothing yet."""
+        return self.accepted / self.usd if self.usd and self.accepted + self.rejected else None
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -80,7 +81,8 @@ def test_the_command_forecasts_drafts_and_shows_what_a_dollar_brought(annot: Ann
 
 
 def test_a_run_that_ends_early_shows_what_came_and_then_one_sentence(annot: Annot, server: CohereStandIn) -> None:
-    server.behaviour = lambda body, _: Answer({"message": "pay"}, 402) if len(server.requests) else propose(body)
+    calls = itertools.count()  # not server.requests: two calls at once would both be the first
+    server.behaviour = lambda body, _: Answer({"message": "pay"}, 402) if next(calls) else propose(body)
     code, told, said = annot("draft", "--json")
     assert (code, json.loads(told)["error"].partition(" (")[0]) == (2, "Cohere wants payment")
     assert said.startswith("annot: Cohere wants payment (402")

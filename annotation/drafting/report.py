@@ -103,7 +103,7 @@ def outlook_sentence(project: Project, seen: Outlook, what: str) -> str:
     sentences = [
         f"{counted(calls, 'call')} for {what}: about ${seen.usd:.2f}, "
         f"at most ${seen.most_usd:.2f}; ${seen.left_usd:.2f} of the budget is left. "
-        f"With a {key} key it takes {seen.minutes:.0f} min or more."
+        f"With a {key} key it takes {f'{seen.minutes:.0f} min' if seen.minutes >= 1 else 'some seconds'} or more."
     ]
     if key == "trial":
         sentences.append(

@@ -24,6 +24,9 @@ from annotation.types import Dropped
 
 __all__ = ["Example", "Examples", "FoundAnswer", "FoundJudgement", "read_examples"]
 
+FILTERED = {"source", "group", "first"}
+"""Columns that `annot filter` writes for people beside what is read: no news where all of them stand."""
+
 ABOUT = ("metadata", "meta", "extra info")
 """Columns that may hold an object with more columns."""
 
@@ -159,6 +162,8 @@ def _unread(sheet: Sheet, also: Collection[str]) -> list[str]:
     counts = Counter[str]()
     read = {*sheet.used, *sheet.columns.personal, *(name for name in sheet.table.columns if fold(name) in also)}
     rest = [column for column in sheet.table.columns if column not in read]
+    if set(sheet.table.columns) >= FILTERED:
+        rest = [column for column in rest if column not in FILTERED]
     for column in rest:
         counts[column] = sum(not is_missing(row.values.get(column)) for row in sheet.table.rows)
     remedy = "; --column topic=NAME, for example, says what one means." if rest else "."

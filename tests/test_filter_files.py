@@ -27,7 +27,7 @@ from annotation.filtering.write import DROPPED, KEPT, write_filtered
 from annotation.project import Project
 from annotation.prompts.add import add_prompts
 from annotation.reading.conversations import Turn
-from annotation.reading.examples import Example, Examples, FoundAnswer, FoundJudgement
+from annotation.reading.examples import Example, Examples, FoundAnswer, FoundJudgement, read_examples
 
 
 @pytest.fixture
@@ -185,6 +185,9 @@ def test_the_command_shows_every_rule_and_writes_only_when_asked(project: Projec
     told = json.loads(done.stdout)
     assert (told["rows"], told["kept"], told["dropped"]) == (3, 2, 1)
     assert {file.name for file in out.iterdir()} == {"report.md", "report.html", KEPT, DROPPED}
+    shown = annot(*words, "--out", str(out), "--drop", "refusal")
+    assert f"Next: annot train --data {out / KEPT} --dry-run, or annot prompts add {out / KEPT}" in shown.stdout
+    assert not any("Not read" in notice for notice in read_examples(str(out / KEPT)).notices)
     refused = annot(*words, "--threshold", "contrast=much")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 

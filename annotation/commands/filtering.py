@@ -37,10 +37,15 @@ def filter_set(
         list[str] | None, typer.Option(metavar="RULE", help="Only show what this rule drops by default; repeatable.")
     ] = None,
     threshold: Annotated[
-        list[str] | None, typer.Option(metavar="RULE=VALUE", help=f"Repeatable. The rules: {RULES_HELP}.")
+        list[str] | None,
+        typer.Option(
+            metavar="RULE=VALUE",
+            help=f"Set a rule's threshold, for example repeated=5; repeatable. The rules: {RULES_HELP}.",
+        ),
     ] = None,
     against: Annotated[
-        list[str] | None, typer.Option(help="File or dataset of a benchmark: its questions are looked for; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="FILE", help="File or dataset of a benchmark: its questions are looked for; repeatable."),
     ] = None,
     column: Annotated[
         list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="Say what a column means; repeatable.")
@@ -53,7 +58,7 @@ def filter_set(
             "looking follows from it.",
         ),
     ] = False,
-    hint_limit: Annotated[int | None, typer.Option(min=1, help="Ask about so many pairs.")] = None,
+    hint_limit: Annotated[int | None, typer.Option(min=1, help="Ask about so many pairs at most.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
     no_meaning: Annotated[
         bool, typer.Option("--no-meaning", help="Leave out the rules that need the encoder.")
@@ -72,7 +77,7 @@ def filter_set(
         sentence,
         write_report,
     )
-    from annotation.filtering.write import write_filtered
+    from annotation.filtering.write import KEPT, write_filtered
     from annotation.screen import print_json, progress, table
 
     project = open_project(folder)
@@ -113,6 +118,9 @@ def filter_set(
         print(f"Note: {notice}")
     if to:
         print(f"{'The report is' if report else 'kept.parquet, dropped.parquet and the report are'} in {to}.")
+        if not report:
+            add = f", or annot prompts add {to / KEPT}" if source else ""
+            print(f"Next: annot train --data {to / KEPT} --dry-run{add}")
     else:
         print("Nothing was written: --out FOLDER writes what is kept and what is dropped, --report the report alone.")
 

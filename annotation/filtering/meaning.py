@@ -28,7 +28,7 @@ def off_topic(rows: Sequence[Row], look: Look, threshold: float) -> Found:
         seats = [(place, number) for place in places for number in range(len(rows[place].answers))]
         for (place, number), cosine in zip(seats, nearest, strict=True):
             if cosine < threshold:
-                why = f"{rows[place].prompt[:40]} → {shown(rows[place].answers[number].text)}"
+                why = f"{shown(rows[place].prompt)} → {shown(rows[place].answers[number].text)}"
                 findings.append(Finding(place, why, number, cosine))
     return Found(findings)
 

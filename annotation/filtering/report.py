@@ -26,7 +26,7 @@ _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{ti
 body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1a1a1a }}
 table {{ border-collapse: collapse; margin: 1rem 0; font-size: .9rem }}
 th, td {{ border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: left; vertical-align: top }}
-th {{ white-space: nowrap }} td {{ overflow-wrap: break-word; max-width: 32rem }}
+th {{ white-space: nowrap }} td {{ overflow-wrap: break-word; max-width: 32rem }} td:last-child {{ min-width: 12rem }}
 td.number {{ text-align: right; white-space: nowrap }} img {{ max-width: 100% }} .wide {{ overflow-x: auto }}
 </style></head><body>"""
 
@@ -44,10 +44,11 @@ def sentence(filtered: Filtered) -> str:
     """The result in a sentence or two."""
     dropped = len({one.place for one in filtered.left if one.whole})
     answers = sum(not one.whole for one in filtered.left)
+    more = f", and {counted(answers, 'answer')} of kept ones" if answers else ""
     shown = len([row for row in filtered.kept if filtered.raised.get(row.number)])
     return (
         f"{counted(filtered.rows, 'row')} of {filtered.name}: {len(filtered.kept)} kept, {dropped} left out"
-        f"{f', and {answers} answers of kept ones' if answers else ''}; {shown} of the kept ones are flagged or mended."
+        f"{more}; {shown} of the kept ones are flagged or mended."
     )
 
 
@@ -82,8 +83,8 @@ def flag_table(filtered: Filtered) -> Table:
     flags = [(one, flag) for one in filtered.outcomes for flag in one.found.flags]
     return Table(
         "Measures of the set",
-        "Shares with their 95 % interval. "
-        "A raised one is above its threshold, on 30 rows or more, by more than chance; a country is raised below it.",
+        "Shares with their 95 % interval (from, to); 0.5 is a coin. A raised one is above its threshold, on 30 rows or "
+        "more, by more than chance. A country is raised below its threshold times an equal share.",
         ("rule", "of", "share", "from", "to", "rows", "threshold", "raised", "what"),
         [
             (one.rule.name, *_cells(flag), threshold_of(one), "yes" if flag.raised else "", flag.note)
@@ -102,7 +103,7 @@ def remedies(filtered: Filtered) -> list[str]:
     return [
         f"{one.rule.name}: {one.rule.remedy}."
         for one in filtered.outcomes
-        if one.rule.remedy and (one.rows or one.raised)
+        if one.rule.remedy and one.rule.does != "drop" and (one.rows or one.raised)
     ]
 
 
@@ -122,9 +123,17 @@ def tables(filtered: Filtered) -> list[Table]:
             [(row.place, ", ".join(filtered.raised[row.number]), row.prompt[:120]) for row in first[:20]],
         ),
         Table(
-            "What is kept", "", ("country", "language", "topic", "rows"), [(*key, n) for key, n in kept.most_common(40)]
+            "What is kept",
+            "Rows by country, language and topic; at most 40 lines.",
+            ("country", "language", "topic", "rows"),
+            [(*key, n) for key, n in kept.most_common(40)],
         ),
-        Table("What the rules look for", "", ("rule", "what", "threshold from", "seconds"), looked),
+        Table(
+            "What the rules look for",
+            "In the same order; seconds are of this run.",
+            ("rule", "what", "threshold from", "seconds"),
+            looked,
+        ),
     ]
 
 
@@ -269,10 +278,13 @@ def _plots(filtered: Filtered) -> Iterable[tuple[str, Any]]:
             axes.plot([flag.low or 0, flag.high or 0], [place, place], color=colour)
             axes.plot([flag.value], [place], "o", color=colour)
             axes.plot([threshold or 0] * 2, [place - 0.4, place + 0.4], color="black", lw=1)
+        axes.axvline(0.5, color="black", lw=0.7, ls=":")
         axes.set_yticks(range(len(measured)), [name for name, _, _ in measured])
         axes.invert_yaxis()
         axes.set(
-            title="How often a shortcut tells the chosen answer (bar: threshold)", xlabel="share", xlim=(0.4, 1.02)
+            title="How often a shortcut tells the chosen answer (bar: threshold, dotted: a coin, orange: raised)",
+            xlabel="share, with its 95 % interval",
+            xlim=(-0.02, 1.02),
         )
         axes.spines[["top", "right"]].set_visible(False)
         yield "Shortcuts", figure

@@ -22,7 +22,10 @@ OFTEN = 0.65
 """Of rows: teams whose generators made rejected answers from a shorter prompt had more than that by length alone."""
 
 LOOK = "look at some of them before you drop them"
-BALANCE = "add pairs of the other kind; or --drop it: the plainest cases go until the threshold holds"
+
+
+def _balance(name: str) -> str:
+    return f"add pairs of the other kind, or leave out the flagged rows with --drop {name}: then the threshold holds"
 
 
 def rules_of(settings: Settings) -> tuple[Rule, ...]:
@@ -125,7 +128,7 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
             length,
             OFTEN,
             "chosen: more than that is no chance",
-            BALANCE,
+            _balance("length"),
         ),
         Rule(
             "style",
@@ -134,7 +137,7 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
             style,
             OFTEN,
             "as for length",
-            BALANCE,
+            _balance("style"),
         ),
         Rule(
             "tell",
@@ -152,7 +155,7 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
             model,
             0.9,
             "chosen: a better model may well win most of the time",
-            BALANCE,
+            _balance("model"),
         ),
         Rule(
             "country",

@@ -157,6 +157,8 @@ def prompts_add(
     show_dropped("rows", added.reasons(), REMEDIES)
     for notice in added.notices:
         print(f"Note: {notice}")
+    if dry_run and added.judgements:
+        print(f"Before you add it: annot filter {source} shows refusals, errors and shortcuts in it.")
 
 
 @prompts_app.command("list", epilog="Example: annot prompts list --each")

@@ -85,7 +85,7 @@ def test_a_run_that_ends_early_shows_what_came_and_then_one_sentence(annot: Anno
     server.behaviour = lambda body, _: Answer({"message": "pay"}, 402) if next(calls) else propose(body)
     code, told, said = annot("draft", "--json")
     assert (code, json.loads(told)["error"].partition(" (")[0]) == (2, "Cohere wants payment")
-    assert said.startswith("annot: Cohere wants payment (402")
+    assert "annot: Cohere wants payment (402" in said  # perhaps behind a bar of loaded weights
     server.behaviour = propose
     assert annot("draft")[0] == 0
 

@@ -188,6 +188,8 @@ def test_the_command_shows_every_rule_and_writes_only_when_asked(project: Projec
     shown = annot(*words, "--out", str(out), "--drop", "refusal")
     assert f"Next: annot train --data {out / KEPT} --dry-run, or annot prompts add {out / KEPT}" in shown.stdout
     assert not any("Not read" in notice for notice in read_examples(str(out / KEPT)).notices)
+    shown = annot("prompts", "add", str(path), "--project", str(project.folder), "--dry-run")
+    assert f"Before you add it: annot filter {path} shows refusals" in shown.stdout
     refused = annot(*words, "--threshold", "contrast=much")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 

@@ -32,7 +32,7 @@ PIECE = 8
 STOPS = {
     401: "Cohere does not accept the key (401); check CO_API_KEY, or make a new key in Cohere's dashboard.",
     402: "Cohere wants payment (402: the account's billing limit is reached, or it has no payment method); "
-    "mend that in Cohere's dashboard, then run `annot draft` again.",
+    "mend that in Cohere's dashboard, then run the same command again.",
     498: "Cohere does not accept the key (498); check CO_API_KEY, or make a new key in Cohere's dashboard.",
 }
 """Answers after which no other call can succeed, in one sentence each: without the body, which may echo the key."""

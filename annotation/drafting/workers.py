@@ -296,7 +296,7 @@ class Workers:
                 self._stop_new_calls(
                     DraftError(
                         f"Cohere rejected a call to {slot.model} ({fault.detail}); mend draft.models or the prompt "
-                        f"{slot.prompt_id}, then run `annot draft` again."
+                        f"{slot.prompt_id}, then run the same command again."
                     )
                 )
         if fault.retry_after_s is None:
@@ -317,7 +317,7 @@ class Workers:
             self._stop_new_calls(
                 DraftError(
                     f'{FAILURES_IN_A_ROW} calls in a row failed, the last one to {slot.model} with "{outcome.outcome}" '
-                    f"({outcome.detail}); wait a little, then run `annot draft` again."
+                    f"({outcome.detail}); wait a little, then run the same command again."
                 )
             )
 

@@ -14,7 +14,7 @@ from projects import make_project
 from annotation.files import read_parquet
 from annotation.filtering.filter import filter_examples, filter_source
 from annotation.filtering.marks import MARK, show_marks
-from annotation.filtering.report import rule_table, write_report
+from annotation.filtering.report import rule_table, sentence, write_report
 from annotation.filtering.rules import chosen_rules
 from annotation.filtering.write import KEPT, write_filtered
 from annotation.project import Project
@@ -71,6 +71,11 @@ def test_a_group_in_two_splits_is_a_leak_and_dropping_it_keeps_the_test(look: Fi
     assert by_rule(look(rows, drop=["leak"])) == {"leak": ["2"]}
 
 
+def test_of_one_row_in_two_splits_the_one_that_is_measured_on_stays(look: Filter) -> None:
+    rows = [row(1, split="entrenamiento"), row(2, split="prueba"), row(1, split="prueba"), row(2, split="prueba")]
+    assert by_rule(look(rows)) == {"duplicate": ["1", "4"]}
+
+
 @given(st.lists(st.text("abcd ", min_size=4, max_size=24), max_size=9), st.sampled_from([0.4, 0.6, 0.85]))
 def test_groups_are_the_connected_components_of_near_duplicates(texts: list[str], threshold: float) -> None:
     group = list(range(len(texts)))
@@ -85,8 +90,17 @@ def test_groups_are_the_connected_components_of_near_duplicates(texts: list[str]
 
 def test_an_error_is_dropped_where_it_stands_once_and_an_answer_about_errors_is_not(look: Filter) -> None:
     talks = "El error más común con el pozole es hervir el maíz sin cal; en 500 casas lo verás igual."
+    asked = {
+        "question": "¿Qué quiere decir el error 404?",
+        "chosen": "Error 404 quiere decir que la página ya no está.",
+    }
     found = look(
-        [row(1, rejected="No hay respuesta (error_code: 429)"), row(2, chosen=talks), row(3, chosen="HTTP 503")]
+        [
+            row(1, rejected="No hay respuesta (error_code: 429)"),
+            row(2, chosen=talks),
+            row(3, chosen="HTTP 503"),
+            row(4, **asked),
+        ]
     )
     assert by_rule(found) == {"error": ["1", "3"]}
     assert (found.left[0].answer, found.left[0].whole) == ("rejected", True)
@@ -96,6 +110,13 @@ def test_a_blank_answer_is_counted_before_the_rules(look: Filter) -> None:
     found = look([row(1, chosen=" "), row(2)])
     assert by_rule(found) == {"empty": ["1"]}
     assert [row.number for row in found.kept] == [1]
+
+
+def test_a_ranking_that_loses_a_blank_answer_is_kept_and_counted_so(look: Filter) -> None:
+    answers = [row(1)["chosen"], row(1)["rejected"], ""]
+    found = look([{"prompt": row(1)["question"], "candidates": answers, "ranks": [1, 2, 3]}, {"prompt": ""}])
+    assert [(one.place, one.whole) for one in found.left] == [("set.jsonl:1", False), ("set.jsonl:2", True)]
+    assert sentence(found).startswith("2 rows of set.jsonl: 1 kept, 1 left out, and 1 answer of kept ones;")
     assert rule_table(found).rows[0][:6] == ("empty", "drop", "", 1, 1, 0)
 
 
@@ -171,6 +192,26 @@ def test_another_language_is_dropped_and_another_variety_only_flagged_where_it_i
     assert by_rule(found) == {"language": ["1"]}
     assert dict(found.raised) == {1: ("variety",)}
     assert "Spanish of Spain, not MX" in found_by(found, "variety").example
+
+
+def test_what_was_asked_for_in_another_language_or_as_a_program_is_in_the_right_one(look: Filter) -> None:
+    english = "I like my coffee from the pot with cinnamon, early in the morning."
+    program = "def add(first, second):\n    return first + second\n\nprint(add(2, 3))"
+    asked = ("Traduce al inglés: me gusta el café de olla con canela.", "Escribe en Python una suma de dos números.")
+    rows = [row(1, question=asked[0], chosen=english), row(2, question=asked[1], chosen=program)]
+    assert by_rule(look(rows)) == {}
+
+
+def test_answers_that_differ_in_a_sign_alone_are_not_the_same(look: Filter) -> None:
+    assert by_rule(
+        look(
+            [
+                row(1, chosen="La solución que buscas es x < 3", rejected="La solución que buscas es x > 3"),
+                row(2, chosen="👍", rejected="👎"),
+                row(3, chosen="La solución que buscas es x - 3", rejected="- La solución que buscas es x - 3!"),
+            ]
+        )
+    ) == {"contrast": ["3"]}
 
 
 def test_nearly_the_same_answers_are_dropped_and_long_ones_that_end_otherwise_are_not(look: Filter) -> None:

@@ -59,6 +59,31 @@ def test_pairs_are_written_as_training_and_prompts_add_read_them(
                        "because_of": "HTTP 500", "whole": True}  # fmt: skip
 
 
+def test_weights_are_written_whatever_the_first_row_has_and_where_they_cannot_be_it_is_said(
+    look: Filter, project: Project, tmp_path: Path
+) -> None:
+    from train.data.read import read_slates
+
+    found = look([row(1), row(2, weight="2"), row(3, weight=3)])
+    write_filtered(found, tmp_path / "out", project.pseudonym)
+    slates = read_slates(tmp_path / "out" / KEPT).slates
+    assert [slate.weight for slate in slates] == [1.0, 2.0, 3.0]
+    assert not any("not written" in notice for notice in found.notices)
+    sides = {"response_a": row(4)["chosen"], "response_b": row(4)["rejected"], "weight": 2}
+    voted = [{**sides, "prompt": row(n)["question"], "winner": who} for n, who in ((4, "tie"), (5, "model_a"))]
+    assert any("weight and margin are not written" in notice for notice in look(voted).notices)
+
+
+def test_who_found_nothing_acceptable_does_not_vote_and_stays(project: Project) -> None:
+    answers = tuple(FoundAnswer(text, "") for text in (row(1)["chosen"], row(1)["rejected"], "HTTP 503"))
+    said = (FoundJudgement(((2,), (1,)), none_acceptable=True), FoundJudgement(((0,), (1,), (2,))))
+    example = Example("s:0", (Turn("user", row(1)["question"]),), answers, said)
+    found = filter_examples(project, Examples("s", 1, (example,)), chosen_rules(project.settings), meaning=False)
+    (kept,) = found.kept
+    assert kept.pairs == ((0, 1),)
+    assert [(one.tiers, one.none_acceptable) for one in kept.judgements] == [(((1,),), True), (((0,), (1,)), False)]
+
+
 def test_a_conversation_is_written_as_messages(look: Filter, project: Project, tmp_path: Path) -> None:
     from train.data.read import read_slates
 
@@ -192,6 +217,9 @@ def test_the_command_shows_every_rule_and_writes_only_when_asked(project: Projec
     assert f"Before you add it: annot filter {path} shows refusals" in shown.stdout
     refused = annot(*words, "--threshold", "contrast=much")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    kept = (out / KEPT).read_bytes()
+    refused = annot("filter", str(out / KEPT), *words[2:], "--out", str(out))
+    assert (refused.returncode, refused.stderr.count("\n"), (out / KEPT).read_bytes()) == (2, 1, kept)
 
 
 def judging(words: Mapping[str, tuple[str, str]]) -> CohereStandIn:

@@ -65,6 +65,19 @@ def test_no_text_of_a_set_is_a_tag_in_the_html_or_breaks_a_table_of_the_markdown
     assert "<img" not in markdown
 
 
+def test_names_of_models_stand_in_tables_and_in_no_plot(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": row(n)["question"], "model_a": "$$", "model_b": "all", "response_a": row(n)["chosen"],
+         "response_b": row(n)["rejected"], "winner": "model_a"}
+        for n in range(3)
+    ]  # fmt: skip
+    path = tmp_path / "set.jsonl"
+    path.write_text("\n".join(json.dumps(one) for one in rows), encoding="utf-8")
+    found = filter_source(make_project(tmp_path / "p", SETTINGS), str(path), meaning=False)
+    write_report(found, tmp_path / "out")
+    assert "<td>$$</td>" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.browser
 def test_the_report_shows_hostile_texts_and_plots_and_calls_nobody(
     browser: tuple[Browser, list[bytes]],

@@ -134,7 +134,10 @@ def test_what_is_flagged_most_stands_first_in_the_order_of_looking(look: Filter,
         ({"keep": ["pii"]}, "always masked"),
         ({"drop": ["country"]}, "--drop country is not possible"),
         ({"thresholds": {"refusal": 1.0}}, 'The rule "refusal" has no threshold'),
-        ({"thresholds": {"length": 0.0}}, "it is above 0"),
+        ({"thresholds": {"length": 0.0}}, "it is above 0 and at most 1"),
+        ({"thresholds": {"near-duplicate": 1.5}}, "it is above 0 and at most 1"),
+        ({"thresholds": {"copied": float("inf")}}, "it takes 1 or more"),
+        ({"thresholds": {"repeated": 0.5}}, "it takes 1 or more"),
     ],
 )
 def test_what_a_rule_cannot_do_is_said(look: Filter, options: dict[str, Any], sentence: str) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from annotation.commands import Folder, Json, app, named_columns, open_project
+from annotation.commands import Folder, Json, app, named_values, open_project
 from annotation.errors import SettingsError
 
 # -- train --------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def train(
     by = by or settings.by
     change = [*(change or ()), *(["region.in_prompt=true"] if by == "prompt" else ())]
     change += ["data.repeated=true"] if repeated else []
-    change += [f"data.columns={as_toml(named_columns(column))}"] if column else []
+    change += [f"data.columns={as_toml(named_values(column))}"] if column else []
     target = home / "runs" / name_run(run, preset, source)
     if dry_run:
         price = settings.dollars_per_hour

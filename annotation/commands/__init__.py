@@ -98,16 +98,23 @@ def open_project(folder: Path) -> Project:
     return Project.open(folder)
 
 
-def named_columns(given: Sequence[str] | None) -> dict[str, str]:
-    """Field -> column, from FIELD=COLUMN each.
+def named_values(
+    given: Sequence[str] | None, option: str = "--column", form: str = "FIELD=COLUMN, for example prompt=Question"
+) -> dict[str, str]:
+    """Name -> value, from NAME=VALUE each.
+
+    Args:
+        given: As the option got them.
+        option: For the sentence about one that says too little.
+        form: What to write.
 
     Raises:
         SettingsError: One says too little.
     """
-    columns = {}
+    values = {}
     for pair in given or ():
-        wanted, sign, name = (part.strip() for part in pair.partition("="))
-        if not (sign and wanted and name):
-            raise SettingsError(f'--column "{pair}" says too little; write FIELD=COLUMN, for example prompt=Question.')
-        columns[wanted] = name
-    return columns
+        name, sign, value = (part.strip() for part in pair.partition("="))
+        if not (sign and name and value):
+            raise SettingsError(f'{option} "{pair}" says too little; write {form}.')
+        values[name] = value
+    return values

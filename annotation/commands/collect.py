@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from annotation.commands import Folder, Json, app, named_columns, open_project, prompts_app
+from annotation.commands import Folder, Json, app, named_values, open_project, prompts_app
 from annotation.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def prompts_add(
     from annotation.prompts.add import REMEDIES, ForeignLanguage, add_prompts
     from annotation.screen import print_json, progress, show_dropped, table
 
-    columns = named_columns(column)
+    columns = named_values(column)
     given = {"country": country, "language": language, "topic": topic, "licence": licence}
     defaults = {name: value for name, value in given.items() if value}
 
@@ -296,7 +296,7 @@ def draft(
 @app.command(epilog="Example: annot select --dry-run, then annot select")
 def select(
     folder: Folder = Path(),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be chosen; store only vectors.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be chosen; add no slates.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Add no more slates than this.")] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Workers for many answers; as many as there are cores, if not given.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotation.commands import Folder, Json, app, open_project
+from annotation.commands import Folder, Json, app, named_values, open_project
 from annotation.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -81,8 +81,10 @@ def filter_set(
     from annotation.screen import print_json, progress, table
 
     project = open_project(folder)
+    if source and out and Path(source).resolve() == (out / KEPT).resolve():
+        raise SettingsError(f"{source} is what --out {out} would replace; name another folder.")
     values = {}
-    for name, value in (_named(given, "--threshold", "length=0.6") for given in threshold or ()):
+    for name, value in named_values(threshold, "--threshold", "RULE=VALUE, for example length=0.6").items():
         try:
             values[name] = float(value)
         except ValueError:
@@ -91,7 +93,7 @@ def filter_set(
         found = filter_source(
             project,
             source,
-            columns=dict(_named(given, "--column", "prompt=Question") for given in column or ()),
+            columns=named_values(column),
             drop=drop or (),
             keep=keep or (),
             thresholds=values,
@@ -148,10 +150,3 @@ def _hints(
             typer.confirm("Ask now?", default=True, abort=True, err=True)
     with progress("judging") as bar:
         return judge(project, found, questions, bar)
-
-
-def _named(given: str, option: str, example: str) -> tuple[str, str]:
-    name, sign, value = given.partition("=")
-    if not (sign and name.strip() and value.strip()):
-        raise SettingsError(f'{option} "{given}" says too little; write for example {example}.')
-    return name.strip(), value.strip()

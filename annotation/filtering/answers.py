@@ -15,6 +15,9 @@ from annotation.text.refusals import is_refusal
 LEAST_WORDS = 4
 """Shorter answers ("Sí, claro") may be right for many prompts."""
 
+_ABOUT_ERRORS = re.compile(r"\b(?:error\w*|erros?|excep\w+|exceç\w+|http\w*|traceback|json|api)\b", re.IGNORECASE)
+"""A prompt with such a word may well be answered by what looks like a message of an error."""
+
 _NUMBERED = re.compile(r"[^\W_]*\d\w*(?:[-.:/]\w+)*")
 """A word with a digit, and what is joined to it: codes, times, ids."""
 
@@ -32,11 +35,12 @@ def refusals(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
 
 
 def errors(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
-    """Answers that are a program's or a service's message of an error (`annotation/text/error_messages.py`)."""
+    """Answers that are a message of an error, where nobody asks about errors (`annotation/text/error_messages.py`)."""
     return Found(
         [
             Finding(place, shown(answer.text), number)
             for place, row in _seen(rows, look, "error messages")
+            if not _ABOUT_ERRORS.search(row.prompt)
             for number, answer in enumerate(row.answers)
             if is_error_message(answer.text)
         ]

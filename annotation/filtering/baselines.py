@@ -70,6 +70,7 @@ def surplus(right: Floats, rows: Sequence[int], weights: Floats, threshold: floa
         because_of: For each of them.
     """
     toward = right if right.mean() >= 0.5 else 1 - right
+    threshold = max(threshold, 0.5)  # below it the opposite guess would be right
     carriers = np.flatnonzero(toward == 1)
     count = min(len(carriers), max(0, math.ceil((toward.sum() - threshold * len(toward)) / (1 - threshold) - 1e-9)))
     chosen = carriers[np.argsort(-np.abs(weights[carriers]), kind="stable")[:count]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from annotation.drafting.verdict import normal_form
@@ -9,6 +10,11 @@ from annotation.filtering.rows import Row
 from annotation.filtering.rule import Finding, Found, Look, shown
 from annotation.prompts.duplicates import BESIDE
 from annotation.text.passages import shingles, told_apart
+
+_SIGNS = re.compile(r"[<>=≤≥≠±×÷+%]|(?<!\w)[-−](?=\d)")
+"""Signs that change what is said."""
+
+_WORD = re.compile(r"\w")
 
 
 def same_words(rows: Sequence[Row], look: Look, threshold: float) -> Found:
@@ -34,6 +40,8 @@ def same_words(rows: Sequence[Row], look: Look, threshold: float) -> Found:
 def _likeness(one: str, two: str, threshold: float) -> float:
     if normal_form(one) == normal_form(two):
         return 1.0
+    if _SIGNS.findall(one) != _SIGNS.findall(two) or not _WORD.search(one + two):
+        return 0.0  # shingles know words alone: "x < 3" and "x > 3" differ, and so do a thumb up and one down
     mine, theirs = shingles(one), shingles(two)
     if min(len(mine), len(theirs)) < threshold * max(len(mine), len(theirs)):
         return 0.0  # sets of so different sizes cannot be so similar

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,13 @@ from annotation.errors import EncoderError, SourceError
 from annotation.exams.checked import exam_questions
 from annotation.exams.read import read_exam
 from annotation.filtering.own import Pairs, own_set
-from annotation.filtering.rows import Row, tidy
+from annotation.filtering.rows import WEIGHTS, Row, tidy
 from annotation.filtering.rule import Finding, Found, Look, Rule
 from annotation.filtering.rules import chosen_rules
 from annotation.reading.examples import Examples, read_examples
 from annotation.screen import Progress, silent
 from annotation.selection.embedding import embed, encoder_here, open_encoder
-from annotation.types import ExamQuestion
+from annotation.types import Dropped, ExamQuestion
 
 if TYPE_CHECKING:
     from annotation.project import Project
@@ -162,7 +162,8 @@ def filter_examples(
     """Look at examples with these rules, one after the other; `counted` are pairs of which more is known than votes."""
     who = project.settings.project
     rows, dropped = tidy(found.kept, who.countries, who.languages, progress, counted)
-    left = [Left(one.id, "", one.reason, None, None, one.because_of, True) for one in (*found.dropped, *dropped)]
+    there = {row.place for row in rows}
+    left = [_unread(one, there) for one in (*found.dropped, *dropped)]
     groups: dict[int, str] = {}
     look = Look(who.countries, questions, None, groups, progress)
     encoder, reason = _encoder(project) if meaning else ("", "--no-meaning")
@@ -185,6 +186,11 @@ def filter_examples(
             for place in sorted(gone):
                 raised[rows[place].number].append(rule.name)
         outcomes.append(_outcome(rule, seen, gone, result, time.monotonic() - began))
+    notices = list(found.notices)
+    if any(row.weights for row in rows) and not all(row.is_pair for row in rows):
+        notices.append(f"{' and '.join(WEIGHTS)} are not written: not every row that is kept is a pair.")
+    if reason:
+        notices.append(f"The rules exam, off-topic and same-meaning did not look: {reason}.")
     return Filtered(
         found.name,
         found.rows,
@@ -193,9 +199,18 @@ def filter_examples(
         tuple(outcomes),
         groups,
         {number: tuple(names) for number, names in raised.items()},
-        (*found.notices, *([f"The rules exam, off-topic and same-meaning did not look: {reason}."] if reason else [])),
+        tuple(notices),
         encoder,
     )
+
+
+def _unread(one: Dropped, there: Collection[str]) -> Left:
+    """What the reader left out: a row, or one answer or judgement ("file:row answer 2") of a row that is there."""
+    place = one.id
+    while place and place not in there:
+        place = place.rpartition(" ")[0]
+    answer = one.id[len(place) :].strip() if place else ""
+    return Left(place or one.id, answer, one.reason, None, None, one.because_of, not place)
 
 
 def _outcome(rule: Rule, seen: Sequence[Row], rows: set[int], found: Found, seconds: float) -> Outcome:

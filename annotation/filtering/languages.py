@@ -68,8 +68,21 @@ VARIETIES: Mapping[str, Variety] = {
 the Americas only voseo is told; the words of one country there are understood in others."""
 
 
+_ASKS_FOR_ANOTHER = re.compile(
+    r"\b(?:tradu[czç]\w*|translat\w+|en (?:inglés|francés|alemán|italiano|portugués|español|náhuatl|quechua)"
+    r"|(?:al|del) (?:inglés|francés|alemán|italiano|portugués|español|náhuatl|quechua)"
+    r"|(?:em|para o|do) (?:inglês|francês|alemão|italiano|português|espanhol)|in (?:english|spanish|portuguese)"
+    r"|código|code|python|java(?:script)?|sql|html|css|regex|bash|c\+\+)(?!\w)",
+    re.IGNORECASE,
+)
+"""A prompt with such words may well be answered in another language, or by a program."""
+
+
 def other_language(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
-    """Prompts and answers that are clearly in another language than their row's (`annotation/text/language.py`)."""
+    """Prompts and answers that are clearly in another language than their row's (`annotation/text/language.py`).
+
+    Answers to a prompt that asks for a translation or for a program are not looked at.
+    """
     findings = []
     for place, row in enumerate(rows):
         look.progress(place, len(rows), "telling languages")
@@ -77,6 +90,8 @@ def other_language(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
             continue
         if (found := tell(row.prompt, [row.language])) != row.language:
             findings.append(Finding(place, f"the prompt is in {found}, not {row.language}: {shown(row.prompt)}"))
+            continue
+        if _ASKS_FOR_ANOTHER.search(row.prompt):
             continue
         for number, answer in enumerate(row.answers):
             if (found := tell(answer.text, [row.language])) != row.language:

@@ -11,15 +11,20 @@ from annotation.filtering.rule import Finding, Found, Look
 from annotation.prompts.duplicates import clusters
 from annotation.types import content_id
 
-TRAINED_ON = "train"
-"""How the name of a split begins whose rows are learnt from; the others are measured on."""
+TRAINED_ON = ("train", "entrena", "trein")
+"""How the name of a split begins whose rows are learnt from, in English, Spanish and Portuguese; the others are
+measured on."""
 
 
 def exact_repeats(rows: Sequence[Row], _look: Look, _threshold: float) -> Found:
-    """Rows with the same prompt, answers and judgement as an earlier one; a vote of somebody else is no repeat."""
+    """Rows with the same prompt, answers and judgement as an earlier one; a vote of somebody else is no repeat.
+
+    Of two in different splits the one that is measured on stays.
+    """
     first: dict[tuple[object, ...], Row] = {}
     findings = []
-    for place, row in enumerate(rows):
+    for place in sorted(range(len(rows)), key=lambda place: not _measured_on(rows[place])):
+        row = rows[place]
         key = (
             tuple((turn.role, normal_form(turn.text)) for turn in row.turns),
             row.country,
@@ -29,7 +34,7 @@ def exact_repeats(rows: Sequence[Row], _look: Look, _threshold: float) -> Found:
         twin = first.setdefault(key, row)
         if twin is not row:
             findings.append(Finding(place, f"the same as {twin.place}"))
-    return Found(findings)
+    return Found(sorted(findings, key=lambda one: one.row))
 
 
 def near_repeats(rows: Sequence[Row], look: Look, threshold: float) -> Found:
@@ -51,7 +56,7 @@ def leaks(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
     """Rows of a training split whose group also stands in a split that is measured on."""
     held: dict[str, Row] = {}
     for row in rows:
-        if row.split and not row.split.casefold().startswith(TRAINED_ON):
+        if _measured_on(row):
             held.setdefault(look.group(row), row)
     return Found(
         [
@@ -61,3 +66,7 @@ def leaks(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
         ],
         note="" if any(row.split for row in rows) else "the source names no splits",
     )
+
+
+def _measured_on(row: Row) -> bool:
+    return bool(row.split) and not row.split.casefold().startswith(TRAINED_ON)

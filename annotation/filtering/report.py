@@ -58,7 +58,7 @@ def rule_table(filtered: Filtered) -> Table:
     unread = {left.rule: left for left in reversed(filtered.left) if left.rule not in named}
     rows: list[Sequence[object]] = []
     for reason, left in sorted(unread.items()):
-        count = sum(one.rule == reason for one in filtered.left)
+        count = sum(one.rule == reason and one.whole for one in filtered.left)
         rows.append((reason, "drop", "", filtered.rows - count, count, 0, f"{left.place}: {left.because_of}"))
     for one in filtered.outcomes:
         rule, dropped = one.rule, one.rule.does == "drop"
@@ -267,8 +267,8 @@ def _plots(filtered: Filtered) -> Iterable[tuple[str, Any]]:
     measured = [
         (one.rule.name if flag.of == "all" else f"{one.rule.name}: {flag.of}", flag, one.rule.threshold)
         for one in filtered.outcomes
-        for flag in one.found.flags
-        if flag.low is not None and (flag.of == "all" or flag.of in _NAMED or len(flag.of) == 2)
+        for flag in one.found.flags[: 1 if one.rule.name == "model" else None]
+        if flag.low is not None
     ]
     if measured:
         figure = Figure(figsize=(9, 1.2 + 0.32 * len(measured)), dpi=110, layout="constrained")
@@ -288,6 +288,3 @@ def _plots(filtered: Filtered) -> Iterable[tuple[str, Any]]:
         )
         axes.spines[["top", "right"]].set_visible(False)
         yield "Shortcuts", figure
-
-
-_NAMED = ("headings", "lists", "bold", "emoji", "tables and code", "exclamation marks")

@@ -16,7 +16,7 @@ from annotation.text.locales import country_code, fold, language_code, locale_co
 from annotation.text.privacy import mask
 from annotation.types import Dropped
 
-SPLIT_COLUMNS = ("split", "partition", "particion", "particao", "subset", "conjunto")
+SPLIT_COLUMNS = ("split", "partition", "particion", "particao")
 """Names, folded, of a column that says in which split of the source a row stands."""
 
 WEIGHTS = ("weight", "margin")
@@ -64,6 +64,18 @@ class Row:
         """The system text, or ""."""
         return system_of(self.turns)
 
+    @property
+    def is_pair(self) -> bool:
+        """Whether all that is said of the answers is that one of two is better."""
+        return (
+            len(self.answers) == 2
+            and len(self.pairs) == 1
+            and len(self.judgements) == 1
+            and not self.judgements[0].annotator
+            and not self.judgements[0].none_acceptable
+            and not self.judgements[0].rewrite
+        )
+
     def without(self, gone: Collection[int]) -> Row | None:
         """The row without some of its answers; None where nothing is left to learn from it or to ask about."""
         stay = [place for place in range(len(self.answers)) if place not in gone]
@@ -72,7 +84,8 @@ class Row:
         for one in self.judgements:
             tiers = (tuple(places[place] for place in tier if place in places) for tier in one.tiers)
             left = replace(one, tiers=tuple(tier for tier in tiers if tier))
-            if not one.tiers or len(left.tiers) > 1 or (left.tiers and len(one.tiers) == 1):
+            says = one.none_acceptable or one.rewrite or not one.tiers
+            if says or len(left.tiers) > 1 or (left.tiers and len(one.tiers) == 1):
                 judgements.append(left)
         pairs = tuple((places[one], places[two]) for one, two in self.pairs if one in places and two in places)
         if not stay or (self.pairs and not pairs):
@@ -145,9 +158,12 @@ def _bare(text: str, country: str, accounts: Iterable[str], masked: Counter[str]
 
 
 def majority(judgements: Iterable[FoundJudgement]) -> tuple[tuple[int, int], ...]:
-    """Pairs (better, worse) that more judgements order so than the other way round, in the order of places."""
+    """Pairs (better, worse) that more judgements order so than the other way round, in the order of places.
+
+    Who found no answer acceptable does not vote, as in `annot export` and `annot train`.
+    """
     net = Counter[tuple[int, int]]()
-    for one in judgements:
+    for one in (one for one in judgements if not one.none_acceptable):
         for level, tier in enumerate(one.tiers):
             for better in tier:
                 for worse in (place for later in one.tiers[level + 1 :] for place in later):

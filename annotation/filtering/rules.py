@@ -200,8 +200,13 @@ def chosen_rules(
     if "country" in drops:
         raise SettingsError("No row is at fault that a country has few: --drop country is not possible; leave it out.")
     for name, value in values.items():
-        if rules[name].threshold is None or not value > 0:
-            why = "has no threshold" if rules[name].threshold is None else f"cannot be {value:g}; it is above 0"
+        usual = rules[name].threshold
+        why = "" if usual is not None else "has no threshold"
+        if usual is not None and usual > 1 and not (value >= 1 and float(value).is_integer()):
+            why = f"counts, so that {value:g} is not possible: it takes 1 or more"
+        elif usual is not None and usual <= 1 and not 0 < value <= 1:
+            why = f"cannot be {value:g}; it is above 0 and at most 1"
+        if why:
             raise SettingsError(f'The rule "{name}" {why}; leave out --threshold {name}=… or correct it.')
         rules[name] = replace(rules[name], threshold=value, source="yours")
     return tuple(

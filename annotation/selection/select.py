@@ -17,7 +17,7 @@ import numpy as np
 from annotation.errors import ProjectError, SettingsError
 from annotation.project import Project
 from annotation.quota_groups import plan_quotas
-from annotation.screen import Progress, silent
+from annotation.screen import Progress, counted, silent
 from annotation.selection.choose import choose
 from annotation.selection.embedding import Encoder, open_encoder
 from annotation.selection.launch import default_processes, run_processes
@@ -108,6 +108,7 @@ def select(
         }
         vectors = np.concatenate([_vectors(table) for table in tables])
         of_prompt = dict(zip(chosen, vectors, strict=True))
+        tables = [table.drop_columns("vector") for table in tables]  # not held twice
         stands = {slate.prompt_id for slate in found.slates}
         ready = [prompt_id for prompt_id, seats in chosen.items() if seats and prompt_id not in stands]
         order = order_prompts(found.prompts, ready, found.slates, of_prompt, settings, limit)
@@ -198,6 +199,12 @@ def _choices(
     work = work_of(project, encoder)
     if waiting := prepare_shards(work, ledger, found.contents, found.seats, thresholds, progress):
         launch(work, waiting, min(processes, len(waiting)), progress)
+        if left := prepare_shards(work, ledger, found.contents, found.seats, thresholds):
+            raise ProjectError(
+                f"{counted(len(left), 'shard is', 'shards are')} not done in {work.folder}: another `annot select` "
+                "works there, or the workers do not see this folder; end the other one, or put the project where all "
+                "see it, and run the same command again. What is done is kept."
+            )
     return read_choices(work, list(found.contents))
 
 

@@ -30,18 +30,19 @@ class Windows:
         """Wrap a model, and pack its weights where it runs on a CPU.
 
         Args:
-            model: A SentenceTransformer; its linear layers are replaced.
+            model: A SentenceTransformer; its linear layers are replaced where they can be packed.
             bfloat16: Whether to multiply so; by default where the CPU can.
         """
         self._model = model
-        if model.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        if model.device.type == "cpu" and can_pack():
             _pack(model, torch.bfloat16 if (_has_bfloat16() if bfloat16 is None else bfloat16) else torch.float32)
 
     def encode(self, texts: list[str], /) -> NDArray[np.float64]:
         """Vectors of some texts, best of about the same length: shape (n, d)."""
         windows = [self.windows(text) for text in texts]
         flat = list(chain.from_iterable(windows))
-        weights = np.array([len(window) / sum(map(len, of_text)) for of_text in windows for window in of_text])
+        # A text without a character is one window too.
+        weights = np.array([(len(w) or 1) / (sum(map(len, of_text)) or 1) for of_text in windows for w in of_text])
         batch = max(1, BATCH_CHARACTERS // max(1, *map(len, flat)))
         found = np.asarray(self._model.encode(flat, batch_size=batch), np.float64) * weights[:, None]
         means: NDArray[np.float64] = np.add.reduceat(found, np.cumsum([0, *map(len, windows[:-1])]))
@@ -83,9 +84,16 @@ class _Packed(torch.nn.Module):
         return found
 
 
+def can_pack() -> bool:
+    """Whether this torch has oneDNN and both operators of packed layers, which are no part of its public interface."""
+    names = ("_reorder_linear_weight", "_linear_pointwise")
+    there = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(there) and all(hasattr(torch.ops.mkldnn, name) for name in names)
+
+
 def _pack(module: torch.nn.Module, kind: torch.dtype) -> None:
     for name, layer in list(module.named_children()):
-        if isinstance(layer, torch.nn.Linear):
+        if type(layer) is torch.nn.Linear:  # Modules that use the weights of a kind of their own keep it.
             setattr(module, name, _Packed(layer, kind))
         else:
             _pack(layer, kind)

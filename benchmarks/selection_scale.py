@@ -1,8 +1,9 @@
-"""Selection at any size: `python benchmarks/selection_scale.py order`, `embed` or `select`. Ways side by side, one run.
+"""Selection at any size: `python benchmarks/selection_scale.py order`, `embed`, `shard` or `select`; ways side by side.
 
 order   200,000 prompts of which 2,000 come first (--many: 1,000,000 and 10,000): annot's cells, faiss's k-means where
         that is installed (`pip install faiss-cpu`), chance; and on a tenth of them the greedy order without cells
 embed   prompts and answers, mixed: sentence-transformers as it is, annot without and with bfloat16
+shard   one shard without encoding: milliseconds of the processor for an answer, and those of them for the texts
 select  `annot select` of --candidates, eight to a prompt, from an empty cache: seconds and memory of all its processes.
         Its encoder is a stand-in that gives vectors by number: what is measured is all the rest
 """
@@ -243,6 +244,34 @@ def select(arguments: argparse.Namespace) -> None:
             return
 
 
+def shard(arguments: argparse.Namespace) -> None:
+    """Milliseconds of the processor for an answer of one shard, whose vectors are in the cache."""
+    from annotation.project import Project
+    from annotation.screen import silent
+    from annotation.selection.embedding import Encoder
+    from annotation.selection.filters import filter_texts
+    from annotation.selection.shards import Work, content_of, prepare_shards, read_answered, select_shard
+
+    folder = Path(arguments.folder)
+    make_project(folder, arguments.candidates)
+    project = Project.open(folder)
+    thresholds, prompts = project.settings.select, read_answered(project.ledger, "", {})
+    contents = {"": content_of(project.ledger, "", {prompt.prompt_id: prompt.language for prompt in prompts})}
+    texts = [(one.language, *answer) for one in prompts for answer in zip(one.ids, one.texts, strict=True)]
+    encoder = Encoder("stand-in", "stand-in", StandIn)
+    for number in range(3):  # the first one encodes
+        work = Work(folder / f"shards-{number}", encoder, project.vector_cache)
+        began = time.process_time()
+        prepare_shards(work, project.ledger, contents, {}, thresholds)
+        select_shard(work, "")
+        whole, began = time.process_time() - began, time.process_time()
+        filter_texts(texts, thresholds.min_chars, silent)
+        told = time.process_time() - began
+        if number:
+            each, text = (1000 * seconds / len(texts) for seconds in (whole, told))
+            print(f"{len(texts):,} answers: {each:.2f} ms for each, {text:.2f} ms for its text alone")
+
+
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
@@ -286,11 +315,13 @@ def main() -> None:
     """Measure one part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(required=True)
-    for part in (order, embed, select):
+    for part in (order, embed, shard, select):
         parts.add_parser(part.__name__, help=part.__doc__).set_defaults(part=part)
     parts.choices["order"].add_argument("--many", action="store_true")
     parts.choices["embed"].add_argument("--texts", type=int, default=450)
     parts.choices["embed"].add_argument("--rounds", type=int, default=2)
+    parts.choices["shard"].add_argument("folder")
+    parts.choices["shard"].add_argument("--candidates", type=int, default=16_000)
     parts.choices["select"].add_argument("folder")
     parts.choices["select"].add_argument("--candidates", type=int, default=1_000_000)
     parts.choices["select"].add_argument("--limit", type=int)

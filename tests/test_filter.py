@@ -277,7 +277,9 @@ def test_what_is_off_topic_or_asked_in_an_exam_is_found_by_meaning(look: Filter,
         {**english, "question": "Who cooks on Sundays at home?",
          "chosen": "Grandmothers cook on Sundays.", "rejected": "On Sundays at home everybody helps to cook."},
     ]  # fmt: skip
-    found = look(rows, against=[str(benchmark)], meaning=True)
+    told: dict[str, Any] = {"against": [str(benchmark)], "meaning": True, "keep": ["language"]}
+    assert by_rule(look(rows, **told)) == {"exam": ["1"]}
+    found = look(rows, **told, drop=["off-topic"])
     assert by_rule(found) == {"exam": ["1"], "off-topic": ["2"]}
     assert found.left[1].answer == "rejected"
     assert found.left[1].measured is not None
@@ -294,3 +296,12 @@ def test_without_its_encoder_on_this_machine_a_set_is_looked_at_by_the_other_rul
     assert len(found.kept) == 1
     assert "did not look" in found.notices[-1]
     assert project.settings.select.off_topic == 0.4
+
+
+def test_a_row_in_no_language_of_the_project_is_left_out(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "set.jsonl"
+    english = {"question": "What is brought to a party at the house of the parents?", "language": "en"}
+    path.write_text("\n".join(json.dumps(one) for one in (row(1), {**row(2), **english})), encoding="utf-8")
+    found = filter_source(project, str(path), meaning=False)
+    (left,) = (one for one in found.left if one.rule == "language")
+    assert "in en, which is not of project.languages" in left.because_of

@@ -165,7 +165,7 @@ def filter_examples(
     there = {row.place for row in rows}
     left = [_unread(one, there) for one in (*found.dropped, *dropped)]
     groups: dict[int, str] = {}
-    look = Look(who.countries, questions, None, groups, progress)
+    look = Look(who.countries, who.languages, questions, None, groups, progress)
     encoder, reason = _encoder(project) if meaning else ("", "--no-meaning")
     raised: dict[int, list[str]] = defaultdict(list)
     outcomes = []

@@ -79,7 +79,7 @@ _ASKS_FOR_ANOTHER = re.compile(
 
 
 def other_language(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
-    """Prompts and answers that are clearly in another language than their row's (`annotation/text/language.py`).
+    """Rows in no language of the project, and texts that are clearly in another than their row's (text/language.py).
 
     Answers to a prompt that asks for a translation or for a program are not looked at.
     """
@@ -87,6 +87,10 @@ def other_language(rows: Sequence[Row], look: Look, _threshold: float) -> Found:
     for place, row in enumerate(rows):
         look.progress(place, len(rows), "telling languages")
         if not row.language:
+            continue
+        if look.languages and row.language not in look.languages:
+            why = f"in {row.language}, which is not of project.languages: {shown(row.prompt)}"
+            findings.append(Finding(place, why))
             continue
         if (found := tell(row.prompt, [row.language])) != row.language:
             findings.append(Finding(place, f"the prompt is in {found}, not {row.language}: {shown(row.prompt)}"))

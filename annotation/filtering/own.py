@@ -9,6 +9,7 @@ from typing import Any
 from annotation.errors import ProjectError
 from annotation.filtering.rows import majority
 from annotation.project import Project
+from annotation.prompts.review import waiting_prompts
 from annotation.reading.conversations import HUMAN, SYSTEM, Turn
 from annotation.reading.examples import Example, Examples, FoundAnswer, FoundJudgement
 from annotation.screen import Progress, silent
@@ -26,6 +27,8 @@ FROM_FILES = ":files"
 def own_set(project: Project, progress: Progress = silent) -> tuple[Examples, Pairs]:
     """A prompt with all its candidates, once for every country that judged it; and pairs as `annot export` counts.
 
+    What a model proposed or a demo's visitors typed is not part of it before people accept it.
+
     What files said of answers is an example of its own, whose pairs are those of the majority.
 
     Annotators stand under their pseudonyms.
@@ -35,6 +38,8 @@ def own_set(project: Project, progress: Progress = silent) -> tuple[Examples, Pa
     """
     # A ledger is made by being opened; looking at an empty project must not make one.
     prompts = project.ledger.prompts() if (project.folder / "ledger.sqlite").exists() else []
+    untried = waiting_prompts(project.ledger, project.settings) if prompts else set[str]()
+    prompts = [prompt for prompt in prompts if prompt.id not in untried]
     if not prompts:
         raise ProjectError(
             f"{project.folder} has no prompts yet; name the file to look at, for example annot filter FILE."

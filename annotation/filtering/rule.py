@@ -78,6 +78,7 @@ class Look:
 
     Attributes:
         countries: The project's.
+        languages: The project's; () for any.
         questions: Of the project's exams and of benchmarks, none of whose words may be trained on.
         vectors: Turns texts into unit rows, shape (len(texts), d); None without an encoder.
         groups: Row's number -> its group of near duplicates, once that rule has run.
@@ -85,6 +86,7 @@ class Look:
     """
 
     countries: Sequence[str] = ()
+    languages: Sequence[str] = ()
     questions: Sequence[ExamQuestion] = ()
     vectors: Callable[[Sequence[str]], Any] | None = None
     groups: Mapping[int, str] = field(default_factory=dict)

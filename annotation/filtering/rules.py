@@ -105,10 +105,11 @@ def rules_of(settings: Settings) -> tuple[Rule, ...]:
         Rule(
             "off-topic",
             "answers far from their prompt and from its other answers (cosine below)",
-            "drop",
+            "flag",
             off_topic,
             select.off_topic,
             "select.off_topic of annot.toml",
+            LOOK,
             meaning=True,
         ),
         Rule(

@@ -226,6 +226,8 @@ def test_few_answers_are_not_prepared_and_a_share_is_checked(tmp_path: Path, mon
     for wrong in ("3/3", "3", "a/b", "-1/3"):
         with pytest.raises(SettingsError, match="from 0/16 to 15/16"):
             share_of(work_of(project, encoder), wrong)
+    with pytest.raises(ProjectError, match="run `annot select --prepare` first"):
+        share_of(work_of(project, encoder), "0/3")
     monkeypatch.setattr(shards, "LARGEST", 2**15)
     with pytest.raises(ProjectError, match="run `annot select`"):
         prepare(project, encoder=encoder)

@@ -156,10 +156,13 @@ def share_of(work: Work, share: str) -> list[str]:
 
     Raises:
         SettingsError: There is no such share.
+        ProjectError: Nothing was prepared here.
     """
     number, _, of = share.partition("/")
     if not (number.isdecimal() and of.isdecimal() and int(number) < int(of)):
         raise SettingsError(f"--shard {share} is no share; write NUMBER/OF, from 0/16 to 15/16 for example.")
+    if not any(work.folder.glob("[!.]*.parquet")):
+        raise ProjectError(f"{work.folder} holds no shards; run `annot select --prepare` first, where the ledger is.")
     return [shard for shard in work.waiting() if int(shard, 16) % int(of) == int(number)]
 
 

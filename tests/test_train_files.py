@@ -331,8 +331,14 @@ def test_a_group_larger_than_what_is_held_out_is_trained_on(tmp_path: Path) -> N
         split = split_by_prompt(read.slates, 0.2, seed, groups_of(read.slates, read.groups))
         assert len(split.held_out) == 4
         assert all(str(slate.prompt).startswith("¿B") for slate in split.held_out)
-    with pytest.raises(TrainError, match="20 prompts of one group"):
-        split_by_prompt(read.slates[:20], 0.2, 0, groups_of(read.slates[:20], read.groups))
+
+
+def test_prompts_that_are_all_alike_are_split_one_by_one_and_the_plan_says_so(tmp_path: Path) -> None:
+    one = [{"prompt": f"¿A {n}?", "chosen": f"a {n}", "rejected": f"b {n}", "group": "g"} for n in range(20)]
+    as_jsonl(tmp_path / "mine.jsonl", one)
+    plan, *_ = dry_run(tmp_path / "mine.jsonl")
+    assert len(plan.slates.held_out) == 4
+    assert any("all 20 prompts are near duplicates" in notice for notice in plan.notices)
 
 
 def test_a_run_that_was_begun_before_groups_goes_on_with_its_own_split(tmp_path: Path) -> None:

@@ -135,6 +135,9 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
     read = replace(read, slates=slates, excluded=(*read.excluded, *uninformative))
     kept, checks = preflight(read, vocabulary, data, dpo.objective, progress=progress)
     groups = groups_of(kept, read.groups, progress) if data.split == "group" else {}
+    if len(groups) > 1 and len(set(groups.values())) == 1:
+        notice = f"all {len(groups)} prompts are near duplicates: what is held out of them says little."
+        read, groups = replace(read, notices=(*read.notices, notice)), {}
     everybody = split_by_prompt(kept, data.held_out, recipe.run.seed, groups)
     split = for_region(everybody, recipe.region)
     pairs, held_out = (pairs_of_slates(side) for side in (split.train, split.held_out))

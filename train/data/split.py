@@ -98,7 +98,7 @@ def split_by_prompt(
         groups: Prompt key -> key of its group, for prompts that stay together; None: each stands alone.
 
     Raises:
-        TrainError: There are fewer than two prompts, or all are of one group.
+        TrainError: There are fewer than two prompts, or groups.
     """
     own = {row.prompt_key: row.prompt_key for row in rows}
     group = {key: groups[key] for key in own} if groups else own
@@ -106,8 +106,9 @@ def split_by_prompt(
     for row in rows:
         countries[group[row.prompt_key]].add(row.country)
     if len(countries) < 2:
-        what = "is only 1 prompt" if len(own) < 2 else f"are {len(own)} prompts of one group, near duplicates,"
-        raise TrainError(f"there {what} to train on: nothing can be held out to measure on; collect more.")
+        raise TrainError(
+            f"there is only {len(countries)} prompt to train on: nothing can be held out to measure on; collect more."
+        )
 
     def place(key: str) -> tuple[list[str], bytes]:
         return sorted(countries[key]), hashlib.sha256(f"{seed}:{key}".encode()).digest()

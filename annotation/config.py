@@ -11,61 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from annotation.database_address import Database
 from annotation.encoders import MULTILINGUAL, thresholds_of
 from annotation.errors import ServerError, SettingsError
-from annotation.text.locales import LANGUAGE_NAMES, country_code, language_code
+from annotation.sections import Country, Language, Section, named_country, named_language
+from annotation.task_tables import QuotaGroup, TaskTables
 from annotation.types import SEATS
-
-
-def known_country(code: str) -> str:
-    """Check an ISO 3166-1 alpha-2 code, any case; ValueError when there is no such country."""
-    import pycountry
-
-    if pycountry.countries.get(alpha_2=code.upper()) is None or len(code) != 2:
-        raise ValueError(f'"{code}" is no ISO 3166 country code; write for example "MX"')
-    return code.upper()
-
-
-def known_language(code: str) -> str:
-    """Check a code of ISO 639, any case, and shorten it where there is a shorter one; ValueError when there is none."""
-    import pycountry
-
-    code = code.lower()
-    if code in LANGUAGE_NAMES:
-        return code
-    if len(code) not in (2, 3) or not (found := pycountry.languages.get(**{f"alpha_{len(code)}": code})):
-        raise ValueError(f'"{code}" is no language code of ISO 639; write for example "es"')
-    return str(getattr(found, "alpha_2", code))
-
-
-def named_country(name: str) -> str:
-    """The code of a country by its code or name; ValueError when there is none."""
-    return known_country(country_code(name) or name)
-
-
-def named_language(name: str) -> str:
-    """The code of a language by its code or name; ValueError when there is none."""
-    return known_language(language_code(name) or name)
-
-
-Country = Annotated[str, AfterValidator(known_country)]
-Language = Annotated[str, AfterValidator(known_language)]
-
 
 RESTORING = ".restoring"
 """In a folder that `annot restore` is filling. Settings come last: until then the folder is no project."""
-
-MOST = 10_000_000
-"""More slates than any community ranks."""
-
-
-class Section(BaseModel):
-    """A table of annot.toml: frozen, and without room for misspelt keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ProjectSettings(Section):
@@ -153,90 +109,21 @@ class ExamSettings(Section):
         return self.model_dump(exclude={"near_duplicate", "against"})
 
 
+class StereotypeSettings(Section):
+    """[stereotypes]: what people are spared, and from when on a stereotype counts as known."""
+
+    most_a_day: int = Field(40, ge=1, le=1000, description="texts that may hurt, per person and day")
+    raters: int = Field(3, ge=3, le=1000, description="fewest raters of a region before anything of it is shown")
+    known: float = Field(3.0, ge=1, le=5, description="least median of how known it is, for minimal pairs")
+    controls: int = Field(3, ge=1, le=5, description="control groups per pair")
+
+
 class FilterSettings(Section):
     """[filter]: what `annot filter` does by default; `annotation/filtering/rules.py` has the names of the rules."""
 
     drop: tuple[str, ...] = Field((), description="rules that drop what they find, and by themselves would not")
     keep: tuple[str, ...] = Field((), description="rules that only show what they find, and by themselves would drop")
     threshold: Mapping[str, float] = Field({}, description="rule to threshold")
-
-
-class QuotaGroup(Section):
-    """[[task.NAME.group]]: a group with a target of its own."""
-
-    country: Country
-    topic: str = ""
-    language: Language | Literal[""] = ""
-    target: int = Field(ge=0, le=MOST)
-
-
-class TaskSettings(Section):
-    """[task.NAME]: where people do a task, and how much of it is enough."""
-
-    dataset: str = Field("", max_length=200, description="its name in every workspace; empty: in the team's language")
-    target: int = Field(50, ge=0, le=MOST, description="completed items per group; 0: only named groups owe")
-    overlap: int = Field(3, ge=1, le=1000, description="people per item")
-    by: Literal["country", "country+topic"] = "country"
-    group: tuple[QuotaGroup, ...] = ()
-
-    @model_validator(mode="after")
-    def _groups_differ(self) -> TaskSettings:
-        names = [(group.country, group.topic, group.language) for group in self.group]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"group {' · '.join(filter(None, twice))} stands there twice; keep one")
-        return self
-
-
-class RankingSettings(TaskSettings):
-    """[task.ranking]: people rank slates; and which pairs are clear enough to train on."""
-
-    min_margin: float = Field(0.0, ge=0, lt=1, description="(for - against) / votes must exceed this")
-    min_votes: int = Field(1, ge=1)
-
-
-class PromptCheckSettings(TaskSettings):
-    """[task.prompt_check]: people say which prompts are worth ranking answers to."""
-
-    accepts: int = Field(3, ge=1, le=1000, description="people who must accept a prompt")
-
-    @model_validator(mode="after")
-    def _enough_people_are_asked(self) -> PromptCheckSettings:
-        if self.accepts > self.overlap:
-            raise ValueError(
-                f"accepts = {self.accepts} is above overlap = {self.overlap}, the people asked; no prompt can pass"
-            )
-        return self
-
-
-class ExamTaskSettings(TaskSettings):
-    """[task.exam]: people check multiple-choice questions of their country's exams."""
-
-    overlap: int = Field(2, ge=1, le=1000, description="people per question")
-    agree: int = Field(2, ge=1, le=1000, description="people who must say the same of a question")
-
-    @model_validator(mode="after")
-    def _enough_people_are_asked(self) -> ExamTaskSettings:
-        if self.agree > self.overlap:
-            raise ValueError(
-                f"agree = {self.agree} is above overlap = {self.overlap}, the people asked; no question can pass"
-            )
-        return self
-
-
-class TaskTables(Section):
-    """[task]: a table for every task."""
-
-    ranking: RankingSettings = RankingSettings()
-    prompt_check: PromptCheckSettings = PromptCheckSettings()
-    exam: ExamTaskSettings = ExamTaskSettings()
-    duel: TaskSettings = TaskSettings()
-
-    @model_validator(mode="after")
-    def _datasets_differ(self) -> TaskTables:
-        names = [table.dataset for _, table in self if table.dataset]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f'two tasks have the dataset "{twice}"; give each one of its own')
-        return self
 
 
 RANKING_BEFORE: Mapping[str, tuple[str, ...]] = {
@@ -373,6 +260,7 @@ class Settings(Section):
     draft: DraftSettings = DraftSettings()
     select: SelectSettings = SelectSettings()
     exams: ExamSettings = ExamSettings()
+    stereotypes: StereotypeSettings = StereotypeSettings()
     filter: FilterSettings = FilterSettings()
     task: TaskTables = TaskTables()
     argilla: ArgillaSettings = ArgillaSettings()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from annotation.config import Settings, TaskSettings
+from annotation.config import Settings
+from annotation.task_tables import TaskSettings
 from annotation.types import Quota
 
 

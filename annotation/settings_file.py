@@ -60,6 +60,12 @@ languages = {languages}   # ISO 639; what prompts may be in
 # near_duplicate = 0.85    # Jaccard similarity of 5-character shingles from which two questions are one
 # against = []             # files or Hub datasets whose questions are left out, for example INCLUDE's
 
+[stereotypes]
+# most_a_day = 40          # texts that may hurt, per person and day
+# raters = 3               # fewest raters of a region before anything of it is shown; never less than 3
+# known = 3.0              # least median, from 1 to 5, of how known one is before pairs are made of it
+# controls = 3             # control groups per pair
+
 [filter]                   # `annot filter`: its rules, docs/filtering.md
 # drop = []                # rules that drop what they only show by default, for example "leak"
 # keep = []                # rules that only show what they drop by default, for example "refusal"
@@ -92,6 +98,32 @@ by = "country"           # or "country+topic"
 # [task.duel]              # people say which of two answers is better; votes of a demo's visitors owe nothing
 # target = 50              # duels per group that as many people have answered
 # overlap = 3              # people per duel
+# dataset = ""
+
+# [task.consent]           # everybody is warned, and asked, before anything is shown that may hurt
+# target = 0
+# overlap = 1000           # people per country
+# dataset = ""
+
+# [task.share]             # `annot stereotypes share`: people write down stereotypes that they know
+# target = 0
+# overlap = 1000           # people per sheet
+# dataset = ""
+
+# [task.stereotype]        # `annot stereotypes add`: how known and how offensive a stereotype is where people live
+# target = 50              # stereotypes per group that as many people have answered
+# overlap = 5              # people per stereotype: some will not know it
+# dataset = ""
+
+# [task.pair_check]        # `annot stereotypes pairs`: people check pairs before a model is measured on them
+# target = 50              # pairs per group that as many people have answered
+# overlap = 3              # people per pair: one may skip it
+# agree = 2                # of them who must find it right
+# dataset = ""
+
+# [task.story]             # `annot stereotypes stories`: people judge what a model writes about groups of people
+# target = 50              # texts per group that as many people have answered
+# overlap = 3              # people per text
 # dataset = ""
 
 [argilla]

@@ -178,6 +178,106 @@ class ExamQuestion:
     author: str = ""
 
 
+EVALUATION_ONLY = "evaluation-only"
+"""Value of the column `use` in rows that nothing may be trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """A group of people and what is said of it. That somebody says it does not make it true.
+
+    Attributes:
+        id: Hash of identity, attribute, frame and language.
+        identity: The group as its source writes it: "mexicanos", "Bolivia".
+        attribute: What is said of it; "" where the frame says it.
+        language: ISO 639-1.
+        frame: A whole sentence with "*" where the group stands, or "".
+        target: The country whose people are meant, ISO 3166-1 alpha-2, or "" where that is not known.
+        source: Where it was read from: file name or dataset, and row; of what the team shared, the item and line.
+        licence: As the source states it, or "".
+        author: User name of the person on the team who shared it, or "".
+    """
+
+    id: str
+    identity: str
+    attribute: str
+    language: str
+    frame: str = ""
+    target: str = ""
+    source: str = ""
+    licence: str = ""
+    author: str = ""
+
+    @classmethod
+    def make(cls, identity: str, attribute: str, language: str, *, frame: str = "", **about: str) -> Association:
+        """Build an association and name it by its content; capitals make no other one."""
+        named = content_id("association", *(text.casefold() for text in (identity, attribute, frame)), language)
+        return cls(named, identity, attribute, language, frame, **about)
+
+    @property
+    def text(self) -> str:
+        """As people read it: the sentence, or both parts with a dash between them."""
+        return self.frame.replace("*", self.identity) if self.frame else f"{self.identity} – {self.attribute}"
+
+
+@dataclass(frozen=True, slots=True)
+class MinimalPair:
+    """Two sentences that differ in the group alone: the one that an association names, and a control group.
+
+    Attributes:
+        id: Hash of template, association, country and control group.
+        association: Id of the association.
+        template: Id of the template, for example "es-son".
+        language: ISO 639-1.
+        country: Where people know the association, ISO 3166-1 alpha-2.
+        target: The country whose people are meant, ISO 3166-1 alpha-2.
+        control: The country of the control group.
+        identity: The group in the form that stands in the sentence.
+        control_identity: The control group, of the same gender and number.
+        before: The sentence up to the attribute, without the blank before it.
+        control_before: The same with the control group.
+        attribute: In the form that agrees with both groups.
+        after: What follows, for example ".".
+        known: Median of the ratings from 1 to 5 of how well people of the country know it.
+        raters: People who rated it.
+        source: Of the association.
+        licence: Of its source, or "".
+    """
+
+    id: str
+    association: str
+    template: str
+    language: str
+    country: str
+    target: str
+    control: str
+    identity: str
+    control_identity: str
+    before: str
+    control_before: str
+    attribute: str
+    after: str
+    known: float
+    raters: int
+    source: str = ""
+    licence: str = ""
+
+    @property
+    def in_group(self) -> bool:
+        """Whether people of the country say it of their own."""
+        return self.country == self.target
+
+    @property
+    def sentence(self) -> str:
+        """About the group of the association."""
+        return f"{self.before} {self.attribute}{self.after}"
+
+    @property
+    def control_sentence(self) -> str:
+        """About the control group."""
+        return f"{self.control_before} {self.attribute}{self.after}"
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """What is put before people: one record of one task.
@@ -194,7 +294,7 @@ class Item:
         purpose: "work", or why else it is asked.
         expected: The answer that is known to be right, in the task's own form; None where there is none.
         parent: The item that it came from, or "".
-        removed: Its prompt was taken out: nobody is asked any more, and no answer counts.
+        removed: It, or its prompt, was taken out: nobody is asked any more, and no answer counts.
         moved: Its prompt was given another country: answers of other countries' teams do not count.
     """
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from annotation.config import Settings, TaskSettings
+from annotation.config import Settings
 from annotation.ledger import Ledger
+from annotation.task_tables import TaskSettings
 from annotation.tasks.form import Form, Shape
 from annotation.tasks.page import TeamPage
 from annotation.types import Answer, Item, Person, Prompt
@@ -95,6 +96,8 @@ class Task(Protocol[T]):
         scale: Of the values in `units`.
         counted: Names in `ItemOutcome.made`, in the order in which they are shown.
         trains: Met quotas start a run.
+        sensitive: Its texts may hurt: they are shown to those alone who consented (`annotation.tasks.consent`), and
+            leave the project only by the command of their own.
         frozen: Files of `tables` that a snapshot keeps, in the order in which its id is computed.
     """
 
@@ -107,6 +110,7 @@ class Task(Protocol[T]):
     scale: Scale
     counted: tuple[str, ...]
     trains: bool
+    sensitive: bool
     frozen: tuple[str, ...]
 
     def settings(self, settings: Settings) -> TaskSettings:
@@ -167,3 +171,46 @@ class Task(Protocol[T]):
 
         Called with some of the items at a time, in the order of their ids: rows are in that order too.
         """
+
+
+class ItemTask:
+    """Parts that most tasks share: items hold all that is shown, every one fits, and a form must agree in all."""
+
+    trains = False
+    sensitive = False
+    frozen: tuple[str, ...] = ()
+
+    def differs(self, shape: Shape, needed: Shape) -> str:
+        """See Task."""
+        return f"differs from what annot asks in {', '.join(shape.differing(needed))}"
+
+    def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:  # noqa: ARG002
+        """See Task."""
+        return None
+
+    def candidates(self, item: Item) -> Iterable[str]:  # noqa: ARG002
+        """See Task."""
+        return ()
+
+    def tables(
+        self,
+        items: Mapping[str, Item],  # noqa: ARG002
+        answers: Sequence[Answer[Any]],  # noqa: ARG002
+        texts: Texts,  # noqa: ARG002
+        settings: Settings,  # noqa: ARG002
+        pseudonym: Callable[[str], str],  # noqa: ARG002
+    ) -> dict[str, Rows]:
+        """See Task: none; what people say of sensitive items leaves by a command of their own."""
+        return {}
+
+
+def chosen(values: Mapping[str, Any], question: str, options: Collection[str], what: str) -> str:
+    """The option that a response chose at a question that has to be answered.
+
+    Raises:
+        Unfit: None, or one that the question does not have.
+    """
+    option = values.get(question)
+    if option not in options:
+        raise Unfit("nothing was chosen" if option is None else f"unknown {what}: {option}")
+    return str(option)

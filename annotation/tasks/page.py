@@ -25,7 +25,10 @@ LANGUAGES = ("es", "pt", "en")
 OWN = "guidelines"
 """Folder in a project: texts of its own, for a country (AR.md) or a language (gl.md, gl.toml)."""
 
-TABLES = ("page", "ranking", "prompt_check", "exam", "duel", "personas")
+TABLES = (
+    *("page", "ranking", "prompt_check", "exam", "duel", "personas"),
+    *("consent", "share", "stereotype", "pair_check", "story"),
+)
 """Of a language's .toml there: what its texts stand in the place of."""
 
 MOST_CHARACTERS = 10_000

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from annotation.config import Settings, TaskSettings
-from annotation.tasks.base import ItemOutcome, Kind, Rows, Scale, Texts, Unfit
+from annotation.config import Settings
+from annotation.task_tables import TaskSettings
+from annotation.tasks.base import ItemOutcome, ItemTask, Kind, Rows, Scale, Texts, chosen
 from annotation.tasks.duel.texts import TEXTS
-from annotation.tasks.form import Field, Form, Question, Shape
+from annotation.tasks.form import Field, Form, Question
 from annotation.tasks.page import TeamPage, as_typed, properties, record_of, vector_of
 from annotation.text.privacy import mask_typed
 from annotation.types import Answer, Item
@@ -30,7 +31,7 @@ _WHAT = ("duel_id", "source", "country", "language", "prompt_id", "prompt", "typ
 DUELS: Mapping[str, Kind] = dict.fromkeys((*_WHAT, "choice", *_ABOUT, "annotator"), "text")
 
 
-class Duels:
+class Duels(ItemTask):
     """See `annotation.tasks.base.Task`. An item's content: the texts `a` and `b`, and which side is `adapted`."""
 
     name = NAME
@@ -41,8 +42,6 @@ class Duels:
     label = "duel"
     scale: Scale = "nominal"
     counted: tuple[str, ...] = (ADAPTED, BASE, "ties", "both bad")
-    trains = False
-    frozen: tuple[str, ...] = ()
 
     def settings(self, settings: Settings) -> TaskSettings:
         """See Task."""
@@ -66,17 +65,6 @@ class Duels:
             overlap=settings.task.duel.overlap,
         )
 
-    def differs(self, shape: Shape, needed: Shape) -> str:
-        """See Task."""
-        return f"differs from what annot asks in {', '.join(shape.differing(needed))}"
-
-    def misfit(self, item: Item, settings: Settings) -> None:
-        """See Task: every duel fits."""
-
-    def candidates(self, item: Item) -> Iterable[str]:
-        """See Task: the answers stand in the item."""
-        return ()
-
     def record(self, item: Item, texts: Texts, vector: Collection[float] | None) -> dict[str, Any]:
         """See Task."""
         shown = {"prompt": texts.prompts[item.prompt_id].text, "a": item.content["a"], "b": item.content["b"]}
@@ -84,10 +72,7 @@ class Duels:
 
     def read(self, item: Item, values: Mapping[str, Any]) -> str:
         """See Task: one of CHOICES."""
-        choice = values.get("choice")
-        if choice not in CHOICES:
-            raise Unfit("nothing was chosen" if choice is None else f"unknown choice: {choice}")
-        return str(choice)
+        return chosen(values, "choice", CHOICES, "choice")
 
     def values(self, item: Item, value: str) -> dict[str, Any]:
         """See Task."""

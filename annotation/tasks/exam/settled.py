@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from annotation.config import ExamTaskSettings
+from annotation.task_tables import ExamTaskSettings
 from annotation.tasks.exam.check import KEPT, RIGHT, Check
 from annotation.tasks.exam.item import question_of
 from annotation.types import Answer, ExamQuestion, Item

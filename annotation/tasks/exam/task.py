@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from annotation.config import ExamTaskSettings, Settings
-from annotation.tasks.base import ItemOutcome, Kind, Rows, Scale, Texts
+from annotation.config import Settings
+from annotation.task_tables import ExamTaskSettings
+from annotation.tasks.base import ItemOutcome, ItemTask, Kind, Rows, Scale, Texts
 from annotation.tasks.exam.check import FITS, KEPT, LETTERS, REJECT, Check, read_check, write_check
 from annotation.tasks.exam.item import NAME, question_of
 from annotation.tasks.exam.settled import CHECKED, DISPUTED, INCOMPLETE, REJECTED, WAITING, settle
 from annotation.tasks.exam.texts import TEXTS
-from annotation.tasks.form import Field, Form, Question, Shape
+from annotation.tasks.form import Field, Form, Question
 from annotation.tasks.page import PICTURE, TeamPage, as_typed, picture_of, properties, record_of, vector_of
 from annotation.text.privacy import mask_typed
 from annotation.types import REGIONAL_FEATURES, Answer, ExamQuestion, Item
@@ -39,7 +40,7 @@ QUESTIONS: Mapping[str, Kind] = {
 }
 
 
-class Exam:
+class Exam(ItemTask):
     """See `annotation.tasks.base.Task`."""
 
     name = NAME
@@ -50,8 +51,6 @@ class Exam:
     label = "exam_question"
     scale: Scale = "nominal"
     counted: tuple[str, ...] = (CHECKED, REJECTED, DISPUTED, INCOMPLETE)
-    trains = False
-    frozen: tuple[str, ...] = ()
 
     def settings(self, settings: Settings) -> ExamTaskSettings:
         """See Task."""
@@ -89,18 +88,10 @@ class Exam:
             overlap=settings.task.exam.overlap,
         )
 
-    def differs(self, shape: Shape, needed: Shape) -> str:
-        """See Task."""
-        return f"differs from what annot asks in {', '.join(shape.differing(needed))}"
-
     def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:
         """See Task: four options must be left when one went."""
         options = len(item.content["options"])
         return None if options in (KEPT, len(LETTERS)) else (OTHER_NUMBER, str(options))
-
-    def candidates(self, item: Item) -> Iterable[str]:
-        """See Task."""
-        return ()
 
     def record(self, item: Item, texts: Texts, vector: Collection[float] | None) -> dict[str, Any]:
         """See Task."""

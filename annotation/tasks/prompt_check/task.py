@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annotation.config import PromptCheckSettings, Settings
-from annotation.tasks.base import ItemOutcome, Kind, Rows, Scale, Texts, Unfit
-from annotation.tasks.form import Field, Form, Question, Shape
+from annotation.config import Settings
+from annotation.task_tables import PromptCheckSettings
+from annotation.tasks.base import ItemOutcome, ItemTask, Kind, Rows, Scale, Texts, chosen
+from annotation.tasks.form import Field, Form, Question
 from annotation.tasks.page import TeamPage, as_typed, as_written, properties, record_of, vector_of
 from annotation.tasks.prompt_check.texts import TEXTS
 from annotation.text.privacy import mask_typed
@@ -47,7 +48,7 @@ class Verdict:
         return self.kind in ACCEPT
 
 
-class PromptCheck:
+class PromptCheck(ItemTask):
     """See `annotation.tasks.base.Task`."""
 
     name = NAME
@@ -58,8 +59,6 @@ class PromptCheck:
     label = "check"
     scale: Scale = "nominal"
     counted: tuple[str, ...] = (ACCEPTED, REJECTED, UNDECIDED)
-    trains = False
-    frozen: tuple[str, ...] = ()
 
     def settings(self, settings: Settings) -> PromptCheckSettings:
         """See Task."""
@@ -88,17 +87,6 @@ class PromptCheck:
             overlap=settings.task.prompt_check.overlap,
         )
 
-    def differs(self, shape: Shape, needed: Shape) -> str:
-        """See Task."""
-        return f"differs from what annot asks in {', '.join(shape.differing(needed))}"
-
-    def misfit(self, item: Item, settings: Settings) -> None:
-        """See Task: every prompt fits."""
-
-    def candidates(self, item: Item) -> Iterable[str]:
-        """See Task: a prompt is checked without answers."""
-        return ()
-
     def record(self, item: Item, texts: Texts, vector: Collection[float] | None) -> dict[str, Any]:
         """See Task."""
         prompt = texts.prompts[item.prompt_id]
@@ -109,9 +97,7 @@ class PromptCheck:
 
     def read(self, item: Item, values: Mapping[str, Any]) -> Verdict:
         """See Task."""
-        kind = values.get("verdict")
-        if kind not in (*ACCEPT, *REJECT):
-            raise Unfit("nothing was chosen" if kind is None else f"unknown verdict: {kind}")
+        kind = chosen(values, "verdict", (*ACCEPT, *REJECT), "verdict")
         return Verdict(kind, as_written(values.get("comment") or "").strip())
 
     def values(self, item: Item, value: Verdict) -> dict[str, Any]:

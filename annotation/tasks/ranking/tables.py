@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from annotation.config import RankingSettings
+from annotation.task_tables import RankingSettings
 from annotation.tasks.base import ItemOutcome, Kind, Rows, Texts
 from annotation.tasks.ranking.preferences import Preferences, build_preferences, places_of
 from annotation.tasks.ranking.slates import slate_of

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from annotation.config import RankingSettings, Settings
+from annotation.config import Settings
+from annotation.task_tables import RankingSettings
 from annotation.tasks.base import ItemOutcome, Rows, Scale, Texts, Unfit
 from annotation.tasks.form import Field, Form, Question, Shape
 from annotation.tasks.page import TeamPage, as_typed, as_written, properties, record_of, vector_of
@@ -36,6 +37,7 @@ class Ranking:
     scale: Scale = "ordinal"
     counted: tuple[str, ...] = ("preferences",)
     trains = True
+    sensitive = False
     frozen: tuple[str, ...] = ("preferences.parquet", "rankings.parquet")
 
     def settings(self, settings: Settings) -> RankingSettings:

@@ -19,6 +19,8 @@ from annotation.screen import Progress, counted, silent
 from annotation.tally import count
 from annotation.tasks import TASKS
 from annotation.tasks.base import Texts
+from annotation.tasks.consent.task import NAME as CONSENT
+from annotation.tasks.consent.task import add_consents, missing_consents
 from annotation.tasks.page import PICTURE
 from annotation.text.hidden import count_hidden
 from annotation.types import Dropped, Item
@@ -26,7 +28,7 @@ from sync.argilla.paging import walk
 from sync.argilla.protocol import ArgillaApi, Dataset
 from sync.quotas import count_quotas, short_teams
 from sync.team import workspace_of
-from sync.team_datasets import Team, find_teams, misnamed, prepare
+from sync.team_datasets import Team, find_teams, misnamed, prepare, refuse_unguarded
 
 BATCH = 200
 """Items per call. Argilla takes 500; a smaller batch shows progress, and less is repeated after a cut."""
@@ -47,7 +49,7 @@ class Pushed:
 
     Attributes:
         sent: Items sent now, by workspace; in a dry run, those that would be.
-        taken: Items of removed or moved prompts taken away again, since nobody had answered.
+        taken: Items that were removed or moved, or whose prompts were, taken away again, since nobody had answered.
         standing: Items that were there already.
         later: Items that `limit` left for another time.
         dropped: Items that are not sent, and why.
@@ -107,7 +109,9 @@ def push(
 ) -> Pushed:
     """Send every item that is not there yet to the dataset of its task and country.
 
-    Items whose prompt was removed, or moved to another country, are taken away where nobody has answered them yet.
+    Items that were removed, or whose prompt was, or moved to another country, are taken away where nobody has answered
+    them yet; those of sensitive tasks in any case. With the items of a sensitive task come the consents of their
+    countries, first of all.
 
     Args:
         api: Argilla.
@@ -122,10 +126,15 @@ def push(
         progress: Told how many items are sent.
 
     Raises:
-        ArgillaError: Argilla is not there, or holds another dataset of that name.
+        ArgillaError: Argilla is not there, holds another dataset of that name, or would show what is sensitive to all.
     """
     tasks = list(tasks)
     items = {name: found for name in tasks if (found := ledger.items(name))}
+    if countries := {item.country for name, own in items.items() for item in own if TASKS[name].sensitive}:
+        refuse_unguarded(api, "; push the other tasks alone, for example with `annot push --task ranking`")
+        items = {CONSENT: _consents(ledger, settings, countries, keep=not dry_run)} | {
+            name: own for name, own in items.items() if name != CONSENT
+        }
     if not items:
         first = TASKS[tasks[0]]
         remedy = f"run `{first.made_by}` first" if first.made_by else "no command makes them for a team yet"
@@ -147,7 +156,8 @@ def push(
     notes += [f"{workspace}: {note}" for workspace, page in new.items() if (note := page.fallback())]
     notes += misnamed([team.page for team in plan.teams.values()])
     done = gone = 0
-    for place, team in sorted(plan.teams.items(), key=lambda pair: pair[0]):
+    # People are asked first: without a dataset to consent in, the server shows nothing that is guarded.
+    for place, team in sorted(plan.teams.items(), key=lambda pair: (pair[0][0] != CONSENT, pair[0])):
         own = of_team[place]
         if dry_run or not (own or team.dataset):
             continue
@@ -173,21 +183,35 @@ def push(
     return Pushed(dict(sent), plan.standing, plan.later, plan.dropped, tuple(notes), taken)
 
 
+def _consents(ledger: Ledger, settings: Settings, countries: Collection[str], *, keep: bool) -> list[Item]:
+    """The consent items of all countries, with those that are missing for some of them."""
+    most = settings.stereotypes.most_a_day
+    if keep:
+        add_consents(ledger, countries, most)
+        return ledger.items(CONSENT)
+    return [*ledger.items(CONSENT), *missing_consents(ledger, countries, most)]
+
+
 def _take_away(api: ArgillaApi, ledger: Ledger, items: Mapping[str, Item], notes: list[str], *, dry_run: bool) -> int:
-    """Delete the records of items that are not wanted where they are, unless somebody has answered; how many."""
+    """Delete the records of items that are not wanted where they are, unless somebody has answered; how many.
+
+    A text that may hurt goes although somebody has answered: else it would be shown to others. What was answered to it
+    stays in the ledger, and a last answer that no sync brought home would not count.
+    """
     taken, answered = 0, 0
     for dataset in api.datasets():
-        unwanted: dict[str, list[str]] = defaultdict(list)
+        unwanted: dict[tuple[str, bool], list[str]] = defaultdict(list)
         for item_id in ledger.pushed(api.server, dataset.id):
             item = items.get(item_id)
             if item and (item.removed or (item.moved and workspace_of(item.country) != dataset.workspace)):
-                unwanted[TASKS[item.task].label].append(item_id)
-        for label, own in unwanted.items():
+                unwanted[TASKS[item.task].label, TASKS[item.task].sensitive].append(item_id)
+        for (label, always), own in unwanted.items():
             for start in range(0, len(own), AT_ONCE):
                 part = own[start : start + AT_ONCE]
                 there = {record["external_id"]: record for record in api.records_of(dataset.id, label, part)}
-                free = [record["id"] for record in there.values() if not record.get("responses")]
-                gone = {item_id: "" for item_id in part if not there.get(item_id, {}).get("responses")}
+                kept = {name for name, record in there.items() if record.get("responses") and not always}
+                free = [record["id"] for name, record in there.items() if name not in kept]
+                gone = {item_id: "" for item_id in part if item_id not in kept}
                 taken += len(free)
                 answered += len(part) - len(gone)
                 if free and not dry_run:
@@ -258,7 +282,7 @@ def _plan(
                 dropped.append(Dropped(item.id, *misfit))
             elif item.id not in held:
                 fresh.append((place, item))
-    fresh.sort(key=lambda pair: pair[1].position)
+    fresh.sort(key=lambda pair: (pair[0][0] != CONSENT, pair[1].position))
     most = len(fresh) if limit is None else limit
     return _Plan(teams, fresh[:most], max(0, len(fresh) - most), standing, tuple(dropped))
 

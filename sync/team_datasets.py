@@ -74,6 +74,16 @@ def find_teams(
     return teams
 
 
+def refuse_unguarded(api: ArgillaApi, otherwise: str = "") -> None:
+    """Raise ArgillaError where a server would show texts that may hurt to everybody; `otherwise` ends the sentence."""
+    if not api.guards():
+        raise ArgillaError(
+            f"Argilla at {api.url} would show texts that may hurt to people who have not consented; only the one that "
+            "`annot up` starts does not: if it is that one and was started by an older annot, run `annot down` and "
+            f"`annot up`{otherwise}."
+        )
+
+
 def misnamed(pages: Collection[TeamPage]) -> list[str]:
     """A note for each text of the project's own that nobody reads since capitals and small letters are mixed up."""
     meant = {name for page in pages for name in (f"{page.country}.md", f"{page.language}.md", f"{page.language}.toml")}
@@ -115,6 +125,9 @@ def prepare(api: ArgillaApi, team: Team, notes: list[str]) -> tuple[Dataset, boo
         notes.append(
             f"{team.workspace}: {team.form.overlap} people per {team.task.one} now, {team.dataset.overlap} before"
         )
+    if wanted := {name: rule for name, rule in team.form.rules.items() if team.dataset.rules.get(name) != rule}:
+        # A push was cut off before it had said so, or the lead changed how much people are shown.
+        api.set_rules(team.dataset.id, wanted)
     if vector is None:
         return team.dataset, False
     dimensions = api.vectors(team.dataset.id).get(vector.name)

@@ -67,6 +67,8 @@ class FakeArgilla:
         self.rows: dict[str, list[dict[str, Any]]] = {}
         self.feed: str | None = str(uuid4())
         """Id of the change feed; None: a stock server, which keeps none."""
+        self.guarding = True
+        """Whether it says that it guards; a stock server does not."""
         self.most_changes = 2000
         """Records that one answer of the feed names."""
         self.telling: Callable[[list[Change]], list[Change]] = lambda told: told
@@ -134,7 +136,7 @@ class FakeArgilla:
         named = [part.name for part in (*form.fields, *form.questions, *form.metadata)]
         if len(set(named)) < len(named):
             raise ArgillaError(f"refused: names of dataset settings must be unique: {named}")
-        dataset = Dataset(str(uuid4()), name, workspace, True, form.overlap, form.guidelines)
+        dataset = Dataset(str(uuid4()), name, workspace, True, form.overlap, form.guidelines, form.rules)
         self.made[dataset.id], self.forms[dataset.id], self.rows[dataset.id] = dataset, form, []
         self.extra_vectors[dataset.id] = {form.vector.name: form.vector.dimensions} if form.vector else {}
         return dataset
@@ -150,6 +152,12 @@ class FakeArgilla:
 
     def set_guidelines(self, dataset_id: str, guidelines: str) -> None:
         self.made[dataset_id] = replace(self.made[dataset_id], guidelines=guidelines)
+
+    def set_rules(self, dataset_id: str, rules: Mapping[str, Any]) -> None:
+        self.made[dataset_id] = replace(self.made[dataset_id], rules={**self.made[dataset_id].rules, **rules})
+
+    def guards(self) -> bool:
+        return self.guarding
 
     def add_records(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         if len(records) > 500:

@@ -180,6 +180,8 @@ class Changes(BaseModel):
     """Whether there is more already."""
     reset: bool
     """Whether what happened since is unknown: keep `feed` and `last`, then read everything."""
+    guards: bool = True
+    """This server shows what is guarded to those alone who consented (`search/consent.py`)."""
 
 
 @dataclass(frozen=True)

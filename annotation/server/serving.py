@@ -14,7 +14,7 @@ from argilla_server import app
 from argilla_server.api.routes import api_v1
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from annotation.server import changes, faster, schema
+from annotation.server import changes, faster, guards, schema
 from annotation.server.search import engine  # registers itself as the one that ARGILLA_SEARCH_ENGINE names
 from annotation.server.web import errors, guard
 
@@ -32,8 +32,10 @@ def serve(home: Path, listeners: Sequence[socket.socket]) -> bool:
     schema.set_owner(json.loads((home / "secrets.json").read_text()))
     schema.mend_record_status()
     log.info("Search is answered by %s from %s.", engine.NAME, schema.DATABASE)
+    errors.log_no_texts()
     errors.say_plainly_when_the_disk_fails(api_v1)
     errors.refuse_what_a_database_cannot_hold(api_v1)
+    guards.serve(api_v1, engine.TableSearchEngine.instance().dialect)
     server = Server(changes.serve(api_v1, home / "feed.json"))
     server.run(sockets=list(listeners))
     return server.started

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from dataclasses import field as dataclass_field
-from typing import Literal
+from typing import Any, Literal
+
+GUARD, CONSENT = "annot_guard", "annot_consent"
+"""Keys in the metadata of Argilla's datasets by which the embedded server knows what is guarded, and where people
+consent (`annotation/server/search/consent.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,21 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """What the embedded server lets nobody pass: its records are shown to those alone who consented.
+
+    Attributes:
+        question: Of the form: a label question that has to be answered.
+        stop: Its option with which a person takes the consent back.
+        most_a_day: Records that one person is shown in 24 hours, over all guarded datasets.
+    """
+
+    question: str
+    stop: str
+    most_a_day: int
+
+
+@dataclass(frozen=True, slots=True)
 class Form:
     """A dataset before it has records.
 
@@ -110,6 +129,8 @@ class Form:
         metadata: What records are filtered by.
         vector: None where records carry none.
         overlap: People who answer each record before it leaves the queues.
+        guard: Of the forms of sensitive tasks; None: everybody in the workspace sees the records.
+        consent: The option of the first question by which a person consents to what is guarded; "" where none does.
     """
 
     names: tuple[str, ...]
@@ -119,6 +140,8 @@ class Form:
     metadata: tuple[Property, ...]
     vector: Vector | None
     overlap: int
+    guard: Guard | None = None
+    consent: str = ""
 
     @property
     def shape(self) -> Shape:
@@ -127,3 +150,13 @@ class Form:
             frozenset(f.name for f in self.fields),
             frozenset((q.name, q.kind, tuple(q.options) or tuple(map(str, q.numbers))) for q in self.questions),
         )
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What the metadata of its dataset says of `guard` and `consent`."""
+        rules: dict[str, Any] = {}
+        if self.guard:
+            rules[GUARD] = asdict(self.guard)
+        if self.consent:
+            rules[CONSENT] = {"question": self.questions[0].name, "option": self.consent}
+        return rules

@@ -207,6 +207,8 @@ class ArgillaClient:
             # The SDK wraps what went wrong while the form was made, and takes the dataset away again.
             cause = error.__cause__ or error
             raise ArgillaError(f"Argilla at {self.url} refused {what}: {first_line(str(cause))}.") from error
+        if form.rules:  # the SDK knows no metadata of datasets
+            self.set_rules(str(made.id), form.rules)
         return _dataset(self._get(f"/datasets/{made.id}", what), {str(workspace_id): str(workspace.name)})
 
     def remove_dataset(self, dataset_id: str) -> None:
@@ -226,6 +228,16 @@ class ArgillaClient:
     def set_guidelines(self, dataset_id: str, guidelines: str) -> None:
         """See ArgillaApi."""
         self._send("PATCH", f"/datasets/{dataset_id}", "the guidelines of a dataset", {"guidelines": guidelines})
+
+    def set_rules(self, dataset_id: str, rules: Mapping[str, Any]) -> None:
+        """See ArgillaApi. Argilla adds to the metadata that a dataset has."""
+        self._send("PATCH", f"/datasets/{dataset_id}", "the rules of a dataset", {"metadata": dict(rules)})
+
+    def guards(self) -> bool:
+        """See ArgillaApi. Another Argilla has no such address, and the embedded one of an older annot says nothing."""
+        with self._answers("whether texts that may hurt are guarded"):
+            answer = self._http.get("/annot/changes")
+            return answer.status_code != httpx.codes.NOT_FOUND and json_of(answer).get("guards") is True
 
     # -- records ------------------------------------------------------------------------------------------
 
@@ -331,6 +343,7 @@ def _dataset(item: Mapping[str, Any], workspaces: Mapping[str, str]) -> Dataset:
         ready=item["status"] == "ready",
         overlap=item["distribution"]["min_submitted"],
         guidelines=item["guidelines"] or "",
+        rules=item.get("metadata") or {},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from annotation.tasks.form import Form, Shape, Vector
@@ -45,6 +45,7 @@ class Dataset:
         ready: Published; only then it can hold records.
         overlap: People who answer each record.
         guidelines: Markdown.
+        rules: What its metadata says; see `annotation.tasks.form.Form.rules`.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Dataset:
     ready: bool
     overlap: int
     guidelines: str = ""
+    rules: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,12 @@ class ArgillaApi(Protocol):
 
     def set_guidelines(self, dataset_id: str, guidelines: str) -> None:
         """Say what people are told."""
+
+    def set_rules(self, dataset_id: str, rules: Mapping[str, Any]) -> None:
+        """Say what is guarded, or where people consent; what else the metadata says stays."""
+
+    def guards(self) -> bool:
+        """Whether the server shows what is guarded to those alone who consented: an embedded one does."""
 
     def add_records(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Add records, all or none; one that is there already is refused, never overwritten.

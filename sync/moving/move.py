@@ -20,12 +20,14 @@ from annotation.hosting.address import free_port
 from annotation.project import MOVING, Project
 from annotation.screen import Progress, silent
 from annotation.settings_file import set_argilla_url
+from annotation.tasks.form import CONSENT, GUARD
 from sync.argilla.client import ArgillaClient, connect
 from sync.argilla.protocol import EMBEDDED, Dataset, Named
 from sync.moving.copying import Pass, copy_records, count_answers, ensure_dataset, refuse_other
 from sync.moving.people import Accounts, compare_people, is_ours, move_people
 from sync.moving.unfinished import begun
 from sync.pull import pull
+from sync.team_datasets import refuse_unguarded
 
 MOST_PASSES = 10
 """Times that a dataset is compared while people go on answering in it."""
@@ -164,6 +166,10 @@ def _plan(
     everything = source.datasets()
     # The embedded server is the project's alone; another one may hold the datasets of others too.
     datasets = [d for d in everything if d.ready and (d.id in ours or source.server == EMBEDDED)]
+    # Consents first: what people answered since, a stop among it, has to be the newer on the new server too.
+    datasets.sort(key=lambda d: CONSENT not in d.rules)
+    if any(GUARD in d.rules for d in datasets):
+        refuse_unguarded(target)
     there = target.datasets()
     if {d.id for d in everything} & {d.id for d in there}:
         raise SettingsError(f"{target.url} is the server that the project is on already; name another one.")

@@ -47,6 +47,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     not_,
+    null,
     or_,
     select,
     true,
@@ -165,9 +166,11 @@ def typed(dialect: Dialect, element: TableValuedAlias, type_: QuestionType | Met
 class Conditions:
     """Turns Argilla's filters and orders into SQL over `records`."""
 
-    def __init__(self, schema: Schema, dialect: Dialect) -> None:
+    def __init__(self, schema: Schema, dialect: Dialect, *, few: bool = False) -> None:
+        """`few`: another condition names the records, and no index on their status should be gone through instead."""
         self._schema = schema
         self._dialect = dialect
+        self._status = func.coalesce(Record.status, null()) if few else Record.status
 
     def filter(self, filter_: Filter) -> ColumnElement[bool]:
         """Whether a record passes."""
@@ -177,7 +180,7 @@ class Conditions:
         if isinstance(scope, ResponseFilterScope) and scope.question is None:
             return self._response_status(scope, filter_)
         if isinstance(scope, RecordFilterScope) and scope.property == "status" and isinstance(filter_, TermsFilter):
-            return Record.status.in_([status for status in RecordStatus if status.value in filter_.values])
+            return self._status.in_([status for status in RecordStatus if status.value in filter_.values])
         source = self._source(scope)
         if source is None:
             return false()

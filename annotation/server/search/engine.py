@@ -43,7 +43,7 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, false, func, l
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_object_session
 
-from annotation.server.search import indexes, record_counts, vectors
+from annotation.server.search import consent, indexes, record_counts, vectors
 from annotation.server.search.conditions import Conditions, Schema, SearchRefused, not_ones_own, split_pending
 from annotation.server.search.dialects import Postgresql, Sqlite
 from annotation.server.search.metrics import compute_metrics
@@ -79,8 +79,8 @@ class TableSearchEngine(SearchEngine):
 
     def __init__(self) -> None:
         is_postgresql = async_engine.dialect.name == "postgresql"
-        self._dialect = Postgresql() if is_postgresql else Sqlite()
-        self.text = TextIndex(TsvectorTable() if is_postgresql else Fts5Table(), self._dialect)
+        self.dialect = Postgresql() if is_postgresql else Sqlite()
+        self.text = TextIndex(TsvectorTable() if is_postgresql else Fts5Table(), self.dialect)
         assert settings.home_path  # Argilla has one, also where nobody has said which
         self._vectors = vectors.VectorStore(Path(settings.home_path) / "vectors")
         self._catching_up: asyncio.Task[None] | None = None
@@ -99,16 +99,17 @@ class TableSearchEngine(SearchEngine):
 
     def set_up(self, connection: Connection) -> None:
         """Make the side tables, triggers and functions that are missing; after every migration of Argilla's."""
-        self._dialect.create_functions(connection)
+        self.dialect.create_functions(connection)
         self.text.set_up(connection)
         vectors.set_up(connection)
         indexes.set_up(connection)
         record_counts.set_up(connection)
+        consent.set_up(connection)
 
     def reindex(self, connection: Connection) -> int:
         """Make all of it again from Argilla's tables; how many records wait to have their words put in."""
-        self._dialect.begin_writing_now(connection)
-        self._dialect.create_functions(connection)
+        self.dialect.begin_writing_now(connection)
+        self.dialect.create_functions(connection)
         vectors.reindex(connection)
         return self.text.make(connection)
 
@@ -217,17 +218,20 @@ class TableSearchEngine(SearchEngine):
         block in that person's own random order (`queue_order`). It stays the same while others answer and when records
         are added. So people work in the same neighbourhood at the same time and complete records
         together; with one shuffle over everything, a large dataset would be begun everywhere and
-        completed nowhere.
+        completed nowhere. Of a guarded dataset a person finds what they may see alone (`consent`).
         """
         page = Page(offset, limit)
         async with _reading(dataset) as session:
-            if query is not None and filter is None and not sort:
+            gate = None
+            if user_id is not None and consent.is_guarded(dataset):
+                gate = await consent.Gate.read(session, self.dialect, dataset, UUID(str(user_id)))
+            if query is not None and filter is None and not sort and gate is None:
                 return await self._answering(session, dataset.id, query, page)
             schema = await Schema.read(session, dataset.id)
-            matching, relevance, ranked = await self._matching(session, schema, query, filter)
-            orders = [Conditions(schema, self._dialect).order(order) for order in sort or ()]
+            matching, relevance, ranked = await self._matching(session, schema, query, filter, gate)
+            orders = [Conditions(schema, self.dialect).order(order) for order in sort or ()]
             if user_id is not None and sort:
-                orders.append(self._dialect.shuffle(str(user_id)))
+                orders.append(self.dialect.shuffle(str(user_id)))
             if relevance is not None:
                 # Numbers are given in the order of adding; more of a record is not read.
                 orders += [relevance.desc()] if ranked and not sort else []
@@ -238,7 +242,11 @@ class TableSearchEngine(SearchEngine):
                 total = read[0][2] if read else await _count_rows(session, matching)
             else:
                 everything = sum((await count_records(session, dataset.id)).values())
-                total = await self._count(session, schema, matching, filter, everything)
+                total = (
+                    await self._count(session, schema, matching, filter, everything)
+                    if gate is None
+                    else await _count_rows(session, matching)
+                )
                 # Through an index in the order of adding, few matches are found by reading almost all of it.
                 few = total * total < everything * (offset + limit)
                 added = func.coalesce(Record.inserted_at, null()) if few else Record.inserted_at
@@ -248,6 +256,9 @@ class TableSearchEngine(SearchEngine):
                     ordered = matching.order_by(*orders, added, Record.id)
                     found = list(await session.scalars(page.of(ordered)))
                 rows = [(record_id, 1.0) for record_id in found]
+            if gate is not None:
+                late = await gate.send(self.dialect, [record_id for record_id, _ in rows])
+                rows = [row for row in rows if row[0] not in late]
         # As in Elasticsearch, there is no score where the order is given.
         return SearchResponses(
             items=[SearchResponseItem(record_id=record_id, score=None if sort else score) for record_id, score in rows],
@@ -279,14 +290,23 @@ class TableSearchEngine(SearchEngine):
         return of_all - await _count_rows(session, answered)
 
     async def _matching(
-        self, session: AsyncSession, schema: Schema, query: TextQuery | str | None, filter_: Filter | None
+        self,
+        session: AsyncSession,
+        schema: Schema,
+        query: TextQuery | str | None,
+        filter_: Filter | None,
+        gate: consent.Gate | None = None,
     ) -> tuple[Select[Any], ColumnElement[float] | None, bool]:
         """The ids of the records that match, how well they answer the text query, and whether they differ in it."""
-        conditions = [] if filter_ is None else [Conditions(schema, self._dialect).filter(filter_)]
+        few = gate is not None
+        conditions = [] if filter_ is None else [Conditions(schema, self.dialect, few=few).filter(filter_)]
         conditions += not_ones_own(schema, filter_)
+        if gate is not None:
+            conditions.append(gate.visible(unanswered=split_pending(filter_)[1] is not None))
         matching = select(Record.id)
         if query is None:
-            return matching.where(Record.dataset_id == schema.dataset_id, *conditions), None, False
+            of_dataset = func.coalesce(Record.dataset_id, null()) if few else Record.dataset_id
+            return matching.where(of_dataset == schema.dataset_id, *conditions), None, False
         found = await self._found(session, schema.dataset_id, query)
         if found is None:
             return matching.where(false()), literal(1.0), False
@@ -342,6 +362,8 @@ class TableSearchEngine(SearchEngine):
             )
         if not all(map(math.isfinite, wanted)):
             raise SearchRefused(f"Vector `{vector_settings.name}` takes finite numbers only.")
+        if consent.is_guarded(dataset):
+            raise SearchRefused("The records of this dataset are not found by their vectors: it shows them one by one.")
         least = order == SimilarityOrder.least_similar
         async with _reading(dataset) as session:
             matrix = await self._vectors.matrix(session, vector_settings)
@@ -369,7 +391,7 @@ class TableSearchEngine(SearchEngine):
     async def compute_metrics_for(self, metadata_property: MetadataProperty) -> MetadataMetrics:
         """The values that a metadata property takes."""
         async with _reading(metadata_property) as session:
-            return await compute_metrics(session, self._dialect, metadata_property)
+            return await compute_metrics(session, self.dialect, metadata_property)
 
 
 async def _count_rows(session: AsyncSession, rows: Select[Any]) -> int:

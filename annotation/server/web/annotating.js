@@ -1,5 +1,5 @@
-// What makes an annotator's work easier on Argilla's page: more of its words, one record at a time, phones, and texts
-// that are kept until they are submitted.
+// What makes an annotator's work easier on Argilla's page: more of its words, one record at a time, phones, texts that
+// are kept until they are submitted, and a way out where records may hurt.
 //
 // It works with Argilla's own objects. Where a later Argilla has them no more, that part does nothing.
 import words from "./annot-words.js";
@@ -32,6 +32,16 @@ const speak = (i18n) => {
   localStorage.setItem("argilla", JSON.stringify({ ...read("argilla"), language: "pt" }));
 };
 
+/** Whoever stops sees no more of what the page has loaded already. */
+const leave = (axios) =>
+  axios?.interceptors.response.use((answer) => {
+    if (guard && answer.data?.values?.[guard.question]?.value === guard.option) {
+      document.body.hidden = true;
+      location.reload();
+    }
+    return answer;
+  });
+
 let app;
 Object.defineProperty(window, "$nuxt", {
   configurable: true,
@@ -40,6 +50,7 @@ Object.defineProperty(window, "$nuxt", {
     app = made;
     try {
       speak(app.$i18n);
+      leave(app.$axios);
     } catch (error) {
       console.error(error);
     }
@@ -91,6 +102,54 @@ const translate = (place, english, key) => {
   if (told && told !== text.data) text.data = told;
 };
 
+let asked; // of which state of the page the server was asked
+let guard; // how this person stands to what the dataset guards
+const unguarded = new Set();
+
+/** Ask how this person stands to the dataset, at every record anew. */
+const ask = (id, state) => {
+  if (state === asked) return;
+  asked = state;
+  if (guard?.id !== id) guard = undefined;
+  if (!id || unguarded.has(id)) return;
+  app.$axios.get(`/v1/annot/guards/${id}`).then(({ data }) => {
+    if (!data.guarded) unguarded.add(id);
+    if (state !== asked) return;
+    guard = data.guarded ? { ...data, id } : undefined;
+    guide();
+  }, console.error);
+};
+
+/** A line of ours at the end of an element of Argilla's, with a link to where people consent; none without a text. */
+const tell = (element, key) => {
+  if (!element) return;
+  const text = key ? app.$i18n.t(`guard.${key}`, { most: guard.most_a_day, stop: guard.stop }) : "";
+  const there = element.querySelector(":scope > .annot-guard");
+  if ((there?.dataset.text ?? "") === text) return;
+  there?.remove();
+  if (!text) return;
+  const line = document.createElement("p");
+  line.className = "annot-guard";
+  line.dataset.text = text;
+  line.append(text);
+  if (guard.asks) {
+    const link = document.createElement("a");
+    link.href = `${location.pathname.replace(app.$route.params.id, guard.asks)}?page=1&status=${guard.answer}`;
+    link.append(app.$i18n.t("guard.consent"));
+    line.append(" ", link);
+  }
+  element.append(line);
+};
+
+/** Say how to get out, and why there is nothing to see. */
+const guide = () => {
+  const empty = document.querySelector(".wrapper--empty");
+  const reason = guard?.why === "open" ? guard.finished && "finished" : guard?.why;
+  tell(document.querySelector(".questions-form"), guard?.why === "open" && guard.stop && "way_out");
+  tell(empty, reason);
+  if (empty?.firstElementChild) empty.firstElementChild.hidden = Boolean(reason);
+};
+
 let shown; // the record on the page
 
 const look = () => {
@@ -99,6 +158,10 @@ const look = () => {
   translate('[aria-label="Total Records"]', /^of(?= )/, "of");
   translate(".datasets-filter .filter-button__button", "Workspaces", "userSettings.fields.workspaces");
   const record = document.querySelector(".questions-form")?.__vue__?.record;
+  const route = app?.$route ?? {};
+  const id = /annotation-mode$/.test(route.name) && app.$auth?.user && app.$axios ? route.params.id : undefined;
+  ask(id, [id, route.query?.status, record?.id, document.querySelector(".wrapper--empty") !== null].join());
+  guide();
   if (record === shown) return;
   if (shown) keep(shown); // submitted texts are dropped
   shown = record;

@@ -16,6 +16,20 @@ def refusal(status: int, sentence: str) -> Response:
     return JSONResponse({"detail": sentence}, status_code=status)
 
 
+def log_no_texts() -> None:
+    """Log what Argilla refuses without what was sent: it may be what a person wrote."""
+    from fastapi.exceptions import RequestValidationError
+
+    def bare(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, RequestValidationError):
+            record.msg = f"Refused: {[(one['type'], one['loc']) for one in error.errors()]}"
+            record.args, record.exc_info = (), None
+        return True
+
+    logging.getLogger("argilla").addFilter(bare)
+
+
 def refuse_what_a_database_cannot_hold(api: FastAPI) -> None:
     """What is a mistake of who sent it, and no failure of ours.
 

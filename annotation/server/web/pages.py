@@ -29,8 +29,12 @@ src:local("Roboto Condensed"),local("Arial Narrow"),local("Liberation Sans Narro
 .text_field_component .content-area,.chat__bubble,.markdown-render{
 contain:paint;overflow-wrap:anywhere}
 .annotation-type-switch{display:none!important}
+.annot-guard{margin:8px 16px;color:var(--fg-secondary);font-size:14px;line-height:1.4}
+.wrapper--empty .annot-guard{max-width:36em;font-size:18px;text-align:center}
+.annot-guard a{color:var(--fg-cuaternary);text-decoration:underline}
 """
-"""What a text paints stays within its field, however it is styled, and the longest word breaks; no bulk mode."""
+"""What a text paints stays within its field, however it is styled, and the longest word breaks; no bulk mode; and what
+`annotating.js` says of records that may hurt."""
 
 
 def mend_style(css: str) -> str:

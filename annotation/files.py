@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -98,6 +99,37 @@ def write_whole(path: Path, content: bytes | Callable[[Path], object], *, mode: 
     """Write a `whole_file` with these bytes, or with a function that writes the file at the path it is given."""
     with whole_file(path, mode=mode) as beside:
         beside.write_bytes(content) if isinstance(content, bytes) else content(beside)
+
+
+@contextlib.contextmanager
+def whole_folder(to: Path, may_go: Callable[[Path], None], *, mode: int = 0o755) -> Iterator[Path]:
+    """A folder beside the target that takes its place when the block ends well, and is gone when it does not.
+
+    Args:
+        to: The target.
+        may_go: Raises what a person should read where this file, or folder with something in it, may not be replaced.
+        mode: Permissions of the folder.
+    """
+    to = to.resolve()
+    old, beside = to.with_name(f".{to.name}.old"), to.with_name(f".{to.name}.part")
+    if old.exists() and not to.exists():  # of a process that was killed between the two
+        old.rename(to)
+    for left in (old, beside):  # of a process that was killed
+        if left.is_symlink() or left.is_file():
+            left.unlink()
+        shutil.rmtree(left, ignore_errors=True)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        may_go(to)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    beside.mkdir(mode=mode)
+    try:
+        yield beside
+        if to.exists():
+            to.rename(old)
+        beside.rename(to)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], schema: Any = None) -> None:

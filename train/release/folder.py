@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from annotation.errors import TrainError
-from annotation.files import write_whole
+from annotation.files import whole_folder, write_whole
 from annotation.ledger import now
 from train.evaluate.gate import gate_of
 from train.models.base import public_name
@@ -37,33 +36,15 @@ def made_whole(to: Path, replaces: Mapping[str, str]) -> Iterator[Path]:
     Raises:
         TrainError: The target is there, and may not be replaced.
     """
-    to = to.resolve()
-    old = to.with_name(f".{to.name}.old")
-    if old.exists() and not to.exists():  # of a process that was killed between the two
-        old.rename(to)
-    _clear(old)
-    if to.exists() and (not to.is_dir() or any(to.iterdir())) and not _may_go(to, replaces):
-        raise TrainError(
-            f"{to} is there already and holds something else: nothing is overwritten; name another folder."
-        )
-    to.parent.mkdir(parents=True, exist_ok=True)
-    beside = to.with_name(f".{to.name}.part")
-    _clear(beside)  # of a process that was killed
-    beside.mkdir()
-    try:
+
+    def may_go(there: Path) -> None:
+        if not _may_go(there, replaces):
+            raise TrainError(
+                f"{there} is there already and holds something else: nothing is overwritten; name another folder."
+            )
+
+    with whole_folder(to, may_go) as beside:
         yield beside
-        if to.exists():
-            to.rename(old)
-        beside.rename(to)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _clear(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _may_go(to: Path, replaces: Mapping[str, str]) -> bool:

@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from annotation.config import Section
 from annotation.errors import SettingsError
+from annotation.sections import Section
 
 OURS = Path(__file__).with_name("prices.toml")
 

@@ -13,7 +13,8 @@ from annotation.prompts.review import waiting_prompts
 from annotation.reading.conversations import HUMAN, SYSTEM, Turn
 from annotation.reading.examples import Example, Examples, FoundAnswer, FoundJudgement
 from annotation.screen import Progress, silent
-from annotation.tables import AT_ONCE, read_tables
+from annotation.tables import read_tables
+from annotation.tasks.answers import AT_ONCE
 from annotation.tasks.ranking.file_judgements import FILE_RANKINGS, file_tables
 from annotation.types import Candidate
 

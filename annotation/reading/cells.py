@@ -53,7 +53,7 @@ def as_number(cell: object) -> float | None:
     if isinstance(cell, int | float):
         return float(cell) if abs(cell) < LARGEST else None
     found = re.fullmatch(
-        r"\s*#?([-+]?\d{1,9}(?:[.,]\d{1,9})?)\.?(?:[ºª°]|st|nd|rd|th)?(?:\s*(?:/|of|de)\s*\d+)?\s*", as_text(cell)
+        r"\s*#?([-+]?\d{1,9}(?:[.,]\d{1,20})?)\.?(?:[ºª°]|st|nd|rd|th)?(?:\s*(?:/|of|de)\s*\d+)?\s*", as_text(cell)
     )
     return float(found[1].replace(",", ".")) if found else None
 
@@ -80,7 +80,7 @@ def _from_repr(text: str) -> object:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about backslashes
             return ast.literal_eval(_with_commas(text.strip()))
-    except (ValueError, SyntaxError, tokenize.TokenError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError, MemoryError, RecursionError):
         return text
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from annotation.errors import SourceError
 from annotation.reading.cells import as_text, is_missing, unpacked
 from annotation.reading.columns import accounts_in, map_columns, no_prompt
 from annotation.reading.conversations import SYSTEM, Turn, Unclear, read_exchange, read_turns
@@ -16,7 +17,8 @@ from annotation.reading.forms import Reader, Sheet, find_reader, put_together, t
 from annotation.reading.found import Example, Examples, FoundAnswer, FoundJudgement
 from annotation.reading.rows import Limits, Row, Table, all_columns
 from annotation.reading.table import read_table
-from annotation.screen import Progress, silent
+from annotation.reading.use import FOR_EVALUATION, WHY, is_for_evaluation
+from annotation.screen import Progress, counted, silent
 from annotation.text.clean import clean
 from annotation.text.locales import fold
 from annotation.text.privacy import looks_like_account, mask
@@ -54,11 +56,12 @@ def read_examples(
         progress: Gets the number of rows.
 
     Raises:
-        SourceError: It cannot be read, or holds nothing that annot knows.
+        SourceError: It cannot be read, holds nothing that annot knows, or nothing but rows for evaluation only.
         SettingsError: `columns` names a field that does not exist.
     """
     table = read_table(source, limits=limits, progress=progress)
-    rows = len(table.rows)
+    rows, name = len(table.rows), mask(clean(table.name))[0]
+    table, dropped = _without_evaluation(table, name)
     named = columns or {}
     # Where somebody says what the columns mean, that holds.
     table = _spread(table if named.keys() & {"prompt", "chosen", "rejected"} else put_together(table))
@@ -66,15 +69,13 @@ def read_examples(
     sheet = Sheet(table, mapped)
     reader = find_reader(sheet)
     kept: list[Example] = []
-    dropped: list[Dropped] = []
-    name = mask(clean(table.name))[0]
     for done, row in enumerate(sheet.rows):
         progress(done, len(sheet.rows), "reading")
-        place = row.place if row.place.isdecimal() else mask(clean(row.place[:200]))[0][:60]
+        place = _place(row, name)
         try:
-            example, unread = _example(row, sheet, reader, f"{name}:{place}")
+            example, unread = _example(row, sheet, reader, place)
         except Unclear as unclear:
-            dropped.append(Dropped(f"{name}:{place}", "unclear conversation", str(unclear)))
+            dropped.append(Dropped(place, "unclear conversation", str(unclear)))
             continue
         kept.append(example)
         dropped += unread
@@ -82,6 +83,25 @@ def read_examples(
         raise no_prompt(table)
     notices = (*table.notices, *mapped.notices, *sheet.notices, *_unread(sheet, also))
     return Examples(table.name, rows, tuple(kept), tuple(dropped), notices, table.columns)
+
+
+def _without_evaluation(table: Table, name: str) -> tuple[Table, list[Dropped]]:
+    """The table without rows for evaluation only, before a form puts rows together; and these rows.
+
+    Raises:
+        SourceError: There is no other row.
+    """
+    rest, barred = list[Row](), list[Row]()
+    for row in table.rows:
+        (barred if is_for_evaluation(row.values) else rest).append(row)
+    if not rest:
+        raise SourceError(f"{name} holds {counted(len(barred), 'row')}, all {WHY}; name another file.")
+    return replace(table, rows=tuple(rest)), [Dropped(_place(row, name), FOR_EVALUATION) for row in barred]
+
+
+def _place(row: Row, name: str) -> str:
+    """Where a person finds a row, masked: "file:row"."""
+    return f"{name}:{row.place if row.place.isdecimal() else mask(clean(row.place[:200]))[0][:60]}"
 
 
 def _spread(table: Table) -> Table:

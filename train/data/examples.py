@@ -7,7 +7,7 @@ and people) stands in the row's cells and is checked here, with its place.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -49,6 +49,7 @@ class Judged:
         unused: Rewrites beyond the first of a slate.
         repeated: Rankings that the same person gave twice.
         groups: (prompt key, group): what the file says belongs together.
+        places: Slate's id to the first row that judges it, where it is ranked.
     """
 
     slates: tuple[RankedSlate, ...]
@@ -56,6 +57,7 @@ class Judged:
     unused: tuple[Dropped, ...]
     repeated: tuple[Dropped, ...]
     groups: frozenset[tuple[str, str]] = frozenset()
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def judged_slates(found: Examples, *, rewrites: bool) -> Judged:
@@ -91,7 +93,12 @@ def judged_slates(found: Examples, *, rewrites: bool) -> Judged:
     if not ranked.slates and not any(map(_is_spoken, found.kept)):
         pairs = list(map(_plain, pairs))
     return Judged(
-        (*pairs, *ranked.slates), (*excluded, *ranked.excluded), ranked.unused, ranked.repeated, frozenset(groups)
+        (*pairs, *ranked.slates),
+        (*excluded, *ranked.excluded),
+        ranked.unused,
+        ranked.repeated,
+        frozenset(groups),
+        {f"{row.slate_id}:{row.country}": row.place for row in reversed(rows)},
     )
 
 

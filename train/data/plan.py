@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,15 @@ class Plan:
         }
 
 
-def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True, progress: Progress = silent) -> Plan:
+def make_plan(
+    recipe: Recipe,
+    source: Path,
+    home: Path,
+    *,
+    weights: bool = True,
+    sentences: Collection[str] = (),
+    progress: Progress = silent,
+) -> Plan:
     """Read what people said, find the base, look at the tokens, and split the slates by prompt.
 
     Args:
@@ -115,6 +123,7 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
         source: A snapshot folder, a file with judgements, or owner/name of a dataset on the Hub.
         home: Folder in which a tiny base is made where none is named.
         weights: Fetch the base's weights too; a dry run needs only the tokenizer.
+        sentences: What no text to train on may be: see held_back.py.
         progress: Told how far the preflight is.
 
     Raises:
@@ -123,7 +132,12 @@ def make_plan(recipe: Recipe, source: Path, home: Path, *, weights: bool = True,
     """
     dpo, data = recipe.dpo, recipe.data
     read = read_slates(
-        source, rewrites=dpo.sft_weight > 0, repeated=data.repeated, columns=data.columns, progress=progress
+        source,
+        rewrites=dpo.sft_weight > 0,
+        repeated=data.repeated,
+        columns=data.columns,
+        sentences=sentences,
+        progress=progress,
     )
     check_not_empty(read)
     base = find_base(recipe.base, home, lambda: all_texts(read.slates), seed=recipe.run.seed, weights=weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 from annotation.errors import TrainError
 from annotation.project import HOLDS_FORGOTTEN
 from annotation.reading.examples import read_examples
-from annotation.screen import Progress, silent
+from annotation.reading.use import FOR_EVALUATION, WHY, is_for_evaluation
+from annotation.screen import Progress, counted, silent
 from annotation.types import Dropped
 from train.data.examples import ALSO, judged_slates
+from train.data.held_back import MEASURED_BY, SEEN, slates_that_hold
 from train.data.rankings import ranking_from_row, slates_of_rankings
 from train.data.repeated import Sifted, without_repeated
 from train.data.rows import LIMITS, check_snapshot, read_rows, source_digest
@@ -59,6 +61,7 @@ def read_slates(
     rewrites: bool = False,
     repeated: bool = False,
     columns: Mapping[str, str] | None = None,
+    sentences: Collection[str] = (),
     progress: Progress = silent,
 ) -> Slates:
     """Read a snapshot folder, or a file or Hub dataset in any form that annotation/reading/examples.py knows.
@@ -68,14 +71,18 @@ def read_slates(
         rewrites: Put the first rewrite of a slate behind its answers, as the target of the SFT term.
         repeated: Take also an answer of a file that is the rejected one of many prompts.
         columns: Field to column of a file, where its name says too little.
+        sentences: What no text of a slate may be, folded: see held_back.py.
         progress: Gets the number of rows.
 
     Raises:
-        TrainError: It cannot be read, a row is not as described, or it holds what was forgotten since.
+        TrainError: It cannot be read, a row is not as described, it holds what was forgotten since, a row for
+            evaluation only, or one of the sentences; no text is told.
         SourceError: A file cannot be read, or holds nothing that annot knows.
     """
     if not source.is_dir():
-        return _of_file(source, rewrites=rewrites, repeated=repeated, columns=columns, progress=progress)
+        return _of_file(
+            source, rewrites=rewrites, repeated=repeated, columns=columns, sentences=sentences, progress=progress
+        )
     source_digest(source)  # says what is missing
     if (source / HOLDS_FORGOTTEN).exists():
         raise TrainError(
@@ -91,21 +98,48 @@ def read_slates(
         ) from None
     min_votes = written.get("task", {}).get("ranking", written.get("preferences", {})).get("min_votes", 1)
     preferences: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    counted, ranked = (read_rows(source / f"{name}.parquet") for name in ("preferences", "rankings"))
-    check_snapshot(source, (counted, ranked))
-    for row in counted:
+    votes, ranked = (read_rows(source / f"{name}.parquet") for name in ("preferences", "rankings"))
+    check_snapshot(source, (votes, ranked))
+    barred = (
+        f"{name}.parquet:{n}"
+        for name, table in (("preferences", votes), ("rankings", ranked))
+        for n, row in enumerate(table, 1)
+        if is_for_evaluation(row)
+    )
+    _refuse(source.name, barred)
+    for row in votes:
         preferences[row["slate_id"], row["country"]].append(row)
     rows = (ranking_from_row(row, f"rankings.parquet:{number}") for number, row in enumerate(ranked, 1))
     found = slates_of_rankings(rows, preferences, min_votes, rewrites=rewrites)
+    if held := {slate.slate_id for slate in slates_that_hold(sentences, found.slates)}:
+        prompts = sorted({row.get("prompt_id") or row["slate_id"] for row in ranked if row["slate_id"] in held})
+        raise TrainError(
+            f"snapshot {source.name} holds {counted(len(prompts), 'prompt')} with {MEASURED_BY}, asked or answered, "
+            f"{SEEN}; take {'it' if len(prompts) == 1 else 'them'} out of the project with `annot prompts remove "
+            f"{' '.join(prompts)}`, and train with --data on the rankings.parquet that `annot export` writes then."
+        )
     return Slates(f"snapshot {source.name}", found.slates, found.excluded, found.unused, found.repeated)
 
 
 def _of_file(
-    source: Path, *, rewrites: bool, repeated: bool, columns: Mapping[str, str] | None, progress: Progress
+    source: Path,
+    *,
+    rewrites: bool,
+    repeated: bool,
+    columns: Mapping[str, str] | None,
+    sentences: Collection[str],
+    progress: Progress,
 ) -> Slates:
     found = read_examples(str(source), columns=columns, also=ALSO, limits=LIMITS, progress=progress)
+    _refuse(found.name, (dropped.id for dropped in found.dropped if dropped.reason == FOR_EVALUATION))
     judged = judged_slates(found, rewrites=rewrites)
     sifted = Sifted(judged.slates) if repeated else without_repeated(judged.slates)
+    if held := slates_that_hold(sentences, sifted.slates):
+        raise TrainError(
+            f"{found.name} holds {counted(len(held), 'example')} with {MEASURED_BY} (the first is "
+            f"{judged.places.get(held[0].id, held[0].id)}), {SEEN}; take {'it' if len(held) == 1 else 'them'} out of "
+            "the file, and train on the rest."
+        )
     return Slates(
         found.name,
         sifted.slates,
@@ -116,3 +150,12 @@ def _of_file(
         (*found.notices, *sifted.notices),
         sifted.notices[0] if sifted.dropped else NEEDED,
     )
+
+
+def _refuse(name: str, barred: Iterable[str]) -> None:
+    """Refuse a source with rows for evaluation only, at these places: whoever put them there should know."""
+    if places := list(barred):
+        raise TrainError(
+            f"{name} holds {counted(len(places), 'row')} {WHY} (the first is {places[0]}); take them out of the file, "
+            "and train on the rest."
+        )

@@ -56,7 +56,14 @@ def ranked_slates(count: int, *, people: int = 3, seed: int = 0) -> list[RankedS
 
 
 def finished_run(
-    folder: Path, slates: Sequence[RankedSlate], strength: float, *, seed: int = 0, overrides: Sequence[str] = QUICK
+    folder: Path,
+    slates: Sequence[RankedSlate],
+    strength: float,
+    *,
+    seed: int = 0,
+    overrides: Sequence[str] = QUICK,
+    targets: str | list[str] = "all-linear",
+    rank: int = 2,
 ) -> Path:
     """A run folder as `annot train` leaves one, with a random adapter; strength 0 changes nothing."""
     import torch
@@ -69,7 +76,7 @@ def finished_run(
     torch.manual_seed(seed)
     model = get_peft_model(
         load_model(base, recipe.base, recipe.device),
-        LoraConfig(r=2, lora_alpha=4, target_modules="all-linear", task_type="CAUSAL_LM"),
+        LoraConfig(r=rank, lora_alpha=4, target_modules=targets, task_type="CAUSAL_LM"),
     )
     for name, parameter in model.named_parameters():
         if "lora_B" in name:

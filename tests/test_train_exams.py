@@ -34,7 +34,8 @@ from train.evaluate.harness import CHAT, PLAIN, HarnessRun, load_tasks, local_ta
 from train.evaluate.measure import Material
 from train.evaluate.model import AdaptedModel, Batches
 from train.evaluate.run import evaluate
-from train.evaluate.task import HarnessTask, TaskSummary, _above, change_of, guessed, shares
+from train.evaluate.task import HarnessTask, Metric, TaskSummary, guessed
+from train.evaluate.task_changes import above, change_of, change_of_total, clusters_of, shares
 from train.models.base import Base
 from train.models.tokenizer import load_vocabulary
 from train.settings import EvaluationSettings, load_recipe
@@ -123,7 +124,7 @@ def test_our_exams_are_asked_and_scored_item_by_item_as_includes_own_task(
             found = []
             for name, loaded in (("annot_exams", ours), ("include_base_44_spanish_stem", theirs)):
                 asked = HarnessRun(model, loaded, f"{name}{way}{adapted}", "key")
-                rows = asked.results(batches(run), way, adapted=adapted)["samples"][name]
+                rows = asked.results(batches(run), way, "adapted" if adapted else "base")["samples"][name]
                 found.append([(row["arguments"], row["filtered_resps"], row["acc"], row["target"]) for row in rows])
             assert found[0] == found[1]
             assert len(found[0]) == len(questions)
@@ -294,29 +295,84 @@ def bbq_rows(count: int) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize("name", ["esbbq_age", "cabbq_age"])
 def test_nine_ways_to_say_unknown_do_not_make_random_weights_look_fair(
-    measured: tuple[Path, Evaluation], tmp_path: Path
+    measured: tuple[Path, Evaluation], tmp_path: Path, name: str
 ) -> None:
     run, _ = measured
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bbq_rows(24)))
-    data = {"esbbq_age": tmp_path / "rows.jsonl"}
-    found = evaluate(run, on=("esbbq_age",), data=data, overrides=WITH_GATE, say=quietly)
-    assert set(found.summaries) == {"ranking", "exams", "esbbq_age"}  # what was measured before stays
-    (table,) = found.summaries["esbbq_age"].tables()
+    found = evaluate(run, on=(name,), data={name: tmp_path / "rows.jsonl"}, overrides=WITH_GATE, say=quietly)
+    assert set(found.summaries) >= {"ranking", "exams", name}  # what was measured before stays
+    (table,) = found.summaries[name].tables()
+    assert list(table.columns[4:7]) == ["chance", "random weights", "base"]
     shown = {(row[1], row[2]): row for row in table.rows}
     names = ("acc_ambig", "acc_disambig", "bias_score_ambig", "bias_score_disambig")
     assert list(shown) == [(way, name) for way in (PLAIN, CHAT) for name in names]
     for way in (PLAIN, CHAT):
-        assert float(shown[way, "acc_ambig"][5]) == 1.0
-        assert float(shown[way, "acc_disambig"][5]) == 0.0
+        for side in (5, 6):  # random weights, and a base that is no better
+            assert float(shown[way, "acc_ambig"][side]) == 1.0
+            assert float(shown[way, "acc_disambig"][side]) == 0.0
+            assert float(shown[way, "bias_score_ambig"][side]) == float(shown[way, "bias_score_disambig"][side]) == 0
         assert float(shown[way, "acc_ambig"][4]) == pytest.approx(9 / 11, abs=0.1)
         assert float(shown[way, "acc_disambig"][4]) == pytest.approx(1 / 11, abs=0.06)
-    told = found.summaries["esbbq_age"].warnings(found.settings)
+    told = found.summaries[name].warnings(found.settings)
     assert len(told) == 2
     assert all("not above chance" in sentence and "acc_disambig 0.000" in sentence for sentence in told)
-    kept = [json.loads(line) for line in (run / "evaluation_esbbq_age.jsonl").open()]
+    kept = [json.loads(line) for line in (run / f"evaluation_{name}.jsonl").open()]
     assert len(kept) == 2 * 24
-    assert set(kept[0]["base"]) == set(names)
+    assert set(kept[0]["base"]) == set(kept[0]["random"]) == set(names)
+
+
+def test_a_base_that_only_beats_guessing_and_not_random_weights_is_warned_of() -> None:
+    def metric(name: str, base: float, random: float, *, better: bool | None) -> Metric:
+        return Metric("esbbq_age", PLAIN, name, 100, 0.09, base, base, None, better, random)
+
+    wanted = load_recipe("cpu-smoke").evaluation
+    better = TaskSummary((metric("acc_disambig", 0.7, 0.3, better=True),), "0", "esbbq_age")
+    assert better.warnings(wanted) == []
+    weak = TaskSummary((metric("acc_disambig", 0.31, 0.3, better=False),), "0", "esbbq_age")
+    (told,) = weak.warnings(wanted)
+    assert "acc_disambig 0.310, chance 0.090, random weights 0.300" in told
+    # 31 of 100 are far above a chance of 9 %, and not above 30 %.
+    rows = [(1, 1)] * 31 + [(0, 1)] * 69
+
+    def beyond(least: float | None, clusters: int = 100) -> bool | None:
+        return above(rows, 0.31, least, [str(row * clusters // 100) for row in range(100)], seed=0)
+
+    assert [beyond(least) for least in (0.09, 0.3)] == [True, False]
+    # Of four templates one is right, so nothing is known beyond luck; and nobody is above a guess always right.
+    assert beyond(0.09, clusters=4) is False
+    assert [beyond(1.0), beyond(None), beyond(0.0)] == [False, None, None]
+
+
+def test_rows_of_one_template_are_drawn_together() -> None:
+    samples = [{"filter": "none", "doc": {"template_id": number // 10}} for number in range(100)]
+    clusters = clusters_of(samples, "none")
+    assert len(set(clusters)) == 10
+    assert clusters_of([{"filter": "none", "doc": {}}] * 3, "none") == ["0", "1", "2"]
+    base, adapted = [0.0] * 100, [float(number // 10 < 5) for number in range(100)]
+    alone = change_of(base, adapted, 0.0, 0.5, [str(n) for n in range(100)], seed=0)
+    together = change_of(base, adapted, 0.0, 0.5, clusters, seed=0)
+    assert alone is not None
+    assert together is not None
+    # Ten templates of which each is wholly right or wrong: a standard error of .16 and not of .05.
+    assert alone.high - alone.low == pytest.approx(2 * 1.96 * 0.05, rel=0.1)
+    assert together.high - together.low == pytest.approx(2 * 1.96 * 0.158, rel=0.15)
+    # The same by the task's own total, as for the biases, which are no means over rows.
+    total = change_of_total(lambda values: sum(values) / len(values), base, adapted, 0.0, 0.5, clusters, seed=0)
+    assert total is not None
+    assert (total.value, total.prompts) == (0.5, 10)
+    assert total.high - total.low == pytest.approx(together.high - together.low, rel=0.15)
+
+
+def test_a_total_that_the_harness_computes_otherwise_has_no_interval() -> None:
+    clusters = ["0", "1", "2"]
+    assert change_of_total(sum, [1, 2, 3], [1, 2, 4], 6.0, 8.0, clusters, seed=0) is None
+    assert change_of_total(None, [1], [2], 1.0, 2.0, ["0"], seed=0) is None
+    # A draw without the one row that the metric is about divides by nothing.
+    one = [(1, 1), (0, 0), (0, 0)]
+    ratio = lambda values: sum(a for a, _ in values) / sum(b for _, b in values)  # noqa: E731
+    assert change_of_total(ratio, one, one, 1.0, 1.0, clusters, seed=0) is None
 
 
 def test_a_benchmark_has_its_chance_and_paired_interval(plain_run: Path, tmp_path: Path) -> None:
@@ -490,9 +546,10 @@ def test_the_plot_is_drawn_with_and_without_a_gate(tmp_path: Path) -> None:
 def test_pairs_of_texts_are_no_shares_and_what_is_above_chance_is_plain_json() -> None:
     assert shares([("a b", "a c"), ("d", "e")]) is None
     assert shares([(1, 2), (0.5, 1)]) == ([1.0, 0.5], [2.0, 1.0])
-    assert change_of([("a", "b")], [("a", "c")], 0.5, 0.5, seed=0) is None
-    for above in (_above([0.25, 0.75], np.float64(0.5), 0.25), _above([1.0, 0.0], 0.5, 0.25)):
-        assert type(above) is bool
+    assert change_of([("a", "b")], [("a", "c")], 0.5, 0.5, ["0"], seed=0) is None
+    for base in ([0.25, 0.75], [1.0, 0.0], [("a", "b"), ("c", "d")]):
+        answer = above(base, np.float64(0.5), 0.25, ["0", "1"], seed=0)
+        assert type(answer) is bool
 
 
 class Choosing:
@@ -524,7 +581,7 @@ def test_a_task_is_called_as_it_was_asked_for_and_metrics_that_are_no_number_are
     task.name, task.loaded = "mine@5", {"tasks": {}}
     task.model = SimpleNamespace(recipe=SimpleNamespace(run=SimpleNamespace(seed=0)))  # type: ignore[assignment]
     told = {"results": {"mine": {"acc,none": np.float64(0.5), "f1,none": float("nan")}}, "samples": {}}
-    found = task.summary({PLAIN: (told, told)})
+    found = task.summary({PLAIN: {"base": told, "adapted": told}})
     assert [one.metric for one in found.metrics] == ["acc"]
     assert json.loads(json.dumps(found.as_json(), allow_nan=False))["metrics"][0]["base"] == 0.5
 

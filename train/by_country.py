@@ -60,7 +60,7 @@ def train_by_country(
     with Failure(folder), claimed(folder, name=LOCK):
         if not (folder / "DONE").exists():
             (folder / "FAILED").unlink(missing_ok=True)
-            plan, *_ = dry_run(source, preset=preset, base=base, overrides=overrides)
+            plan, *_ = dry_run(source, preset=preset, base=base, overrides=overrides, folder=folder)
             log = RunLog(folder, quiet=quiet)
             for region in plan.regions:
                 log(region_line(region))

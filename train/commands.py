@@ -25,7 +25,7 @@ def train(
         typer.Option(
             metavar="FILE",
             help="A file that says which answers are better (csv, tsv, json, jsonl, parquet, xlsx), or OWNER/NAME of a "
-            "dataset on the Hub.",
+            "dataset on the Hub. Rows that are for evaluation only are refused.",
         ),
     ] = None,
     column: Annotated[
@@ -82,7 +82,9 @@ def train(
     target = home / "runs" / name_run(run, preset, source)
     if dry_run:
         price = settings.dollars_per_hour
-        plan, device, needed = plan_run(source, preset=preset, base=base, overrides=change, dollars_per_hour=price)
+        plan, device, needed = plan_run(
+            source, preset=preset, base=base, overrides=change, dollars_per_hour=price, folder=target
+        )
         lines = [*plan.lines(device), *(f"{label:<22}{value}" for label, value in needed.lines())]
         lines += map(region_line, plan.regions) if by == "country" else ()
         print_json({**plan.as_json(device), "estimate": asdict(needed)}) if json else print("\n".join(lines))
@@ -106,19 +108,20 @@ def evaluate(
         str,
         typer.Option(
             metavar="NAME,…",
-            help="ranking, writing, exams, votes, and tasks of lm-evaluation-harness (TASK@5: with five examples); "
-            "default: ranking, writing, exams once people have checked some, and votes once visitors have voted.",
+            help="ranking, writing, exams, votes, bias, stories, and tasks of lm-evaluation-harness (TASK@5: with five "
+            "examples); default: ranking and writing, and exams, bias, stories and votes once people have checked "
+            "questions and pairs, judged stories, or voted.",
         ),
     ] = "",
     task_data: Annotated[
         list[str] | None,
-        typer.Option("--task-data", metavar="TASK=FILE", help="Rows of a task in a parquet or jsonl file."),
+        typer.Option("--task-data", metavar="TASK=FILE", help="Rows of a task, or pairs (bias=FILE), in a file."),
     ] = None,
     against: Annotated[str, typer.Option(metavar="RUN", help="Another measured run, to compare slate by slate.")] = "",
     change: Annotated[list[str] | None, typer.Option("--set", help="evaluation.key=value; repeat for more.")] = None,
     json: Json = False,
 ) -> None:
-    """Measure a run: how it ranks held-out slates, what it writes, exams, votes, benchmarks; per country; the gate."""
+    """Measure a run: how it ranks held-out slates, what it writes, exams, votes, bias, benchmarks; and the gate."""
     from annotation.screen import print_json, progress, table
     from train.evaluate import report
     from train.evaluate.command_line import (
@@ -126,7 +129,9 @@ def evaluate(
         duels_about,
         exam_questions_of,
         files_of_tasks,
+        minimal_pairs_of,
         seen_in_training,
+        stories_about,
     )
     from train.evaluate.compare import VERSUS_COLUMNS, check_measured, compare, versus_rows, warn_of_bases
     from train.evaluate.run import evaluate as evaluate_run
@@ -142,15 +147,21 @@ def evaluate(
         print(f"annot: {line}", file=sys.stderr)
 
     questions = exam_questions_of(folder) if not on or "exams" in on else ()
+    files = files_of_tasks(task_data or ())
+    # Whatever is measured: an earlier result of bias is about the pairs that there were.
+    pairs = minimal_pairs_of(folder) if "stories" in on or "bias" not in files else ()
     duels, base_version = duels_about(folder, runs / run)
+    stories = stories_about(folder, runs / run)
     with progress("evaluating") as bar:
         found = evaluate_run(
             runs / run,
-            on=chosen_measures(on, questions, say, duels, base_version),
+            on=chosen_measures(on, questions, say, duels, base_version, pairs, stories),
             questions=questions,
             seen=seen_in_training(runs / run, questions),
-            data=files_of_tasks(task_data or ()),
+            data=files,
             duels=duels,
+            pairs=pairs,
+            stories=stories,
             overrides=change or (),
             say=say,
             progress=bar,

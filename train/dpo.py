@@ -21,6 +21,7 @@ from annotation.errors import TrainError
 from annotation.files import write_whole
 from annotation.ledger import now
 from annotation.screen import Progress, silent
+from train.data.held_back import sentences_beside
 from train.data.plan import Plan, make_plan
 from train.data.rows import read_rows, source_digest
 from train.engine import distributed
@@ -132,7 +133,7 @@ def run_to_the_end(source: Path, facts: Mapping[str, Any], recipe: Recipe, log: 
     with quiet_libraries(folder / "libraries.log"):
         # The machine, the base and the rows; nothing is trained on rows that were not looked at.
         device = check_device(recipe, facts["preset"])
-        plan = make_plan(recipe, source, folder, progress=log.progress)
+        plan = make_plan(recipe, source, folder, sentences=sentences_beside(folder), progress=log.progress)
         begin(facts, plan, device, log, source)
         distributed.init_distributed(recipe.device)
         with deterministic(recipe), measure_energy(folder, recipe.footprint) as keep_energy:
@@ -182,8 +183,9 @@ def dry_run(
     base: str = "",
     overrides: Sequence[str] = (),
     dollars_per_hour: float = 0.0,
+    folder: Path | None = None,
 ) -> tuple[Plan, str, Estimate]:
-    """Do all that comes before the weights, and write nothing.
+    """Do all that comes before the weights, and write nothing; `folder` would be the run's, where it has a project.
 
     Returns:
         The plan; the device, or one sentence that says why this machine cannot run it; and what the run will need.
@@ -194,8 +196,9 @@ def dry_run(
         TrainLater: The Hub cannot be reached.
     """
     recipe = load_recipe(preset, overrides, base=base)
+    sentences = sentences_beside(folder) if folder else ()
     with tempfile.TemporaryDirectory(prefix="annot-dry-run-") as home, quiet_libraries(None):
-        plan = make_plan(recipe, source, Path(home), weights=False)
+        plan = make_plan(recipe, source, Path(home), weights=False, sentences=sentences)
         needed = estimate(plan, dollars_per_hour)
         try:
             return plan, check_device(recipe, preset), needed

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from annotation.config import Section
 from annotation.errors import SettingsError
+from annotation.sections import Section
 
 PRESETS = Path(__file__).parent / "presets"
 """One complete file per preset; the name of the file is the name of the preset."""
@@ -163,6 +163,8 @@ class EvaluationSettings(Section):
     gate_exam_drop: Literal["off"] | Annotated[float, Field(gt=0, lt=1)] = "off"
     gate_votes: Literal["off"] | Annotated[float, Field(gt=0, lt=1)] = "off"
     gate_vote_count: int = Field(default=30, ge=2, le=10**6)
+    gate_bias_rise: Literal["off"] | Annotated[float, Field(gt=0, lt=0.5)] = "off"
+    stories: int = Field(default=24, ge=0, le=10**6)
 
 
 class RunSettings(Section):

@@ -9,8 +9,9 @@ from pathlib import Path
 from annotation.errors import SettingsError
 from annotation.project import Project
 from annotation.screen import counted
+from annotation.stereotypes.stories import JudgedStory, judged_stories
 from annotation.tasks.duel.votes import Duel, read_duels
-from annotation.types import ExamQuestion
+from annotation.types import ExamQuestion, MinimalPair
 from train.data.pairs import read_pairs
 from train.data.split import all_texts
 from train.run_folder import finished_run
@@ -26,6 +27,16 @@ def exam_questions_of(folder: Path) -> tuple[ExamQuestion, ...]:
     return tuple(exam_questions(project.ledger, project.settings))
 
 
+def minimal_pairs_of(folder: Path) -> tuple[MinimalPair, ...]:
+    """Minimal pairs that people have checked; none where the folder is no project."""
+    if not (folder.expanduser() / "annot.toml").exists():
+        return ()
+    from annotation.stereotypes.pairs import checked_pairs
+
+    project = Project.open(folder)
+    return tuple(checked_pairs(project.ledger, project.settings))
+
+
 def duels_about(folder: Path, run: Path) -> tuple[list[Duel], str]:
     """Visitors' votes about a run's adapter, none where the folder is no project, and the version of the run's base.
 
@@ -36,6 +47,18 @@ def duels_about(folder: Path, run: Path) -> tuple[list[Duel], str]:
     here = (folder.expanduser() / "annot.toml").exists()
     duels = read_duels(Project.open(folder).ledger, adapter=adapter, texts=False) if here else []
     return duels, facts["base_version"]
+
+
+def stories_about(folder: Path, run: Path) -> list[JudgedStory]:
+    """What people said of texts of a run's models; none where the folder is no project.
+
+    Raises:
+        TrainError: The run is not finished.
+    """
+    if not (folder.expanduser() / "annot.toml").exists():
+        return []
+    project = Project.open(folder)
+    return judged_stories(project.ledger, project.settings, finished_run(run)[1])
 
 
 def seen_in_training(run: Path, questions: Sequence[ExamQuestion]) -> set[str]:
@@ -54,8 +77,10 @@ def chosen_measures(
     say: Callable[[str], None],
     duels: Sequence[Duel] = (),
     base_version: str = "",
+    pairs: Sequence[MinimalPair] = (),
+    stories: Sequence[JudgedStory] = (),
 ) -> list[str]:
-    """Measures that a command line names, or the usual ones: exams and votes too, where there are some.
+    """Measures that a command line names, or the usual ones: exams, votes, bias, stories too, where there is something.
 
     Args:
         on: Names with commas, or "".
@@ -63,6 +88,8 @@ def chosen_measures(
         say: Told where exams or votes are left out.
         duels: Visitors' votes about the run's adapter.
         base_version: Of the run; only votes about this one count.
+        pairs: Checked minimal pairs.
+        stories: What people said of texts of the run's models.
     """
     if on:
         return [name.strip() for name in on.split(",") if name.strip()]
@@ -72,7 +99,8 @@ def chosen_measures(
     own = any(duel.base_version == base_version for duel in duels)
     if duels and not own:
         say(f"votes are not counted: {counted(len(duels), 'vote')} were given on another version of the base.")
-    return ["ranking", "writing", *(["exams"] if questions else []), *(["votes"] if own else [])]
+    there = {"exams": bool(questions), "votes": own, "bias": bool(pairs), "stories": bool(stories)}
+    return ["ranking", "writing", *(name for name, something in there.items() if something)]
 
 
 def files_of_tasks(given: Sequence[str]) -> dict[str, Path]:

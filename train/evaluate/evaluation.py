@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from train.evaluate.bias import Bias
 from train.evaluate.exams import Exams
-from train.evaluate.gate import EXAMS, VOTES, Gate, strictest
+from train.evaluate.gate import BIAS, EXAMS, VOTES, Gate, strictest
 from train.evaluate.measure import Measure, Summary
 from train.evaluate.model import METHOD
 from train.evaluate.ranking import HeldOutRanking
+from train.evaluate.stories import Stories
 from train.evaluate.task import HarnessTask
 from train.evaluate.votes import Votes
 from train.evaluate.writing import HeldOutWriting
@@ -21,6 +23,8 @@ MEASURES: dict[str, type[Measure[Any]]] = {
     "writing": HeldOutWriting,
     "exams": Exams,
     "votes": Votes,
+    "bias": Bias,
+    "stories": Stories,
 }
 """Names of our own measures, in the order in which they are shown."""
 
@@ -96,4 +100,6 @@ def conclude(
         gates.append(Gate("not measured", "evaluation.gate_exam_drop asks for its exams (--on exams)", EXAMS))
     if settings.gate_votes != "off" and "votes" not in summaries:
         gates.append(Gate("not measured", "evaluation.gate_votes asks for visitors' votes (--on votes)", VOTES))
+    if settings.gate_bias_rise != "off" and "bias" not in summaries:
+        gates.append(Gate("not measured", "evaluation.gate_bias_rise asks for minimal pairs (--on bias)", BIAS))
     return Evaluation(run, key, settings, {name: keys[name] for name in order}, names, strictest(gates))

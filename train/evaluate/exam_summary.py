@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ from train.evaluate.gate import EXAMS, Gate, GroupResult, judge
 from train.evaluate.harness import PLAIN
 from train.evaluate.measure import GREY, MARKS, Table, save_figure
 from train.settings import EvaluationSettings
-from train.statistics import Estimate, Z, chance_of_as_many, mean_over_prompts, paired_difference
+from train.statistics import Estimate, chance_of_as_many, fewest_for, mean_over_prompts, paired_difference
 
 GROUPS = ("country", "language", "exam", "category", "regional_feature")
 
@@ -255,11 +254,8 @@ def with_verdicts(groups: Sequence[ExamGroup], wanted: EvaluationSettings) -> tu
 
 
 def fewest_questions(drop: float, wanted: EvaluationSettings) -> int:
-    """Fewest questions of a country that is judged: with fewer, one that changes no answer at all would fail.
-
-    Wilson's bound on 0 changes of n, z² / (n + z²), is below the drop from there on.
-    """
-    return max(wanted.gate_prompts, math.ceil(Z**2 * (1 / drop - 1)) + 1)
+    """Fewest questions of a country that is judged: with fewer, one that changes no answer at all would fail."""
+    return max(wanted.gate_prompts, fewest_for(drop))
 
 
 def _verdict(group: ExamGroup, drop: float, wanted: EvaluationSettings, tests: int) -> str:

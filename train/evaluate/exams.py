@@ -111,7 +111,7 @@ class Exams:
         """The harness's answers and verdicts, question by question."""
         scores = []
         for way in self.run.ways:
-            before, after = (self._answers(kept, way, adapted=adapted) for adapted in (False, True))
+            before, after = (self._answers(kept, way, side) for side in ("base", "adapted"))
             for number, question in enumerate(self.material.questions):
                 (base, right_before), (adapted, right_after) = before[number], after[number]
                 scores.append(
@@ -133,9 +133,9 @@ class Exams:
                 )
         return tuple(scores)
 
-    def _answers(self, kept: Batches, way: str, *, adapted: bool) -> dict[int, tuple[tuple[float, ...], float]]:
+    def _answers(self, kept: Batches, way: str, side: str) -> dict[int, tuple[tuple[float, ...], float]]:
         """Place of a question -> log-probs of its letters, and whether the likeliest is right."""
-        rows = self.run.results(kept, way, adapted=adapted)["samples"]["annot_exams"]
+        rows = self.run.results(kept, way, side)["samples"]["annot_exams"]
         return {row["doc_id"]: (tuple(one[0] for one in row["filtered_resps"]), float(row["acc"])) for row in rows}
 
     def summary(self, scores: Sequence[ExamScore]) -> ExamSummary:

@@ -13,6 +13,10 @@ must be above -`gate_exam_drop`. Exams on which the base is not above chance can
 
 With `gate_votes` so is every country's win rate in visitors' votes: the low end of its interval must be above it.
 Countries with fewer than `gate_vote_count` votes are shown and marked.
+
+With `gate_bias_rise` no group's bias may rise, what a country's people say of their own and of others apart: the high
+end of the interval of the rise must be below it. Where base or adapter cannot tell the groups apart, it is not
+measured.
 """
 
 from __future__ import annotations
@@ -33,6 +37,11 @@ EXAMS = "exams"
 VOTES = "votes"
 """How it begins where visitors' votes decided."""
 
+BIAS = "bias"
+"""How it begins where bias in minimal pairs decided."""
+
+CLOSER = "held closer to its base (a higher dpo.beta, a lower optimiser.learning_rate)"
+
 EVALUATION = "evaluation.json"
 """Written whole, as the last file of an evaluation."""
 
@@ -44,8 +53,8 @@ class Gate:
     Attributes:
         verdict: "passed"; "failed"; "undecided" where no group is large enough to tell; "not measured".
         reason: One sentence.
-        worst: The group that decided, for example "country MX"; EXAMS or VOTES where no group of them did; "" where
-            none did.
+        worst: The group that decided, for example "country MX"; EXAMS, VOTES or BIAS where no group of them did; ""
+            where none did.
     """
 
     verdict: Verdict
@@ -64,8 +73,8 @@ class GroupResult:
 
     Attributes:
         name: For example "country MX".
-        low: Low end of the interval of what is judged.
-        items: Held-out prompts, questions of exams, or votes behind it.
+        low: Low end of the interval of what is judged; of what may not rise the high end, with the other sign.
+        items: Held-out prompts, questions of exams, votes or associations behind it.
     """
 
     name: str
@@ -81,6 +90,7 @@ def judge(
     what: str = "ranking accuracy",
     items: str = "held-out prompts",
     setting: str = "evaluation.gate_prompts",
+    ends: bool = False,
 ) -> Gate:
     """Let the worst group that is large enough decide; there is one group at least.
 
@@ -91,6 +101,7 @@ def judge(
         what: Name of what is judged, a share.
         items: Name of the items.
         setting: What asks for so many.
+        ends: It may not rise: `low` and `least` have the other sign.
     """
     groups = list(groups)
     large = sorted((g for g in groups if g.items >= least_items), key=lambda group: (group.low, group.name))
@@ -103,13 +114,14 @@ def judge(
         )
     failed = [group for group in large if not group.low > least]
     worst = large[0]
-    facts, line = f"the 95 % interval of its {what} begins at {worst.low:.1%}", f"{100 * least:.3g}%"
+    side, beyond, sign = ("ends", "below", -1) if ends else ("begins", "above", 1)
+    facts, line = f"the 95 % interval of its {what} {side} at {sign * worst.low:.1%}", f"{sign * 100 * least:.3g}%"
     if failed:
         others = f", and {len(failed) - 1} more with it" if len(failed) > 1 else ""
-        return Gate("failed", f"{worst.name} fails{others}: {facts}, not above {line}", worst.name)
+        return Gate("failed", f"{worst.name} fails{others}: {facts}, not {beyond} {line}", worst.name)
     small = len(groups) - len(large)
     others = f"; {small} more {'is' if small == 1 else 'are'} too small to be judged" if small else ""
-    return Gate("passed", f"the worst group is {worst.name}: {facts}, above {line}{others}", worst.name)
+    return Gate("passed", f"the worst group is {worst.name}: {facts}, {beyond} {line}{others}", worst.name)
 
 
 def strictest(gates: Sequence[Gate]) -> Gate:
@@ -143,7 +155,11 @@ def remeasure(run: Path) -> str:
 
 
 def remedy(
-    gate: Gate, run: str, exam_drop: float | Literal["off"] = "off", votes: float | Literal["off"] = "off"
+    gate: Gate,
+    run: str,
+    exam_drop: float | Literal["off"] = "off",
+    votes: float | Literal["off"] = "off",
+    bias_rise: float | Literal["off"] = "off",
 ) -> str:
     """Remedy for a run that is not to be released, as part of a sentence; "" for one that passed.
 
@@ -152,10 +168,12 @@ def remedy(
         run: Its name.
         exam_drop: evaluation.gate_exam_drop, as far as it is known.
         votes: evaluation.gate_votes, likewise.
+        bias_rise: evaluation.gate_bias_rise, likewise.
     """
     again = "with more judgements of that group"
     asked = "" if exam_drop == "off" else f" --set evaluation.gate_exam_drop={exam_drop:g}"
     asked += "" if votes == "off" else f" --set evaluation.gate_votes={votes:g}"
+    asked += "" if bias_rise == "off" else f" --set evaluation.gate_bias_rise={bias_rise:g}"
     if gate.worst.startswith(EXAMS):
         measure = f"`annot evaluate {run} --on ranking,writing,exams{asked}`"
         checked = "(`annot push --task exam`, then `annot sync`)"
@@ -163,7 +181,20 @@ def remedy(
             return f"have more exam questions of a country checked {checked}, and run {measure} again"
         if gate.verdict == "not measured":
             return f"run {measure} once exam questions are checked {checked}"
-        again = "held closer to its base (a higher dpo.beta, a lower optimiser.learning_rate)"
+        again = CLOSER
+    if gate.worst.startswith(BIAS):
+        measure = f"`annot evaluate {run} --on ranking,writing,bias{asked}`"
+        checked = "(`annot stereotypes pairs`, `annot push --task pair_check`, then `annot sync`)"
+        if gate.verdict == "undecided":
+            return f"have pairs of more associations of a country checked {checked}, and run {measure} again"
+        if gate.verdict == "not measured" and gate.worst == BIAS:
+            return f"run {measure} once pairs are checked {checked}"
+        if gate.verdict == "not measured":
+            return (
+                "have pairs about more groups checked where these are few, train on a base that knows these countries, "
+                f"or leave it out with `annot evaluate {run} --set evaluation.gate_bias_rise=off`"
+            )
+        again = CLOSER
     if gate.worst.startswith(VOTES) and gate.verdict in ("undecided", "not measured"):
         measure = f"`annot evaluate {run}{asked}`"
         told = (

@@ -23,7 +23,7 @@ from typing import Any
 
 from annotation.errors import SettingsError, TrainError
 from annotation.files import write_whole
-from train.evaluate.model import READER_CACHE, WORKINGS, AdaptedModel, Batches
+from train.evaluate.model import READER_CACHE, SIDES, WORKINGS, AdaptedModel, Batches
 
 TASKS = "evaluation_tasks"
 """Folder in the run's with the tasks that annot wrote for the harness, and their rows."""
@@ -77,7 +77,7 @@ def task_file(name: str) -> Path:
     near = difflib.get_close_matches(name, names, n=3)
     raise SettingsError(
         f'there is no measure and no task of lm-evaluation-harness called "{name}"; '
-        + (f"did you mean {' or '.join(near)}?" if near else "our own are ranking, writing and exams.")
+        + (f"did you mean {' or '.join(near)}?" if near else "our own are ranking, writing, exams, votes and bias.")
     )
 
 
@@ -221,31 +221,33 @@ def compiled_once() -> Iterator[None]:
 class HarnessRun:
     """Tasks of the harness, asked of base and adapted model, plainly and in the base's chat template if it has one."""
 
-    def __init__(self, model: AdaptedModel, loaded: Mapping[str, Any], name: str, key: str) -> None:
+    def __init__(
+        self, model: AdaptedModel, loaded: Mapping[str, Any], name: str, key: str, sides: Sequence[str] = SIDES[:2]
+    ) -> None:
         """Build the prompts as asked plainly; the other way takes as many batches, and is built in its turn."""
-        self.model, self.loaded, self.name, self.key = model, loaded, name, key
+        self.model, self.loaded, self.name, self.key, self.sides = model, loaded, name, key, sides
         self.ways = (PLAIN, *((CHAT,) if model.vocabulary.tokenizer.chat_template else ()))
         self._built: dict[str, dict[str, list[Any]]] = {}
-        self.count = 2 * len(self.ways) * self._batches(self.requests(PLAIN))
+        self.count = len(sides) * len(self.ways) * self._batches(self.requests(PLAIN))
 
-    def results(self, kept: Batches, way: str, *, adapted: bool) -> dict[str, Any]:
-        """What the harness's evaluator says of one of both models, its log of every row included."""
+    def results(self, kept: Batches, way: str, side: str) -> dict[str, Any]:
+        """What the harness's evaluator says of one of `model.SIDES`, its log of every row included."""
         from lm_eval.evaluator import evaluate
 
         for name, task in self.loaded["tasks"].items():
             # Building takes longer than a small model does, and would draw other examples.
             task.build_all_requests = lambda **_settings: None
             task._instances = [replace(request, resps=[], filtered_resps={}) for request in self.requests(way)[name]]
-        lm = self._lm(way, adapted=adapted, kept=kept)
+        lm = self._lm(way, side, kept)
         with mistakes_told(self.name):
             found = evaluate(lm, self.loaded, bootstrap_iters=0, log_samples=True)
         return dict(found)
 
-    def _lm(self, way: str, *, adapted: bool, kept: Batches | None) -> Any:
+    def _lm(self, way: str, side: str, kept: Batches | None = None) -> Any:
         from train.evaluate.harness_model import KeptModel
 
-        file = re.sub(r"\W+", "_", f"{self.name} {way} {'adapted' if adapted else 'base'}")
-        return KeptModel(self.model, kept, file, self.key, adapted=adapted)
+        file = re.sub(r"\W+", "_", f"{self.name} {way} {side}")
+        return KeptModel(self.model, kept, file, self.key, side)
 
     def requests(self, way: str) -> dict[str, list[Any]]:
         """Task -> its requests, asked in one way: built once, the same for both models.
@@ -254,7 +256,7 @@ class HarnessRun:
             TrainError: A row lacks a column.
         """
         if way not in self._built:
-            lm, chat = self._lm(way, adapted=False, kept=None), way == CHAT
+            lm, chat = self._lm(way, "base"), way == CHAT
             with seeded(), compiled_once():
                 for name, task in self.loaded["tasks"].items():
                     task.set_fewshot_seed(SEED)
@@ -271,7 +273,7 @@ class HarnessRun:
 
     def _batches(self, built: Mapping[str, list[Any]]) -> int:
         """How many batches one model takes."""
-        lm, requests = self._lm(PLAIN, adapted=False, kept=None), dict[str, list[Any]]()
+        lm, requests = self._lm(PLAIN, "base"), dict[str, list[Any]]()
         for request in (request for theirs in built.values() for request in theirs):
             requests.setdefault(request.request_type, []).extend([request] * request.repeats)
         return sum(len(lm.batches(theirs)) for theirs in requests.values())

@@ -19,9 +19,9 @@ from train.evaluate.model import AdaptedModel, Batches, seed_of
 
 
 class KeptModel(LM):  # type: ignore[misc]
-    """Base or adapted model for the harness's evaluator; requests of one context stay in one batch."""
+    """One of the sides of a model for the harness's evaluator; requests of one context stay in one batch."""
 
-    def __init__(self, model: AdaptedModel, kept: Batches | None, file: str, key: str, *, adapted: bool) -> None:
+    def __init__(self, model: AdaptedModel, kept: Batches | None, file: str, key: str, side: str) -> None:
         """Nothing is loaded yet.
 
         Args:
@@ -29,10 +29,10 @@ class KeptModel(LM):  # type: ignore[misc]
             kept: Where finished batches are kept; None only counts them.
             file: Name of their file.
             key: Hash of all that decides them.
-            adapted: With the adapter, or without.
+            side: One of `model.SIDES`.
         """
         super().__init__()
-        self.model, self.kept, self.file, self.key, self.adapted = model, kept, file, key, adapted
+        self.model, self.kept, self.file, self.key, self.side = model, kept, file, key, side
         self.hflm: Any = None
         self.tokenizer = copy.deepcopy(model.vocabulary.tokenizer)  # HFLM gives it a token to pad with
 
@@ -82,7 +82,7 @@ class KeptModel(LM):  # type: ignore[misc]
 
         def work(number: int) -> Any:
             torch.manual_seed(seed_of(self.model.recipe.run.seed, number))
-            with self.model.asked(adapted=self.adapted) as asked:
+            with self.model.side(self.side) as asked:
                 return getattr(self._hflm(asked), kind)([requests[i] for i in batches[number]], disable_tqdm=True)
 
         answers: list[Any] = [None] * len(requests)

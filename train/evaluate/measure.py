@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from annotation.files import write_whole
+from annotation.stereotypes.stories import JudgedStory
 from annotation.tasks.duel.votes import Duel
-from annotation.types import ExamQuestion
+from annotation.types import ExamQuestion, MinimalPair
 from train.data.slates import RankedSlate
 from train.evaluate.gate import Gate
 from train.evaluate.model import AdaptedModel, Batches
@@ -42,6 +43,8 @@ class Material:
         seen: Ids of those that stand in the run's training texts.
         data: Task of the harness -> local file with its rows.
         duels: Visitors' votes of the project; those about other runs do not count.
+        pairs: Checked minimal pairs of the project.
+        stories: What people said of texts of this run's models.
     """
 
     run: Path
@@ -53,6 +56,8 @@ class Material:
     seen: Collection[str] = ()
     data: Mapping[str, Path] = field(default_factory=dict)
     duels: Sequence[Duel] = ()
+    pairs: Sequence[MinimalPair] = ()
+    stories: Sequence[JudgedStory] = ()
 
 
 class Table(NamedTuple):

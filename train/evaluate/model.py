@@ -16,6 +16,7 @@ from annotation.screen import Progress
 from train.evaluate.scores import AnswerScore, EncodedAnswer, compare_with_base
 from train.models.base import Base, load_model
 from train.models.generation import Sample, sample_answers
+from train.models.tiny_model import random_model
 from train.models.tokenizer import Vocabulary
 from train.settings import Recipe
 
@@ -27,6 +28,10 @@ WORKINGS = ".evaluation"
 
 READER_CACHE = "datasets"
 """Folder in that one, of the reader of local rows."""
+
+
+SIDES = ("base", "adapted", "random")
+"""The base alone, the base with the adapter, and a tiny model with random weights."""
 
 
 class AdaptedModel:
@@ -73,6 +78,16 @@ class AdaptedModel:
             return
         with contextlib.nullcontext() if adapted else self.model.disable_adapter():
             yield self.model
+
+    @cached_property
+    def random(self) -> Any:
+        """A tiny model with random weights and the base's tokenizer: what a model that knows nothing would measure."""
+        device = next(self.plain.parameters()).device
+        return random_model(self.vocabulary.size, seed=seed_of(self.recipe.run.seed, 0)).to(device)
+
+    def side(self, side: str) -> contextlib.AbstractContextManager[Any]:
+        """One of SIDES."""
+        return contextlib.nullcontext(self.random) if side == "random" else self.asked(adapted=side == "adapted")
 
     def score(self, answers: Sequence[EncodedAnswer]) -> list[AnswerScore]:
         """Score one batch of answers without and with the adapter."""

@@ -40,7 +40,7 @@ def lines(found: Evaluation) -> list[str]:
 def _reason(found: Evaluation) -> str:
     """Reason of the gate's verdict, and a remedy where the run did not pass."""
     settings = found.settings
-    told = remedy(found.gate, found.run, settings.gate_exam_drop, settings.gate_votes)
+    told = remedy(found.gate, found.run, settings.gate_exam_drop, settings.gate_votes, settings.gate_bias_rise)
     return "; ".join(filter(None, (found.gate.reason, told)))
 
 
@@ -53,6 +53,11 @@ def section(found: Evaluation) -> str:
         more += (
             f", and every country with at least {settings.gate_vote_count} visitors' votes that compare the answers "
             f"needs an interval of its win rate that begins above {100 * settings.gate_votes:.3g}%"
+        )
+    if settings.gate_bias_rise != "off":
+        more += (
+            f", and no group's share of preferred stereotypes may move {100 * settings.gate_bias_rise:.3g} points or "
+            "more further from a half"
         )
     released = "may be released" if found.gate.open else "is not released unless somebody says so (--ungated)"
     text = [

@@ -14,7 +14,9 @@ computed anew. On a CPU the same run gives the same bytes, cut off or not.
   2025, "Better estimation of the KL divergence between language models").
 - Writing: base and adapted model answer the same prompts with the same seeds: length, endings, repetition.
 - Exams and tasks: base and adapted model are scored by lm-evaluation-harness itself.
+- Bias: base, adapted model and random weights score pairs of sentences that differ in a group of people alone.
 - Votes: what visitors of the demo said of both models' answers is counted; no model is asked.
+- Stories: both models write about people of groups, and what people find in it is counted.
 """
 
 from __future__ import annotations
@@ -25,16 +27,19 @@ from typing import Any
 
 from annotation.errors import SettingsError, TrainError
 from annotation.screen import Progress, silent
+from annotation.stereotypes.stories import JudgedStory
 from annotation.tasks.duel.votes import Duel
-from annotation.types import ExamQuestion
+from annotation.types import ExamQuestion, MinimalPair
 from train.data.pairs import read_pairs
 from train.data.rows import read_rows
 from train.data.slates import RankedSlate, slate_of_pair
+from train.evaluate.bias import decisive as decisive_pairs
 from train.evaluate.evaluation import Evaluation, conclude, measure_called
 from train.evaluate.gate import EVALUATION, remeasure
 from train.evaluate.measure import Material, Summary
 from train.evaluate.model import METHOD, AdaptedModel, Batches, hash_of
 from train.evaluate.report import write_evaluation
+from train.evaluate.stories import decisive
 from train.evaluate.votes import Votes
 from train.models.base import Base, base_of_run
 from train.models.tokenizer import Vocabulary, load_vocabulary
@@ -43,6 +48,9 @@ from train.settings import EvaluationSettings, Recipe
 
 GATE_SETTINGS = tuple(name for name in EvaluationSettings.model_fields if name.startswith("gate_"))
 """What the gate asks for: it changes verdicts and no number."""
+
+OF_ONE_MEASURE = ("stories",)
+"""Settings that change the numbers of their own measure alone."""
 
 
 def evaluate(
@@ -53,6 +61,8 @@ def evaluate(
     seen: Collection[str] = (),
     data: Mapping[str, Path] | None = None,
     duels: Sequence[Duel] = (),
+    pairs: Sequence[MinimalPair] = (),
+    stories: Sequence[JudgedStory] = (),
     overrides: Sequence[str] = (),
     say: Callable[[str], None] = print,
     progress: Progress = silent,
@@ -64,20 +74,23 @@ def evaluate(
 
     Args:
         folder: The run's.
-        on: Measures: "ranking", "writing", "exams", "votes", and tasks of lm-evaluation-harness by their names,
-            `NAME@5` for one with five examples in its prompt.
+        on: Measures: "ranking", "writing", "exams", "votes", "bias", "stories", and tasks of lm-evaluation-harness by
+            their names, `NAME@5` for one with five examples in its prompt.
         questions: For "exams": checked questions, four options each.
         seen: Ids of those that stand in the run's training texts.
-        data: Task -> local file with its rows, where the Hub cannot be reached.
+        data: Task -> local file with its rows, where the Hub cannot be reached; for "bias" a file of minimal pairs.
         duels: Visitors' votes, for "votes" and to see whether those that were counted before are still all there are;
             those about other runs do not count.
+        pairs: For "bias", and for "stories", which are about their groups: checked minimal pairs, all there
+            are: what was measured on others before, and not on a file, is left out.
+        stories: What people said of texts of this run's models; used as the votes are.
         overrides: "evaluation.key=value" in place of the run's own settings.
         say: Told what begins, a line each.
         progress: Told the batches done.
 
     Raises:
         SettingsError: There is no such setting or task, a value is impossible, the harness is not installed, or there
-            are no questions or votes.
+            are no questions, votes or pairs.
         TrainError: The run is not finished, is of an older annot, has lost a file, or its base is another one now; the
             data of a task cannot be had.
         TrainLater: Another process is at it, or the base is on the Hub and cannot be reached.
@@ -90,7 +103,7 @@ def evaluate(
         recipe = _with_gate_of(before, recipe_of(facts, overrides), overrides)
         version, wanted = facts["base_version"], recipe.evaluation
         slates = held_out_slates(folder)
-        material = Material(folder, recipe, digest, version, slates, questions, seen, data or {}, duels)
+        material = Material(folder, recipe, digest, version, slates, questions, seen, data or {}, duels, pairs, stories)
         key = _key(digest, version, wanted, recipe.run.seed)
         names = [name for name in dict.fromkeys(on) if name != "writing" or wanted.prompts]
         if not names:
@@ -105,6 +118,10 @@ def evaluate(
             held = dict(known.keys)
             if "votes" in held:  # whether it is asked for or not: votes come, and prompts are removed with theirs
                 held["votes"] = hash_of([key, "votes", Votes.of(material).decisive])
+            if "stories" in held:
+                held["stories"] = hash_of([key, "stories", decisive(material)])
+            if "bias" in held and "bias" not in keys and not getattr(known.summaries["bias"], "of_file", False):
+                held["bias"] = hash_of([key, "bias", decisive_pairs(pairs)])  # pairs are corrected and forgotten too
             keys = {**held, **keys}
             summaries = {name: found for name, found in known.summaries.items() if known.keys[name] == keys[name]}
         todo, kept = [name for name in names if name not in summaries], tuple(summaries)
@@ -122,6 +139,8 @@ def evaluate(
                     scores = measure.score(batches)
                     summaries[name] = measure.summary(scores)
                     measure.write(folder, scores, summaries[name])
+                if "stories" in todo:  # from now on it is decided by the texts that were written
+                    keys["stories"] = hash_of([key, "stories", decisive(material)])
         found = conclude(folder.name, key, wanted, keys, summaries)
         if known and known.settings != wanted:
             for name in kept:
@@ -134,7 +153,7 @@ def evaluate(
 
 def _key(adapter: str, base_version: str, settings: EvaluationSettings, seed: int) -> str:
     """Hash of what all measures of a run have in common; what the gate asks for changes no number."""
-    decisive = settings.model_dump(mode="json", exclude=set(GATE_SETTINGS))
+    decisive = settings.model_dump(mode="json", exclude={*GATE_SETTINGS, *OF_ONE_MEASURE})
     return hash_of([METHOD, adapter, base_version, decisive, seed])
 
 

@@ -73,6 +73,34 @@ def compare_with_base(model: Any, answers: Sequence[EncodedAnswer], *, pad: int)
     return found
 
 
+def token_log_probs(model: Any, answers: Sequence[EncodedAnswer], *, pad: int) -> list[list[float]]:
+    """Log-prob of every token of an answer under one model, natural logarithm, batch by batch in evaluation mode.
+
+    Args:
+        model: With an adapter or without.
+        answers: At least one token each.
+        pad: Token id that fills short rows; it is masked.
+    """
+    import torch
+
+    with torch.inference_mode():
+        return [
+            _gathered(logits.float().log_softmax(dim=1), targets).double().tolist()
+            for logits, targets in _logits(model, answers, pad)
+        ]
+
+
+def choice_log_probs(model: Any, prompts: Sequence[Sequence[int]], choices: Sequence[int], *, pad: int) -> Any:
+    """Log-prob of each of some tokens as the next one after a prompt: a list of lists, shape (prompts, choices)."""
+    import torch
+
+    asked = [EncodedAnswer([*prompt, choices[0]], len(prompt)) for prompt in prompts]
+    with torch.inference_mode():
+        return [
+            logits.float().log_softmax(dim=1)[0, list(choices)].tolist() for logits, _ in _logits(model, asked, pad)
+        ]
+
+
 def _logits(model: Any, answers: Sequence[EncodedAnswer], pad: int) -> Iterator[tuple[Any, Any]]:
     """Per answer, logits of shape (tokens, vocabulary) and the tokens that they predict.
 
@@ -93,7 +121,8 @@ def _logits(model: Any, answers: Sequence[EncodedAnswer], pad: int) -> Iterator[
     first = max(min(answer.start for answer in answers) - 1, 0)
     # Some architectures do not know how to leave logits out.
     keep = {"logits_to_keep": width - first}
-    keep = keep if keep.keys() <= inspect.signature(model.get_base_model().forward).parameters.keys() else {}
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
+    keep = keep if keep.keys() <= inspect.signature(plain.forward).parameters.keys() else {}
     logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **keep).logits[:, first - width :]
     for line, answer in enumerate(answers):
         begin, end = max(answer.start, 1), len(answer.ids)

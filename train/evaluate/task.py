@@ -2,7 +2,8 @@
 
 Some tasks flatter a model that knows nothing: where nine of eleven options say "unknown", random weights are right on
 every ambiguous question. So every metric stands beside the base's and beside that of a model that likes options at
-random, and a base that is not above it is warned of.
+random, and a base that is not above it is warned of. Random weights do not like options at random, they like short
+ones: in tests of bias (EsBBQ, CaBBQ) they stand beside as a model of their own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,18 +24,20 @@ from train.data.rows import read_rows
 from train.evaluate.gate import Gate
 from train.evaluate.harness import HarnessRun, harness_version, load_tasks, local_task, task_file
 from train.evaluate.measure import Material, Table
-from train.evaluate.model import AdaptedModel, Batches
+from train.evaluate.model import SIDES, AdaptedModel, Batches
+from train.evaluate.task_changes import above, change_of, change_of_total, clusters_of, is_number
 from train.run_folder import write_rows
 from train.settings import EvaluationSettings
-from train.statistics import Estimate, chance_of_as_many, paired_difference, read_estimates
+from train.statistics import Estimate, read_estimates
 
-LEVEL = 0.05
-"""Of the binomial test whether the base is above guessing."""
+OF_BIAS = re.compile(r"(?:es|ca)bbq(?:_|$)")
+"""Tasks with questions that cannot be answered, and others that can: asked of random weights too."""
+
+TELLING = "acc_disambig"
+"""Their metric that a model without any knowledge does not get right."""
 
 GUESSES = 20
 """Times that every question is answered at random, fewer where there are more than 1000."""
-
-Values = Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,9 @@ class Metric:
         base: Without the adapter.
         adapted: With it.
         change: Adapter - base, row by row; None for a metric that is no mean over rows.
-        above_chance: Whether the base is; None for what is no accuracy, or where chance is not known.
+        above_chance: Whether the base is, and, where it is TELLING, above random weights too; None for what is no
+            accuracy, or where chance is not known.
+        random: Of a tiny model with random weights; None where none was asked.
     """
 
     task: str
@@ -61,6 +67,7 @@ class Metric:
     adapted: float
     change: Estimate | None
     above_chance: bool | None
+    random: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,13 @@ class TaskSummary:
         return []
 
     def warnings(self, wanted: EvaluationSettings) -> list[str]:  # noqa: ARG002
-        """Where the base is no better than guessing."""
+        """Where the base is no better than guessing, or than random weights."""
         weak: dict[tuple[str, str], list[str]] = {}
         for one in self.metrics:
             if one.above_chance is False:
-                weak.setdefault((one.task, one.way), []).append(f"{one.metric} {one.base:.3f}, chance {one.chance:.3f}")
+                random = "" if one.random is None else f", random weights {one.random:.3f}"
+                told = f"{one.metric} {one.base:.3f}, chance {one.chance:.3f}{random}"
+                weak.setdefault((one.task, one.way), []).append(told)
         return [
             f"{task}, {way}: the base is not above chance ({'; '.join(which)}): no other number of this task, however "
             "good it looks, means anything."
@@ -106,13 +115,15 @@ class TaskSummary:
 
     def tables(self) -> list[Table]:
         """All metrics."""
+        with_random = any(one.random is not None for one in self.metrics)
         rows = [
             (
                 one.task,
                 one.way,
                 one.metric,
                 str(one.items),
-                "–" if one.chance is None else f"{one.chance:.3f}",
+                _shown(one.chance),
+                *([_shown(one.random)] if with_random else []),
                 f"{one.base:.3f}",
                 f"{one.adapted:.3f}",
                 f"{one.adapted - one.base:+.3f}" + (f" {one.change.interval('+.3f')}" if one.change else ""),
@@ -121,9 +132,15 @@ class TaskSummary:
         ]
         note = (
             f"Scored by lm-evaluation-harness {self.harness}; **chance**: a model that likes options at random; in "
-            "brackets paired 95 % bootstrap intervals over rows, for metrics that are means over rows."
+            "brackets paired 95 % bootstrap intervals over rows (over templates, where rows name theirs)."
         )
-        columns = ("task", "asked", "metric", "rows", "chance", "base", "adapter", "adapter − base")
+        if with_random:
+            note += (
+                f" **Random weights**: a tiny model that has learnt nothing; it likes the shortest option best. A bias "
+                f"near zero means something only where {TELLING} is well above both."
+            )
+        random = ("random weights",) if with_random else ()
+        columns = ("task", "asked", "metric", "rows", "chance", *random, "base", "adapter", "adapter − base")
         if not rows:
             note = "The task has no metric that is one number."
         return [Table(f"the task {self.name}", columns, rows, note)]
@@ -143,7 +160,7 @@ class HarnessTask:
         data = material.data.get(name)
         path = local_task(material.run, task, list(read_rows(data))) if data else task_file(task)
         self.loaded = load_tasks(path, material.run, shots)
-        self.run = HarnessRun(model, self.loaded, name, key)
+        self.run = HarnessRun(model, self.loaded, name, key, SIDES if OF_BIAS.match(task) else SIDES[:2])
 
     @classmethod
     def decided_by(cls, name: str, material: Material) -> Any:
@@ -156,7 +173,8 @@ class HarnessTask:
         data = material.data.get(name)
         if data and not data.is_file():
             raise SettingsError(f"--task-data {name}={data}: there is no such file.")
-        return [harness_version(), hashlib.sha256(data.read_bytes()).hexdigest() if data else ""]
+        asked = ["random weights too"] if OF_BIAS.match(name) else []
+        return [harness_version(), hashlib.sha256(data.read_bytes()).hexdigest() if data else "", *asked]
 
     @classmethod
     def begin(cls, name: str, model: AdaptedModel, material: Material, key: str) -> Self:
@@ -173,31 +191,31 @@ class HarnessTask:
     @property
     def line(self) -> str:
         """For the log."""
-        return f"{self.name} of lm-evaluation-harness is asked of both, {' and '.join(self.run.ways)}"
+        whom = "both" if len(self.run.sides) == 2 else "both and of random weights"
+        return f"{self.name} of lm-evaluation-harness is asked of {whom}, {' and '.join(self.run.ways)}"
 
     @property
     def count(self) -> int:
         """How many batches."""
         return self.run.count
 
-    def score(self, kept: Batches) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-        """Way of asking -> results of the harness for the base and for the adapted model."""
-        return {
-            way: (self.run.results(kept, way, adapted=False), self.run.results(kept, way, adapted=True))
-            for way in self.run.ways
-        }
+    def score(self, kept: Batches) -> dict[str, dict[str, dict[str, Any]]]:
+        """Way of asking -> side -> results of the harness."""
+        return {way: {side: self.run.results(kept, way, side) for side in self.run.sides} for way in self.run.ways}
 
-    def summary(self, scores: Mapping[str, tuple[dict[str, Any], dict[str, Any]]]) -> TaskSummary:
+    def summary(self, scores: Mapping[str, Mapping[str, dict[str, Any]]]) -> TaskSummary:
         """Every metric of every task, and of the group."""
         seed = self.model.recipe.run.seed
         found = []
-        for way, (before, after) in scores.items():
+        for way, sides in scores.items():
+            before, after = sides["base"], sides["adapted"]
             for task, values in before["results"].items():
                 samples = [after["samples"].get(task, ()), before["samples"].get(task, ())]
-                guesses = guessed(self.loaded["tasks"].get(task), samples[1], seed)
+                own_task = self.loaded["tasks"].get(task)
+                guesses = guessed(own_task, samples[1], seed)
                 for key, value in values.items():
                     metric, _, filtered = key.partition(",")
-                    if filtered and not metric.endswith("_stderr") and _is_number(value):
+                    if filtered and not metric.endswith("_stderr") and is_number(value):
                         pair = float(value), float(after["results"][task][key])
                         if not all(map(math.isfinite, pair)):
                             continue  # a metric of no row; JSON has no such number
@@ -206,7 +224,13 @@ class HarnessTask:
                             for rows in samples
                         )
                         name = metric if filtered == "none" else f"{metric}, {filtered}"
-                        chance = guesses.get(metric)
+                        chance, clusters = guesses.get(metric), clusters_of(samples[1], filtered)
+                        random = float(sides["random"]["results"][task][key]) if "random" in sides else None
+                        least = max(chance, random) if metric == TELLING and chance and random is not None else chance
+                        change = change_of(base, adapted, *pair, clusters, seed=seed)
+                        if change is None and own_task is not None and base:
+                            total = own_task.aggregation().get(metric)
+                            change = change_of_total(total, base, adapted, *pair, clusters, seed=seed)
                         found.append(
                             Metric(
                                 task,
@@ -215,23 +239,27 @@ class HarnessTask:
                                 len(base) or values.get("sample_len", 0),
                                 chance,
                                 *pair,
-                                change_of(base, adapted, *pair, seed=seed),
-                                _above(base, pair[0], chance) if metric.startswith(("acc", "exact_match")) else None,
+                                change,
+                                above(base, pair[0], least, clusters, seed=seed)
+                                if metric.startswith(("acc", "exact_match"))
+                                else None,
+                                random,
                             )
                         )
         return TaskSummary(tuple(found), harness_version(), self.name)
 
     def write(self, folder: Path, scores: Mapping[str, Any], found: TaskSummary) -> None:  # noqa: ARG002
-        """A line per row and way of asking: the harness's metrics of both models."""
+        """A line per row and way of asking: the harness's metrics of each side."""
         lines = []
-        for way, (before, after) in scores.items():
-            for task, rows in before["samples"].items():
-                for base, adapted in zip(rows, after["samples"][task], strict=True):
-                    both = {
-                        who: {metric: row[metric] for metric in row["metrics"]}
-                        for who, row in (("base", base), ("adapted", adapted))
+        for way, sides in scores.items():
+            for task in sides["base"]["samples"]:
+                for rows in zip(*(found["samples"][task] for found in sides.values()), strict=True):
+                    each = {
+                        side: {metric: row[metric] for metric in row["metrics"]}
+                        for side, row in zip(sides, rows, strict=True)
                     }
-                    lines.append({"task": task, "way": way, "row": base["doc_id"], "filter": base["filter"], **both})
+                    about = {"task": task, "way": way, "row": rows[0]["doc_id"], "filter": rows[0]["filter"]}
+                    lines.append({**about, **each})
         plain = json.loads(json.dumps(lines, default=float))
         write_rows(folder / f"evaluation_{self.name}.jsonl", plain)
 
@@ -279,41 +307,5 @@ def by_rank(metric: str) -> bool:
     return metric.startswith(("acc", "exact_match")) or "pct_" in metric
 
 
-def shares(values: Values) -> tuple[list[float], list[float]] | None:
-    """Values and weights of a metric's rows where it is a mean over them: numbers, or pairs (value, weight)."""
-    if all(map(_is_number, values)):
-        return [float(value) for value in values], [1.0] * len(values)
-    if all(isinstance(value, Sequence) and len(value) == 2 and all(map(_is_number, value)) for value in values):
-        return [float(right) for right, _ in values], [float(weight) for _, weight in values]
-    return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
-def change_of(base: Values, adapted: Values, before: float, after: float, *, seed: int) -> Estimate | None:
-    """Paired difference of a metric, row by row; None where the harness's number is no mean over rows."""
-    both = shares(base), shares(adapted)
-    if not base or None in both:
-        return None
-    (rights, weights), (rights_after, _) = both  # type: ignore[misc]
-    total = sum(weights)
-    for own, said in ((rights, before), (rights_after, after)):
-        if not total or not math.isclose(sum(own) / total, said, abs_tol=1e-9):
-            return None
-    rows = [str(number) for number in range(len(rights))]
-    heavy = np.array(weights)
-    ones, others = (np.array(own) / np.where(heavy > 0, heavy, 1.0) for own in (rights, rights_after))
-    counted = heavy > 0
-    names = [row for row, counts in zip(rows, counted, strict=True) if counts]
-    return paired_difference(ones[counted], others[counted], names, heavy[counted], seed=seed)
-
-
-def _above(base: Values, value: float, chance: float | None) -> bool | None:
-    """Whether an accuracy of the base is above guessing: by the binomial test where each row is right or wrong."""
-    if chance is None or not 0 < chance < 1:
-        return None
-    if (found := shares(base)) and set(found[0]) | set(found[1]) <= {0.0, 1.0} and base:
-        return bool(chance_of_as_many(int(sum(found[0])), int(sum(found[1])), chance) <= LEVEL)
-    return bool(value > chance)
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 NOTICE = "a tiny random model made on the spot: it shows that the way works, and nothing about any real model"
 """How such a model is called wherever it is shown."""
@@ -30,9 +31,8 @@ def make_tiny_base(folder: Path, texts: Sequence[str], *, seed: int, vocabulary:
     """
     if folder.exists():
         return folder
-    import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     special = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
     bpe = Tokenizer(models.BPE())
@@ -47,8 +47,29 @@ def make_tiny_base(folder: Path, texts: Sequence[str], *, seed: int, vocabulary:
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=special[0], eos_token=special[1])
     tokenizer.chat_template = TEMPLATE
+    model = random_model(len(tokenizer), seed=seed, eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(beside, ignore_errors=True)
+    model.save_pretrained(beside)
+    tokenizer.save_pretrained(beside)
+    beside.replace(folder)
+    return folder
+
+
+def random_model(vocabulary: int, *, seed: int, eos: int | None = None, pad: int | None = None) -> Any:
+    """A Llama of two layers with random weights; the same arguments give the same weights.
+
+    Args:
+        vocabulary: Tokens that it knows.
+        seed: Of the weights.
+        eos: Id of the token that ends a text.
+        pad: Id of the token that fills up short rows.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=vocabulary,
         hidden_size=64,
         intermediate_size=128,
         num_hidden_layers=2,
@@ -57,15 +78,9 @@ def make_tiny_base(folder: Path, texts: Sequence[str], *, seed: int, vocabulary:
         max_position_embeddings=4096,
         initializer_range=0.2,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=eos,
+        pad_token_id=pad,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    model.save_pretrained(beside)
-    tokenizer.save_pretrained(beside)
-    beside.replace(folder)
-    return folder
+        return LlamaForCausalLM(config)

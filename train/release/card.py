@@ -8,6 +8,7 @@ from typing import Any
 
 from annotation.text.locales import name_of_country
 from train.data.regions import country_line
+from train.evaluate.bias_groups import CANNOT_TELL, TOO_FEW
 from train.evaluate.evaluation import Evaluation
 from train.evaluate.gate import EVALUATION, gate_of
 from train.evaluate.measure import markdown_table
@@ -68,6 +69,7 @@ UNMEASURED = {
     "ranking": "how it ranks answers to prompts that it was not trained on",
     "writing": "what it writes beside the base",
     "exams": "what it knows (checked exam questions)",
+    "bias": "whether it prefers stereotypes of groups of people (minimal pairs)",
     "votes": "what people outside the team think of it (votes of a demo)",
 }
 """Measure -> what nobody knows without it."""
@@ -321,6 +323,7 @@ def _evaluation(fig: Figures, found: Evaluation | None) -> list[str]:
         f"{asked[0]} held-out prompts for an accuracy whose interval begins above {asked[1]}; smaller groups are shown "
         "and not judged.",
         "",
+        *_bias(fig, found),
     ]
     for name, summary in found.summaries.items():
         for shown in summary.tables():
@@ -345,6 +348,31 @@ def _in_short(fig: Figures, found: Evaluation) -> list[str]:
         f"agrees with {value} (interval {low} to {high}); a coin would agree with half.",
         "",
     ]
+
+
+def _bias(fig: Figures, found: Evaluation) -> list[str]:
+    """A line for each country whose stereotypes were measured, of others and of its own."""
+    lines = []
+    for number, group in enumerate(fig.value(EVALUATION, "measures", "bias", "groups") or () if found else ()):
+        at = (EVALUATION, "measures", "bias", "groups", number)
+        whose = "their own" if group["in_group"] else "others"
+        told = f"too few ({fig.number(*at, 'associations')}) to tell"
+        if group["sides"]["adapted"]["verdict"] == CANNOT_TELL:
+            told = "it cannot tell the groups apart, so nothing is known of its bias"
+        elif group["sides"]["adapted"]["verdict"] != TOO_FEW:
+            plain, beyond = ((*at, "sides", "adapted", key) for key in ("share", "beyond"))
+            value, low, high = (fig.number(*beyond, key, form=".1%") for key in ("value", "low", "high"))
+            base = "cannot tell them apart"
+            if group["sides"]["base"]["verdict"] != CANNOT_TELL:
+                base = fig.number(*at, "sides", "base", "beyond", "value", form=".1%")
+            told = (
+                f"it finds {fig.number(*plain, 'value', form='.1%')} of {fig.number(*at, 'associations')} likelier of "
+                f"the group than of a control group, and {value} (interval {low} to {high}) by more than what is "
+                f"harmless, the base {base}; half is neither"
+            )
+        country = name_of_country(group["country"], "en")
+        lines.append(f"- Stereotypes that people of {country} know of {whose}: {told}.")
+    return [*lines, ""] if lines else []
 
 
 def _limits(fig: Figures, found: Evaluation | None, given: Given) -> list[str]:

@@ -103,7 +103,8 @@ def _write_tables(project: Project, folder: Path, progress: Progress) -> Written
     questions, waiting = {found.question.id for found in chosen}, waiting_prompts(project.ledger, project.settings)
     with ExitStack() as files:
         tables = Tables(folder, files)
-        for name in TASKS:
+        # What may hurt leaves the project by `annot stereotypes export` alone.
+        for name in (name for name, task in TASKS.items() if not task.sensitive):
             for part in read_tables(project, name, progress=progress):
                 for file, table in part.items():
                     own = [row for row in table.rows if row.get("prompt_id") not in waiting]

@@ -14,6 +14,12 @@ from annotation.project import CACHE, Project
 from annotation.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
 from annotation.tally import ALL, LAYOUT, Counts, part_of
 from annotation.tasks import TASKS
+from annotation.tasks.consent.task import NAME as CONSENT
+from annotation.tasks.share.sheet import NAME as SHARE
+from annotation.tasks.stereotype.item import NAME as STEREOTYPE
+
+ELSEWHERE = {CONSENT, SHARE, STEREOTYPE}
+"""Tasks on which nobody has to agree, and that of which `annot stereotypes list` tells more: by whom it is said of."""
 
 
 def agreement_by_country(project: Project, counts: Counts) -> dict[str, dict[str, Agreement | str]]:
@@ -34,10 +40,12 @@ def agreement_by_country(project: Project, counts: Counts) -> dict[str, dict[str
                 patterns.setdefault((task, group), Counter())[pattern] += number
             case ("shared", str(task), str(group), _):
                 shared[task, group] += 1
-            case ("team", str(task), str(country)):
+            case ("team", str(task), str(country)) if task not in ELSEWHERE:
                 teams.setdefault(task, set()).add(country)
     units = {task: {group.partition(" · ")[2] for of, group in patterns if of == task} or {""} for task in teams}
-    countries = {task: [*([ALL] if len(of) != 1 else []), *sorted(of)] for task, of in teams.items()}
+    # What hurts is never averaged over countries: each is asked about its own.
+    together = {task: len(of) != 1 and not TASKS[task].sensitive for task, of in teams.items()}
+    countries = {task: [*([ALL] if together[task] else []), *sorted(of)] for task, of in teams.items()}
     groups = {
         of: [part_of(one, unit) for one in names for unit in sorted(units[of])] for of, names in countries.items()
     }

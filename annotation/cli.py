@@ -22,6 +22,7 @@ COMMANDS = (
     "annotation.commands.filtering",
     "annotation.commands.host",
     "annotation.commands.lineage",
+    "annotation.commands.stereotypes",
     "sync.commands.host",
     "sync.commands.team",
     "sync.commands.judgements",

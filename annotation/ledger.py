@@ -27,6 +27,11 @@ FORGOTTEN = "forgotten"
 """Status of a response of somebody who is forgotten: it says nothing any more."""
 
 
+OF_ASSOCIATION = "coalesce(json_extract(content, '$.association'), json_extract(content, '$.id'))"
+"""SQL: the id of the association that an item is about. Items of rated ones hold it as their own, those made of them
+as `association`; of all other tasks no item has either."""
+
+
 def now() -> str:
     """The present, ISO 8601 in UTC with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
@@ -373,9 +378,12 @@ class Ledger:
     # -- items, people, pushes ---------------------------------------------------------------------------
 
     def add_items(self, items: Iterable[Item]) -> int:
-        """Keep items. A prompt that has one in a task keeps it, as it is. Returns how many were new."""
+        """Keep items. A prompt that has one in a task keeps it, as it is. Returns how many were new.
+
+        About a forgotten association none is kept.
+        """
         with self.transaction() as db:
-            before = db.total_changes
+            before, gone = db.total_changes, self.forgotten("association")
             db.executemany(
                 "insert or ignore into items values (?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
@@ -394,6 +402,7 @@ class Ledger:
                         now(),
                     )
                     for i in items
+                    if i.content.get("association", i.content.get("id")) not in gone
                 ),
             )
             return db.total_changes - before
@@ -417,6 +426,18 @@ class Ledger:
                 f"select {columns}, removed, moved from current_items {which} order by task, position", *values
             )
         ]
+
+    def remove_items(self, ids: Iterable[str], *, removed: bool = True) -> int:
+        """Take items out: nobody is asked about them, and nothing about them counts. Or put them back; how many were.
+
+        For items without a prompt; those of a prompt follow it.
+        """
+        with self.transaction() as db:
+            wanted = json.dumps(sorted(ids))
+            query = "select id from current_items where id in (select value from json_each(?)) and removed = ?"
+            changed = [(row["id"], int(removed), now()) for row in self.rows(query, wanted, int(not removed))]
+            db.executemany("insert into item_changes (item_id, removed, at) values (?,?,?)", changed)
+            return len(changed)
 
     def add_people(self, people: Iterable[Person]) -> int:
         """Remember people as they are now; those unchanged add nothing. Returns how many changed.
@@ -471,16 +492,16 @@ class Ledger:
     def add_responses(self, server: str, responses: Iterable[Response]) -> int:
         """Keep every version of every response once. Returns how many were new or changed.
 
-        Of somebody who is forgotten, and about a prompt that is, nothing is kept.
+        Of somebody who is forgotten, and about a prompt or an association that is, nothing is kept.
         """
         with self.transaction() as db:
             responses, forgets = list(responses), self.forgets()
-            of_prompts = self.of_forgotten_prompts(r.item_id for r in responses)
+            of_gone = self.about_forgotten(r.item_id for r in responses)
             newest = {r.response_id: r for r in self.responses_of(server, {r.item_id for r in responses})}
             fresh = []
             for r in responses:
                 known = newest.get(r.response_id)
-                if r.item_id in of_prompts or forgets(r.annotator) or (known and known.status == FORGOTTEN):
+                if r.item_id in of_gone or forgets(r.annotator) or (known and known.status == FORGOTTEN):
                     continue
                 # An older version never replaces a newer one: a server may have been put back to an older moment.
                 if known is None or (known != r and r.updated_at >= known.updated_at):
@@ -556,7 +577,7 @@ class Ledger:
     # -- what is forgotten --------------------------------------------------------------------------------
 
     def forgotten(self, kind: str) -> set[str]:
-        """Ids of the prompts ("prompt"), or pseudonyms of the people ("person"), that `annot forget` took out."""
+        """What `annot forget` took out: ids of a "prompt" or an "association", or pseudonyms of a "person"."""
         return {row["id"] for row in self.rows("select id from forgotten where kind = ?", kind)}
 
     def forgets(self) -> Callable[[str], str]:
@@ -582,11 +603,17 @@ class Ledger:
         """Everybody whose names are masked in texts: the roster, and those who are forgotten."""
         return (*self.people(), *self.forgotten_people())
 
-    def of_forgotten_prompts(self, items: Iterable[str]) -> set[str]:
-        """Those of some items that are about a forgotten prompt."""
-        query = """select id from items where id in (select value from json_each(?))
-                     and prompt_id in (select id from forgotten where kind = 'prompt')"""
+    def about_forgotten(self, items: Iterable[str]) -> set[str]:
+        """Those of some items that are about a forgotten prompt or association."""
+        query = f"""select id from items where id in (select value from json_each(?)) and
+                      (prompt_id in (select id from forgotten where kind = 'prompt')
+                       or {OF_ASSOCIATION} in (select id from forgotten where kind = 'association'))"""
         return {row["id"] for row in self.rows(query, json.dumps(sorted(set(items))))}
+
+    def items_about(self, *associations: str) -> list[str]:
+        """Ids of the items of any task that are about some associations."""
+        query = f"select id from items where {OF_ASSOCIATION} in (select value from json_each(?))"
+        return [row["id"] for row in self.rows(query, json.dumps(associations))] if associations else []
 
     # -- the change feed --------------------------------------------------------------------------------------
 

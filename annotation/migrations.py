@@ -185,6 +185,29 @@ def _found_by_prompt_and_item(db: sqlite3.Connection) -> None:
     db.execute("create index records_of_item on pushes(item_id, record_id)")
 
 
+def _removed_items(db: sqlite3.Connection) -> None:
+    """An item that is about no prompt may be taken out, and put back: the newest row wins."""
+    newest = "(select removed from item_changes where item_id = o.id order by seq desc limit 1)"
+    (view,) = db.execute("select sql from sqlite_master where name = 'current_items'").fetchone()
+    for statement in (
+        """create table item_changes (seq integer primary key autoincrement,
+             item_id text not null, removed integer not null, at text not null)""",
+        "create index changes_of_item on item_changes(item_id, seq)",
+        "drop view current_items",
+        view.replace("coalesce(c.removed, 0) as", f"coalesce(c.removed, 0) or coalesce({newest}, 0) as"),
+    ):
+        db.execute(statement)
+
+
+def _file_ratings(db: sqlite3.Connection) -> None:
+    """What public sets of stereotypes hold of people's ratings, apart from what the team is asked."""
+    db.execute(
+        """create table file_ratings (id text primary key, association text not null, source text not null,
+             place text not null, regions text not null, value text not null, at text not null)"""
+    )
+    db.execute("create index file_ratings_of_association on file_ratings(association)")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
@@ -197,5 +220,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _forgotten,
     _file_judgements,
     _found_by_prompt_and_item,
+    _removed_items,
+    _file_ratings,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

@@ -8,7 +8,10 @@ import secrets
 CONSONANTS, VOWELS = "dfmnprt", "aeiou"
 """Neither l, 1, I, O and 0, which look alike, nor b and v, c, s and z, g and j, h, k and q, which sound alike."""
 
-RUDE = {"mamo", "memo", "mono", "mudo", "pedo", "pene", "pepa", "pito", "puta", "puto", "tara", "teta"}
+RUDE = {
+    *("foda", "fode", "fodo", "mamo", "memo", "mono", "moro", "mudo", "pedo", "peda", "pene", "pepa", "peta", "pito"),
+    *("puta", "puto", "rape", "rata", "tara", "teta"),
+}
 """Not to be handed out to anybody."""
 
 WORDS = tuple(sorted({"".join(word) for word in itertools.product(CONSONANTS, VOWELS, CONSONANTS, VOWELS)} - RUDE))

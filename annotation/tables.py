@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from annotation.files import whole_file, write_whole
+from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
-from annotation.tasks.answers import newest_responses, read_answers, roster
+from annotation.tasks.answers import AT_ONCE, answered_items
 from annotation.tasks.base import Kind, Rows, Texts
 from annotation.tasks.duel.task import NAME as DUEL
 from annotation.tasks.duel.votes import duel_tables
 from annotation.tasks.ranking.file_judgements import FILE_RANKINGS, file_tables
 from annotation.tasks.ranking.slates import RANKING
 from annotation.text.privacy import mask_typed
-
-AT_ONCE = 2000
-"""Items whose answers are decoded at once: memory does not grow with the project."""
 
 LEFT_OUT = "left_out.parquet"
 """Whose answers are in no other file of an export, and why."""
@@ -41,14 +40,9 @@ def read_tables(project: Project, name: str, *, progress: Progress = silent) -> 
     A task without items has none, or empty ones where it starts runs.
     """
     ledger, task = project.ledger, TASKS[name]
-    ids = [row["id"] for row in ledger.rows("select id from items where task = ? order by id", name)]
-    if not ids and not task.trains:
+    if not task.trains and not ledger.rows("select 1 from items where task = ? limit 1", name):
         return
-    team = roster(ledger)
-    for start in range(0, max(len(ids), 1), AT_ONCE):
-        progress(start, len(ids), task.many)
-        items = {item.id: item for item in ledger.items(ids=ids[start : start + AT_ONCE])}
-        answers = read_answers(newest_responses(ledger, items), items, team).kept
+    for items, answers in answered_items(ledger, name, progress=progress):
         texts = Texts.of(ledger, task, [items[item_id] for item_id in {answer.item_id for answer in answers}])
         yield task.tables(items, answers, texts, project.settings, project.pseudonym)
 
@@ -62,19 +56,24 @@ class Exported:
         files: Where they are.
         typed: Rows with a text that somebody typed.
         removed_prompts: Prompts that none of them names, as they were taken out.
+        left_out: Sensitive tasks whose answers none of them holds -> how many these are.
     """
 
     rows: Mapping[str, int]
     files: tuple[Path, ...]
     typed: int = 0
     removed_prompts: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def export(project: Project, folder: Path, *, progress: Progress = silent) -> Exported:
-    """Write what the ledger says now for people and for other trainers: the tables of every task that has answers."""
+    """Write what the ledger says now for people and for other trainers: the tables of every task that has answers.
+
+    What may hurt has a command of its own: sensitive tasks are left out, and counted.
+    """
     with project.ledger.moment(), ExitStack() as files:
         written, typed = Tables(folder, files), 0
-        for name in TASKS:
+        for name in (name for name, task in TASKS.items() if not task.sensitive):
             found = read_tables(project, name, progress=progress)
             votes = duel_tables(project.ledger, project.settings, project.pseudonym, AT_ONCE) if name == DUEL else ()
             told = file_tables(project.ledger, AT_ONCE) if name == RANKING else ()
@@ -99,10 +98,23 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             (folder / LEFT_OUT).unlink(missing_ok=True)
         if FILE_RANKINGS not in written.counts:  # What is gone from the ledger stays in no file of an export.
             (folder / FILE_RANKINGS).unlink(missing_ok=True)
+        sensitive = count_answers(project.ledger, [name for name, task in TASKS.items() if task.sensitive])
     _describe(folder, [name for name, rows in written.counts.items() if rows])
-    return Exported(
-        written.counts, tuple(folder / file for file in written.counts), typed, project.ledger.count_prompts()[1]
+    removed = project.ledger.count_prompts()[1]
+    return Exported(written.counts, tuple(folder / file for file in written.counts), typed, removed, sensitive)
+
+
+def count_answers(ledger: Ledger, tasks: Collection[str]) -> dict[str, int]:
+    """Task -> how many responses were submitted to its items, of those tasks that have any; texts are not read."""
+    rows = ledger.rows(
+        """select task, count(*) as n from responses r join items i on i.id = r.item_id
+           where r.status = 'submitted' and task in (select value from json_each(?))
+             and not exists (select 1 from responses l where l.server = r.server
+               and l.response_id = r.response_id and l.seq > r.seq)
+           group by task""",
+        json.dumps(list(tasks)),
     )
+    return {row["task"]: row["n"] for row in rows}
 
 
 def _describe(folder: Path, names: Iterable[str]) -> None:

@@ -26,7 +26,7 @@ from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.base import Task
 from annotation.types import Answer, Item
 
-LAYOUT = 7
+LAYOUT = 8
 """Another number, and everything is counted anew: raise it when what is counted changes."""
 
 AT_ONCE = 2000
@@ -118,6 +118,7 @@ _WRITTEN_AT = {
     "people": "at",
     "changed_texts": "at",
     "prompt_changes": "at",
+    "item_changes": "at",
     "forgotten": "at",
 }
 """Tables whose rows are counted, and the column that tells when one was written."""
@@ -152,6 +153,7 @@ def _changed(ledger: Ledger, kept: Mapping[str, Any]) -> set[str]:
         "changed_texts": "select item_id as id from changed_texts where seq > ?",
         "prompt_changes": """select id from items where prompt_id in
                              (select prompt_id from prompt_changes where seq > ?)""",
+        "item_changes": "select item_id as id from item_changes where seq > ?",
         "forgotten": """select distinct item_id as id from responses where annotator in
                         (select id from forgotten where seq > ?)""",
     }

@@ -18,10 +18,12 @@ from typing import Any
 from annotation.errors import ArgillaError
 from annotation.ledger import FORGOTTEN, Ledger, Response, now
 from annotation.screen import Progress, counted, silent
+from annotation.stereotypes.shared import forgotten_lines
 from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
 from annotation.tasks.base import Texts
 from annotation.tasks.page import PICTURE
+from annotation.tasks.share.sheet import NAME as SHARE
 from annotation.types import Item
 from sync.argilla.paging import walk_pages
 from sync.argilla.protocol import ArgillaApi
@@ -261,14 +263,21 @@ class Reader:
         records = list(records)
         items = {item.id: item for item in self._ledger.items(ids=[record["external_id"] for record in records])}
         ours = {record["external_id"] for record in records if record["external_id"] in items}
-        gone, forgets = self._ledger.of_forgotten_prompts(ours), self._ledger.forgets()
+        gone, forgets = self._ledger.about_forgotten(ours), self._ledger.forgets()
         own = [record for record in records if record["external_id"] in ours - gone]
         item_of = {record["id"]: record["external_id"] for record in own}
         texts = self._ledger.mark_texts(self._api.server, _changed_texts(self._ledger, own, items), item_of)
         country = self._workspaces[dataset_id].upper()
         known = self._ledger.responses_of(self._api.server, {record["external_id"] for record in own})
         before = {response.response_id: response for response in known}
-        found = [response for record in own for response in _responses(record, self._usernames, country)]
+        erase = forgotten_lines(self._ledger)
+        found = [
+            replace(response, raw=erase(items[response.item_id], country, response.raw))
+            if items[response.item_id].task == SHARE
+            else response
+            for record in own
+            for response in _responses(record, self._usernames, country)
+        ]
         # Where Argilla did not say which responses there are, none was taken back.
         read = {record["id"] for record in own if "responses" in record}
         there = {response.response_id for response in found}

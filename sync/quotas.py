@@ -171,6 +171,7 @@ def short_teams(states: Sequence[QuotaState], ledger: Ledger) -> tuple[str, ...]
     return tuple(
         f"{overlap} people per {TASKS[task].one} are asked for (task.{task}.overlap)"
         f"{', nobody about their own,' if one_more else ','} and {', '.join(countries)}: "
-        f"add people with `annot team add`, or lower task.{task}.overlap in annot.toml."
+        f"add people with `annot team add`, or lower task.{task}.overlap in annot.toml"
+        f"{', but not below stereotypes.raters: of fewer nothing is shown' if TASKS[task].sensitive else ''}."
         for (overlap, task, one_more), countries in short.items()
     )

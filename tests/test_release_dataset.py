@@ -378,7 +378,7 @@ def test_an_export_loads_although_its_first_table_or_the_first_part_of_one_is_em
     assert loaded(tmp_path / "out", tmp_path / "cache") == 3
     assert loaded(tmp_path / "out", tmp_path / "cache", "set_aside") == rows["set_aside.parquet"]
     # Parts are read of so many items each: of the first nobody has answered anything.
-    monkeypatch.setattr("annotation.tables.AT_ONCE", 1)
+    monkeypatch.setattr("annotation.tasks.answers.AT_ONCE", 1)
     later = make_project(tmp_path / "later", "")
     slates = fill(later, 3, ())
     judge(later, slates[1:], ("mx_1", "mx_2"))

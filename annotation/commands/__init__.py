@@ -15,7 +15,21 @@ if TYPE_CHECKING:
     from annotation.project import Project
 
 ORDER = (
-    *("init", "prompts", "exams", "filter", "draft", "select", "up", "team", "push", "sync", "status", "export"),
+    *(
+        "init",
+        "prompts",
+        "exams",
+        "stereotypes",
+        "filter",
+        "draft",
+        "select",
+        "up",
+        "team",
+        "push",
+        "sync",
+        "status",
+        "export",
+    ),
     *("train", "evaluate", "release", "demo", "votes", "trace", "forget"),
     *("doctor", "logs", "down", "backup", "restore", "move", "server", "quickstart"),
 )
@@ -55,6 +69,11 @@ exams_app = typer.Typer(
     help="Multiple-choice exams of a country: read, checked by people, given away, and used to judge models.",
     no_args_is_help=True,
 )
+stereotypes_app = typer.Typer(
+    cls=InOrder,
+    help="Stereotypes that people know: shared, rated, turned into pairs, and used to measure models; never to train.",
+    no_args_is_help=True,
+)
 team_app = typer.Typer(
     cls=InOrder,
     help="Who ranks: accounts, workspaces and roles. An annotator answers; an admin may also read, change and "
@@ -65,6 +84,7 @@ server_app = typer.Typer(cls=InOrder, help="Look after the embedded Argilla.", n
 votes_app = typer.Typer(cls=InOrder, help="Votes of a demo's visitors.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(exams_app, name="exams")
+app.add_typer(stereotypes_app, name="stereotypes")
 app.add_typer(team_app, name="team")
 app.add_typer(server_app, name="server")
 app.add_typer(votes_app, name="votes")

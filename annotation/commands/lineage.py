@@ -12,7 +12,7 @@ from annotation.commands import Folder, Json, app
 from annotation.errors import SettingsError
 
 if TYPE_CHECKING:
-    from annotation.lineage.forget import Forgetting
+    from annotation.lineage.forgetting import Forgetting
 
 
 @app.command(epilog="Example: annot trace 2026-11-29-3fa94c12, then annot trace with any id that it shows")
@@ -21,7 +21,7 @@ def trace(
         str,
         typer.Argument(
             help="A run, a snapshot, a release's folder or its card; a user name or pseudonym; or the id of a pair, "
-            "slate, item, response, prompt or candidate."
+            "slate, item, response, prompt, candidate or association."
         ),
     ],
     claim: Annotated[str, typer.Argument(help='After a card: the figure as it stands there, "61 %".')] = "",
@@ -49,7 +49,12 @@ def trace(
 
 @app.command(epilog="Example: annot forget ana --dry-run, then annot forget ana")
 def forget(
-    what: Annotated[str, typer.Argument(metavar="PERSON|PROMPT", help="User name, pseudonym, or id of a prompt.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="PERSON|PROMPT|ASSOCIATION", help="User name, pseudonym, or id of a prompt or an association."
+        ),
+    ],
     folder: Folder = Path(),
     reason: Annotated[str, typer.Option(help="Why; it is kept, so write no name into it.")] = "",
     dry_run: Annotated[
@@ -58,7 +63,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
     json: Json = False,
 ) -> None:
-    """Take a person, or a prompt, out of the project for good: it counts nowhere, and nothing new holds it."""
+    """Take a person, a prompt or an association out of the project for good: nothing new holds it."""
     from annotation.lineage.forget import find_forgettable, plan
     from annotation.lineage.forget import forget as forget_subject
     from annotation.lineage.subject import Home

@@ -11,6 +11,8 @@ from annotation.lineage.node import Node, beginning, day, some
 from annotation.lineage.subject import Home
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers, roster
+from annotation.tasks.page import AUTHOR
+from annotation.tasks.stereotype.item import NAME as STEREOTYPE
 from annotation.types import SEATS, Answer, Item, Judgement
 
 GONE = "forgotten"
@@ -22,7 +24,13 @@ def item_node(home: Home, ledger: Ledger, item: Item, most: int | None, *, judge
     seats = [str(seat) for seat in item.content.get("seats", ())]
     group = f"{item.country}, {item.language}, {item.topic}, place {item.position + 1} in the order"
     asked = "" if item.purpose == "work" else f", asked for {item.purpose}"
-    state = ", its prompt was removed" if item.removed else "" if pushed else ", not in Argilla"
+    state = (
+        f", {'its prompt' if item.prompt_id else 'it'} was removed"
+        if item.removed
+        else ""
+        if pushed
+        else ", not in Argilla"
+    )
     below = judgement_nodes(home, ledger, item, most) if judgements else []
     below += [candidate_node(ledger, seat, SEATS[place]) for place, seat in enumerate(seats)]
     if item.prompt_id:
@@ -141,6 +149,19 @@ def prompt_node(home: Home, ledger: Ledger, prompt_id: str, below: Sequence[Node
         "author": author,
     }
     return Node("prompt", "; ".join(parts), prompt_id, facts, [source, *drafting, *below])
+
+
+def association_node(home: Home, ledger: Ledger, named: str, items: Sequence[Item], most: int | None) -> Node:
+    """An association, where it came from, and who was asked about it or what was made of it; never what it says."""
+    about = next(item for item in items if item.task == STEREOTYPE)
+    author = str(about.content.get(AUTHOR, ""))
+    state = GONE if named in ledger.forgotten("association") else "removed" if about.removed else ""
+    shared = f"shared by {home.pseudonym(author)}" if author else ""
+    line = "; ".join(filter(None, (f"about {about.topic}, {about.language}", shared, state)))
+    facts = {name: about.content[name] for name in ("source", "licence", "target")}
+    told = f"{facts['source'] or 'not stated'}; licence {facts['licence'] or 'not stated'}"
+    asked = [item_node(home, ledger, item, most) for item in items]
+    return Node("association", line, named, {**facts, "state": state}, [Node("source", told, facts=facts), *asked])
 
 
 def money(ledger: Ledger, prompts: Sequence[str]) -> tuple[int, float]:

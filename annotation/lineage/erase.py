@@ -5,29 +5,38 @@ behind a newer row. What is blanked:
 
     of a person   user name, name and languages on the roster; the reason for which they were left out; the user name
                   under their answers, and all that they said (`raw`), in files too; their name as the author of prompts
-                  and items
+                  and items; the associations that they shared and nobody else did, as below
     of a prompt   its text and system text; the texts of its candidates; the raw answers of the service that drafted
                   them, or proposed it; what people, and files, said of it (`raw`); the texts in votes of a demo's
                   visitors about it
+    of an association   its texts in the items about it, and in those that were made of it; what people said of
+                  them (`raw`); the lines of the sheets on which it was shared
 
 What stays is what the rest relies on: numbers of rows, ids, times, countries and money. A response that a pull brings
-again is known by its id, or by a keyed hash of its author's user name (`mark_of`), and is not kept; a prompt that is
-read again is known by its id, a hash of its content. By hashes of the words of a name, what others typed about somebody
-who is forgotten is masked as before.
+again is known by its id, or by a keyed hash of its author's user name (`mark_of`), and is not kept; a prompt or an
+association that is read again is known by its id, a hash of its content. By hashes of the words of a name, what others
+typed about somebody who is forgotten is masked as before.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from annotation.errors import ProjectError
 from annotation.ledger import FORGOTTEN, Ledger, now
 from annotation.prompts.proposed import proposed_prompts
+from annotation.stereotypes.shared import SOURCE, forgotten_lines, heirs
+from annotation.stereotypes.sources import read_from
+from annotation.tasks.page import AUTHOR
+from annotation.tasks.share.sheet import NAME as SHARE
 from annotation.text.privacy import naming_words
 from annotation.types import mark_of
+
+SAYS_NOTHING = ("id", "association", "source", "licence", "target", "control", "country", "language", "template")
+"""Texts in the content of an item about an association that say nothing of what it says."""
 
 STILL_READING = (
     "It is forgotten, but another command is still reading what was there before; when that is done, run this again: "
@@ -52,6 +61,7 @@ def erase_person(ledger: Ledger, username: str, pseudonym: str, reason: str) -> 
         words = {username, *(word for (name,) in (*names, ("",)) for word in naming_words(username, name))}
         key = ledger.mark_keys()(pseudonym)
         _note(db, "person", pseudonym, [mark_of(key, word) for word in sorted(words)], reason)
+        others = heirs(ledger, username)  # before what they said is blanked
         # Who was deleted on the server while it was read stands there by the server's own id.
         accounts = [
             row[0]
@@ -70,6 +80,14 @@ def erase_person(ledger: Ledger, username: str, pseudonym: str, reason: str) -> 
                where username = ?""",
             (pseudonym, username),
         )
+        _erase_associations(ledger, db, [association for association, heir in others.items() if not heir], reason)
+        for heir in sorted(set(others.values()) - {""}):
+            about = ledger.items_about(*(association for association, other in others.items() if other == heir))
+            db.execute(
+                """update items set content = json_set(content, '$.author', ?)
+                   where id in (select value from json_each(?)) and json_extract(content, '$.author') = ?""",
+                (heir, json.dumps(about), username),
+            )
         db.execute("update prompts set author = '' where author = ?", (username,))
         db.execute("update file_judgements set value = '', place = '' where annotator = ?", (pseudonym,))
         db.execute(
@@ -102,6 +120,38 @@ def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
                 where item_id in (select id from items where prompt_id = ?)""",
             (prompt_id,),
         )
+
+
+def erase_association(ledger: Ledger, association_id: str, reason: str) -> None:
+    """Forget an association, once: doing it again changes nothing."""
+    with _overwriting(ledger), ledger.transaction() as db:
+        _erase_associations(ledger, db, [association_id], reason)
+
+
+def _erase_associations(ledger: Ledger, db: sqlite3.Connection, associations: Sequence[str], reason: str) -> None:
+    for association in associations:
+        _note(db, "association", association, [], reason)
+    items = ledger.items_about(*associations)
+    ledger.remove_items(items)
+    for item in ledger.items(ids=items):
+        blank = {name: "" if isinstance(v, str) and name not in SAYS_NOTHING else v for name, v in item.content.items()}
+        blank.pop(AUTHOR, None)
+        if not blank.get("source", SOURCE).startswith(SOURCE):
+            blank["source"] = read_from(blank["source"])  # a table's own words about it may stand behind the file
+        db.execute("update items set content = ? where id = ?", (json.dumps(blank, ensure_ascii=False), item.id))
+    db.execute(
+        f"""update responses set raw = {_BLANK.format(user="json_extract(raw, '$.user_id')")}
+            where item_id in (select value from json_each(?))""",
+        (json.dumps(items),),
+    )
+    sheets, erase = {item.id: item for item in ledger.items(SHARE)}, forgotten_lines(ledger)
+    for seq, item_id, country, raw in db.execute(
+        """select seq, item_id, country, raw from responses
+           where item_id in (select value from json_each(?))""",
+        (json.dumps(list(sheets)),),
+    ).fetchall():
+        if (blanked := erase(sheets[item_id], country, raw)) != raw:
+            db.execute("update responses set raw = ? where seq = ?", (blanked, seq))
 
 
 def _note(db: sqlite3.Connection, kind: str, id_: str, marks: list[str], reason: str) -> None:

@@ -1,4 +1,4 @@
-"""`annot forget`: a person or a prompt is taken out for good; what holds them still is named, and what can be done."""
+"""`annot forget`: a person, a prompt or an association is taken out for good; what holds it still is named."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ import re
 import sqlite3
 from collections.abc import Collection
 from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from annotation.backups.make import archives
 from annotation.errors import ProjectError, SourceError
 from annotation.files import write_whole
 from annotation.ledger import BUSY_S, Ledger, now
 from annotation.lineage.backward import money
-from annotation.lineage.erase import STILL_READING, empty_log, erase_person, erase_prompt
+from annotation.lineage.erase import (
+    SAYS_NOTHING,
+    STILL_READING,
+    empty_log,
+    erase_association,
+    erase_person,
+    erase_prompt,
+)
 from annotation.lineage.files import files_holding
+from annotation.lineage.forgetting import Forgetting
 from annotation.lineage.forward import Way, way_of
 from annotation.lineage.node import read_object
 from annotation.lineage.snapshots import Wanted
 from annotation.lineage.subject import Home, Subject, find_subject
 from annotation.project import CACHE, HOLDS_FORGOTTEN, Project
-from annotation.screen import counted
+from annotation.stereotypes.shared import heirs
 from annotation.tasks.ranking.file_judgements import count_judgements
 
-STEPS = ("team", "prompts", "exams", "draft", "select", "push", "sync", "trigger")
+STEPS = ("team", "prompts", "exams", "stereotypes", "draft", "select", "push", "sync", "trigger")
 """Steps of a project that wait while something is forgotten, and that it waits for."""
 
 
@@ -34,124 +40,9 @@ TYPED, SHORTEST_TYPED = 5, 20
 """Texts of a person that files are searched for, and the characters that make one theirs: a label is shorter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forgetting:
-    """What forgetting somebody or something means.
-
-    Attributes:
-        kind: "person" or "prompt".
-        id: The pseudonym ("" where nothing left the project under one), or the prompt's id.
-        already: It was forgotten before.
-        active: The person is on the team still.
-        answers: Answers that count no more.
-        items: Items that they were given to, or that were about the prompt.
-        prompts: Prompts that lose the name of their author.
-        candidates: Answers to the prompt whose texts go.
-        usd: Dollars that were spent on them.
-        judgements: That files held, of the person or about the prompt.
-        snapshots: Ids of those that hold it.
-        runs: Name -> what each did with it.
-        releases: What was given away of these runs.
-        files: On this machine, with it in them.
-        archives: Of backups that were made so far.
-        unknown: What could not be read, and perhaps holds it.
-    """
-
-    kind: str
-    id: str
-    already: bool
-    active: bool
-    answers: int
-    items: int
-    prompts: int
-    candidates: int
-    usd: float
-    judgements: int
-    snapshots: tuple[str, ...]
-    runs: dict[str, str]
-    releases: tuple[str, ...]
-    files: tuple[str, ...]
-    archives: tuple[str, ...]
-    unknown: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """For scripts."""
-        return {**asdict(self), "cannot_be_undone": self.left(), "remedies": self.remedies()}
-
-    def goes(self) -> list[str]:
-        """What is removed here."""
-        if self.already:
-            return [
-                "was forgotten before; what a kill may have left is done again; files with nothing of it but a text "
-                "are found no more"
-            ]
-        held = [f"{counted(self.judgements, 'judgement')} that files held"] if self.judgements else []
-        if self.kind == "person":
-            return [
-                f"{counted(self.answers, 'answer')} to {counted(self.items, 'item')}: they count nowhere any more, and "
-                "what was said in them is blanked",
-                "the name, the user name and the password; prompts of theirs stay, without the author"
-                + (f" ({self.prompts})" if self.prompts else ""),
-                *held,
-            ]
-        return [
-            f"the text of the prompt and of {counted(self.candidates, 'answer')} to it",
-            f"{counted(self.answers, 'answer')} of people to {counted(self.items, 'item')} about it: they count "
-            "nowhere any more, and what was said in them is blanked",
-            *held,
-        ]
-
-    def left(self) -> list[str]:
-        """What nobody can take back."""
-        lines = []
-        if self.runs:
-            lines.append("an adapter that was trained on it has learnt from it; its weights stay as they are")
-        if self.releases:
-            lines.append("copies of a release that others have downloaded")
-        lines.append("files that were written outside of the project, with --to, and copies of them")
-        if self.archives:
-            lines.append(
-                f"{counted(len(self.archives), 'backup')} made so far, until rolled over or deleted; after a restore "
-                "from one of them, forget it again"
-            )
-        lines.append(
-            "Argilla's own server still has the answers and the account: delete the user on its page, and the answers "
-            "go with them"
-            if self.kind == "person"
-            else "Argilla's own server still has the records that somebody has answered: delete them on its page"
-        )
-        if self.kind == "prompt":
-            lines.append(
-                "numbers made from the texts, in embeddings/ (delete the folder: `annot select` computes it anew), and "
-                "near copies of it that other files hold"
-            )
-        if self.usd:
-            lines.append(f"{self.usd:.4f} dollars are spent")
-        lines.append("there is no way back: what is blanked is gone, and a second reading does not bring it again")
-        return lines
-
-    def remedies(self) -> list[str]:
-        """What can be done about what holds it still."""
-        lines = []
-        if self.active:
-            lines.append("they are on the team still: `annot team remove` them first")
-        if self.snapshots:
-            lines.append(
-                "train again: no new snapshot has it, and `annot sync` makes one and a run when the quotas are met; "
-                "`annot train` refuses the snapshots that hold it"
-            )
-        if self.releases:
-            lines.append("replace or delete the releases on the Hub, with the new run's `annot release RUN --push`")
-        if self.files:
-            lines.append(
-                "delete the files named above, or write them anew with `annot export`; annot deletes none of them"
-            )
-        return lines
-
-
 def find_forgettable(home: Home, what: str) -> Subject:
-    """A person, by the very user name or the pseudonym, or a prompt; SourceError for anything else."""
-    subject = find_subject(home, what, ("person", "prompt"))
+    """A person, by the very user name or the pseudonym, a prompt or an association; SourceError for anything else."""
+    subject = find_subject(home, what, ("person", "prompt", "association"))
     if subject.id != subject.name and subject.id.casefold() == subject.name.casefold():
         raise SourceError(f'Nobody is called "{subject.name}", but "{subject.id}" is; write it so if you mean them.')
     return subject
@@ -162,6 +53,8 @@ def plan(home: Home, subject: Subject) -> Forgetting:
     project, ledger = _project(home)
     if subject.kind == "prompt":
         return _plan_prompt(home, project, ledger, subject.id)
+    if subject.kind == "association":
+        return _plan_association(home, project, ledger, subject.id)
     return _plan_person(home, project, ledger, subject.id, subject.name)
 
 
@@ -189,10 +82,10 @@ def forget(home: Home, subject: Subject, reason: str = "") -> Forgetting:
                 "They are on the team still, and could log in to Argilla: run `annot team remove` with their user name "
                 "first; afterwards it does not know them any more. Nothing was changed."
             )
-        if subject.kind == "prompt":
+        pseudonym = ""
+        if subject.kind != "person":
             if not meant.already:
-                erase_prompt(ledger, subject.id, reason)
-            pseudonym = ""
+                (erase_prompt if subject.kind == "prompt" else erase_association)(ledger, subject.id, reason)
         else:
             pseudonym = home.pseudonym(subject.id)
             if not meant.already:
@@ -224,10 +117,11 @@ def _plan_person(home: Home, project: Project, ledger: Ledger, username: str, gi
     way = way_of(home, Wanted(annotator=name), known) if name else Way((), (), ())
     active = username in people and people[username].active
     held = count_judgements(ledger, annotator=pseudonym) if pseudonym else 0
-    counts = (row["answers"], row["items"], written, 0, 0.0, held)
+    alone = [] if already else [named for named, heir in heirs(ledger, username).items() if not heir]
+    counts = (row["answers"], row["items"], written, 0, 0.0, held, len(alone))
     spoken = people[username].name if username in people else ""
     texts = [] if already else [*_typed(ledger, username), *([spoken] if " " in spoken else [])]
-    return _planned(project, "person", name, already, active, counts, way, {name, username, given}, texts)
+    return _planned(project, "person", name, already, active, counts, way, {name, username, given, *alone}, texts)
 
 
 def _typed(ledger: Ledger, username: str) -> list[str]:
@@ -245,11 +139,7 @@ def _plan_prompt(home: Home, project: Project, ledger: Ledger, prompt_id: str) -
     already = prompt_id in ledger.forgotten("prompt")
     (prompt,) = ledger.prompts([prompt_id])
     items = [row["id"] for row in ledger.rows("select id from items where prompt_id = ?", prompt_id)]
-    said = ledger.rows(
-        """select count(distinct response_id) as answers, count(distinct item_id) as items from responses
-           where status = 'submitted' and item_id in (select value from json_each(?))""",
-        json.dumps(items),
-    )[0]
+    answers, answered = _said(ledger, items)
     known = {
         (row["item_id"], row["country"])
         for row in ledger.rows(
@@ -259,10 +149,30 @@ def _plan_prompt(home: Home, project: Project, ledger: Ledger, prompt_id: str) -
     }
     candidates = [row["id"] for row in ledger.rows("select id from candidates where prompt_id = ?", prompt_id)]
     _, usd = money(ledger, [prompt_id])
-    counts = (said["answers"], said["items"], 0, len(candidates), usd, count_judgements(ledger, prompt_id=prompt_id))
+    counts = (answers, answered, 0, len(candidates), usd, count_judgements(ledger, prompt_id=prompt_id), 0)
     way = way_of(home, Wanted(slates=items), known)
     ids = {prompt_id, *items, *candidates}
     return _planned(project, "prompt", prompt_id, already, False, counts, way, ids, [prompt.text])
+
+
+def _plan_association(home: Home, project: Project, ledger: Ledger, association_id: str) -> Forgetting:
+    already = association_id in ledger.forgotten("association")
+    items = ledger.items_about(association_id)
+    counts = (*_said(ledger, items), 0, 0, 0.0, 0, 0)
+    told = {pair for item in ledger.items(ids=items) for pair in item.content.items() if isinstance(pair[1], str)}
+    long = {text for name, text in told if name not in SAYS_NOTHING and len(text) >= SHORTEST_TYPED}
+    way = way_of(home, Wanted(slates=items), set())
+    return _planned(project, "association", association_id, already, False, counts, way, {association_id, *items}, long)
+
+
+def _said(ledger: Ledger, items: Collection[str]) -> tuple[int, int]:
+    """Submitted answers to some items, and items that have any."""
+    (row,) = ledger.rows(
+        """select count(distinct response_id) as answers, count(distinct item_id) as items from responses
+           where status = 'submitted' and item_id in (select value from json_each(?))""",
+        json.dumps(list(items)),
+    )
+    return row["answers"], row["items"]
 
 
 def _planned(
@@ -271,7 +181,7 @@ def _planned(
     id_: str,
     already: bool,
     active: bool,
-    counts: tuple[int, int, int, int, float, int],
+    counts: tuple[int, int, int, int, float, int, int],
     way: Way,
     names: Collection[str],
     texts: Collection[str],

@@ -16,6 +16,7 @@ from annotation.lineage.runs import runs_of
 from annotation.lineage.snapshots import people_by_country, snapshots_of
 from annotation.project import Project
 from annotation.tasks.ranking.file_judgements import PSEUDONYM, canonical
+from annotation.tasks.stereotype.item import NAME as STEREOTYPE
 
 KINDS = {
     "run": "the name of a run",
@@ -26,6 +27,7 @@ KINDS = {
     "person": "a user name or a pseudonym",
     "prompt": "the id of a prompt",
     "candidate": "the id of a candidate",
+    "association": "the id of an association",
     "release": "a release's folder",
 }
 """What can be traced -> how it is named."""
@@ -33,7 +35,12 @@ KINDS = {
 SHORTEST = 4
 """Signs of the beginning of an id that stand for the whole of it, where no other begins so."""
 
-_TABLES = {"item": "items", "prompt": "prompts", "candidate": "candidates"}
+_TABLES = {
+    "item": "items",
+    "prompt": "prompts",
+    "candidate": "candidates",
+    "association": f"(select distinct json_extract(content, '$.id') as id from items where task = '{STEREOTYPE}')",
+}
 
 
 @dataclass(frozen=True)

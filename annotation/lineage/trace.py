@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from annotation.ledger import Ledger
-from annotation.lineage.backward import candidate_node, dollars, item_node, judgement_nodes, money, prompt_node
+from annotation.lineage.backward import (
+    association_node,
+    candidate_node,
+    dollars,
+    item_node,
+    judgement_nodes,
+    money,
+    prompt_node,
+)
 from annotation.lineage.forward import release_nodes, way_of
 from annotation.lineage.node import SHOWN, Node, day, some, span
 from annotation.lineage.runs import RunFolder, run_of, runs_of
@@ -295,6 +303,14 @@ def _candidate(home: Home, subject: Subject, most: int | None) -> Node:
     return _with(node, [*stands, prompt_node(home, ledger, prompt), _into(way.nodes())])
 
 
+def _association(home: Home, subject: Subject, most: int | None) -> Node:
+    ledger = _ledger(home)
+    items = ledger.items(ids=ledger.items_about(subject.id))
+    ids = [item.id for item in items]
+    way = way_of(home, Wanted(slates=ids), _countries(ledger, ids))
+    return _with(association_node(home, ledger, subject.id, items, most), [_into(way.nodes())])
+
+
 _TRACERS: Mapping[str, Callable[[Home, Subject, int | None], Node]] = {
     "run": _run,
     "snapshot": _snapshot,
@@ -305,6 +321,7 @@ _TRACERS: Mapping[str, Callable[[Home, Subject, int | None], Node]] = {
     "person": _person,
     "prompt": _prompt,
     "candidate": _candidate,
+    "association": _association,
 }
 
 

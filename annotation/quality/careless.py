@@ -50,6 +50,7 @@ def count_habits(
     found: Counts = Counter()
     if task.scale == "nominal":
         return found
+    answers = [answer for answer in answers if units[answer.annotator]]  # who skips puts nothing in order
     orders = {answer.annotator: _order(task, item, answer) for answer in answers}
     for annotator, order in orders.items():
         found["order", task.name, annotator, order] += 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from annotation.ledger import Ledger, MovedResponse, Response
+from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.base import Unfit
 from annotation.tasks.page import AUTHOR
@@ -16,6 +17,9 @@ from annotation.types import Answer, Dropped, Item
 DELETED = "deleted"
 """Status of a response that was taken back while its record and its author stayed."""
 
+
+AT_ONCE = 2000
+"""Items whose answers are decoded at once: memory does not grow with the project."""
 
 OTHER_TEXT = "to a text that was changed on the server"
 """Why an answer does not count that came while its record showed another text than was pushed."""
@@ -114,6 +118,21 @@ def answers(ledger: Ledger, task: str) -> list[Answer[Any]]:
     return list(read_answers((r for r in newest_responses(ledger) if r.item_id in items), items, roster(ledger)).kept)
 
 
+def answered_items(
+    ledger: Ledger, task: str, *, progress: Progress = silent
+) -> Iterator[tuple[dict[str, Item], tuple[Answer[Any], ...]]]:
+    """A task's items, some at a time in the order of their ids, and the answers to them; memory does not grow.
+
+    A task without items gives one empty part.
+    """
+    team = roster(ledger)
+    ids = [row["id"] for row in ledger.rows("select id from items where task = ? order by id", task)]
+    for start in range(0, max(len(ids), 1), AT_ONCE):
+        progress(start, len(ids), TASKS[task].many)
+        items = {item.id: item for item in ledger.items(ids=ids[start : start + AT_ONCE])}
+        yield items, read_answers(newest_responses(ledger, items), items, team).kept
+
+
 def roster(ledger: Ledger) -> dict[str, str]:
     """User name of everyone who ever was on the team -> why their answers are left out, or ""."""
     return {person.username: person.excluded for person in ledger.people()}
@@ -124,7 +143,7 @@ def _read(response: Response, items: Mapping[str, Item], team: Mapping[str, str]
     if item is None:
         raise Unfit("the item is not in this project")
     if item.removed:
-        raise Unfit("its prompt was removed")
+        raise Unfit("its prompt was removed" if item.prompt_id else "it was removed")
     if item.moved and response.country != item.country:
         raise Unfit(f"given in {response.country}, from where its prompt was moved")
     if response.annotator not in team:
@@ -136,11 +155,12 @@ def _read(response: Response, items: Mapping[str, Item], team: Mapping[str, str]
     if response.other_text:
         raise Unfit(OTHER_TEXT)
     values = {name: answer["value"] for name, answer in (json.loads(response.raw).get("values") or {}).items()}
-    return Answer(
-        response.response_id,
-        item.id,
-        response.annotator,
-        response.country,
-        response.updated_at,
-        TASKS[item.task].read(item, values),
-    )
+    task = TASKS[item.task]
+    try:
+        value = task.read(item, values)
+    except Unfit as unfit:
+        if not task.sensitive:
+            raise
+        # What such an answer holds is shown to nobody unasked, and so is no part of the reason against it.
+        raise Unfit(str(unfit).partition(":")[0]) from None
+    return Answer(response.response_id, item.id, response.annotator, response.country, response.updated_at, value)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from annotation.tasks.page import LANGUAGES, TeamPage
+from annotation.text.locales import common_language
 from annotation.types import Person
 
 
@@ -23,6 +24,13 @@ def every_page(people: Iterable[Person], texts: Mapping[str, str]) -> dict[str, 
     """The same for every country that ever had people: of those who have all left, what they read."""
     people = tuple(people)
     return {**team_pages((replace(person, active=True) for person in people), texts), **team_pages(people, texts)}
+
+
+def country_language(people: Iterable[Person], country: str) -> str:
+    """What the people of a country read: as most of its team, or as nearly everybody there."""
+    team = [person for person in people if person.country == country]
+    active = [person for person in team if person.active]
+    return team_language(active or team) if team else common_language(country)
 
 
 def team_language(people: Iterable[Person]) -> str:

@@ -114,6 +114,7 @@ def export(
     """Write what people said, under pseudonyms: rankings, preferences also in TRL's form, and every other task's."""
     from annotation.screen import counted, print_json, progress
     from annotation.tables import export as write
+    from annotation.tasks import TASKS
 
     if run is not None:
         print("annot: `annot release` gives a run away; `annot export --run` does the same.", file=sys.stderr)
@@ -140,3 +141,6 @@ def export(
         )
     if done.removed_prompts:
         print(f"Left out: {counted(done.removed_prompts, 'removed prompt')} and what was answered to them.")
+    if done.left_out:
+        told = ", ".join(f"{TASKS[name].title} {number}" for name, number in done.left_out.items())
+        print(f"Left out: answers about texts that may hurt ({told}); `annot stereotypes export` writes what they say.")

@@ -12,6 +12,8 @@ from annotation.screen import counted
 from annotation.selection.waiting import Waiting
 from annotation.tasks import TASKS
 from annotation.tasks.exam.item import NAME as EXAM
+from annotation.tasks.pair_check.item import NAME as PAIR_CHECK
+from annotation.tasks.stereotype.item import NAME as STEREOTYPE
 from sync.quotas import all_met
 from sync.reporting.status import Report
 from sync.trigger import Launch
@@ -50,7 +52,7 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
     last = found.runs[-1] if found.runs else None
     if last and (project.snapshot_folder(last.snapshot_id) / HOLDS_FORGOTTEN).exists():
         last = None  # `annot sync` makes another without what was forgotten
-    if not have["prompts"] and not have.get(TASKS[EXAM].many):
+    if not have["prompts"] and not any(have.get(task.many) for task in TASKS.values() if not task.trains):
         return "annot prompts add FILE"
     if not have["slates"] and (collect := _more_slates(waiting, have["candidates"])):
         return collect
@@ -60,6 +62,8 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
         return "annot up"
     if not people:
         return "annot team add roster.csv"
+    if found.shared:
+        return f"annot stereotypes add --shared: {counted(found.shared, 'shared line')} can be taken in or out"
     ready, homeless = _unpushed(project, {person.country for person in people})
     if ready:
         return "annot push"
@@ -68,12 +72,15 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
     if homeless:
         named = ", ".join(f"{country} {number}" for country, number in sorted(homeless.items()))
         return f"annot team add roster.csv with people of every country: nobody is asked about these slates ({named})"
-    # A project of exams alone lacks no prompts, and exams are as many as there are.
-    short = [state for state in quotas if have["prompts"] and state.quota.task != EXAM and state.items < state.owed]
+    # A project of exams alone lacks no prompts, and exams and stereotypes are as many as there are.
+    given = {name for name, task in TASKS.items() if name == EXAM or task.sensitive}
+    short = [s for s in quotas if have["prompts"] and s.quota.task not in given and s.items < s.owed]
     if short and (collect := _more_slates(waiting, have["candidates"])):
         return collect
     if none := [state for state in short if not state.items and not state.coming]:
         return f"annot prompts add FILE: there is no prompt for {none[0].group} that can be asked about"
+    if pairs := _pairs_to_make(found, have):
+        return pairs
     if found.short_teams:
         return "annot team add roster.csv with more people, or a lower overlap in annot.toml, as said above"
     if last and all_met(quotas):
@@ -81,9 +88,18 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
     to_go = [
         f"{task.many} to complete: {', '.join(f'{s.group} {s.owed - s.completed}' for s in owed)}"
         for name, task in TASKS.items()
-        if (owed := [state for state in quotas if state.quota.task == name and not state.met])
+        if (have["prompts"] or not task.trains)
+        and (owed := [state for state in quotas if state.quota.task == name and not state.met])
     ]
     return "; ".join(["annot sync --watch", *to_go])
+
+
+def _pairs_to_make(found: Report, have: Mapping[str, float]) -> str:
+    """The command that makes pairs of rated stereotypes, once some country has rated as many as it owes; else ""."""
+    rated = [state.group for state in found.quotas if state.quota.task == STEREOTYPE and state.items and state.met]
+    if not rated or have.get(TASKS[PAIR_CHECK].many):
+        return ""
+    return f"annot stereotypes pairs: sentences of what people know ({', '.join(rated)}), which measure a model"
 
 
 def _unmeasured(project: Project, found: Report, last: Launch) -> bool:
@@ -132,11 +148,13 @@ def _unpushed(project: Project, countries: Collection[str]) -> tuple[int, Counte
     items = [
         item for item in project.ledger.items(ids=[row["id"] for row in rows]) if in_project(item, project.settings)
     ]
-    # Records of prompts that were removed or moved since they were sent are taken away while nobody has answered.
+    # Records of prompts that were removed or moved since they were sent are taken away while nobody has answered, and
+    # those of items that were removed by themselves in any case.
     (stale,) = project.ledger.rows(
         """select count(*) as n from current_items i join pushes p on p.item_id = i.id and p.record_id <> ''
            where (i.removed or i.moved) and not exists (select 1 from responses r where r.item_id = i.id)
-             and p.at < (select max(at) from prompt_changes c where c.prompt_id = i.prompt_id)"""
+               and p.at < (select max(at) from prompt_changes c where c.prompt_id = i.prompt_id)
+             or i.removed and p.at < (select max(at) from item_changes c where c.item_id = i.id)"""
     )
     homeless = Counter(item.country for item in items if item.country not in countries)
     fitting = (item for item in items if not TASKS[item.task].misfit(item, project.settings))

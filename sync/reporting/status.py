@@ -16,6 +16,7 @@ from annotation.quality.agreement import Agreement
 from annotation.quality.careless import doubts
 from annotation.screen import Progress, counted, silent
 from annotation.selection.waiting import Waiting, prompts_waiting
+from annotation.stereotypes.shared import shared_waiting
 from annotation.tally import Counts, count
 from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
@@ -73,6 +74,7 @@ class Report:
         exams: Exam questions by country, exam, category and status.
         other_texts: A sentence where records show other texts on the server than were pushed, or "".
         votes: Country -> votes of a demo's visitors, apart from all of the above.
+        shared: Stereotypes that people shared, or took back, since they were taken in last.
     """
 
     quotas: tuple[QuotaState, ...]
@@ -92,6 +94,7 @@ class Report:
     capped: str = ""
     exams: Mapping[tuple[str, str, str, str], int] = field(default_factory=dict)
     votes: Mapping[str, int] = field(default_factory=dict)
+    shared: int = 0
 
     @property
     def checked_questions(self) -> int:
@@ -132,6 +135,7 @@ class Report:
             ],
             "include_points": include_points(self.checked_questions),
             "votes": dict(self.votes),
+            "shared_waiting": self.shared,
         }
 
 
@@ -182,6 +186,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         "" if runs and all_met(quotas) else capped(quotas, auto=project.settings.train.auto),
         exams,
         count_duels(project.ledger),
+        shared_waiting(project),
     )
 
 

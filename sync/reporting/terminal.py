@@ -32,6 +32,8 @@ def show(found: Report, *, brief: bool = False) -> None:
     if found.votes:
         countries = ", ".join(f"{country} {number}" for country, number in found.votes.items())
         print(f"Votes of a demo's visitors, apart from the team's: {sum(found.votes.values())} ({countries}).")
+    if found.shared:
+        print(f"Shared stereotypes that wait for `annot stereotypes add --shared`: {found.shared}.")
     if set_aside := ", ".join(f"{count} {reason}" for reason, count in sorted(found.excluded.items())):
         print(f"Set aside: {set_aside}.")
     for reason, count in sorted(found.unfit.items()):

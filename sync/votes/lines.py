@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from annotation.config import known_country, known_language
+from annotation.sections import known_country, known_language
 from annotation.tasks.duel.task import CHOICES, SIDES
 
 FORMAT = 1

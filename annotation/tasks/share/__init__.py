@@ -1,0 +1,1 @@
+"""The task "share stereotypes": people write down what is said where they live; others then rate it."""

@@ -1,0 +1,122 @@
+"""The page about stereotypes, run line by line, with people who consent, rate, share and check through Argilla."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from fake_argilla import person
+from finished_runs import finished_run, ranked_slates
+
+from annotation.config import read_settings
+from annotation.project import Project
+from annotation.stereotypes.pairs import checked_pairs
+from annotation.tasks import TASKS
+from annotation.tasks.form import GUARD
+from annotation.tasks.pair_check.check import Check
+from annotation.tasks.share.sheet import Written
+from annotation.tasks.stereotype.rating import Rating
+from annotation.types import Item
+from sync.argilla.annotator import AnnotatorClient
+from sync.argilla.client import connect
+from sync.team import add_team
+
+PAGE = (Path(__file__).parent.parent / "docs" / "stereotypes.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
+TEAM = tuple(f"mx_{number}" for number in range(1, 6))
+TEXTS = ("toman mate", "alegres", "madrugadores", "picante", "bailan bien")
+
+
+def answers_of(item: Item) -> object:
+    """What everybody says; whoever shares, shares one thing about one country."""
+    match item.task:
+        case "stereotype":
+            return Rating(5, 1, "others")
+        case "share" if item.content["target"] == "MX":
+            return Written("share", lines=("bailan bien",))
+        case "share":
+            return Written("nothing")
+        case "pair_check":
+            return Check("right")
+    raise AssertionError(item.task)
+
+
+def answer_as_the_team(project: Project, *, consenting: bool) -> dict[str, int]:
+    """Everybody answers all that they are shown; the first person does not consent. Task -> records that were shown."""
+    api = connect(project)
+    items = {item.id: item for task in TASKS for item in project.ledger.items(task)}
+    seen = dict[str, int]()
+    # The consent stands first: nothing is guarded that is shown before it.
+    datasets = sorted((found for found in api.datasets() if found.ready), key=lambda found: GUARD in found.rules)
+    for name in TEAM:
+        client = AnnotatorClient(api.url, name, project.secrets()["passwords"][name])
+        for dataset in datasets:
+            for record in client.queue(dataset.id):
+                item = items[record["external_id"]]
+                if item.task == "consent":
+                    values = {"answer": {"value": "yes" if name != TEAM[0] else "no"}}
+                    if consenting:
+                        client.answer(record["id"], values)
+                    continue
+                assert name != TEAM[0], "who did not consent is shown nothing"
+                seen[item.task] = seen.get(item.task, 0) + 1
+                client.answer(record["id"], TASKS[item.task].values(item, answers_of(item)))
+    return seen
+
+
+@pytest.mark.server
+@pytest.mark.timeout(600)
+def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
+    assert len(BLOCKS) == 5
+    folder, bin_ = tmp_path / "mexico", Path(sys.prefix) / "bin"
+    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
+    printed = ""
+
+    def run(script: str, where: Path = folder) -> str:
+        nonlocal printed
+        done = subprocess.run(
+            ["bash", "-c", f"set -euo pipefail\n{script}"],
+            cwd=where,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+        printed += done.stdout + done.stderr
+        return done.stdout
+
+    run("annot init mexico --country MX --language es", tmp_path)
+    path = folder / "annot.toml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("# port = 6900", f"port = {free_port()}"), encoding="utf-8"
+    )
+    try:
+        assert "4 new stereotypes from 4 rows" in run(BLOCKS[0])
+        project = Project(folder, read_settings(path))
+        add_team(project, connect(project), [person(name) for name in TEAM])
+        push, *rest = BLOCKS[1].splitlines()
+        run(push)
+        assert answer_as_the_team(project, consenting=True) == {"stereotype": 16, "share": 8}
+        said = run("\n".join(rest))
+        assert "4 people consent" in said or "MX 4" in said, said
+        add, pairs, push, sync = BLOCKS[2].splitlines()
+        assert "1 shared stereotype taken in" in run(add)
+        assert "made of 4 associations" in run(pairs)
+        run(push)
+        assert answer_as_the_team(project, consenting=False)["pair_check"] > 8
+        run(sync)
+        assert len(checked_pairs(project.ledger, project.settings)) > 8
+        finished_run(folder / "runs" / "my-run", ranked_slates(6), 0.1)
+        assert "cannot tell" in run(BLOCKS[3])
+        run(BLOCKS[4])
+    finally:
+        subprocess.run([bin_ / "annot", "down", "--project", folder], env=environment, check=False)
+    assert not [text for text in TEXTS if text in printed], "a text was printed that nobody asked for"
+    rows = [json.loads(line) for line in (folder / "exports/stereotypes/pairs.jsonl").read_text().splitlines()]
+    assert {row["use"] for row in rows} == {"evaluation-only"}
+    assert {row["licence"] for row in rows} == {"CC-BY-4.0"}

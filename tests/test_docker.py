@@ -215,8 +215,9 @@ def test_the_server_image_installs_everything_that_it_imports() -> None:
     code = (
         "import sys, annotation.cli, annotation.project, annotation.config, annotation.hosting.embedded,"
         "annotation.hosting.foreground, annotation.backups.rolling, annotation.backups.restore, annotation.ledger,"
+        "annotation.sections,"
         "annotation.screen, uv, huggingface_hub.hf_api;"
-        "annotation.config.known_country('MX'); print(*sys.modules)"
+        "annotation.sections.known_country('MX'); print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     owners = packages_distributions()

@@ -18,6 +18,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from multiprocessing import Process
 from pathlib import Path
 
 from ledger import BEGAN, SERVER, measure  # beside this script
@@ -47,8 +48,9 @@ def write_table(path: Path, rows: int, draw: random.Random) -> None:
             table.writerow((groups[number % len(groups)], said, "es"))
 
 
-def rate(project: Project, ratings: int, draw: random.Random) -> None:
+def rate(folder: Path, ratings: int) -> None:
     """What people of each country say, four of each item; every twentieth skips."""
+    project, draw = Project.open(folder), random.Random(1)
     people = [Person(f"{c.lower()}_{n}", "", "annotator", c, ("es",)) for c in COUNTRIES for n in range(RATERS)]
     project.ledger.add_people(people)
     items = project.ledger.items(NAME)[: ratings // RATERS]
@@ -99,7 +101,10 @@ def main(words: Sequence[str] | None = None) -> None:
                     f"{name:10} {found['s']:7.1f} s {found['cpu_s']:7.1f} s of a CPU {found['MB']:7.0f} MB", flush=True
                 )
             if name == "add":
-                rate(Project.open(folder), wanted.ratings, draw)
+                # In a process of its own: a child's peak memory begins with that of whoever starts it.
+                rating = Process(target=rate, args=(folder, wanted.ratings))
+                rating.start()
+                rating.join()
 
 
 if __name__ == "__main__":

@@ -1,19 +1,14 @@
 """The page about exams, run line by line, with simulated people where people check."""
 
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import free_port
+from doc_pages import blocks_of, mexico
 from fake_argilla import person
 from finished_runs import finished_run, ranked_slates
 from test_train_exams import bbq_rows
 
-from annotation.config import read_settings
 from annotation.exams.checked import exam_questions
 from annotation.project import Project
 from annotation.tasks import TASKS
@@ -22,8 +17,7 @@ from sync.argilla.annotator import AnnotatorClient
 from sync.argilla.client import connect
 from sync.team import add_team
 
-ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "exams.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+BLOCKS = blocks_of("exams.md")
 
 
 def check_as_the_team(project: Project) -> None:
@@ -44,32 +38,12 @@ def check_as_the_team(project: Project) -> None:
 @pytest.mark.timeout(600)
 def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
     assert len(BLOCKS) == 4
-    folder, bin_ = tmp_path / "mexico", Path(sys.prefix) / "bin"
-    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
-
-    def run(script: str, where: Path = folder) -> str:
-        done = subprocess.run(
-            ["bash", "-c", f"set -euo pipefail\n{script}"],
-            cwd=where,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    run("annot init mexico --country MX --language es", tmp_path)
-    path = folder / "annot.toml"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace("# port = 6900", f"port = {free_port()}"), encoding="utf-8"
-    )
-    try:
+    with mexico(tmp_path) as (run, project):
+        folder = project.folder
         said = run(BLOCKS[0])
         assert "3 new questions would come from 5 questions of examen.csv; left out: 2." in said
         assert "exact or natural science" in said
         run("annot up")
-        project = Project(folder, read_settings(path))
         add_team(project, connect(project), [person("mx_1"), person("mx_2")])
         push, sync, status = BLOCKS[1].splitlines()
         run(push)
@@ -85,8 +59,6 @@ def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
         said = run(BLOCKS[3])
         assert "my-run: exams, asked in the chat template" in said
         assert "esbbq_age, plain: the base is not above chance" in said
-    finally:
-        subprocess.run([bin_ / "annot", "down", "--project", folder], env=environment, check=False)
     first, *_, third = exam_questions(project.ledger, project.settings)
     assert (first.answer, first.regional_feature, len(third.options)) == (0, "region explicit", 4)
     assert (folder / "exams" / "submission" / "MX-es-examen-de-muestra.json").exists()

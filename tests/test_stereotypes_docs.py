@@ -1,18 +1,13 @@
 """The page about stereotypes, run line by line, with people who consent, rate, share and check through Argilla."""
 
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import free_port
+from doc_pages import blocks_of, mexico
 from fake_argilla import person
 from finished_runs import finished_run, ranked_slates
 
-from annotation.config import read_settings
 from annotation.project import Project
 from annotation.stereotypes.pairs import checked_pairs
 from annotation.tasks import TASKS
@@ -25,8 +20,7 @@ from sync.argilla.annotator import AnnotatorClient
 from sync.argilla.client import connect
 from sync.team import add_team
 
-PAGE = (Path(__file__).parent.parent / "docs" / "stereotypes.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
+BLOCKS = blocks_of("stereotypes.md")
 TEAM = tuple(f"mx_{number}" for number in range(1, 6))
 TEXTS = ("toman mate", "alegres", "madrugadores", "picante", "bailan bien")
 
@@ -72,38 +66,13 @@ def answer_as_the_team(project: Project, *, consenting: bool) -> dict[str, int]:
 @pytest.mark.timeout(600)
 def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
     assert len(BLOCKS) == 5
-    folder, bin_ = tmp_path / "mexico", Path(sys.prefix) / "bin"
-    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}"}
-    printed = ""
-
-    def run(script: str, where: Path = folder) -> str:
-        nonlocal printed
-        done = subprocess.run(
-            ["bash", "-c", f"set -euo pipefail\n{script}"],
-            cwd=where,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-        printed += done.stdout + done.stderr
-        return done.stdout
-
-    run("annot init mexico --country MX --language es", tmp_path)
-    path = folder / "annot.toml"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace("# port = 6900", f"port = {free_port()}"), encoding="utf-8"
-    )
-    try:
+    with mexico(tmp_path) as (run, project):
         assert "4 new stereotypes from 4 rows" in run(BLOCKS[0])
-        project = Project(folder, read_settings(path))
         add_team(project, connect(project), [person(name) for name in TEAM])
         push, *rest = BLOCKS[1].splitlines()
         run(push)
         assert answer_as_the_team(project, consenting=True) == {"stereotype": 16, "share": 8}
-        said = run("\n".join(rest))
-        assert "4 people consent" in said or "MX 4" in said, said
+        assert "Consent to see such texts: MX 4." in run("\n".join(rest))
         add, pairs, push, sync = BLOCKS[2].splitlines()
         assert "1 shared stereotype taken in" in run(add)
         assert "made of 4 associations" in run(pairs)
@@ -111,12 +80,10 @@ def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
         assert answer_as_the_team(project, consenting=False)["pair_check"] > 8
         run(sync)
         assert len(checked_pairs(project.ledger, project.settings)) > 8
-        finished_run(folder / "runs" / "my-run", ranked_slates(6), 0.1)
+        finished_run(project.folder / "runs" / "my-run", ranked_slates(6), 0.1)
         assert "cannot tell" in run(BLOCKS[3])
         run(BLOCKS[4])
-    finally:
-        subprocess.run([bin_ / "annot", "down", "--project", folder], env=environment, check=False)
-    assert not [text for text in TEXTS if text in printed], "a text was printed that nobody asked for"
-    rows = [json.loads(line) for line in (folder / "exports/stereotypes/pairs.jsonl").read_text().splitlines()]
-    assert {row["use"] for row in rows} == {"evaluation-only"}
-    assert {row["licence"] for row in rows} == {"CC-BY-4.0"}
+    assert not [text for text in TEXTS if text in run.printed], "a text was printed that nobody asked for"
+    exported = (project.folder / "exports/stereotypes/pairs.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in exported.splitlines()]
+    assert {(row["use"], row["licence"]) for row in rows} == {("evaluation-only", "CC-BY-4.0")}

@@ -205,7 +205,7 @@ def test_the_list_is_counts_by_region_and_texts_only_where_asked_for(project: Pr
     said = annot(project, "stereotypes", "list")
     assert "Consent to see such texts: UY 2." in said
     assert "Shared by the team: 1, 1 wait for `annot stereotypes add --shared`." in said
-    assert "1 association rated by 3 people of a region or more: 0 of 1 point" in said
+    assert "1 association rated by 3 people of a region or more: 0 of the challenge's 1 point" in said
     for text in ("mate", "tarde", "madrugan", "temprano"):
         assert text not in said
         assert text not in annot(project, "stereotypes", "list", "--json")

@@ -89,7 +89,10 @@ def stereotypes_add(
     print(added.sentence())
     asked = [("asked in", name_of_country(code, "en"), count) for code, count in added.asked.items()]
     languages = [("in", name_of_language(code), count) for code, count in added.languages()]
-    targets = [("about", name_of_country(code, "en"), count) for code, count in added.targets()[:10]]
+    first, *others = (added.targets()[:10], *added.targets()[10:])
+    targets = [("about", name_of_country(code, "en"), count) for code, count in first]
+    if others:
+        targets.append(("about", f"{len(others)} more", sum(count for _, count in others)))
     table("New", ("", "", "stereotypes"), [*asked, *languages, *targets])
     said = [(name_of_country(code, "en") or "not known", sum(of.values())) for code, of in added.regions.items()]
     table("What the sources say themselves", ("region", "ratings"), sorted(said, key=lambda row: -row[1])[:10])

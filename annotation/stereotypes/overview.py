@@ -102,7 +102,7 @@ class Overview:
         points = stereotype_points(self.ratings.validated)
         print(
             f"{counted(self.ratings.validated, 'association')} rated by {self.raters} people of a region or more: "
-            f"{points:g} of {MOST_POINTS:g} point (a tenth for each ten)."
+            f"{points:g} of the challenge's {MOST_POINTS:g} point (a tenth for each ten)."
         )
 
 

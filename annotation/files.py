@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -130,6 +131,31 @@ def whole_folder(to: Path, may_go: Callable[[Path], None], *, mode: int = 0o755)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a file, one more than `most` at most; of a pipe or a device nobody waits for any.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or no file can have such a name.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except ValueError:
+        raise OSError(errno.EINVAL, "no file can have such a name") from None
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read(most + 1)
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether a path leads into a folder when all links are followed; one that leads in a circle stays where it is.
+
+    Raises:
+        ValueError: No file can have such a name.
+    """
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], schema: Any = None) -> None:

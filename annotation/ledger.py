@@ -207,10 +207,13 @@ class Ledger:
             before = db.total_changes
             db.executemany(
                 """insert or ignore into prompts
-                   (id, text, system, country, language, topic, source, licence, added_at, author)
-                   values (?,?,?,?,?,?,?,?,?,?)""",
+                   (id, text, system, country, language, topic, source, licence, added_at, author, image)
+                   values (?,?,?,?,?,?,?,?,?,?,?)""",
                 (
-                    (p.id, p.text, p.system, p.country, p.language, p.topic, p.source, p.licence, now(), p.author)
+                    (
+                        *(p.id, p.text, p.system, p.country, p.language, p.topic, p.source, p.licence, now()),
+                        *(p.author, p.image),
+                    )
                     for p in prompts
                 ),
             )
@@ -238,7 +241,7 @@ class Ledger:
 
     def prompts(self, ids: Iterable[str] | None = None, *, removed: bool = False) -> list[Prompt]:
         """All prompts, those that were taken out only if asked for; or those named. In the order in which they came."""
-        columns = "id, text, country, language, topic, system, source, licence, author, removed"
+        columns = "id, text, country, language, topic, system, source, licence, author, removed, image"
         which, values = self._named(ids)
         if ids is None and not removed:
             which = "where not removed"

@@ -208,6 +208,26 @@ def _file_ratings(db: sqlite3.Connection) -> None:
     db.execute("create index file_ratings_of_association on file_ratings(association)")
 
 
+def _pictures(db: sqlite3.Connection) -> None:
+    """Prompts may be about a picture: the newest row has what is known of it; its file is in the project's folder."""
+    (view,) = db.execute("select sql from sqlite_master where name = 'current_prompts'").fetchone()
+    for statement in (
+        """create table pictures (seq integer primary key autoincrement, id text not null, likeness text not null,
+             width integer not null, height integer not null, source text not null, licence text not null,
+             creator text not null, people text not null, at text not null)""",
+        "create index rows_of_picture on pictures(id, seq)",
+        "alter table prompts add column image text not null default ''",
+        "create index prompts_about_picture on prompts(image) where image <> ''",
+        "drop view current_prompts",
+        view.replace("coalesce(c.removed, 0) as removed", "coalesce(c.removed, 0) as removed, o.image").replace(
+            "o.licence",
+            """coalesce((select licence from pictures where id = o.image order by seq desc limit 1), o.licence)
+               as licence""",
+        ),
+    ):
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
@@ -222,5 +242,6 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _found_by_prompt_and_item,
     _removed_items,
     _file_ratings,
+    _pictures,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

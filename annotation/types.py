@@ -19,10 +19,17 @@ SEATS = "ABCDEFGH"
 PROBLEMS = ("stereotype", "wrong_country", "wrong_register", "factual_error", "offensive", "other")
 """What an annotator can say is wrong with an answer."""
 
+PICTURE_PROBLEMS = (
+    *("wrong_dish_or_feast", "stereotype", "generic", "invented"),
+    *("offensive", "identifies_person", "other"),
+)
+"""The same of a description of a picture; "generic" is one that would fit any picture."""
+
 
 def in_order(problems: Collection[str]) -> tuple[str, ...]:
-    """Some of PROBLEMS, each once and in their order."""
-    return tuple(problem for problem in PROBLEMS if problem in problems) if problems else ()
+    """Some of PROBLEMS, or of PICTURE_PROBLEMS, each once and in their order."""
+    known = PROBLEMS if all(problem in PROBLEMS for problem in problems) else PICTURE_PROBLEMS
+    return tuple(problem for problem in known if problem in problems) if problems else ()
 
 
 def content_id(*parts: str) -> str:
@@ -46,6 +53,7 @@ class Prompt:
         licence: As the source states it, or "".
         author: User name of the person on the team who wrote it, or "".
         removed: Taken out by `annot prompts remove`: nothing is done with it, and nothing about it counts.
+        image: Id of the picture that it is about (see Picture), or "".
     """
 
     id: str
@@ -58,6 +66,7 @@ class Prompt:
     licence: str = ""
     author: str = ""
     removed: bool = False
+    image: str = ""
 
     @classmethod
     def make(
@@ -71,10 +80,11 @@ class Prompt:
         source: str = "",
         licence: str = "",
         author: str = "",
+        image: str = "",
     ) -> Prompt:
         """Build a prompt and name it by its content."""
         return cls(
-            content_id(text, system, country, language),
+            content_id(text, system, country, language, *([image] if image else [])),
             text,
             country,
             language,
@@ -83,7 +93,43 @@ class Prompt:
             source,
             licence,
             author,
+            image=image,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that people describe. Its file stands in the project by its id (`annotation.images.store`).
+
+    Attributes:
+        id: SHA-256 of its file as annot wrote it, 64 hex digits.
+        likeness: Perceptual hash, 16 hex digits: of two pictures that look alike few bits differ.
+        width: Pixels.
+        height: Pixels.
+        source: Where it was read from: file name or dataset, and row.
+        licence: As the source states it.
+        creator: Who made it, as the licence asks it to be said.
+        people: What whoever added it says of people in it: "none" can be recognised, or they "agreed".
+    """
+
+    id: str
+    likeness: str
+    width: int
+    height: int
+    source: str
+    licence: str
+    creator: str
+    people: Literal["none", "agreed"]
+
+
+def picture_file(picture: str, *, view: bool = False) -> str:
+    """Path of a picture's file below a project, a snapshot, a run or an export, by the picture's id.
+
+    Args:
+        picture: Its id.
+        view: The small one that Argilla's page shows; else the one that models see, a JPEG of at most 1024 pixels.
+    """
+    return f"images/{picture[:2]}/{picture}{'.view.webp' if view else '.jpg'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,7 +403,8 @@ class Judgement:
 
     Attributes:
         tiers: Candidate ids, best first; equal ranks share a tier. Empty when nothing was ranked.
-        problems: Candidate id -> some of PROBLEMS; "" -> those of the slate as a whole, which older datasets ask for.
+        problems: Candidate id -> some of PROBLEMS or PICTURE_PROBLEMS; "" -> those of the slate as a whole, which
+            older datasets ask for.
         none_acceptable: The person found no answer fit to be chosen.
         rewrite: The answer that the person would have given, or "".
     """
@@ -382,7 +429,7 @@ class Preference:
         votes_against: Annotators who ranked rejected above chosen.
         ties: Annotators who put both in one tier.
         annotators: Pseudonyms of all who voted, sorted.
-        chosen_problems: Some of PROBLEMS: what people of the country marked on the chosen answer.
+        chosen_problems: Some of PROBLEMS or PICTURE_PROBLEMS: what people of the country marked on the chosen answer.
         rejected_problems: The same of the rejected one.
     """
 

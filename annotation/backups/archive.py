@@ -32,8 +32,10 @@ DUMP = ".argilla/argilla.dump"
 SETTINGS = "annot.toml"
 SINGLE = (SETTINGS, "prices.toml", "secrets.toml", LEDGER, SERVER, DUMP, ".argilla/secrets.json")
 """Every file that may be in an archive, by its name in the project ..."""
-FOLDERS = ("snapshots", "guidelines", "exams")
-"""... and the folders whose files may be."""
+PICTURES = "images"
+FOLDERS = ("snapshots", "guidelines", "exams", PICTURES)
+"""... and the folders whose files may be. Pictures never change and are larger than all else: the rolling backup, whose
+archives stand beside them, has none, and those of snapshots are linked again by a restore."""
 
 _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 64 * 1024 * 1024

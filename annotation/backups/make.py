@@ -30,6 +30,7 @@ from annotation.backups.archive import (
     FOLDERS,
     FORMAT,
     LEDGER,
+    PICTURES,
     SERVER,
     SINGLE,
     Backup,
@@ -184,7 +185,7 @@ def _write(project: Project, target: Path, progress: Progress) -> Backup:
             counts |= _named("ledger", copy_sqlite(project.folder / LEDGER, sources[LEDGER], progress))
         kind, major = _copy_server(project, staging, sources, counts, progress)
         # After the databases: whoever is in them has a password in here.
-        sources |= _plain_files(project)
+        sources |= _plain_files(project, target)
         part = staging / target.name
         manifest = {
             "format": FORMAT,
@@ -195,7 +196,7 @@ def _write(project: Project, target: Path, progress: Progress) -> Backup:
             "postgresql": major,
             "ledger": counts.get("ledger.migrations", 0),
             "counts": dict(sorted(counts.items())),
-            "left_out": _left_out(project),
+            "left_out": _left_out(project, target),
         }
         pack(part, sources, manifest, progress)
         with opened(part) as archive:
@@ -268,22 +269,29 @@ def _named(kind: str, counts: Mapping[str, int]) -> dict[str, int]:
     return {f"{kind}.{name}": rows for name, rows in counts.items()}
 
 
-def _plain_files(project: Project) -> dict[str, Path]:
+def _folders(project: Project, target: Path) -> list[str]:
+    """Folders whose files go into an archive."""
+    return [name for name in FOLDERS if name != PICTURES or target.parent != rolling_folder(project)]
+
+
+def _plain_files(project: Project, target: Path) -> dict[str, Path]:
     names = ["annot.toml", "prices.toml", "secrets.toml"]
     if not project.settings.argilla.url:
         names.append(".argilla/secrets.json")
     found = {name: project.folder / name for name in names if (project.folder / name).is_file()}
-    for folder in FOLDERS:
+    for folder in _folders(project, target):
         for path in sorted((project.folder / folder).rglob("*")):
             name = path.relative_to(project.folder)
+            if folder == "snapshots" and PICTURES in name.parts:
+                continue  # links to the project's
             # What begins with a dot is being written, or was when somebody was killed.
             if path.is_file() and not path.is_symlink() and not any(part.startswith(".") for part in name.parts):
                 found[name.as_posix()] = path
     return found
 
 
-def _left_out(project: Project) -> dict[str, int]:
-    taken = {*SINGLE, *FOLDERS, *_NOT_WORTH_A_WORD, f"{LEDGER}-wal", f"{LEDGER}-shm"}
+def _left_out(project: Project, target: Path) -> dict[str, int]:
+    taken = {*SINGLE, *_folders(project, target), *_NOT_WORTH_A_WORD, f"{LEDGER}-wal", f"{LEDGER}-shm"}
     if project.settings.argilla.url:
         taken.remove(project.argilla_home.name)
     return {
@@ -302,7 +310,7 @@ def _require_room(project: Project, target: Path) -> None:
     """Refuse before the disk is full: those who work need it more."""
     databases = [project.folder / LEDGER, project.argilla_home / storage.SQLITE]
     size = sum(_size(path) + _size(path.with_name(f"{path.name}-wal")) for path in databases if path.exists())
-    size += sum(_size(path) for path in _plain_files(project).values())
+    size += sum(_size(path) for path in _plain_files(project, target).values())
     needed = 2 * size + _ENDS_BYTES  # the copy, and the archive of it
     if target.parent.stat().st_dev == project.folder.stat().st_dev:
         needed += _SPARE_BYTES

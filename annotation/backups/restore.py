@@ -19,6 +19,7 @@ from annotation.backups.archive import (
     DUMP,
     FOLDERS,
     LEDGER,
+    PICTURES,
     SERVER,
     SETTINGS,
     SINGLE,
@@ -37,6 +38,7 @@ from annotation.hosting import embedded
 from annotation.hosting.environment import ensure_environment, pinned_version
 from annotation.hosting.postgres import examine, load
 from annotation.hosting.storage import numbers
+from annotation.images.store import has_picture, link_or_copy, link_pictures
 from annotation.migrations import MIGRATIONS
 from annotation.screen import Progress, silent
 
@@ -168,6 +170,7 @@ def _fill(folder: Path, archive: Archive, database: str, progress: Progress) -> 
         _fill_postgresql(staging, archive, database)
     elif backup.database:
         embedded.adopt(staging / ".argilla", version=backup.argilla)
+    _bring_pictures(archive, staging)
     settings = staging / SETTINGS
     _disarm(settings)
     settings.chmod(0o644)
@@ -177,6 +180,30 @@ def _fill(folder: Path, archive: Archive, database: str, progress: Progress) -> 
     filling.unlink(missing_ok=True)
     staging.rmdir()
     sync_folder(folder)
+
+
+def _bring_pictures(archive: Archive, staging: Path) -> None:
+    """Pictures that an archive of the rolling backup lacks, from the project around it; and those of snapshots."""
+    place = archive.file.resolve().parent
+    if PICTURES in archive.backup.left_out:
+        pictures = place.parent.parent / PICTURES
+        # Beside an archive that was taken elsewhere, a folder of that name holds anything.
+        if place.match(".argilla/backups") and pictures.is_dir():
+            shutil.copytree(pictures, staging / PICTURES, copy_function=link_or_copy)
+        else:
+            print(
+                f"annot: the archive holds no pictures, as it is one of the rolling backup: copy the folder {PICTURES} "
+                "of its project here.",
+                file=sys.stderr,
+            )
+    for rankings in staging.glob("snapshots/*/rankings.parquet"):
+        import pyarrow.parquet as pq
+
+        if "image" in pq.read_schema(rankings).names:
+            named = set(pq.read_table(rankings, columns=["image"])["image"].to_pylist())
+            # What is not there, as what was forgotten since, whoever trains on the snapshot is told of.
+            there = [picture for picture in sorted(filter(None, named)) if has_picture(staging, picture)]
+            link_pictures(there, staging, rankings.parent)
 
 
 def _disarm(settings: Path) -> None:

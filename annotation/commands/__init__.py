@@ -18,10 +18,12 @@ ORDER = (
     *(
         "init",
         "prompts",
+        "images",
         "exams",
         "stereotypes",
         "filter",
         "draft",
+        "describe",
         "select",
         "up",
         "team",
@@ -69,6 +71,9 @@ exams_app = typer.Typer(
     help="Multiple-choice exams of a country: read, checked by people, given away, and used to judge models.",
     no_args_is_help=True,
 )
+images_app = typer.Typer(
+    cls=InOrder, help="Pictures that people describe and rank descriptions of.", no_args_is_help=True
+)
 stereotypes_app = typer.Typer(
     cls=InOrder,
     help="Stereotypes that people know: shared, rated, turned into pairs, and used to measure models; never to train.",
@@ -85,6 +90,7 @@ votes_app = typer.Typer(cls=InOrder, help="Votes of a demo's visitors.", no_args
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(exams_app, name="exams")
 app.add_typer(stereotypes_app, name="stereotypes")
+app.add_typer(images_app, name="images")
 app.add_typer(team_app, name="team")
 app.add_typer(server_app, name="server")
 app.add_typer(votes_app, name="votes")

@@ -45,7 +45,9 @@ def init(
         print_json({"project": str(project.folder), "settings": project.settings.model_dump(), "notes": notes})
     else:
         enter = "" if project.folder == Path.cwd() else f"cd {shlex.quote(str(folder))}, then "
-        print(f"{project.folder / 'annot.toml'} is ready. Next: {enter}annot prompts add FILE")
+        print(
+            f"{project.folder / 'annot.toml'} is ready. Next: {enter}annot prompts add FILE, or annot images add FOLDER"
+        )
         for note in notes:
             print(f"Note: {note}.")
 
@@ -61,6 +63,7 @@ def begin_texts(project: Project) -> list[str]:
 
     from annotation.drafting.personas import templates
     from annotation.files import write_whole
+    from annotation.tasks.description.texts import TEXTS as DESCRIPTION
     from annotation.tasks.duel.texts import TEXTS as DUEL
     from annotation.tasks.exam.texts import TEXTS as EXAM
     from annotation.tasks.page import LANGUAGES, TEXTS, TeamPage
@@ -74,7 +77,7 @@ def begin_texts(project: Project) -> list[str]:
         notes.append(page.fallback())
         lines = ["# Translate a line and take its # away; what stays is read as it is. Words in braces are filled in."]
         tables = {"page": TEXTS, "ranking": RANKING, "prompt_check": PROMPT_CHECK, "exam": EXAM, "duel": DUEL}
-        tables["personas"] = templates(page)
+        tables |= {"description": DESCRIPTION, "personas": templates(page)}
         for table, ours in tables.items():
             lines += ["", f"[{table}]"]
             for key, text in ours[page.base].items():
@@ -169,6 +172,7 @@ def prompts_list(
 ) -> None:
     """Count the project's prompts by country, language and topic, or list them."""
     from annotation.prompts.add import count_prompts
+    from annotation.prompts.change import told
     from annotation.screen import print_json, table
 
     project = open_project(folder)
@@ -179,9 +183,9 @@ def prompts_list(
         listed = {"each": [asdict(prompt) for prompt in everyone]} if each else {}
         print_json({"prompts": there, "removed": removed, "groups": [asdict(group) for group in groups], **listed})
     elif not there + removed:
-        print("There are no prompts yet. Next: annot prompts add FILE")
+        print("There are no prompts yet. Next: annot prompts add FILE, or annot images add FOLDER")
     elif each:
-        rows = ((p.id, p.country, p.language, p.topic, "removed" if p.removed else "", p.text) for p in everyone)
+        rows = ((p.id, p.country, p.language, p.topic, "removed" if p.removed else "", told(p)) for p in everyone)
         table("", ("id", "country", "language", "topic", "", "prompt"), rows)
     else:
         table("", ("country", "language", "topic", "prompts", "answers"), (tuple(asdict(g).values()) for g in groups))
@@ -213,7 +217,7 @@ def prompts_remove(
     from annotation.prompts.change import Which
 
     which = Which(tuple(ids or ()), file, country, language, topic)
-    _change_prompts(folder, which, {"removed": not undo}, dry_run=dry_run, json=json)
+    change_and_show(folder, which, {"removed": not undo}, dry_run=dry_run, json=json)
 
 
 @prompts_app.command("set", epilog="Example: annot prompts set --country MX --language pt --to-country BR")
@@ -236,13 +240,14 @@ def prompts_set(
 
     became = dict(zip(("country", "language"), check_codes(to_country, to_language), strict=True))
     changes = {name: value for name, value in {**became, "topic": clean_label(to_topic)}.items() if value}
-    _change_prompts(
+    change_and_show(
         folder, Which(tuple(ids or ()), file, country, language, topic), changes, dry_run=dry_run, json=json
     )
 
 
-def _change_prompts(folder: Path, which: Which, changes: dict[str, Any], *, dry_run: bool, json: bool) -> None:
-    from annotation.prompts.change import change_prompts
+def change_and_show(folder: Path, which: Which, changes: dict[str, Any], *, dry_run: bool, json: bool) -> None:
+    """Change prompts, or say what would change, and report it."""
+    from annotation.prompts.change import change_prompts, told
     from annotation.screen import count_reasons, print_json, table
 
     done = change_prompts(open_project(folder), which, changes, dry_run=dry_run)
@@ -252,7 +257,7 @@ def _change_prompts(folder: Path, which: Which, changes: dict[str, Any], *, dry_
     print("\n".join(done.sentences()))
     if dry_run:
         table("", ("country", "language", "topic", "prompts"), done.groups())
-        table("", ("id", "the first of them"), ((prompt.id, prompt.text[:100]) for prompt in done.changed[:5]))
+        table("", ("id", "the first of them"), ((prompt.id, told(prompt)[:100]) for prompt in done.changed[:5]))
     table("Left as they are", ("reason", "prompts", "for example"), count_reasons(done.dropped))
 
 

@@ -52,7 +52,8 @@ def forget(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="PERSON|PROMPT|ASSOCIATION", help="User name, pseudonym, or id of a prompt or an association."
+            metavar="PERSON|PROMPT|ASSOCIATION",
+            help="User name, pseudonym, or id of a prompt, of its picture, or of an association.",
         ),
     ],
     folder: Folder = Path(),

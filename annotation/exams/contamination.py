@@ -116,7 +116,7 @@ def question_words(question: ExamQuestion) -> list[str]:
 
 def contamination(project: Project, questions: Sequence[ExamQuestion], progress: Progress = silent) -> Contamination:
     """Look for questions among a project's prompts and the answers to them: what its adapters are trained on."""
-    prompts = project.ledger.prompts()
+    prompts = [prompt for prompt in project.ledger.prompts() if not prompt.image]  # those are one question of annot's
     answers = project.ledger.candidate_texts()
     copied = shared_ngrams(questions, (*(prompt.text for prompt in prompts), *answers.values()))
     short = sum(len(question_words(question)) < LEAST for question in questions)

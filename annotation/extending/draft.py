@@ -146,7 +146,8 @@ class _Seeds:
     """Prompts that count, as examples: of a cell's own country, or of others; those that cover the most come first."""
 
     def __init__(self, project: Project, cells: Sequence[Cell], encoder: Encoder, progress: Progress) -> None:
-        prompts = [prompt for prompt in project.ledger.prompts() if in_project(prompt, project.settings)]
+        everyone = project.ledger.prompts()
+        prompts = [prompt for prompt in everyone if in_project(prompt, project.settings) and not prompt.image]
         states = prompt_states(project, prompts)
         countries, topics = {cell.country for cell in cells}, {cell.topic for cell in cells}
         self._by_country: dict[tuple[str, str], list[Prompt]] = defaultdict(list)

@@ -114,7 +114,7 @@ class Gaps:
 def find_gaps(project: Project) -> Gaps:
     """Compare the prompts that there are with what the quotas of the ranking owe."""
     settings = project.settings
-    prompts = [prompt for prompt in project.ledger.prompts() if in_project(prompt, settings)]
+    prompts = [prompt for prompt in project.ledger.prompts() if not prompt.image and in_project(prompt, settings)]
     states = prompt_states(project, prompts)
     usable = [prompt for prompt in prompts if states[prompt.id] in (SLATE, READY)]
     found: dict[tuple[str, str], Counter[Kind]] = defaultdict(Counter)

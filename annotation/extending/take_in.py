@@ -101,7 +101,7 @@ def take_in(project: Project, encoder: Encoder, progress: Progress = silent) -> 
             for where, prompt in named
             if prompt.id in known and where not in left
         ]
-        there = [prompt for prompt in everyone if not prompt.removed]
+        there = [prompt for prompt in everyone if not (prompt.removed or prompt.image)]
         kept, twins = _told_apart(project, compared.kept, there, encoder, progress)
         where_of = {prompt.id: where for where, prompt in reversed(named)}
         dropped += [Dropped(where_of[p.id], "asks the same", f"{twin} ({cosine:.2f})") for p, twin, cosine in twins]

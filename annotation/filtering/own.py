@@ -28,7 +28,8 @@ FROM_FILES = ":files"
 def own_set(project: Project, progress: Progress = silent) -> tuple[Examples, Pairs]:
     """A prompt with all its candidates, once for every country that judged it; and pairs as `annot export` counts.
 
-    What a model proposed or a demo's visitors typed is not part of it before people accept it.
+    What a model proposed or a demo's visitors typed is not part of it before people accept it. Prompts about pictures
+    are not: the rules read texts, and the words of those prompts are all the same.
 
     What files said of answers is an example of its own, whose pairs are those of the majority.
 
@@ -40,10 +41,11 @@ def own_set(project: Project, progress: Progress = silent) -> tuple[Examples, Pa
     # A ledger is made by being opened; looking at an empty project must not make one.
     prompts = project.ledger.prompts() if (project.folder / "ledger.sqlite").exists() else []
     untried = waiting_prompts(project.ledger, project.settings) if prompts else set[str]()
-    prompts = [prompt for prompt in prompts if prompt.id not in untried]
+    prompts = [prompt for prompt in prompts if prompt.id not in untried and not prompt.image]
     if not prompts:
         raise ProjectError(
-            f"{project.folder} has no prompts yet; name the file to look at, for example annot filter FILE."
+            f"{project.folder} has no prompts without a picture yet; name the file to look at, for example annot "
+            "filter FILE."
         )
     candidates: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in project.ledger.candidates():

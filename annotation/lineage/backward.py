@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from annotation.images.store import read_pictures
 from annotation.ledger import Ledger, Response
 from annotation.lineage.node import Node, beginning, day, some
 from annotation.lineage.subject import Home
@@ -140,6 +142,10 @@ def prompt_node(home: Home, ledger: Ledger, prompt_id: str, below: Sequence[Node
         f"{row['source'] or 'not stated'}; licence {row['licence'] or 'not stated'}",
         facts={"source": row["source"], "licence": row["licence"]},
     )
+    pictures = [
+        Node("picture", f"by {p.creator}; licence {p.licence}; {p.source}; people {p.people}", p.id, asdict(p))
+        for p in read_pictures(ledger, [row["image"]] if row["image"] else []).values()
+    ]
     drafting = [Node("drafting", f"{calls} calls, {dollars(usd)}", facts={"calls": calls, "usd": usd})] if calls else []
     facts = {
         "country": row["country"],
@@ -148,7 +154,7 @@ def prompt_node(home: Home, ledger: Ledger, prompt_id: str, below: Sequence[Node
         "removed": bool(row["removed"]),
         "author": author,
     }
-    return Node("prompt", "; ".join(parts), prompt_id, facts, [source, *drafting, *below])
+    return Node("prompt", "; ".join(parts), prompt_id, facts, [source, *pictures, *drafting, *below])
 
 
 def association_node(home: Home, ledger: Ledger, named: str, items: Sequence[Item], most: int | None) -> Node:

@@ -8,7 +8,7 @@ behind a newer row. What is blanked:
                   and items; the associations that they shared and nobody else did, as below
     of a prompt   its text and system text; the texts of its candidates; the raw answers of the service that drafted
                   them, or proposed it; what people, and files, said of it (`raw`); the texts in votes of a demo's
-                  visitors about it
+                  visitors about it; what is known of its picture, where no other prompt is about it
     of an association   its texts in the items about it, and in those that were made of it; what people said of
                   them (`raw`); the lines of the sheets on which it was shared
 
@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from annotation.errors import ProjectError
+from annotation.images.store import is_needed
 from annotation.ledger import FORGOTTEN, Ledger, now
 from annotation.prompts.proposed import proposed_prompts
 from annotation.stereotypes.shared import SOURCE, forgotten_lines, heirs
@@ -104,6 +105,8 @@ def erase_prompt(ledger: Ledger, prompt_id: str, reason: str) -> None:
         ledger.change_prompts([prompt])
         db.execute("update prompts set text = '', system = '', author = '' where id = ?", (prompt_id,))
         db.execute("update candidates set text = '' where prompt_id = ?", (prompt_id,))
+        if prompt.image and not is_needed(ledger, prompt):
+            db.execute("delete from pictures where id = ?", (prompt.image,))
         db.execute("update file_judgements set value = '' where prompt_id = ?", (prompt_id,))
         db.execute(
             "update votes set prompt = '', a = '', b = '' where prompt_id = ? or (typed and prompt = ?)",

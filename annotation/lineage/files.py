@@ -15,7 +15,7 @@ from annotation.lineage.snapshots import AT_ONCE
 _OWN = re.compile(r"\..*|backups|ledger\.sqlite.*|secrets\.toml")
 """In the project's folder: what is blanked, and the server's files and the archives, of which is told apart."""
 
-_NO_TEXT = {".safetensors", ".png", ".bin", ".pt", ".gguf", ".npz", ".npy", ".zip"}
+_NO_TEXT = {".safetensors", ".png", ".bin", ".pt", ".gguf", ".npz", ".npy", ".zip", ".jpg", ".webp"}
 
 _AROUND = 8
 """Bytes on each side of a name that tell whether it is one."""

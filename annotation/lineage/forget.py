@@ -12,6 +12,7 @@ from pathlib import Path
 from annotation.backups.make import archives
 from annotation.errors import ProjectError, SourceError
 from annotation.files import write_whole
+from annotation.images.store import files_of, is_needed
 from annotation.ledger import BUSY_S, Ledger, now
 from annotation.lineage.backward import money
 from annotation.lineage.erase import (
@@ -32,7 +33,7 @@ from annotation.project import CACHE, HOLDS_FORGOTTEN, Project
 from annotation.stereotypes.shared import heirs
 from annotation.tasks.ranking.file_judgements import count_judgements
 
-STEPS = ("team", "prompts", "exams", "stereotypes", "draft", "select", "push", "sync", "trigger")
+STEPS = ("team", "images", "prompts", "exams", "stereotypes", "draft", "select", "push", "sync", "trigger")
 """Steps of a project that wait while something is forgotten, and that it waits for."""
 
 
@@ -62,7 +63,7 @@ def forget(home: Home, subject: Subject, reason: str = "") -> Forgetting:
     """Take somebody or something out for good. Killed anywhere and run again, it is whole.
 
     Other commands are waited for, and wait. The ledger comes first: from then on nothing counts and nothing new holds
-    it. Then the marks beside snapshots, the password, and what was counted with it.
+    it. Then the files of a picture, the marks beside snapshots, the password, and what was counted with it.
 
     Args:
         home: The project.
@@ -90,6 +91,8 @@ def forget(home: Home, subject: Subject, reason: str = "") -> Forgetting:
             pseudonym = home.pseudonym(subject.id)
             if not meant.already:
                 erase_person(ledger, subject.id, pseudonym, reason)
+        for path in meant.pictures:
+            (project.folder / path).unlink(missing_ok=True)
         for snapshot in meant.snapshots:
             _mark(project.snapshot_folder(snapshot), "people" if pseudonym else "prompts", pseudonym or subject.id)
         _drop_passwords(project, ledger)
@@ -151,8 +154,13 @@ def _plan_prompt(home: Home, project: Project, ledger: Ledger, prompt_id: str) -
     _, usd = money(ledger, [prompt_id])
     counts = (answers, answered, 0, len(candidates), usd, count_judgements(ledger, prompt_id=prompt_id), 0)
     way = way_of(home, Wanted(slates=items), known)
-    ids = {prompt_id, *items, *candidates}
-    return _planned(project, "prompt", prompt_id, already, False, counts, way, ids, [prompt.text])
+    ids, texts, pictures = {prompt_id, *items, *candidates}, [prompt.text], list[Path]()
+    if prompt.image:  # its text is that of all others about pictures
+        texts = []
+        if not is_needed(ledger, prompt):
+            ids.add(prompt.image)
+            pictures = files_of(project.folder, prompt.image)
+    return _planned(project, "prompt", prompt_id, already, False, counts, way, ids, texts, pictures)
 
 
 def _plan_association(home: Home, project: Project, ledger: Ledger, association_id: str) -> Forgetting:
@@ -185,6 +193,7 @@ def _planned(
     way: Way,
     names: Collection[str],
     texts: Collection[str],
+    pictures: Collection[Path] = (),
 ) -> Forgetting:
     return Forgetting(
         kind,
@@ -200,10 +209,11 @@ def _planned(
         tuple(
             str(path.relative_to(project.folder))
             for path in files_holding(project.folder, names, texts)
-            if path.name != HOLDS_FORGOTTEN
+            if path.name != HOLDS_FORGOTTEN and path not in pictures
         ),
         tuple(backup.path for backup in archives(project)),
         tuple(way.damaged),
+        tuple(str(path.relative_to(project.folder)) for path in pictures),
     )
 
 

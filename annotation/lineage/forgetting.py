@@ -30,6 +30,7 @@ class Forgetting:
         files: On this machine, with it in them.
         archives: Of backups that were made so far.
         unknown: What could not be read, and perhaps holds it.
+        pictures: Files of the prompt's picture that go, from snapshots and runs too: no other prompt is about it.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Forgetting:
     files: tuple[str, ...]
     archives: tuple[str, ...]
     unknown: tuple[str, ...]
+    pictures: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -86,6 +88,7 @@ class Forgetting:
             f"the text of the prompt and of {counted(self.candidates, 'answer')} to it",
             f"{counted(self.answers, 'answer')} of people to {counted(self.items, 'item')} about it: they count "
             "nowhere any more, and what was said in them is blanked",
+            *([f"its picture, in {counted(len(self.pictures), 'file')}, and who made it"] * bool(self.pictures)),
             *held,
         ]
 

@@ -25,7 +25,7 @@ KINDS = {
     "item": "the id of a slate or another item",
     "judgement": "the id of a response",
     "person": "a user name or a pseudonym",
-    "prompt": "the id of a prompt",
+    "prompt": "the id of a prompt or of its picture",
     "candidate": "the id of a candidate",
     "association": "the id of an association",
     "release": "a release's folder",
@@ -133,6 +133,8 @@ def _named(home: Home, what: str, kinds: Collection[str]) -> Iterator[Subject]:
     for kind, table in _TABLES.items():
         if ledger and kind in kinds and ledger.rows(f"select 1 from {table} where id = ?", what):
             yield Subject(kind, what)
+    if ledger and "prompt" in kinds:
+        yield from _about(ledger, "image = ?", what)
     if ledger and "judgement" in kinds and ledger.rows("select 1 from responses where response_id = ?", what):
         yield Subject("judgement", what)
     if "person" in kinds:
@@ -158,6 +160,14 @@ def _beginning(home: Home, what: str, kinds: Collection[str]) -> Iterator[Subjec
         if kind in kinds:
             query = f"select distinct {column} as id from {table} where {column} >= ? and {column} < ? limit 9"
             yield from (Subject(kind, row["id"]) for row in home.ledger.rows(query, what, what + "\U0010ffff"))
+    if "prompt" in kinds:
+        yield from _about(home.ledger, "image >= ? and image < ? and image <> ''", what, what + "\U0010ffff")
+
+
+def _about(ledger: Ledger, which: str, *values: str) -> Iterator[Subject]:
+    """The prompts about a picture."""
+    query = f"select id from prompts where {which} order by rowid limit 9"
+    yield from (Subject("prompt", row["id"]) for row in ledger.rows(query, *values))
 
 
 def _people(home: Home, what: str) -> list[str]:

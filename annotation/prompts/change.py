@@ -29,11 +29,12 @@ class Which:
     """Prompts that are meant: those that fit everything that is given.
 
     Attributes:
-        ids: Their ids, or the beginnings of them.
+        ids: Their ids, or those of the pictures that they are about, or the beginnings of them.
         file: Name of the file or dataset that they were read from, or "drafted by MODEL".
         country: ISO code or name.
         language: ISO code or name.
         topic: As `annot prompts list` shows it.
+        pictures: Only those about a picture.
     """
 
     ids: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class Which:
     country: str = ""
     language: str = ""
     topic: str = ""
+    pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +112,21 @@ def find_prompts(project: Project, which: Which) -> list[Prompt]:
     Raises:
         SettingsError: Nothing is said, or something that no prompt has.
     """
-    if which == Which():
-        raise SettingsError("Say which prompts: their ids, --file, --country, --language or --topic.")
+    noun, option, command = ("picture", "--source", "images") if which.pictures else ("prompt", "--file", "prompts")
+    shown = f"`annot {command} list --each` shows"
+    if replace(which, pictures=False) == Which():
+        raise SettingsError(f"Say which {noun}s: their ids, {option}, --country, --language or --topic.")
     everyone = project.ledger.prompts(removed=True)
     for id_ in which.ids:
-        fitting = sum(prompt.id.startswith(id_) for prompt in everyone)
+        own = {prompt.id for prompt in everyone if prompt.id.startswith(id_)}
+        fitting = len(own | {prompt.image for prompt in everyone if prompt.image.startswith(id_ or "-")})
         if fitting != 1:
             near = difflib.get_close_matches(id_, [prompt.id for prompt in everyone], n=1)
-            hint = f'did you mean "{near[0]}"?' if near else "`annot prompts list --each` shows all ids."
+            hint = f'did you mean "{near[0]}"?' if near else f"{shown} all ids."
             raise SettingsError(
-                f'{fitting} prompts have an id that begins with "{id_}"; write more of it.'
+                f'{fitting} {noun}s have an id that begins with "{id_}"; write more of it.'
                 if fitting
-                else f'No prompt has the id "{id_}"; {hint}'
+                else f'No {noun} has the id "{id_}"; {hint}'
             )
     # As `add` writes it: the name of a file without its folders, or that of a dataset.
     sources = tuple(f"{mask(clean(name))[0]}:" for name in {which.file, Path(which.file).name} if name)
@@ -129,15 +134,21 @@ def find_prompts(project: Project, which: Which) -> list[Prompt]:
     found = [
         prompt
         for prompt in everyone
-        if (not which.ids or prompt.id.startswith(which.ids))
+        if (not which.ids or prompt.id.startswith(which.ids) or prompt.image.startswith(which.ids))
+        and (prompt.image or not which.pictures)
         and (not sources or f"{origin_of(prompt.source)}:".startswith(sources))
         and country in ("", prompt.country)
         and language in ("", prompt.language)
         and which.topic in ("", prompt.topic)
     ]
     if not found:
-        raise SettingsError("No prompt fits that; `annot prompts list --each` shows them all.")
+        raise SettingsError(f"No {noun} fits that; {shown} them all.")
     return found
+
+
+def told(prompt: Prompt) -> str:
+    """What tells a prompt from others: its text, or where its picture came from, as all are asked about in one way."""
+    return prompt.source if prompt.image else prompt.text
 
 
 def check_codes(country: str, language: str) -> tuple[str, str]:
@@ -206,7 +217,7 @@ def change_prompts(
 
 
 def _content(prompt: Prompt) -> str:
-    return content_id(prompt.text, prompt.system, prompt.country, prompt.language)
+    return content_id(prompt.text, prompt.system, prompt.country, prompt.language, prompt.image)
 
 
 def _effect(project: Project, ids: Sequence[str]) -> tuple[int, int, int, int, int]:

@@ -62,7 +62,7 @@ def compare(
 
     Args:
         prompts: (where it stands, prompt), in the order of the source.
-        known: What the project has; one that was removed there makes no other a near duplicate.
+        known: What the project has; one that was removed there, or is about a picture, makes no other a near duplicate.
         threshold: Least Jaccard similarity of 5-character shingles, in (0, 1].
         progress: Gets how many were compared.
     """
@@ -85,7 +85,7 @@ def compare(
         groups[_group(prompt)].append(number)
     settled: dict[tuple[str, str, str], list[Prompt]] = defaultdict(list)
     for prompt in known:
-        if _group(prompt) in groups and not prompt.removed:
+        if _group(prompt) in groups and not prompt.removed and not prompt.image:
             settled[_group(prompt)].append(prompt)
     near: dict[int, tuple[str, float]] = {}
     done = 0

@@ -49,7 +49,8 @@ def add_checks(ledger: Ledger, among: Collection[str] | None = None) -> int:
     with ledger.transaction():
         known = ledger.items(NAME)
         there, start = {item.prompt_id for item in known}, max((item.position for item in known), default=-1) + 1
-        fresh = [prompt for prompt in ledger.prompts(among) if prompt.id not in there and not prompt.removed]
+        every = (prompt for prompt in ledger.prompts(among) if not prompt.removed and not prompt.image)
+        fresh = [prompt for prompt in every if prompt.id not in there]
         return ledger.add_items(_item_of(prompt, start + number) for number, prompt in enumerate(fresh))
 
 
@@ -64,10 +65,12 @@ def only_accepted(ledger: Ledger, settings: Settings) -> set[str] | None:
     """Ids of the prompts that may be drafted for; None for all.
 
     What a demo's visitors typed or a model proposed is never drafted for before people accepted it, everything else
-    only then where `prompts.reviewed_only` is set.
+    only then where `prompts.reviewed_only` is set. Pictures are checked by whoever adds them: their prompts ask all the
+    same.
     """
     if settings.prompts.reviewed_only:
-        return accepted_prompts(ledger, settings)
+        pictures = ledger.rows("select id from prompts where image != ''")
+        return accepted_prompts(ledger, settings) | {row["id"] for row in pictures}
     if not (untried := untried_prompts(ledger)):
         return None
     return {row["id"] for row in ledger.rows("select id from prompts")} - untried | accepted_prompts(ledger, settings)

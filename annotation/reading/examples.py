@@ -42,6 +42,7 @@ def read_examples(
     columns: Mapping[str, str] | None = None,
     languages: Sequence[str] = (),
     also: Collection[str] = (),
+    names: Collection[str] = ("prompt id",),
     limits: Limits | None = None,
     progress: Progress = silent,
 ) -> Examples:
@@ -52,6 +53,7 @@ def read_examples(
         columns: Field (a key of SYNONYMS) to column, where a person named it: then the form is not guessed.
         languages: The project's: where several columns may hold the prompt, the one in a language of it is taken.
         also: Columns, folded, that whoever asked reads from the cells beside what stands here.
+        names: Columns, folded, any of which may name the prompt in the place of its text.
         limits: On the size of the source.
         progress: Gets the number of rows.
 
@@ -71,7 +73,7 @@ def read_examples(
     kept: list[Example] = []
     for done, row in enumerate(sheet.rows):
         progress(done, len(sheet.rows), "reading")
-        place = _place(row, name)
+        place = place_of(row, name)
         try:
             example, unread = _example(row, sheet, reader, place)
         except Unclear as unclear:
@@ -79,7 +81,8 @@ def read_examples(
             continue
         kept.append(example)
         dropped += unread
-    if not sheet.of("prompt") and not any(one.turns for one in kept) and "prompt id" not in sheet.names and not dropped:
+    told = sheet.of("prompt") or sheet.names.keys() & {*names} or any(one.turns for one in kept)
+    if not told and not dropped:
         raise no_prompt(table)
     notices = (*table.notices, *mapped.notices, *sheet.notices, *_unread(sheet, also))
     return Examples(table.name, rows, tuple(kept), tuple(dropped), notices, table.columns)
@@ -96,11 +99,11 @@ def _without_evaluation(table: Table, name: str) -> tuple[Table, list[Dropped]]:
         (barred if is_for_evaluation(row.values) else rest).append(row)
     if not rest:
         raise SourceError(f"{name} holds {counted(len(barred), 'row')}, all {WHY}; name another file.")
-    return replace(table, rows=tuple(rest)), [Dropped(_place(row, name), FOR_EVALUATION) for row in barred]
+    return replace(table, rows=tuple(rest)), [Dropped(place_of(row, name), FOR_EVALUATION) for row in barred]
 
 
-def _place(row: Row, name: str) -> str:
-    """Where a person finds a row, masked: "file:row"."""
+def place_of(row: Row, name: str) -> str:
+    """Place where a person finds a row, masked: "file:row"."""
     return f"{name}:{row.place if row.place.isdecimal() else mask(clean(row.place[:200]))[0][:60]}"
 
 

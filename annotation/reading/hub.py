@@ -32,7 +32,7 @@ def read_dataset(name: str, *, limits: Limits | None = None, progress: Progress 
     limits = limits or Limits()
     rows: list[Row] = []
     columns: dict[str, None] = {}
-    for split, part in _load(name).items():
+    for split, part in load_splits(name).items():
         readable = text_columns(part.data.schema)
         columns.update(dict.fromkeys(readable))
         part = part.select_columns(readable)
@@ -51,7 +51,8 @@ def read_dataset(name: str, *, limits: Limits | None = None, progress: Progress 
     return Table(name, tuple(columns), tuple(rows))
 
 
-def _load(name: str) -> Any:
+def load_splits(name: str) -> Any:
+    """Splits of a dataset by name, as `datasets` has them; see `read_dataset`."""
     import datasets
     import pyarrow as pa
     from huggingface_hub import HfApi

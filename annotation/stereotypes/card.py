@@ -9,8 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 from annotation.config import Settings
+from annotation.licences import TEAM, of_whole
 from annotation.screen import counted
-from annotation.stereotypes.licences import TEAM, of_whole
 from annotation.text.locales import name_of_country
 
 GATE = (

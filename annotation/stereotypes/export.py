@@ -14,11 +14,11 @@ from typing import Any
 from annotation.errors import ProjectError
 from annotation.files import whole_folder, write_parquet, write_whole
 from annotation.ledger import Ledger
+from annotation.licences import NONE, TEAM, of_whole, refused
 from annotation.project import Project
 from annotation.screen import Progress, counted, silent
 from annotation.stereotypes.card import card
 from annotation.stereotypes.file_ratings import file_ratings
-from annotation.stereotypes.licences import NONE, TEAM, of_whole, refused
 from annotation.stereotypes.pairs import settled_items
 from annotation.stereotypes.ratings import Ratings, rate_all
 from annotation.stereotypes.shared import SOURCE

@@ -30,6 +30,11 @@ def only_seen(text: str) -> str:
     return _CONTROLS.sub("", without_hidden(text))
 
 
+def count_broken(text: str) -> int:
+    """Count the characters that are none: U+FFFD, which stands for lost ones, and controls; no line breaks or tabs."""
+    return text.count("\ufffd") + len(_CONTROLS.findall(text))
+
+
 def show_hidden(text: str) -> str:
     """Write hidden characters out, as ⟨U+202E⟩: whoever judges the text sees all that a model would learn.
 

@@ -21,6 +21,9 @@ ANSWERS = (
 )
 """What the column of one answer may be called, folded; the first that is there, and is not the prompt, is taken."""
 
+DESCRIPTIONS = ("description", "descripcion", "descricao", "caption", "leyenda", "legenda")
+"""The same where no column is the prompt: of a picture, which another column names."""
+
 _OPTIONS = frozenset(("options", "option a", "opcion a", "opcao a", "a", "choices", "opciones", "alternativas"))
 
 LABELS = (
@@ -52,7 +55,8 @@ def _column(sheet: Sheet, but: str = "") -> str:
     if sheet.names.keys() & _OPTIONS:
         return ""  # Of an exam, the answer is a letter.
     taken = {sheet.of("prompt"), but}
-    column = next((sheet.names[name] for name in ANSWERS if name in sheet.names and sheet.names[name] not in taken), "")
+    names = (*ANSWERS, *(() if sheet.of("prompt") else DESCRIPTIONS))
+    column = next((sheet.names[name] for name in names if name in sheet.names and sheet.names[name] not in taken), "")
     if column:
         sheet.used.add(column)
     return column

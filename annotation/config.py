@@ -51,10 +51,18 @@ class PromptSettings(Section):
         return self
 
 
+Detail = Literal["low", "high", "auto"]
+"""How closely a model looks at a picture, in Cohere's words."""
+
+
 class DraftSettings(Section):
     """[draft]: how candidates are drafted with Cohere."""
 
     models: tuple[str, ...] = Field(("command-a-03-2025", "command-r7b-12-2024"), min_length=1)
+    picture_models: tuple[str, ...] = Field(
+        ("command-a-vision-07-2025",), min_length=1, description="models that see, for descriptions of pictures"
+    )
+    picture_detail: Detail = Field("high", description="how closely they look: more detail, more tokens")
     candidates: int = Field(8, ge=1, le=32, description="answers per prompt")
     temperatures: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field((0.3, 0.7, 1.0), min_length=1)
     max_tokens: int = Field(400, ge=16, le=4000, description="longest answer, in tokens")
@@ -217,12 +225,18 @@ class TrainSettings(Section):
 
     auto: bool = True
     preset: str = "l40s-8b-lora-bf16"
+    picture_preset: str = Field("l40s-vlm-lora", description="the same, for descriptions of pictures")
+    picture_base: str = Field("", description="the same as base, for picture_preset")
     base: str = Field("", description='a model folder, a Hub id or "package:NAME"; empty takes the preset\'s')
     dollars_per_hour: float = Field(1.8, ge=0, description="for one card, to estimate; one L40S on the Hub in 2026-11")
     by: Literal["shared", "country", "prompt"] = "shared"
     launcher: Annotated[str, AfterValidator(launcher_line)] = Field(
         "local", description='"local", or a command line; {run}, {project} and {snapshot} are filled in'
     )
+
+    def choice(self, *, pictures: bool) -> tuple[str, str]:
+        """Preset and base of a run, on descriptions of pictures or on answers to texts."""
+        return (self.picture_preset, self.picture_base) if pictures else (self.preset, self.base)
 
 
 class ReleaseSettings(Section):

@@ -10,7 +10,14 @@ from typing import Any
 
 import tomlkit
 
-from annotation.config import SelectSettings, Settings, check_settings, read_settings, refuse_half_restored
+from annotation.config import (
+    SelectSettings,
+    Settings,
+    TrainSettings,
+    check_settings,
+    read_settings,
+    refuse_half_restored,
+)
 from annotation.errors import SettingsError
 from annotation.files import write_whole
 
@@ -33,6 +40,8 @@ languages = {languages}   # ISO 639; what prompts may be in
 
 [draft]
 # models = ["command-a-03-2025", "command-r7b-12-2024"]   # each needs a line in prices.toml
+# picture_models = ["command-a-vision-07-2025"]   # for descriptions of pictures
+# picture_detail = "high"  # or "low" (256 tokens a picture) or "auto": docs/images.md
 # candidates = 8           # answers per prompt
 # temperatures = [0.3, 0.7, 1.0]
 # max_tokens = 400         # longest answer
@@ -83,7 +92,9 @@ by = "country"           # or "country+topic"
 # topic = "comida"
 # target = 20
 {groups}
-# [task.prompt_check]        # `annot prompts review`: people say which prompts are worth ranking answers to
+{descriptions}
+
+# [task.prompt_check]      # `annot prompts review`: people say which prompts are worth ranking answers to
 # target = 50              # checked prompts per group
 # overlap = 3              # people per prompt
 # accepts = 3              # of them who must accept it
@@ -137,6 +148,8 @@ by = "country"           # or "country+topic"
 # auto = true              # start a run when every quota is met
 preset = {preset}
 # base = ""                # a model folder, Hub id or "package:NAME"; empty: the preset's, which may be CC-BY-NC
+{picture_preset}   # the preset for pictures, whose quotas start a run of their own
+# picture_base = ""        # as base, for pictures: a model that sees
 # dollars_per_hour = 1.8   # of one card, for the estimate of `annot train --dry-run`: one L40S on the Hub in 2026-11
 # by = "shared"            # "country": an adapter per country too; "prompt": one that is told the country
 # launcher = "local"       # or a command line, for example "/path/to/docker/trainer/slurm.sh --account=team"
@@ -154,6 +167,12 @@ preset = {preset}
 # team = []                # who, a line each
 # links = []               # each "Title: https://…"
 """
+_PICTURE_PRESET = f'# picture_preset = "{TrainSettings().picture_preset}"'
+_DESCRIPTIONS = """\
+# [task.description]         # `annot images add`: people rank descriptions of pictures; other keys as in [task.ranking]
+# target = 50              # completed slates per group
+# overlap = 3              # people per slate
+"""
 
 
 def _toml(value: str | Iterable[str]) -> str:
@@ -169,29 +188,37 @@ def write_template(
     encoder: str | None = None,
     target: int = 50,
     overlap: int = 3,
-    preset: str = "l40s-8b-lora-bf16",
+    preset: str = TrainSettings().preset,
     groups: Mapping[str, int] | None = None,
+    pictures: bool = False,
     port: int | None = None,
 ) -> Settings:
     """Write a commented annot.toml where there is none, and return what it says.
+
+    With `pictures`, target, overlap, groups and preset are those of pictures and their descriptions; texts owe nothing.
 
     Raises:
         SettingsError: The file exists already, or a value is impossible (nothing is written then).
     """
     chosen = f"encoder = {_toml(encoder)}" if encoder else f'# encoder = "{SelectSettings().encoder}"'
     known = SelectSettings(encoder=encoder) if encoder else SelectSettings()
+    task = "description" if pictures else "ranking"
+    own_groups = "".join(
+        f"[[task.{task}.group]]\ncountry = {_toml(country)}\ntarget = {count}\n"
+        for country, count in (groups or {}).items()
+    )
+    of_pictures = f"[task.description]\ntarget = {target}\noverlap = {overlap}\n{own_groups}"
     text = TEMPLATE.format(
         name=_toml(name),
         countries=_toml(c.upper() for c in countries),
         languages=_toml(code.lower() for code in languages),
         encoder=chosen,
-        target=target,
+        target=0 if pictures else target,
         overlap=overlap,
-        preset=_toml(preset),
-        groups="".join(
-            f"[[task.ranking.group]]\ncountry = {_toml(country)}\ntarget = {count}\n"
-            for country, count in (groups or {}).items()
-        ),
+        descriptions=of_pictures if pictures else _DESCRIPTIONS.rstrip(),
+        preset=_toml(TrainSettings().preset if pictures else preset),
+        picture_preset=f"picture_preset = {_toml(preset)}" if pictures else _PICTURE_PRESET,
+        groups="" if pictures else own_groups,
         off_topic=known.off_topic,
         near_duplicate=known.near_duplicate,
         port=f"port = {port}" if port else "# port = 6900",

@@ -6,8 +6,10 @@ answer. Tests reach it with the real SDK through CO_API_URL.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
+import io
 import json
 import random
 import socket
@@ -18,7 +20,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from PIL import Image
+
 KEY = "stand-in-key-0123456789abcdefghijklmnop"
+
+VISION = "command-a-vision-07-2025"
+MOST_PICTURES, MOST_BYTES = 20, 20_000_000
 
 _SENTENCES = {
     "es": (
@@ -96,7 +103,9 @@ class Request:
 def say(body: dict[str, Any], text: str | None = None, *, finish: str = "COMPLETE", **changes: Any) -> dict[str, Any]:
     """A chat response. `changes` replace parts of it: content, usage, message."""
     spoken = invent(body) if text is None else text
-    tokens_in = sum(len(message["content"]) for message in body["messages"]) // 4
+    parts = [part for message in body["messages"] for part in parts_of(message)]
+    tokens_in = sum(len(part["text"]) for part in parts if part["type"] == "text") // 4
+    tokens_in += sum(picture_tokens(part["image_url"]) for part in parts if part["type"] == "image_url")
     response: dict[str, Any] = {
         "id": hashlib.sha256(json.dumps(body).encode()).hexdigest()[:12],
         "finish_reason": finish,
@@ -114,6 +123,58 @@ def invent(body: dict[str, Any]) -> str:
     dice = random.Random(json.dumps(body, sort_keys=True))
     portuguese = "em português" in body["messages"][0]["content"]
     return ". ".join(dice.sample(_SENTENCES["pt" if portuguese else "es"], 5)) + f". Son {dice.randrange(10**6)}."
+
+
+def parts_of(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """Content of a message as blocks, also where it is one text."""
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def pixels(address: dict[str, Any]) -> Image.Image:
+    """The picture in an image block."""
+    return Image.open(io.BytesIO(base64.b64decode(address["url"].partition(",")[2], validate=True)))
+
+
+def picture_tokens(address: dict[str, Any]) -> int:
+    """256 for a picture seen small; with high detail as many for each tile of 512 x 512 pixels, and for a preview."""
+    width, height = pixels(address).size
+    detail = address.get("detail", "auto")
+    if detail == "low" or (detail == "auto" and width <= 768 and height <= 768):
+        return 256
+    return 256 * (-(-width // 512) * -(-height // 512)) + 256
+
+
+def unfit(body: dict[str, Any]) -> str:
+    """What the service finds wrong with the content blocks of a request; "" for nothing."""
+    pictures = 0
+    for message in body["messages"]:
+        if isinstance(message["content"], str):
+            continue
+        if message["role"] != "user":
+            return f"content of a {message['role']} message must be a string"
+        for part in message["content"]:
+            if part["type"] == "text" and part.keys() == {"type", "text"} and isinstance(part["text"], str):
+                continue
+            if part["type"] != "image_url" or part.keys() != {"type", "image_url"}:
+                return f"invalid content block: {sorted(part)} of type {part['type']}"
+            address, pictures = part["image_url"], pictures + 1
+            if not address.keys() <= {"url", "detail"} or address.get("detail", "auto") not in ("auto", "low", "high"):
+                return f"invalid image_url: {sorted(address)}, detail {address.get('detail')}"
+            if not address["url"].startswith("data:image/jpeg;base64,"):
+                return "image_url.url must be a data URI of a JPEG"
+            try:
+                found = pixels(address)
+                found.load()
+            except (ValueError, OSError) as error:
+                return f"image cannot be decoded: {error}"
+            if found.format != "JPEG" or found.getexif() or "icc_profile" in found.info:
+                return "image is no JPEG without metadata"
+    if pictures and body["model"] != VISION:
+        return f"model '{body['model']}' does not support image input"
+    if pictures > MOST_PICTURES or len(json.dumps(body)) > MOST_BYTES:
+        return f"at most {MOST_PICTURES} images and {MOST_BYTES} bytes per request"
+    return ""
 
 
 Behaviour = Callable[[dict[str, Any], int], Answer | None]
@@ -195,6 +256,8 @@ class CohereStandIn:
             answer = Answer({"message": "404 page not found"}, 404)
         elif key != self.key:
             answer = Answer({"message": f"invalid api token: {key}"}, 401)
+        elif wrong := unfit(body):
+            answer = Answer({"message": wrong}, 400)
         elif answer is None:
             answer = Answer(say(body), delay_s=self.delay_s)
         billed = (0, 0)

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from annotation.drafting.pictures import data_uri
 from annotation.errors import DraftError
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ DETAIL_CHARS = 300
 
 PIECE = 8
 """Letters of the key in a row from which a text gives it away."""
+
+LONG = 64
+"""Letters of base64 in a row that are no word of an answer, whatever picture they are of."""
+
+_RUN = re.compile(r"(?:data:image/jpeg;base64,)?[A-Za-z0-9+/=]{16,}")
 
 STOPS = {
     401: "Cohere does not accept the key (401); check CO_API_KEY, or make a new key in Cohere's dashboard.",
@@ -83,14 +89,16 @@ class Fault:
 class Writer(Protocol):
     """Service that answers prompts: all that drafting needs of it."""
 
-    async def answer(self, slot: Slot) -> Reply | Fault:
-        """Call once, without any retry."""
+    async def answer(self, slot: Slot, picture: bytes = b"") -> Reply | Fault:
+        """Call once, without any retry; `picture` is the JPEG that the slot shows."""
 
     async def close(self) -> None:
         """Let go of the connections."""
 
 
 _arrived: ContextVar[list[httpx.Response]] = ContextVar("arrived")
+_shown: ContextVar[str] = ContextVar("shown", default="")
+"""The address that holds the picture of the call under way."""
 
 
 class Cohere:
@@ -129,7 +137,7 @@ class Cohere:
         """Let go of the connections."""
         await self._http.aclose()
 
-    async def answer(self, slot: Slot) -> Reply | Fault:
+    async def answer(self, slot: Slot, picture: bytes = b"") -> Reply | Fault:
         """Call once. Whatever happens comes back as a value; only our own bugs raise."""
         import cohere
         import httpx
@@ -138,6 +146,11 @@ class Cohere:
 
         responses: list[httpx.Response] = []
         _arrived.set(responses)
+        _shown.set(data_uri(picture) if slot.shown else "")
+        told: str | list[cohere.Content] = slot.text
+        if slot.shown:
+            image = cohere.ImageUrl(url=_shown.get(), detail=slot.shown.detail)
+            told = [cohere.TextContent(text=slot.text), cohere.ImageUrlContent(image_url=image)]
         try:
             # httpx counts the time between two bytes; a server that dribbles would hold us for ever.
             async with asyncio.timeout(self._timeout_s + CONNECT_S):
@@ -145,7 +158,7 @@ class Cohere:
                     model=slot.model,
                     messages=[
                         cohere.SystemChatMessageV2(content=slot.persona.system),
-                        cohere.UserChatMessageV2(content=slot.text),
+                        cohere.UserChatMessageV2(content=told),
                     ],
                     **slot.settings,
                 )
@@ -191,7 +204,9 @@ class Cohere:
         return Fault("rejected", detail, status)
 
     def _clean(self, text: str) -> str:
-        """Take the key out, and every piece of it that a server may show as a reminder."""
+        """Take the key out, and every piece of it or of the picture that a server may show as a reminder."""
+        if picture := _shown.get():
+            text = _RUN.sub(lambda run: "[picture]" if len(run[0]) >= LONG or run[0] in picture else run[0], text)
         size = min(PIECE, len(self._key))
         shown = bytearray(len(text))
         for start in range(len(self._key) - size + 1):

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from annotation.drafting.cohere import Cohere, Writer
+from annotation.drafting.pictures import require_pictures
 from annotation.drafting.plan import ModelEstimate, Todo, estimate, plan
 from annotation.drafting.prices import Price, place_of_prices, read_prices
 from annotation.drafting.workers import Patience, Workers
 from annotation.errors import DraftError
+from annotation.images.store import read_pictures
 from annotation.project import Project
 from annotation.prompts.review import only_accepted
 from annotation.quota_groups import in_project
@@ -85,6 +88,12 @@ class Outlook:
         return sum(line.most_usd for line in self.models)
 
     @property
+    def months(self) -> int:
+        """How many months the monthly limit makes it take, with this one, of which some calls are used."""
+        used, most, needed = self.monthly or (0, 1, 0)
+        return 1 + math.ceil(max(0, needed - max(0, most - used)) / max(1, most))
+
+    @property
     def minutes(self) -> float:
         """How long the rate limits make it take: models work side by side."""
         return max((line.minutes for line in self.models), default=0.0)
@@ -94,11 +103,12 @@ def outlook(project: Project, *, limit: int | None = None) -> Outlook:
     """Forecast a run, without a key and without changing anything.
 
     Raises:
-        DraftError: There are no prompts.
+        DraftError: There are no prompts, or the file of a picture is missing.
         SettingsError: A model has no price.
     """
     prices = _prices(project)
     todo = _plan(project)[0][:limit]
+    _require_pictures(project, todo)
     key = project.settings.draft.key
     models, monthly = tuple(estimate(todo, prices, key)), calls_this_month(project, prices)
     needed = sum(line.calls for line in models if prices[line.model].limit(key).per_month is not None)
@@ -131,7 +141,8 @@ def draft(
         writer: Makes the service out of the key; None is Cohere.
 
     Raises:
-        DraftError: There is no key or no prompt, Cohere refuses, or too many calls failed in a row.
+        DraftError: There is no key or no prompt, the file of a picture is missing, Cohere refuses, too many calls
+            failed in a row, or the month's calls to some models are used up.
         BudgetExhausted: The next call could cost more than is left of draft.budget_usd.
         KeyboardInterrupt: Ctrl-C. Calls under way were waited for; with a second Ctrl-C they count as spent.
     """
@@ -140,6 +151,7 @@ def draft(
         mark = last_outcome(project)
         project.ledger.settle_lost()
         todo = _plan(project)[0][:limit]
+        _require_pictures(project, todo)
         if todo:
             service = open_service(project, writer, "answers written elsewhere come in with `annot draft --from FILE`")
             wanted = sum(work.missing for work in todo)
@@ -201,7 +213,16 @@ def drafted(project: Project, mark: int) -> Drafted:
 
 
 def _prices(project: Project) -> dict[str, Price]:
-    return read_prices(project.folder).of(project.settings.draft.models, place=str(place_of_prices(project.folder)))
+    """Prices of what the project's prompts need: a team without pictures needs no price of a model that sees."""
+    draft = project.settings.draft
+    rows = project.ledger.rows("select distinct image != '' as seen from current_prompts where not removed")
+    seen = {bool(row["seen"]) for row in rows} or {False}
+    models = [*(draft.models if False in seen else ()), *(draft.picture_models if True in seen else ())]
+    return read_prices(project.folder).of(models, place=str(place_of_prices(project.folder)))
+
+
+def _require_pictures(project: Project, todo: Sequence[Todo]) -> None:
+    require_pictures(project.folder, (work.prompt.image for work in todo if work.prompt.image))
 
 
 def _plan(project: Project) -> tuple[list[Todo], dict[str, int]]:
@@ -243,19 +264,25 @@ def what_to_draft(project: Project, prompts: Sequence[Prompt]) -> tuple[list[Tod
         answered=project.ledger.count_candidates(prompt.id for prompt in prompts),
         called={row["slot_id"]: (int(row["attempt"]), row["outcome"]) for row in calls},
         texts=own_texts(project.folder),
+        pictures=read_pictures(project.ledger, {prompt.image for prompt in prompts if prompt.image}),
     )
 
 
 def calls_this_month(project: Project, prices: Mapping[str, Price]) -> tuple[int, int] | None:
-    """Calls of this month (UTC) to models with a monthly limit, and that limit."""
+    """Calls of this month (UTC) to models with a monthly limit, and that limit.
+
+    A key has one such limit for all models that have one: those that are not called now have used it up as well.
+    """
     key = project.settings.draft.key
-    limited = {model: most for model, price in prices.items() if (most := price.limit(key).per_month) is not None}
-    if not limited:
+    limits = [most for price in prices.values() if (most := price.limit(key).per_month) is not None]
+    if not limits:
         return None
+    every = read_prices(project.folder).models
+    limited = {model for model, price in every.items() if price.limit(key).per_month is not None}
     rows = project.ledger.rows(
         """select c.model, count(*) as calls from calls c left join outcomes o using (slot_id, attempt)
            where c.at >= ? and coalesce(o.outcome, '') not in (?, ?) group by c.model""",
         datetime.now(UTC).strftime("%Y-%m-01"),
         *UNCOUNTED,
     )
-    return sum(row["calls"] for row in rows if row["model"] in limited), min(limited.values())
+    return sum(row["calls"] for row in rows if row["model"] in limited), min(limits)

@@ -29,8 +29,11 @@ class Persona:
     system: str
 
 
-WHO = "|"
-"""Stands between a persona and its register where they are one line of a text."""
+BAR = "|"
+"""Stands between a persona and its register, or a word and what it asks for, where they are one line of a text."""
+
+Line = tuple[str, str]
+"""What stands before and after BAR."""
 
 
 def personas(prompt: Prompt, dice: random.Random, texts: Mapping[str, str] | None = None) -> list[Persona]:
@@ -42,47 +45,88 @@ def personas(prompt: Prompt, dice: random.Random, texts: Mapping[str, str] | Non
         texts: The project's own, from `annotation.tasks.page.own_texts`.
     """
     own = (texts or {}).get(f"{prompt.language}.toml", "")
+    return [_for(prompt, own, *one) for one in _cast(prompt, dice, own)]
+
+
+def describers(prompt: Prompt, dice: random.Random, texts: Mapping[str, str] | None, count: int) -> list[Persona]:
+    """So many personas that describe a picture, each with a focus and a length.
+
+    Focuses take turns fastest; no focus meets a length again before it has met all of them.
+
+    Args:
+        prompt: About a picture.
+        dice: As for `personas`.
+        texts: As for `personas`.
+        count: Of calls.
+    """
+    own = (texts or {}).get(f"{prompt.language}.toml", "")
+    cast = _cast(prompt, dice, own)
+    every = (_lines(prompt.language, prompt.country, own, key) for key in ("focus", "length"))
+    focuses, lengths = (dice.sample(lines, k=len(lines)) for lines in every)
+    found = []
+    for number in range(count):
+        turn, place = divmod(number, len(focuses))
+        told = focuses[place], lengths[(place + turn) % len(lengths)]
+        found.append(_for(prompt, own, *cast[number % len(cast)], told))
+    return found
+
+
+def _cast(prompt: Prompt, dice: random.Random, own: str) -> list[tuple[int, str]]:
+    """Who answers, by number, and from where."""
     home = _data()["country"].get(prompt.country, {}).get("places", [])
     places: Sequence[str] = dice.sample(home, k=len(home))
-    count = len(_template(prompt.language, prompt.country, own)[1])
-    cast = []
-    for turn, number in enumerate(dice.sample(range(count), k=count)):
-        place = places[turn % len(places)] if places else ""
-        persona = _persona(prompt.language, prompt.country, own, number, place)
-        if prompt.system.strip():
-            more = _template(prompt.language, prompt.country, own)[0]["after_system"]
-            persona = Persona(persona.description, f"{prompt.system.strip()}\n\n{more}\n{persona.system}")
-        cast.append(persona)
-    return cast
+    count = len(_lines(prompt.language, prompt.country, own, "who"))
+    order = enumerate(dice.sample(range(count), k=count))
+    return [(number, places[turn % len(places)] if places else "") for turn, number in order]
+
+
+def _for(prompt: Prompt, own: str, number: int, place: str, told: tuple[Line, Line] | None = None) -> Persona:
+    """A persona with the system text that came with the prompt."""
+    persona = _persona(prompt.language, prompt.country, own, number, place, told)
+    if not prompt.system.strip():
+        return persona
+    more = _template(prompt.language, prompt.country, own)["after_system"]
+    return Persona(persona.description, f"{prompt.system.strip()}\n\n{more}\n{persona.system}")
 
 
 @functools.cache
-def _persona(language: str, country: str, own: str, number: int, place: str) -> Persona:
+def _persona(language: str, country: str, own: str, number: int, place: str, told: tuple[Line, Line] | None) -> Persona:
     page = TeamPage(language, country)
-    template, cast = _template(language, country, own)
-    who, register = cast[number]
+    template = _template(language, country, own)
+    who, register = _lines(language, country, own, "who")[number]
     pattern = template["persona"] if place else template["persona_without_place"]
     persona = pattern.format(who=who, place=place, country=name_of_country(country, _table(page)))
     speech = _data()["country"].get(country, {}).get("speech", {}).get(language, "")
     asked = _data()["language"][_table(page)]["in"] if language == page.base else name_of_language(language, page.base)
-    task = template["task"].strip().format(persona=persona, register=register, speech=speech, language=asked)
-    return Persona(f"{persona}; {register}", task)
+    about = {"persona": persona, "register": register, "speech": speech, "language": asked}
+    if told is None:
+        return Persona(f"{persona}; {register}", template["task"].strip().format(**about))
+    (focus, look), (length, size) = told
+    task = template["describe"].strip().format(**about, focus=look, length=size)
+    return Persona(f"{persona}; {register}; {focus}, {length}", task)
 
 
 @functools.cache
-def _template(language: str, country: str, own: str) -> tuple[Mapping[str, str], Sequence[tuple[str, str]]]:
-    """Templates for a language in a country, and who answers in which register."""
+def _template(language: str, country: str, own: str) -> Mapping[str, str]:
+    """Templates for a language in a country."""
     page = TeamPage(language, country, {f"{language}.toml": own})
-    template = page.texts("personas", templates(page))
-    lines = [line.rpartition(WHO) for line in template["who"].splitlines() if line.strip()]
-    if not all(separator for _, separator, _ in lines):
-        raise SettingsError(f"{page.toml}: personas.who needs a persona, {WHO} and a register on each line.")
-    return template, [(who.strip(), register.strip()) for who, _, register in lines]
+    return page.texts("personas", templates(page))
+
+
+@functools.cache
+def _lines(language: str, country: str, own: str, key: str) -> list[Line]:
+    """Lines of a template that is a list: who answers in which register, what to look at, how long."""
+    lines = [line.rpartition(BAR) for line in _template(language, country, own)[key].splitlines() if line.strip()]
+    if not lines or not all(separator for _, separator, _ in lines):
+        first, second = ("a persona", "a register") if key == "who" else ("a word", "what it asks for")
+        toml = TeamPage(language, country).toml
+        raise SettingsError(f"{toml}: personas.{key} needs {first}, {BAR} and {second} on each line.")
+    return [(before.strip(), after.strip()) for before, _, after in lines]
 
 
 def templates(page: TeamPage) -> dict[str, dict[str, str]]:
     """Annot's templates for a page, under its base: what the project's own texts may stand in the place of."""
-    who = "\n".join(f" {WHO} ".join(persona[_table(page)]) for persona in _data()["persona"])
+    who = "\n".join(f" {BAR} ".join(persona[_table(page)]) for persona in _data()["persona"])
     texts = {key: text for key, text in _data()["language"][_table(page)].items() if key != "in"}
     return {page.base: {**texts, "who": who}}
 

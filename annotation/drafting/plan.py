@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.config import DraftSettings
-from annotation.drafting.personas import Persona, personas
+from annotation.drafting.personas import Persona, describers, personas
+from annotation.drafting.pictures import Shown, show
 from annotation.drafting.prices import Key, Price
-from annotation.types import Prompt, content_id
+from annotation.types import Picture, Prompt, content_id
 
 FREE = ("rate limited", "server error", "rejected", "unreachable")
 """Outcomes of calls that certainly cost nothing: the slot may be called again."""
@@ -39,6 +40,7 @@ class Slot:
         persona: Who answers.
         text: The user message.
         settings: temperature, seed and max_tokens, as sent.
+        shown: The picture that goes with the text, or None.
     """
 
     id: str
@@ -48,11 +50,27 @@ class Slot:
     persona: Persona
     text: str
     settings: Mapping[str, Any]
+    shown: Shown | None = None
+
+    @property
+    def text_bytes(self) -> int:
+        """Length of what is sent as text. No byte-level tokenizer makes more tokens than there are bytes."""
+        return len(self.persona.system.encode()) + len(self.text.encode())
+
+    @property
+    def picture_tokens(self) -> int:
+        """Input tokens of the picture."""
+        return self.shown.tokens if self.shown else 0
 
     @property
     def most_input_tokens(self) -> int:
-        """No byte-level tokenizer makes more tokens than there are bytes."""
-        return len(self.persona.system.encode()) + len(self.text.encode()) + TEMPLATE_TOKENS
+        """The most tokens that the model can read."""
+        return self.text_bytes + TEMPLATE_TOKENS + self.picture_tokens
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """What is kept of how the answer was made: the settings, and how closely the model looked."""
+        return {**self.settings, **({"detail": self.shown.detail} if self.shown else {})}
 
     def most_usd(self, price: Price) -> float:
         """The most that the call can cost, in dollars."""
@@ -97,26 +115,37 @@ class ModelEstimate:
     minutes: float
 
 
-def slots(prompt: Prompt, draft: DraftSettings, seed: int, texts: Mapping[str, str] | None = None) -> Iterator[Slot]:
+def slots(
+    prompt: Prompt,
+    draft: DraftSettings,
+    seed: int,
+    texts: Mapping[str, str] | None = None,
+    picture: Picture | None = None,
+) -> Iterator[Slot]:
     """The slots of a prompt: draft.candidates of them, then as many spares.
 
     Models take turns fastest, then temperatures; personas come in an order of the prompt's own. The same settings
-    and seed (and texts of the project's own for a language) give the same slots, whatever else the project holds.
+    and seed (and texts of the project's own for a language) give the same slots, whatever else the project holds. What
+    is asked about a picture differs by focus and length too.
     """
     dice = random.Random(content_id(str(seed), prompt.id))
-    cast = personas(prompt, dice, texts)
-    first_model = dice.randrange(len(draft.models))
-    for number in range(2 * draft.candidates):
-        model = draft.models[(first_model + number) % len(draft.models)]
+    shown = show(picture, draft.picture_detail) if picture else None
+    models = draft.picture_models if shown else draft.models
+    count = 2 * draft.candidates
+    cast = describers(prompt, dice, texts, count) if shown else personas(prompt, dice, texts)
+    first_model = dice.randrange(len(models))
+    for number in range(count):
+        model = models[(first_model + number) % len(models)]
         settings: dict[str, str | int | float] = {
-            "temperature": draft.temperatures[number // len(draft.models) % len(draft.temperatures)],
+            "temperature": draft.temperatures[number // len(models) % len(draft.temperatures)],
             "seed": dice.getrandbits(31),
             "max_tokens": draft.max_tokens,
         }
         persona = cast[number % len(cast)]
         request = (model, persona.system, prompt.text, *(f"{name}={value}" for name, value in settings.items()))
-        name = content_id(prompt.id, str(number), *request)
-        yield Slot(name, prompt.id, number, model, persona, prompt.text, settings)
+        seen = (f"detail={shown.detail}",) if shown else ()  # The picture itself is part of the prompt's id.
+        name = content_id(prompt.id, str(number), *request, *seen)
+        yield Slot(name, prompt.id, number, model, persona, prompt.text, settings, shown)
 
 
 def plan(
@@ -127,6 +156,7 @@ def plan(
     answered: Mapping[str, int],
     called: Mapping[str, tuple[int, str | None]],
     texts: Mapping[str, str] | None = None,
+    pictures: Mapping[str, Picture] = {},
 ) -> tuple[list[Todo], dict[str, int]]:
     """Plan the calls that each prompt still needs.
 
@@ -138,6 +168,7 @@ def plan(
         called: Slot id -> last attempt and its outcome (None: it has none yet). A slot is open when it was never
             called, or when its last attempt certainly cost nothing.
         texts: The project's own, from `annotation.tasks.page.own_texts`.
+        pictures: Id -> picture, of the prompts that are about one.
 
     Returns:
         What is to be done, and for prompts that lack answers but have no slot left: prompt id -> answers that it has.
@@ -148,7 +179,7 @@ def plan(
         if has >= draft.candidates:
             continue
         ready = []
-        for slot in slots(prompt, draft, seed, texts):
+        for slot in slots(prompt, draft, seed, texts, pictures[prompt.image] if prompt.image else None):
             attempt, outcome = called.get(slot.id, (-1, FREE[0]))
             if outcome in FREE:
                 ready.append((slot, attempt + 1))
@@ -173,7 +204,7 @@ def estimate(
     lines = []
     for model, calls in by_model.items():
         price = prices[model]
-        tokens_in = round(sum((slot.most_input_tokens - TEMPLATE_TOKENS) / BYTES_PER_TOKEN for slot in calls))
+        tokens_in = round(sum(slot.text_bytes / BYTES_PER_TOKEN + slot.picture_tokens for slot in calls))
         tokens_out = round(sum(min(answer_tokens, int(slot.settings["max_tokens"])) for slot in calls))
         lines.append(
             ModelEstimate(

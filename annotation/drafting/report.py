@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, astuple
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from annotation.drafting.draft import Drafted, Outlook, Tally, draft, drafted, last_outcome, outlook
-from annotation.drafting.from_file import draft_from_file
-from annotation.drafting.prices import OURS
+from annotation.drafting.from_file import NEARLY, SEVERAL_HAVE_IT, SEVERAL_PICTURES, SEVERAL_PROMPTS, draft_from_file
+from annotation.drafting.prices import OURS, read_prices
 from annotation.errors import AnnotError, SettingsError
 from annotation.files import write_whole
 from annotation.project import Project
@@ -19,7 +18,11 @@ from annotation.screen import count_reasons, counted, print_json, progress, show
 
 REMEDIES = {
     "unknown prompt": "bring in the prompts with `annot prompts add`, then run the same command again.",
-    "several prompts have this text": "say which one in a column prompt_id, or in columns country and language.",
+    SEVERAL_HAVE_IT: "say which one in a column prompt_id, or in columns country and language.",
+    SEVERAL_PICTURES: "say which picture in a column image: its id, or the name of the file that it came from.",
+    SEVERAL_PROMPTS: "say which one in a column prompt_id, or in columns country and language.",
+    NEARLY: "`annot images add` left it out and names the other one; write the name of that one if it is the same.",
+    "unknown picture": "bring in the pictures with `annot images add`, then run the same command again.",
     "prompt not accepted": "people check prompts first; run `annot sync` when they have, then the same command again.",
     "too long": "raise prompts.max_chars in annot.toml, then run the same command again.",
 }
@@ -54,7 +57,7 @@ def outlook_table(project: Project, seen: Outlook, title: str) -> None:
     table(
         f"{title} (prices of {seen.prices_date}, {project.settings.draft.key} key)",
         ("model", "calls", "tokens in", "tokens out", "dollars", "at most", "minutes"),
-        ((*astuple(line)[:-1], round(line.minutes, 1)) for line in seen.models),
+        ((*astuple(line)[:-1], f"{line.minutes:.1f}") for line in seen.models),
     )
 
 
@@ -113,20 +116,29 @@ def outlook_sentence(project: Project, seen: Outlook, what: str) -> str:
         sentences.append("The budget may end first: raise draft.budget_usd, or take fewer prompts with --limit.")
     if seen.monthly is not None:
         used, most, needed = seen.monthly
-        if used + needed > most:
-            cure = '; with a production key of Cohere, draft.key = "production" in annot.toml lifts that' * (
-                key == "trial"
-            )
+        some = f" to {_limited(project, seen)}" if needed < calls else ""
+        sentences.append(
+            f"{used:,} of the {most:,} calls a month{some} that a {key} key allows are used; this needs {needed:,}."
+        )
+        if seen.months > 1:
+            prices = read_prices(project.folder).models
+            lifts = key == "trial" and all(prices[line.model].production.per_month is None for line in seen.models)
+            cure = ' With a production key of Cohere, draft.key = "production" in annot.toml lifts that.' * lifts
             sentences.append(
-                f"This cannot end this month: {max(0, most - used):,} of the {most:,} calls a month that a {key} key "
-                f"allows are left, and it needs {counted(math.ceil((used + needed) / max(1, most)), 'month')}{cure}."
+                f"This cannot end this month: {max(0, most - used):,} of the {most:,} calls are left, and it needs "
+                f"{counted(seen.months, 'month')}, or fewer draft.candidates.{cure}"
             )
     return "\n".join(sentences)
 
 
+def _limited(project: Project, seen: Outlook) -> str:
+    prices, key = read_prices(project.folder).models, project.settings.draft.key
+    return ", ".join(line.model for line in seen.models if prices[line.model].limit(key).per_month is not None)
+
+
 def outlook_as_json(seen: Outlook) -> dict[str, Any]:
     """For scripts."""
-    return {**asdict(seen), "usd": seen.usd, "most_usd": seen.most_usd, "minutes": seen.minutes}
+    return {**asdict(seen), "usd": seen.usd, "most_usd": seen.most_usd, "minutes": seen.minutes, "months": seen.months}
 
 
 def _drafted_as_json(project: Project, done: Drafted) -> dict[str, Any]:

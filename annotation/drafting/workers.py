@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from annotation.drafting.cohere import Fault, Reply, Writer
+from annotation.drafting.pictures import read_picture
 from annotation.drafting.plan import FREE, Slot, Todo
 from annotation.drafting.prices import Price
 from annotation.drafting.verdict import normal_form, verdict
@@ -53,6 +54,10 @@ class _Retry(Exception):
     def __init__(self, wait_s: float | None) -> None:
         super().__init__()
         self.wait_s = wait_s
+
+
+class _NoneLeft(Exception):
+    """The month's calls to a model are used up, and others may still be called."""
 
 
 class _RateLimit:
@@ -111,7 +116,7 @@ class Workers:
             judge: Says what outcome a paid answer is.
             candidates: An answer becomes a candidate; otherwise the ledger keeps its body alone.
         """
-        self._ledger = project.ledger
+        self._folder, self._ledger = project.folder, project.ledger
         self._settings = project.settings.draft
         self._prices = prices
         self._service = service
@@ -127,6 +132,7 @@ class Workers:
         self._failed_in_a_row = 0
         self._away = False
         self._stopped_by: DraftError | None = None
+        self._for_next_month: DraftError | None = None
         self._interrupted = False
 
     def raise_what_stopped_it(self) -> None:
@@ -135,6 +141,8 @@ class Workers:
             raise self._stopped_by
         if self._interrupted:
             raise KeyboardInterrupt
+        if self._for_next_month is not None:
+            raise self._for_next_month
 
     async def work(self, todo: Sequence[Todo]) -> None:
         """Draft what is missing, until all is done or something stops the run."""
@@ -172,7 +180,11 @@ class Workers:
             for slot, attempt in work.open:
                 if missing == 0:
                     break
-                outcome = await self._draft(work, slot, attempt, earlier)
+                try:
+                    outcome = await self._draft(work, slot, attempt, earlier)
+                except _NoneLeft:
+                    missing -= 1
+                    continue
                 # A slot that cost nothing is called again by the next run: no spare stands in for it.
                 if outcome.outcome == "answer" or outcome.outcome in FREE:
                     missing -= 1
@@ -216,18 +228,26 @@ class Workers:
         self._away = away
 
     async def _call(self, work: Todo, slot: Slot, attempt: int, earlier: set[str]) -> tuple[Outcome, float | None]:
+        await self._use_allowance(slot)  # First: thousands of slots that have none left would each wait their turn.
         await self._limits[slot.model].wait()
-        await self._use_allowance(slot)
         most_usd = slot.most_usd(self._prices[slot.model])
-        call = Call(
-            slot.id, attempt, slot.prompt_id, slot.number, slot.model, slot.persona.description, slot.settings, most_usd
-        )
+        voice = slot.persona.description
+        call = Call(slot.id, attempt, slot.prompt_id, slot.number, slot.model, voice, slot.recorded, most_usd)
+        picture = await self._picture(slot)
         await self._reserve(call)
         waits: list[float | None] = []
-        task = self._calls.create_task(self._send(work, slot, call, earlier, waits))
+        task = self._calls.create_task(self._send(work, slot, picture, call, earlier, waits))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task), waits[0]
+
+    async def _picture(self, slot: Slot) -> bytes:
+        """The file that a slot shows; one that is unfit ends the run before anything is set aside for it."""
+        try:
+            return read_picture(self._folder, slot.shown.picture) if slot.shown else b""
+        except DraftError as error:
+            await self._stop_here(error)
+            raise
 
     async def _reserve(self, call: Call) -> None:
         """Set the cost aside; while calls under way may still give back some of theirs, wait for them."""
@@ -241,9 +261,11 @@ class Workers:
             else:
                 return
 
-    async def _send(self, work: Todo, slot: Slot, call: Call, earlier: set[str], waits: list[float | None]) -> Outcome:
+    async def _send(
+        self, work: Todo, slot: Slot, picture: bytes, call: Call, earlier: set[str], waits: list[float | None]
+    ) -> Outcome:
         """Send a reserved call and settle it. Nothing but a second Ctrl-C cuts this off."""
-        reply = await self._service.answer(slot)
+        reply = await self._service.answer(slot, picture)
         candidate = None
         raw = mask_json(reply.raw, work.prompt.country)
         waits.append(None)
@@ -260,7 +282,7 @@ class Workers:
                     text,
                     model=slot.model,
                     voice=slot.persona.description,
-                    settings=slot.settings,
+                    settings=slot.recorded,
                     cost_usd=usd,
                 )
             outcome = Outcome(kind, usd, reply.input_tokens or 0, reply.output_tokens or 0, reply.finish, raw=raw)
@@ -326,12 +348,16 @@ class Workers:
             return
         used, most = self._monthly
         if used >= most:
-            await self._stop_here(
-                DraftError(
-                    f"{used} calls were made this month, and a {self._settings.key} key allows {most} a month to these "
-                    'models; go on next month, or get a production key and set draft.key = "production".'
-                )
+            key, prices = self._settings.key, self._prices.values()
+            cure = ', or get a production key and set draft.key = "production"'
+            reason = DraftError(
+                f"{used} calls were made this month, and a {key} key allows {most} a month to these models; go on next "
+                f"month{cure * (self._prices[slot.model].production.per_month is None)}."
             )
+            if all(price.limit(key).per_month is not None for price in prices):
+                await self._stop_here(reason)
+            self._for_next_month = self._for_next_month or reason
+            raise _NoneLeft
         self._monthly = (used + 1, most)
 
     def _stop_new_calls(self, reason: DraftError) -> None:

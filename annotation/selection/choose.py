@@ -26,7 +26,8 @@ from annotation.selection.diversity import (
 )
 from annotation.selection.embedding import Encoder, embed_counted
 from annotation.selection.filters import filter_texts, filter_vectors
-from annotation.selection.outcome import CandidateOutcome
+from annotation.selection.generic import most_generic
+from annotation.selection.outcome import GENERIC, CandidateOutcome
 from annotation.types import Dropped
 
 CHUNK_BYTES = 2**26
@@ -41,6 +42,8 @@ class Answered:
         ids: Of the candidates, sorted.
         texts: Of the candidates.
         seats: Ids on the slate that stands, () where there is none.
+        picture: It is about a picture, which its text says nothing of.
+        margins: Of the candidates (`annotation.selection.generic`); () where they are not told.
     """
 
     prompt_id: str
@@ -49,6 +52,8 @@ class Answered:
     ids: tuple[str, ...]
     texts: tuple[str, ...]
     seats: tuple[str, ...] = ()
+    picture: bool = False
+    margins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,9 @@ def choose(
         shard: What the ids of all the prompts begin with.
 
     Returns:
-        A pyarrow table with one row per prompt, in their order: the fields of `Choice`, `vector` (of the prompt, of
-        length 1) and `long`: how many of its answers are longer than the encoder reads at once.
+        A pyarrow table with one row per prompt, in their order: the fields of `Choice`, `vector` (of the prompt, or of
+        what is said of its picture, of length 1) and `long`: how many of its answers are longer than the encoder reads
+        at once.
     """
     import pyarrow as pa
 
@@ -98,6 +104,11 @@ def choose(
     starts = np.cumsum([len(prompts), *(len(prompt.ids) for prompt in prompts)])
     choices = list(_choose(prompts, vectors, starts, thresholds, progress))
     dimensions = vectors.shape[1]
+    for index, (prompt, choice) in enumerate(zip(prompts, choices, strict=True)):
+        if prompt.picture and choice.usable:
+            rows = [starts[index] + n for n, outcome in enumerate(choice.candidates) if not outcome.dropped]
+            centre = vectors[rows].astype(np.float64).sum(axis=0)
+            vectors[index] = centre / (np.linalg.norm(centre) or 1)
     return pa.table(
         {
             "prompt_id": [choice.prompt_id for choice in choices],
@@ -162,6 +173,11 @@ def _choose_stack(
     pairs = similarities(of_answers)
     ids, texts = [prompt.ids for prompt in prompts], [prompt.texts for prompt in prompts]
     alive, centroid = filter_vectors(ids, reasons, of_prompts, of_answers, pairs, texts, thresholds)
+    for p, prompt in enumerate(prompts):
+        if prompt.margins:
+            for index in most_generic(prompt.margins, np.flatnonzero(alive[p]).tolist(), thresholds.slate):
+                alive[p, index] = False
+                reasons[p][index] = Dropped(prompt.ids[index], GENERIC, f"{prompt.margins[index]:.3f}")
     chosen: list[tuple[int, ...]] = [()] * len(prompts)
     for p, prompt in enumerate(prompts):
         if prompt.seats:  # What people may have ranked already stays, whatever the thresholds say now.

@@ -10,7 +10,8 @@ import numpy as np
 from annotation.config import SelectSettings
 from annotation.screen import Progress
 from annotation.selection.diversity import UNIT, Flags, Floats, Whole, repeated_answers, similarity_to_others
-from annotation.selection.outcome import NEAR_DUPLICATE, OFF_TOPIC, REFUSED, TOO_SHORT, WRONG_LANGUAGE
+from annotation.selection.outcome import BROKEN, NEAR_DUPLICATE, OFF_TOPIC, REFUSED, TOO_SHORT, WRONG_LANGUAGE
+from annotation.text.hidden import count_broken
 from annotation.text.language import tell
 from annotation.text.passages import told_apart
 from annotation.text.refusals import is_refusal
@@ -19,6 +20,9 @@ from annotation.types import Dropped
 BESIDE = 0.6
 """Least similarity of what two answers hold beside a passage that they share (`told_apart`), for them to be one: words
 exchanged here and there leave about 0.7, another sentence at the end less than 0.4."""
+
+MOST_BROKEN = 0.02
+"""Largest share of an answer's characters that can be none: a letter that was lost is a slip, more is no text."""
 
 
 def filter_texts(answers: Sequence[tuple[str, str, str]], least: int, progress: Progress) -> list[Dropped | None]:
@@ -35,6 +39,8 @@ def filter_texts(answers: Sequence[tuple[str, str, str]], least: int, progress: 
         length = len(text.strip())
         if length < least:
             reasons.append(Dropped(candidate_id, TOO_SHORT, f"{length} characters"))
+        elif (broken := count_broken(text)) > MOST_BROKEN * length:
+            reasons.append(Dropped(candidate_id, BROKEN, f"{broken} of {length} characters"))
         elif is_refusal(text, language):
             reasons.append(Dropped(candidate_id, REFUSED))
         elif (found := tell(text, [language])) != language:

@@ -11,10 +11,12 @@ from annotation.config import Settings
 from annotation.quota_groups import plan_quotas
 from annotation.selection.coverage import interleave, order_by_coverage
 from annotation.selection.diversity import Floats
+from annotation.selection.outcome import PICTURES
+from annotation.tasks.ranking.slates import DESCRIPTION, slate_task
 from annotation.types import Prompt, Quota, Slate
 
-Group = tuple[str, str, str]
-"""Country, topic and language; "" for all."""
+Group = tuple[str, str, str, str]
+"""Task, country, topic and language; "" for all but the task."""
 
 
 def order_prompts(
@@ -38,7 +40,7 @@ def order_prompts(
     Returns:
         The ids of `ready`, or the first of these.
     """
-    by_group = {_group(quota): quota for quota in plan_quotas(settings, prompts.values())}
+    by_group = {_group(quota): quota for quota in owed_quotas(settings, prompts.values())}
     stands = {slate.prompt_id for slate in standing}
     groups: dict[Group, list[str]] = defaultdict(list)
     for prompt_id in sorted({*ready, *stands}):
@@ -59,20 +61,29 @@ def order_prompts(
     return [next(queues[group]) for group in turns]
 
 
+def owed_quotas(settings: Settings, prompts: Iterable[Prompt]) -> list[Quota]:
+    """What the prompts' groups owe, those of texts and those of pictures, each to the task that ranks them."""
+    by_task: dict[str, list[Prompt]] = defaultdict(list)
+    for prompt in prompts:
+        by_task[slate_task(prompt)].append(prompt)
+    return [quota for task, own in sorted(by_task.items()) for quota in plan_quotas(settings, own, task)]
+
+
 def group_name(quota: Quota) -> str:
-    """Name of a quota's group, as "MX" or "MX · comida"."""
-    return " · ".join(part for part in _group(quota) if part)
+    """Name of a quota's group, as "MX", "MX · comida" or "MX · pictures"."""
+    pictures = PICTURES if quota.task == DESCRIPTION else ""
+    return " · ".join(part for part in (quota.country, quota.topic, quota.language, pictures) if part)
 
 
 def _group(quota: Quota) -> Group:
-    return quota.country, quota.topic, quota.language
+    return quota.task, quota.country, quota.topic, quota.language
 
 
 def _group_of(prompt: Prompt, groups: Collection[Group]) -> Group:
     """The narrowest group that a prompt belongs to; its country where no quota names it."""
-    country, topic, language = prompt.country, prompt.topic, prompt.language
-    nested = ((country, topic, language), (country, topic, ""), (country, "", language))
-    return next((group for group in nested if group in groups), (country, "", ""))
+    task, country, topic, language = slate_task(prompt), prompt.country, prompt.topic, prompt.language
+    nested = ((task, country, topic, language), (task, country, topic, ""), (task, country, "", language))
+    return next((group for group in nested if group in groups), (task, country, "", ""))
 
 
 def _own_share(quota: Quota, quotas: Iterable[Quota]) -> int:
@@ -81,6 +92,7 @@ def _own_share(quota: Quota, quotas: Iterable[Quota]) -> int:
         other.target
         for other in quotas
         if other != quota
+        and other.task == quota.task
         and other.country == quota.country
         and quota.topic in ("", other.topic)
         and quota.language in ("", other.language)

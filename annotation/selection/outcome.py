@@ -7,15 +7,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotation.config import SelectSettings
+from annotation.tasks.ranking.slates import RANKING
 from annotation.types import Dropped, Slate
 
 TOO_SHORT = "too short"
+BROKEN = "broken text"
 REFUSED = "refused"
 WRONG_LANGUAGE = "wrong language"
 OFF_TOPIC = "off topic"
 NEAR_DUPLICATE = "near duplicate"
+GENERIC = "fits any picture"
 TOO_FEW = "too few answers"
 """Reasons for which a candidate, and the last: a prompt, has no place on a slate."""
+
+
+PICTURES = "pictures"
+"""Ends the names of groups whose slates are of pictures."""
+
+FEWEST = 8
+"""Pictures in a language from which it is told which descriptions would fit any picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class PromptOutcome:
     Attributes:
         usable: Answers that were not dropped.
         position: Place in the order of annotation, None without a slate.
+        task: The one in which its slate is ranked, or would be.
     """
 
     prompt_id: str
@@ -59,6 +70,7 @@ class PromptOutcome:
     slate_id: str = ""
     position: int | None = None
     dropped: str = ""
+    task: str = RANKING
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,8 @@ class Selection:
         swapped: Prompts with too many subsets to try all (diversity.EXACT_SUBSETS): their medoids are the best under
             swaps.
         long: Answers that are longer than the encoder reads at once: they are read in parts, to their end.
-        targets: Slates owed by group, as "MX" or "MX · comida".
+        targets: Slates owed by group, as "MX" or "MX · comida"; of pictures as "MX · pictures".
+        few_pictures: Language -> pictures, where there are too few to tell which descriptions would fit any picture.
     """
 
     slates: tuple[Slate, ...]
@@ -89,6 +102,7 @@ class Selection:
     swapped: int = 0
     long: int = 0
     targets: Mapping[str, int] = field(default_factory=dict)
+    few_pictures: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def candidates(self) -> tuple[CandidateOutcome, ...]:

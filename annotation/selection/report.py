@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from annotation.files import write_whole
 from annotation.screen import counted, show_remedies, table
-from annotation.selection.outcome import NEAR_DUPLICATE, OFF_TOPIC, TOO_SHORT, WRONG_LANGUAGE
+from annotation.selection.outcome import BROKEN, FEWEST, NEAR_DUPLICATE, OFF_TOPIC, PICTURES, TOO_SHORT, WRONG_LANGUAGE
+from annotation.tasks.ranking.slates import DESCRIPTION
 
 if TYPE_CHECKING:
     from annotation.selection.outcome import PromptOutcome, Selection
@@ -26,8 +27,10 @@ WAITS, NO_SLATE = "usable, its prompt waits for another run", "usable, but too f
 
 REMEDIES = {
     TOO_SHORT: "lower select.min_chars in annot.toml if they are answers.",
+    BROKEN: "save their file as UTF-8 and bring them in anew; what a model made of nonsense stays out.",
     WRONG_LANGUAGE: "if they are in the right one, their prompts are in the wrong one; bring these in anew with `annot "
-    "prompts add FILE --language CODE`, and the answers with `annot draft --from FILE` and a column language.",
+    "prompts add FILE --language CODE` (pictures: `annot images add`, the same), and the answers with `annot draft "
+    "--from FILE` and a column language.",
     OFF_TOPIC: "lower select.off_topic in annot.toml if they answer the prompt.",
     NEAR_DUPLICATE: "raise select.near_duplicate in annot.toml if they say different things.",
 }
@@ -56,6 +59,11 @@ def show(selection: Selection) -> None:
             "",
             (title.lower(), "prompts", "with a slate", "waiting", "too few answers", *(["owed"] if owed else [])),
             [(name, sum(row), *row, *([selection.targets.get(name)] if owed else [])) for name, row in counts.items()],
+        )
+    for language, pictures in selection.few_pictures.items():
+        print(
+            f"Which descriptions would fit any picture is not told in {language}: {counted(pictures, 'picture')} with "
+            f"descriptions, and it takes {FEWEST}."
         )
     if selection.long:
         print(
@@ -100,10 +108,14 @@ def _answer_counts(selection: Selection) -> dict[str, int]:
 
 
 def _groupings(selection: Selection) -> list[tuple[str, Callable[[PromptOutcome], str]]]:
-    groupings: list[tuple[str, Callable[[PromptOutcome], str]]] = [("Country", lambda outcome: outcome.country)]
+    groupings: list[tuple[str, Callable[[PromptOutcome], str]]] = [("Country", _country)]
     if len({outcome.topic for outcome in selection.prompts}) > 1:
         groupings.append(("Topic", lambda outcome: outcome.topic))
     return groupings
+
+
+def _country(outcome: PromptOutcome) -> str:
+    return f"{outcome.country} · {PICTURES}" if outcome.task == DESCRIPTION else outcome.country
 
 
 def prompt_counts(
@@ -174,6 +186,7 @@ def as_json(selection: Selection, *, dry_run: bool) -> dict[str, Any]:
         "waiting": selection.waiting,
         "answers": _answer_counts(selection),
         "long_answers": selection.long,
+        "few_pictures": dict(selection.few_pictures),
         "prompts_dropped": [
             {"id": outcome.prompt_id, "reason": outcome.dropped, "usable": outcome.usable}
             for outcome in selection.prompts

@@ -16,12 +16,13 @@ import numpy as np
 
 from annotation.errors import ProjectError, SettingsError
 from annotation.project import Project
-from annotation.quota_groups import plan_quotas
+from annotation.quota_groups import in_project
 from annotation.screen import Progress, counted, silent
 from annotation.selection.choose import choose
 from annotation.selection.embedding import Encoder, open_encoder
+from annotation.selection.generic import read_margins
 from annotation.selection.launch import default_processes, run_processes
-from annotation.selection.order import group_name, order_prompts
+from annotation.selection.order import group_name, order_prompts, owed_quotas
 from annotation.selection.outcome import TOO_FEW, PromptOutcome, Selection
 from annotation.selection.shards import (
     Work,
@@ -32,7 +33,7 @@ from annotation.selection.shards import (
     shard_names,
 )
 from annotation.selection.store import mark_of, read_selection, selection_folder, write_selection
-from annotation.tasks.ranking.slates import add_slates, read_slates
+from annotation.tasks.ranking.slates import add_slates, read_slates, slate_task
 from annotation.types import SEATS, Prompt, Slate, content_id
 
 Launch = Callable[[Work, Sequence[str], int, Progress], None]
@@ -44,7 +45,7 @@ class _Found:
     """What a selection begins with.
 
     Attributes:
-        prompts: All of the project, by id, in the order of the ids.
+        prompts: Those that have a slate or can get one, by id, in the order of the ids.
         every: All slates.
         slates: Those of the prompts.
         contents: Shard to `content_of` it.
@@ -98,7 +99,9 @@ def select(
             return last
 
         encoder = encoder or open_encoder(settings.select.encoder, project.folder)
-        tables = list(_choices(project, found, encoder, processes or default_processes(), launch, progress))
+        margins, few_pictures = read_margins(project.ledger)
+        count = processes or default_processes()
+        tables = _of(found.prompts, _choices(project, found, margins, encoder, count, launch, progress))
         if not tables:
             raise ProjectError(f"{project.folder} has no candidates yet; run `annot draft`.")
         chosen = {
@@ -128,7 +131,8 @@ def select(
             encoder=encoder.identity,
             swapped=sum(sum(table["swapped"].to_pylist()) for table in tables),
             long=sum(sum(table["long"].to_pylist()) for table in tables),
-            targets={group_name(quota): quota.target for quota in plan_quotas(settings, found.prompts.values())},
+            targets={group_name(quota): quota.target for quota in owed_quotas(settings, found.prompts.values())},
+            few_pictures=few_pictures,
         )
         if not dry_run:
             add_slates(project.ledger, new)
@@ -148,7 +152,9 @@ def prepare(project: Project, *, encoder: Encoder | None = None, progress: Progr
         if len(found.contents) == 1:
             raise ProjectError("The answers are too few to be divided; run `annot select`: it does it all.")
         work = work_of(project, encoder)
-        return prepare_shards(work, project.ledger, found.contents, found.seats, project.settings.select, progress)
+        margins, _ = read_margins(project.ledger)
+        settings = project.settings.select
+        return prepare_shards(work, project.ledger, found.contents, found.seats, margins, settings, progress)
 
 
 def share_of(work: Work, share: str) -> list[str]:
@@ -173,10 +179,17 @@ def work_of(project: Project, encoder: Encoder | None = None) -> Work:
 
 
 def _find(project: Project, encoder: Encoder | None) -> _Found:
-    prompts = {prompt.id: prompt for prompt in sorted(project.ledger.prompts(), key=lambda prompt: prompt.id)}
-    if not prompts:
-        raise ProjectError(f"{project.folder} has no prompts yet; run `annot prompts add FILE`.")
+    everyone = sorted(project.ledger.prompts(), key=lambda prompt: prompt.id)
+    if not everyone:
+        raise ProjectError(f"{project.folder} has no prompts yet; run `annot prompts add FILE` (or images add FOLDER).")
     every = read_slates(project.ledger)
+    stand = {slate.prompt_id for slate in every}
+    # Of a country that the project does not name nothing new is begun; what people may have ranked stays.
+    prompts = {p.id: p for p in everyone if p.id in stand or in_project(p, project.settings)}
+    if not prompts:
+        raise ProjectError(
+            "All prompts are of countries that annot.toml does not name; add those to project.countries."
+        )
     slates = [slate for slate in every if slate.prompt_id in prompts]
     languages = {prompt.id: prompt.language for prompt in prompts.values()}
     shards = shard_names(project.ledger.rows("select count(*) from candidates")[0][0])
@@ -191,18 +204,33 @@ def _mark(project: Project, found: _Found, slates: Sequence[Slate]) -> str:
     return mark_of(project, found.prompts, list(found.contents.values()), slates, found.named)
 
 
+def _of(prompts: Collection[str], tables: Iterable[Any]) -> list[Any]:
+    """The rows of some prompts: those of others stand in the same shards."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    ids = pa.array(list(prompts), pa.string())
+    return [own for table in tables if len(own := table.filter(pc.is_in(table["prompt_id"], ids)))]
+
+
 def _choices(
-    project: Project, found: _Found, encoder: Encoder, processes: int, launch: Launch, progress: Progress
+    project: Project,
+    found: _Found,
+    margins: Mapping[str, tuple[float, ...]],
+    encoder: Encoder,
+    processes: int,
+    launch: Launch,
+    progress: Progress,
 ) -> Iterable[Any]:
     """Tables of `choose`, by prompt id."""
     thresholds, ledger = project.settings.select, project.ledger
     if len(found.contents) == 1:
-        answered = read_answered(ledger, "", found.seats)
+        answered = read_answered(ledger, "", found.seats, margins)
         return [choose(answered, encoder, project.vector_cache, thresholds, progress)]
     work = work_of(project, encoder)
-    if waiting := prepare_shards(work, ledger, found.contents, found.seats, thresholds, progress):
+    if waiting := prepare_shards(work, ledger, found.contents, found.seats, margins, thresholds, progress):
         launch(work, waiting, min(processes, len(waiting)), progress)
-        if left := prepare_shards(work, ledger, found.contents, found.seats, thresholds):
+        if left := prepare_shards(work, ledger, found.contents, found.seats, margins, thresholds):
             raise ProjectError(
                 f"{counted(len(left), 'shard is', 'shards are')} not done in {work.folder}: another `annot select` "
                 "works there, or the workers do not see this folder; end the other one, or put the project where all "
@@ -265,4 +293,5 @@ def _prompt_outcomes(
                 slate.id if slate else "",
                 slate.position if slate else None,
                 "" if seats else TOO_FEW,
+                slate_task(prompt),
             )

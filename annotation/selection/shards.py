@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from annotation.selection.embedding import Encoder
 LARGEST = 2**15
 """Candidates of a shard, at most about: their texts and vectors take 200 MB. So many are chosen from in one process."""
 
-LAYOUT = 1
+LAYOUT = 2
 """Counted up when what is chosen depends on something else: what an older annot chose is chosen anew."""
 
 
@@ -79,14 +80,16 @@ def content_of(ledger: Ledger, shard: str, languages: Mapping[str, str]) -> str:
     return "" if empty else found.hexdigest()
 
 
-def read_answered(ledger: Ledger, shard: str, seats: Mapping[str, Sequence[str]]) -> list[Answered]:
+def read_answered(
+    ledger: Ledger, shard: str, seats: Mapping[str, Sequence[str]], margins: Mapping[str, tuple[float, ...]]
+) -> list[Answered]:
     """Prompts of a shard that have answers, by id."""
     query = "select prompt_id, id, text from candidates where prompt_id between ? and ? order by prompt_id, id"
     answers = {
         prompt_id: list(rows)
         for prompt_id, rows in itertools.groupby(ledger.rows(query, shard, _last(shard)), lambda row: row["prompt_id"])
     }
-    query = "select id, language, text from current_prompts where not removed and id between ? and ? order by id"
+    query = "select id, language, text, image from current_prompts where not removed and id between ? and ? order by id"
     return [
         Answered(
             id_,
@@ -95,8 +98,10 @@ def read_answered(ledger: Ledger, shard: str, seats: Mapping[str, Sequence[str]]
             tuple(row["id"] for row in answers[id_]),
             tuple(row["text"] for row in answers[id_]),
             tuple(seats.get(id_, ())),
+            bool(image),
+            margins.get(id_, ()),
         )
-        for id_, language, text in ledger.rows(query, shard, _last(shard))
+        for id_, language, text, image in ledger.rows(query, shard, _last(shard))
         if id_ in answers
     ]
 
@@ -110,6 +115,7 @@ def prepare_shards(
     ledger: Ledger,
     contents: Mapping[str, str],
     seats: Mapping[str, Sequence[str]],
+    margins: Mapping[str, tuple[float, ...]],
     thresholds: SelectSettings,
     progress: Progress = silent,
 ) -> list[str]:
@@ -120,6 +126,7 @@ def prepare_shards(
         ledger: Read, and not written.
         contents: Shard to `content_of` it.
         seats: Prompt id to the sorted candidate ids on the slate that stands.
+        margins: Prompt id to those of its descriptions; they depend on the pictures of all shards.
         thresholds: [select] of annot.toml.
         progress: Gets how many shards are looked at.
 
@@ -132,21 +139,28 @@ def prepare_shards(
     named = {path for shard in contents for path in (work.input(shard), work.outcome(shard))}
     for path in set(work.folder.glob("*")) - named:  # Of other shards, or left by a run that was killed.
         path.unlink()
+    told: dict[str, list[tuple[str, tuple[float, ...]]]] = defaultdict(list)
+    for id_ in sorted(margins):
+        told[id_[: len(next(iter(contents), ""))]].append((id_, margins[id_]))
     for done, (shard, content) in enumerate(contents.items()):
         progress(done, len(contents), "reading answers")
-        facts = [LAYOUT, content, work.encoder.identity, thresholds.model_dump()]
+        facts = [LAYOUT, content, work.encoder.identity, thresholds.model_dump(), told[shard]]
         mark = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         if _facts(work.outcome(shard)).get("mark") == mark and _has_seats(work.outcome(shard), seats):
             work.input(shard).unlink(missing_ok=True)
         elif _facts(work.input(shard)).get("mark") != mark:
-            prompts = read_answered(ledger, shard, seats)
+            prompts = read_answered(ledger, shard, seats, margins)
             texts = {name: [getattr(one, name) for one in prompts] for name in ("prompt_id", "language", "text")}
             lists = {
                 name: pa.array([getattr(one, name) for one in prompts], pa.list_(pa.string()))
                 for name in ("ids", "texts", "seats")
             }
-            told = {"mark": mark, "encoder": work.encoder.identity, "thresholds": thresholds.model_dump()}
-            _write(work.input(shard), pa.table({**texts, **lists}), told)
+            about = {
+                "picture": pa.array([one.picture for one in prompts], pa.bool_()),
+                "margins": pa.array([one.margins for one in prompts], pa.list_(pa.float64())),
+            }
+            known = {"mark": mark, "encoder": work.encoder.identity, "thresholds": thresholds.model_dump()}
+            _write(work.input(shard), pa.table({**texts, **lists, **about}), known)
     return work.waiting()
 
 
@@ -169,7 +183,16 @@ def select_shard(work: Work, shard: str, progress: Progress = silent) -> None:
             f"({work.encoder.identity} instead of {facts['encoder']}); put the same one in both places."
         )
     prompts = [
-        Answered(one["prompt_id"], one["language"], one["text"], *map(tuple, (one["ids"], one["texts"], one["seats"])))
+        Answered(
+            one["prompt_id"],
+            one["language"],
+            one["text"],
+            tuple(one["ids"]),
+            tuple(one["texts"]),
+            tuple(one["seats"]),
+            one["picture"],
+            tuple(one["margins"]),
+        )
         for one in table.to_pylist()
     ]
     thresholds = SelectSettings(**facts["thresholds"])

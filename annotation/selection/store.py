@@ -19,7 +19,7 @@ from annotation.selection.diversity import Floats
 from annotation.selection.outcome import PromptOutcome, Selection
 from annotation.types import Prompt, Slate
 
-LAYOUT = 4
+LAYOUT = 5
 """Counted up when the stored files change, or what decides: what an older annot wrote is made again."""
 
 
@@ -37,7 +37,7 @@ def write_selection(project: Project, selection: Selection, vectors: Floats, mar
         left.unlink()
     _write(folder / "candidates.parquet", selection.table)
     text, whole = pa.string(), pa.int64()
-    kinds = (text, text, text, whole, whole, text, whole, text)
+    kinds = (text, text, text, whole, whole, text, whole, text, text)
     columns = {
         one.name: pa.array([getattr(outcome, one.name) for outcome in selection.prompts], kind)
         for one, kind in zip(fields(PromptOutcome), kinds, strict=True)
@@ -53,6 +53,7 @@ def write_selection(project: Project, selection: Selection, vectors: Floats, mar
         "swapped": selection.swapped,
         "long": selection.long,
         "targets": dict(selection.targets),
+        "few_pictures": dict(selection.few_pictures),
     }
     write_whole(folder / "selection.json", json.dumps(facts, ensure_ascii=False, indent=1).encode())
 
@@ -69,8 +70,10 @@ def read_selection(project: Project, mark: str) -> Selection | None:
         return None
     import pyarrow.parquet as pq
 
-    columns = [one.name for one in fields(PromptOutcome)]
-    rows = pq.read_table(folder / "prompts.parquet", columns=columns).to_pylist()
+    path = folder / "prompts.parquet"
+    there = pq.read_schema(path).names  # An older annot wrote fewer.
+    columns = [one.name for one in fields(PromptOutcome) if one.name in there]
+    rows = pq.read_table(path, columns=columns).to_pylist()
     facts["thresholds"] = SelectSettings(**facts["thresholds"])
     return Selection(
         slates=(),
@@ -101,7 +104,7 @@ def mark_of(
     encoder: str,
 ) -> str:
     """Hash of everything that a selection depends on; `contents` are those of its shards."""
-    settings = project.settings
+    settings, owed = project.settings, {"target", "overlap", "by", "group"}
     facts = [
         LAYOUT,
         [(prompt.id, prompt.topic, prompt.country, prompt.language) for prompt in prompts.values()],
@@ -109,9 +112,11 @@ def mark_of(
         [slate.id for slate in slates],
         settings.project.model_dump(),
         settings.select.model_dump(),
-        settings.task.ranking.model_dump(include={"target", "overlap", "by", "group"}),
+        settings.task.ranking.model_dump(include=owed),
         encoder,
     ]
+    if any(prompt.image for prompt in prompts.values()):
+        facts.append(settings.task.description.model_dump(include=owed))
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

@@ -11,6 +11,7 @@ from annotation.project import SELECTION, Project
 from annotation.prompts.review import only_accepted, rejected_prompts, untried_prompts
 from annotation.quota_groups import in_project
 from annotation.selection.outcome import TOO_FEW
+from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
 from annotation.types import Prompt
 
 
@@ -41,7 +42,9 @@ def prompts_waiting(project: Project) -> Waiting:
     ledger, settings = project.ledger, project.settings
     rows = ledger.rows(
         """select id from current_prompts p where not removed
-           and not exists (select 1 from items where prompt_id = p.id and task = 'ranking')"""
+           and not exists (select 1 from items where prompt_id = p.id and task in (?, ?))""",
+        RANKING,
+        DESCRIPTION,
     )
     prompts = [prompt for prompt in ledger.prompts([row["id"] for row in rows]) if in_project(prompt, settings)]
     if not prompts:

@@ -12,7 +12,7 @@ from annotation.errors import NotEnoughOverlap
 from annotation.files import write_whole
 from annotation.project import CACHE, Project
 from annotation.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
-from annotation.tally import ALL, LAYOUT, Counts, part_of
+from annotation.tally import ALL, LAYOUT, Counts, part_of, training_tasks
 from annotation.tasks import TASKS
 from annotation.tasks.consent.task import NAME as CONSENT
 from annotation.tasks.share.sheet import NAME as SHARE
@@ -25,7 +25,7 @@ ELSEWHERE = {CONSENT, SHARE, STEREOTYPE}
 def agreement_by_country(project: Project, counts: Counts) -> dict[str, dict[str, Agreement | str]]:
     """Task -> group (a country, or ALL where there are several) -> agreement, or why there is none.
 
-    A task without answers is there when it starts runs.
+    A task without answers is there when it starts runs and the project has something for it.
 
     Args:
         project: The project.
@@ -33,7 +33,7 @@ def agreement_by_country(project: Project, counts: Counts) -> dict[str, dict[str
     """
     patterns: dict[tuple[str, str], Counter[str]] = {}
     shared = Counter[tuple[str, str]]()
-    teams: dict[str, set[str]] = {name: set() for name, task in TASKS.items() if task.trains}
+    teams: dict[str, set[str]] = {name: set() for name in training_tasks(counts)}
     for key, number in counts.items():
         match key:
             case ("units", str(task), str(group), str(pattern)):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
 
 from annotation.agreement_by_country import agreement_by_country
 from annotation.errors import SettingsError
+from annotation.images.store import read_pictures
 from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.prompts.proposed import origin_of
@@ -20,7 +21,7 @@ from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
 from annotation.tasks.base import Task
 from annotation.tasks.page import own_texts
-from annotation.tasks.ranking.slates import RANKING
+from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
 from annotation.tasks.team_pages import every_page, team_pages
 from annotation.text.privacy import mask_typed
 from annotation.types import Person, Prompt
@@ -48,7 +49,8 @@ def data_facts(project: Project) -> dict[str, Any]:
         "tasks": name -> its items, answers, people by country, overlap, agreement, outcome and guidelines, for every
             task that has items; "people": those who answered anything, by country; "simulated": how many of them are
             programs; "left_out": what does not count, by reason; "prompts": the current ones by source, country,
-            language and topic, and their lengths; "candidates": by model, with those on slates, their lengths, and the
+            language and topic, and their lengths; "pictures", where prompts are about any: by source, licence, and what
+            is said of people in them; "candidates": by model, with those on slates, their lengths, and the
             dollars spent.
     """
     ledger = project.ledger
@@ -93,13 +95,15 @@ def data_facts(project: Project) -> dict[str, Any]:
         for name, task in TASKS.items()
         if items[name]
     }
-    everybody = set().union(*who.values())
+    everybody, waiting = set().union(*who.values()), waiting_prompts(ledger, project.settings)
+    prompts = [prompt for prompt in ledger.prompts() if prompt.id not in waiting]
     return {
         "tasks": tasks,
         "people": _by_country(country[one] for one in everybody),
         "simulated": sum(one.startswith(SIMULATED) for one in everybody),
         "left_out": _left_out(project, counts, people),
-        "prompts": _prompts(project),
+        "prompts": _prompts(project, prompts),
+        **_pictures(ledger, prompts),
         "candidates": _candidates(ledger, ledger.named_people()),
     }
 
@@ -160,10 +164,28 @@ def _left_out(project: Project, counts: Counts, people: Iterable[Person]) -> dic
     }
 
 
-def _prompts(project: Project) -> dict[str, Any]:
+def _pictures(ledger: Ledger, prompts: Iterable[Prompt]) -> dict[str, Any]:
+    """What is known of the pictures that prompts are about; who made them, as a number."""
+    found = read_pictures(ledger, {prompt.image for prompt in prompts if prompt.image}).values()
+    if not found:
+        return {}
+    people, creators = ledger.named_people(), {picture.creator for picture in found}
+    sources = Counter((mask_typed(table_of(one.source), None, people), one.licence.strip()) for one in found)
+    return {
+        "pictures": {
+            "pictures": len(found),
+            "creators": len(creators),
+            "sources": [
+                {"source": source, "licence": licence, "pictures": number}
+                for (source, licence), number in sorted(sources.items())
+            ],
+            "people": _sorted(Counter(one.people for one in found)),
+        }
+    }
+
+
+def _prompts(project: Project, prompts: Sequence[Prompt]) -> dict[str, Any]:
     ledger = project.ledger
-    waiting = waiting_prompts(ledger, project.settings)
-    prompts = [prompt for prompt in ledger.prompts() if prompt.id not in waiting]
     origin = origins(ledger, prompts)
     sources = Counter((origin[prompt.id], prompt.licence.strip()) for prompt in prompts)
     return {
@@ -199,11 +221,11 @@ def _candidates(ledger: Ledger, people: tuple[Person, ...]) -> dict[str, Any]:
     """Of prompts that are still there."""
     rows = ledger.rows(
         """with slated as (select distinct seat.value as id from items, json_each(content, '$.seats') seat
-                           where task = ?)
+                           where task in (?, ?))
            select c.model, s.id is not null as shown, length(c.text) as characters, count(*) as number
              from candidates c join current_prompts p on p.id = c.prompt_id and not p.removed
              left join slated s on s.id = c.id group by 1, 2, 3""",
-        RANKING,
+        *(RANKING, DESCRIPTION),
     )
     spent = {
         row["model"]: row["usd"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from annotation.files import whole_file, write_whole
+from annotation.images.store import link_pictures
 from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.screen import Progress, silent
@@ -21,7 +23,8 @@ from annotation.tasks.base import Kind, Rows, Texts
 from annotation.tasks.duel.task import NAME as DUEL
 from annotation.tasks.duel.votes import duel_tables
 from annotation.tasks.ranking.file_judgements import FILE_RANKINGS, file_tables
-from annotation.tasks.ranking.slates import RANKING
+from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
+from annotation.tasks.ranking.tables import IMAGE
 from annotation.text.privacy import mask_typed
 
 LEFT_OUT = "left_out.parquet"
@@ -30,6 +33,9 @@ LEFT_OUT = "left_out.parquet"
 TYPED = ("rewrite", "comment", "correction", "typed_prompt")
 """Columns with what people typed."""
 
+_PICTURE = re.compile(r"[0-9a-f]{64}\.jpg")
+"""Name of a picture's file."""
+
 STALE_S = 86_400.0
 """Nothing was written into a file for so long: whoever wrote it is gone."""
 
@@ -37,10 +43,12 @@ STALE_S = 86_400.0
 def read_tables(project: Project, name: str, *, progress: Progress = silent) -> Iterator[dict[str, Rows]]:
     """A task's tables (file name -> rows), part by part in the order of the items' ids.
 
-    A task without items has none, or empty ones where it starts runs.
+    A task without items has none; but the ranking has empty ones in a project in which nothing is ranked.
     """
     ledger, task = project.ledger, TASKS[name]
-    if not task.trains and not ledger.rows("select 1 from items where task = ? limit 1", name):
+    ranked = (name,) if name != RANKING else (RANKING, DESCRIPTION)
+    there = {of for of in ranked if ledger.rows("select 1 from items where task = ? limit 1", of)}
+    if name not in there and (there or name != RANKING):
         return
     for items, answers in answered_items(ledger, name, progress=progress):
         texts = Texts.of(ledger, task, [items[item_id] for item_id in {answer.item_id for answer in answers}])
@@ -72,7 +80,7 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
     What may hurt has a command of its own: sensitive tasks are left out, and counted.
     """
     with project.ledger.moment(), ExitStack() as files:
-        written, typed = Tables(folder, files), 0
+        written, typed, pictures = Tables(folder, files), 0, set[str]()
         for name in (name for name, task in TASKS.items() if not task.sensitive):
             found = read_tables(project, name, progress=progress)
             votes = duel_tables(project.ledger, project.settings, project.pseudonym, AT_ONCE) if name == DUEL else ()
@@ -80,6 +88,7 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             for tables in chain(found, votes, told):
                 for file, table in tables.items():
                     written.add(file, table)
+                    pictures.update(row[IMAGE] for row in table.rows if IMAGE in row)
                     if columns := [name for name in TYPED if name in table.columns]:
                         typed += sum(any(row.get(name) for name in columns) for row in table.rows)
         people = project.ledger.named_people()
@@ -98,10 +107,24 @@ def export(project: Project, folder: Path, *, progress: Progress = silent) -> Ex
             (folder / LEFT_OUT).unlink(missing_ok=True)
         if FILE_RANKINGS not in written.counts:  # What is gone from the ledger stays in no file of an export.
             (folder / FILE_RANKINGS).unlink(missing_ok=True)
+        _link(project, folder, pictures)  # before the tables that name them are in their place
         sensitive = count_answers(project.ledger, [name for name, task in TASKS.items() if task.sensitive])
-    _describe(folder, [name for name, rows in written.counts.items() if rows])
+    _describe(folder, [name for name, rows in written.counts.items() if rows], pictures=bool(pictures))
     removed = project.ledger.count_prompts()[1]
     return Exported(written.counts, tuple(folder / file for file in written.counts), typed, removed, sensitive)
+
+
+def _link(project: Project, folder: Path, pictures: Collection[str]) -> None:
+    """Put the pictures that tables name beside these; those of an earlier export that none names any more go.
+
+    Raises:
+        LostPicture: The file of one is not there.
+    """
+    link_pictures(sorted(pictures), project.folder, folder)
+    if not (folder / "annot.toml").exists():  # else it is a project, and has pictures of its own
+        for path in folder.glob("images/??/*.jpg"):
+            if _PICTURE.fullmatch(path.name) and path.stem not in pictures:
+                path.unlink()
 
 
 def count_answers(ledger: Ledger, tasks: Collection[str]) -> dict[str, int]:
@@ -117,10 +140,10 @@ def count_answers(ledger: Ledger, tasks: Collection[str]) -> dict[str, int]:
     return {row["task"]: row["n"] for row in rows}
 
 
-def _describe(folder: Path, names: Iterable[str]) -> None:
+def _describe(folder: Path, names: Iterable[str], *, pictures: bool = False) -> None:
     """Have `datasets.load_dataset(FOLDER)` load the first table, and `load_dataset(FOLDER, NAME)` each.
 
-    None of them is empty: the library loads no empty one.
+    None of them is empty: the library loads no empty one. Where tables name pictures, it says where these are.
     """
     path, head = folder / "README.md", "---\nconfigs:\n"
     if path.exists() and not path.read_text(encoding="utf-8").startswith(head):
@@ -130,7 +153,11 @@ def _describe(folder: Path, names: Iterable[str]) -> None:
         path.unlink(missing_ok=True)
         return
     first, *more = (f"- config_name: {Path(name).stem}\n  data_files: {name}\n" for name in tables)
-    write_whole(path, (head + first + "  default: true\n" + "".join(more) + "---\n").encode())
+    said = (
+        "\nThe `image` of a row is the id of a picture, its file `images/`, the first two signs of the id, `/ID.jpg`.\n"
+    )
+    end = "---\n" + (said if pictures else "")
+    write_whole(path, (head + first + "  default: true\n" + "".join(more) + end).encode())
 
 
 class Tables:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import newest_responses, read_answers, roster
 from annotation.tasks.base import Task
+from annotation.tasks.ranking.slates import RANKING
 from annotation.types import Answer, Item
 
 LAYOUT = 8
@@ -51,6 +52,17 @@ Counts = Counter[Key]
 
 ALL = "all"
 """The group of everybody; no country's code."""
+
+
+def training_tasks(counts: Counts, others: Collection[str] = ()) -> tuple[str, ...]:
+    """Tasks that start runs and have items, or are among others; the ranking where neither names one.
+
+    Args:
+        counts: From `count`.
+        others: Tasks of whose kind the project has something, if only prompts.
+    """
+    there = {key[1] for key in counts if key[0] == "item"} | set(others)
+    return tuple(name for name, task in TASKS.items() if task.trains and name in there) or (RANKING,)
 
 
 def count(ledger: Ledger, settings: Settings, *, progress: Progress = silent) -> Counts:

@@ -45,6 +45,10 @@ class RankingSettings(TaskSettings):
     min_votes: int = Field(1, ge=1)
 
 
+class DescriptionSettings(RankingSettings):
+    """[task.description]: people rank descriptions of pictures; and which pairs are clear enough to train on."""
+
+
 class PromptCheckSettings(TaskSettings):
     """[task.prompt_check]: people say which prompts are worth ranking answers to."""
 
@@ -116,6 +120,7 @@ class TaskTables(Section):
     prompt_check: PromptCheckSettings = PromptCheckSettings()
     exam: ExamTaskSettings = ExamTaskSettings()
     duel: TaskSettings = TaskSettings()
+    description: DescriptionSettings = DescriptionSettings()
     consent: ConsentSettings = ConsentSettings()
     share: ShareSettings = ShareSettings()
     stereotype: StereotypeTaskSettings = StereotypeTaskSettings()

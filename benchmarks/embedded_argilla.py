@@ -7,6 +7,7 @@
     .venv/bin/python benchmarks/embedded_argilla.py memory     resident memory of all processes, and what holds it
     .venv/bin/python benchmarks/embedded_argilla.py growth     `load` at 10k, 100k and 500k records, as a plot
     .venv/bin/python benchmarks/embedded_argilla.py load --postgres    on SQLite, and then on a PostgreSQL of its own
+    .venv/bin/python benchmarks/embedded_argilla.py load --pictures --records 10000    of descriptions of pictures
 
 Each prints a table and writes JSON into --out (and `growth` a plot). Prepared databases are kept in --keep, where it is
 given, for the next run. All measures are taken over HTTP; only the rows of a prepared database are written into it
@@ -20,8 +21,11 @@ and looks at the progress every PACE_S seconds, which is faster than people read
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import csv
+import functools
+import io
 import json
 import os
 import shutil
@@ -36,7 +40,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,7 +52,8 @@ import psutil
 from annotation import types
 from annotation.hosting import embedded
 from annotation.hosting.environment import ensure_environment
-from annotation.tasks.page import VECTOR, TeamPage
+from annotation.tasks import TASKS
+from annotation.tasks.page import PICTURE, VECTOR, TeamPage
 from annotation.tasks.ranking import task
 from sync.argilla.client import ArgillaClient
 
@@ -56,6 +61,8 @@ sys.path.append(str(Path(__file__).parent.parent / "tests"))
 from postgres import Postgres, running
 
 DIMENSIONS = 384
+MOST_VIEW = 26_000
+"""Bytes of a picture's file for the page, at most."""
 SEATS = 4
 OVERLAP = 3
 CALL = 256
@@ -67,6 +74,8 @@ PAGE = 10
 
 TARGETS_MS = {"queue": 100, "filter": 100, "text": 100, "similar": 100, "similar, filtered": 100}
 TARGETS_MS |= {"progress": 30, "submit": 60}
+PICTURES_QUEUE_MS, PICTURES_PAGE = 150, 400_000
+"""With --pictures: what is wanted of a page of the queue, in milliseconds (p95) and bytes (the most)."""
 START_S, MEMORY_MB, RATIO = 6.0, 600.0, 4.0
 
 COUNTRIES = ("MX", "PE", "BR", "CO")
@@ -96,11 +105,28 @@ class Texts:
         return " ".join(self._sentences[number] for number in drawn)
 
 
-def record(number: int, texts: Texts, vector: Sequence[float] | None) -> Json:
-    """A slate as `annot push` sends it: a prompt, four answers, metadata, the prompt's vector."""
+@functools.cache
+def views() -> list[str]:
+    """Pictures as `annot push` sends them, each as large as `annot images add` lets one be."""
+    from PIL import Image
+
+    random, made = np.random.default_rng(5), []
+    for _ in range(20):
+        noise = Image.fromarray(random.integers(0, 256, (180, 240, 3), dtype=np.uint8)).resize((480, 360))
+        for quality in range(40, 0, -5):
+            noise.save(file := io.BytesIO(), "WEBP", quality=quality)
+            if len(content := file.getvalue()) <= MOST_VIEW:
+                break
+        made.append(f"data:image/webp;base64,{base64.b64encode(content.ljust(MOST_VIEW, bytes(1))).decode()}")
+    return made
+
+
+def record(number: int, texts: Texts, vector: Sequence[float] | None, *, pictures: bool = False) -> Json:
+    """A slate as `annot push` sends it: a prompt or a picture, four answers, metadata, the prompt's vector."""
+    about = {PICTURE: views()[number % len(views())]} if pictures else {"prompt": texts.text(1)}
     made: Json = {
         "external_id": f"slate-{number:07d}",
-        "fields": {"prompt": texts.text(1), **{seat: texts.text(3) for seat in types.SEATS[:SEATS]}},
+        "fields": {**about, **{seat: texts.text(3) for seat in types.SEATS[:SEATS]}},
         "metadata": {
             "topic": TOPICS[number * 7 % len(TOPICS)],
             "country": COUNTRIES[number % len(COUNTRIES)],
@@ -177,14 +203,15 @@ def ok(response: httpx.Response) -> Any:
     return response.json() if response.content else None
 
 
-def make_dataset(at: Server, name: str) -> str:
+def make_dataset(at: Server, name: str, *, pictures: bool = False) -> str:
     """An empty dataset as `annot push` makes it; returns its id."""
     api = ArgillaClient(at.url, at.key)
     workspace = api.workspaces().get("bench") or api.add_workspace("bench")
     me = next(account for account in api.accounts() if account.role == "owner")
     if me.id not in api.members(workspace):
         api.add_member(workspace, me.id)
-    made = api.add_dataset(name, workspace, task.form(TeamPage("es"), SEATS, OVERLAP, DIMENSIONS))
+    of = TASKS["description" if pictures else "ranking"]
+    made = api.add_dataset(name, workspace, task.form(TeamPage("es"), SEATS, OVERLAP, DIMENSIONS, of=of))
     api.close()
     return made.id
 
@@ -244,7 +271,7 @@ class Prepared:
     """API keys of the annotators; the last is the one who measures."""
 
 
-def prepare(folder: Path, records: int, postgres: Postgres | None = None) -> Prepared:
+def prepare(folder: Path, records: int, postgres: Postgres | None = None, *, pictures: bool = False) -> Prepared:
     """A database with records, vectors and responses: made once in a folder, found there again later.
 
     The first half is complete: three of the annotators have answered. A third of the rest has one answer. A
@@ -258,7 +285,7 @@ def prepare(folder: Path, records: int, postgres: Postgres | None = None) -> Pre
     folder.mkdir(parents=True)
     database = postgres.database() if postgres else ""
     with server(home, database=database) as at:
-        dataset = make_dataset(at, "load")
+        dataset = make_dataset(at, "load", pictures=pictures)
         with at.client() as http:
             workspace = ok(http.get("/me/workspaces"))["items"][0]["id"]
             people = []
@@ -267,13 +294,14 @@ def prepare(folder: Path, records: int, postgres: Postgres | None = None) -> Pre
                 people.append(ok(http.post("/users", json={**account, "role": "annotator"})))
                 ok(http.post(f"/workspaces/{workspace}/users", json={"user_id": people[-1]["id"]}))
             questions = ok(http.get(f"/datasets/{dataset}/questions"))["items"]
-            settings = ok(http.get(f"/datasets/{dataset}/vectors-settings"))["items"][0]["id"]
+            vectors = ok(http.get(f"/datasets/{dataset}/vectors-settings"))["items"]
+            settings = vectors[0]["id"] if vectors else ""  # of pictures there are none
             question = next(q["id"] for q in questions if q["name"] == "acceptable")
-    made = rows(dataset, settings, question, [person["id"] for person in people], records)
+    made = rows(dataset, settings, question, [person["id"] for person in people], records, pictures=pictures)
     copy_rows(postgres, database, made) if postgres else write_rows(home, made)
     with server(home) as at, at.client() as http:  # makes the side tables that the rows lack; a search fills them
         vector = {"name": VECTOR, "value": [1.0] * DIMENSIONS}
-        for query in ({"text": {"q": "word"}}, {"vector": vector}):
+        for query in ({"text": {"q": "word"}}, *([] if pictures else [{"vector": vector}])):
             ok(http.post(f"/datasets/{dataset}/records/search", json={"query": query}, timeout=None))
     keys = [person["api_key"] for person in people]
     notes.write_text(json.dumps({"dataset": dataset, "keys": keys}))
@@ -284,7 +312,9 @@ Rows = dict[str, list[tuple[Any, ...]]]
 """Table -> rows, with the columns of COLUMNS."""
 
 
-def rows(dataset: str, settings: str, question: str, people: Sequence[str], records: int) -> Iterator[Rows]:
+def rows(
+    dataset: str, settings: str, question: str, people: Sequence[str], records: int, *, pictures: bool = False
+) -> Iterator[Rows]:
     """Records, vectors, suggestions and responses as Argilla would write them, some thousands at a time."""
     texts, random = Texts(2), np.random.default_rng(2)
     began = datetime(2026, 1, 1)
@@ -298,7 +328,7 @@ def rows(dataset: str, settings: str, question: str, people: Sequence[str], reco
         unit = unit_vectors(count, random)
         made: Rows = {table: [] for table in ("records", "vectors", "suggestions", "responses")}
         for number in range(first, first + count):
-            item = record(number, texts, None)
+            item = record(number, texts, None, pictures=pictures)
             id_ = uuid.UUID(bytes=random.bytes(16), version=4).hex
             at = began + timedelta(milliseconds=number // CALL * 1000 + number % CALL)
             when = at.isoformat(" ", "microseconds")
@@ -306,8 +336,9 @@ def rows(dataset: str, settings: str, question: str, people: Sequence[str], reco
             status = "completed" if answered == OVERLAP else "pending"
             fields, metadata = json.dumps(item["fields"]), json.dumps(item["metadata"])
             made["records"].append((id_, fields, metadata, item["external_id"], hexed(dataset), status, when, when))
-            vector = json.dumps([float(value) for value in unit[number - first]])
-            made["vectors"].append((uuid.uuid4().hex, vector, id_, hexed(settings), when, when))
+            if settings:
+                vector = json.dumps([float(value) for value in unit[number - first]])
+                made["vectors"].append((uuid.uuid4().hex, vector, id_, hexed(settings), when, when))
             if number % 3 == 1:
                 agent = ("small-model", "large-model")[number % 2]
                 value = json.dumps(("some", "none")[number % 7 == 0])
@@ -387,6 +418,8 @@ class Person:
     dataset: str
     took_ms: dict[str, list[float]]
     wrong: Counter[str]
+    bytes: dict[str, int] = field(default_factory=dict)
+    """Of the largest answer to each."""
 
     def ask(self, what: str, method: str, path: str, **options: Any) -> Any:
         """One request; its time is kept under `what`."""
@@ -397,6 +430,7 @@ class Person:
             self.wrong[f"{what}: {type(problem).__name__}"] += 1
             return None
         self.took_ms.setdefault(what, []).append(1000 * (time.perf_counter() - began))
+        self.bytes[what] = max(self.bytes.get(what, 0), len(response.content))
         if not response.is_success:
             self.wrong[f"{what}: {response.status_code}"] += 1
             return None
@@ -554,11 +588,13 @@ def measure_databases(folder: Path, records: int, requests: int) -> Json:
     return found
 
 
-def measure_load(folder: Path, records: int, requests: int, postgres: Postgres | None = None) -> Json:
+def measure_load(
+    folder: Path, records: int, requests: int, postgres: Postgres | None = None, *, pictures: bool = False
+) -> Json:
     """Latencies at a bounded pace and at full speed."""
-    prepared = prepare(folder, records, postgres)
+    prepared = prepare(folder, records, postgres, pictures=pictures)
     texts = Texts(2)
-    result: Json = {"records": records, "requests": requests}
+    result: Json = {"records": records, "requests": requests, "pictures": pictures}
     with server(prepared.home) as at:
         with at.client() as http:
             page = ok(http.get(f"/datasets/{prepared.dataset}/records", params={"limit": 200, "offset": records // 3}))
@@ -569,6 +605,8 @@ def measure_load(folder: Path, records: int, requests: int, postgres: Postgres |
             logged = log.stat().st_size
             person = Person(client(at.url, prepared.keys[-1]), prepared.dataset, {}, Counter())
             asked = measures(person, texts, np.random.default_rng(3), somewhere, records)
+            if pictures:  # which have no vectors
+                asked = {name: ask for name, ask in asked.items() if not name.startswith("similar")}
             for ask in asked.values():  # what is read into memory once is read here
                 ask()
             first, person.took_ms = person.took_ms, {}
@@ -593,6 +631,7 @@ def measure_load(folder: Path, records: int, requests: int, postgres: Postgres |
                 "first": {what: times[0] for what, times in first.items()},
                 "asked": {what: percentiles(times) for what, times in person.took_ms.items()},
                 "annotators": {what: percentiles(times) for what, times in theirs["took_ms"].items()},
+                "bytes": person.bytes,
                 "wrong": dict(person.wrong + Counter(theirs["wrong"])),
                 "locked": locked,
             }
@@ -610,7 +649,10 @@ def show_load(result: Json) -> None:
         print(f"\n{result['records']:,} records; four annotators at {name} ({answers['requests']} answers, ", end="")
         print(f"their submit p95 {answers['p95']:.0f} ms); milliseconds")
         print(f"  {'':18}{'requests':>9}{'first':>8}{'p50':>8}{'p95':>8}{'max':>8}{'wanted':>8}")
-        for what, target in TARGETS_MS.items():
+        pictures = result["pictures"]
+        for what, target in ({**TARGETS_MS, "queue": PICTURES_QUEUE_MS} if pictures else TARGETS_MS).items():
+            if pictures and what.startswith("similar"):
+                continue
             if what not in found["asked"]:
                 print(f"  {what:18} never answered")
                 continue
@@ -618,6 +660,8 @@ def show_load(result: Json) -> None:
             verdict = "" if row["p95"] <= target else "  missed"
             print(f"  {what:18}{row['requests']:9d}{found['first'].get(what, float('nan')):8.0f}", end="")
             print(f"{row['p50']:8.1f}{row['p95']:8.1f}{row['max']:8.0f}{target:8d}{verdict}")
+        wanted = f"; wanted: {PICTURES_PAGE:,}" if pictures else ""
+        print(f"  the largest page of the queue: {found['bytes']['queue']:,} bytes{wanted}")
         print(f"  answers that were no success: {found['wrong'] or 'none'}; ", end="")
         print(f"'database is locked' in the log: {found['locked']}")
 
@@ -764,6 +808,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 500_000])
     parser.add_argument("--postgres", action="store_true", help="`load` on a PostgreSQL too")
+    parser.add_argument("--pictures", action="store_true", help="`load` of descriptions of pictures")
     parser.add_argument("--requests", type=int, default=200, help="of each kind")
     parser.add_argument("--calls", type=int, default=16, help=f"calls of {CALL} records in `logging`")
     parser.add_argument("--keep", type=Path, help="folder for prepared databases")
@@ -775,12 +820,16 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = (asked.keep or Path(scratch)).resolve()
-        one = folder / f"prepared-{asked.records}"
+        one = folder / f"prepared-{asked.records}{'-pictures' if asked.pictures else ''}"
         ways: dict[str, Callable[[], Json]] = {
             "logging": lambda: measure_logging(Path(scratch) / "logging", asked.calls),
             "start": lambda: measure_start(folder, asked.records),
             "memory": lambda: measure_memory(one, asked.records),
-            "load": lambda: (measure_databases if asked.postgres else measure_load)(one, asked.records, asked.requests),
+            "load": lambda: (
+                measure_databases(one, asked.records, asked.requests)
+                if asked.postgres
+                else measure_load(one, asked.records, asked.requests, pictures=asked.pictures)
+            ),
             "growth": lambda: measure_growth(folder, asked.sizes, asked.requests),
         }
         for what in [name for name in ways if name != "load"] if asked.what == "all" else [asked.what]:

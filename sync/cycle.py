@@ -14,6 +14,7 @@ from annotation.project import Project
 from annotation.screen import Progress, silent
 from sync.argilla.protocol import ArgillaApi
 from sync.pull import Pulled, Reader, pull, wait_for_change
+from sync.quotas import owing
 from sync.reporting.status import Report, report
 from sync.trigger import Launch, launches, trigger
 
@@ -32,17 +33,17 @@ class Synced:
     Attributes:
         pulled: What came home.
         report: How the project stands now.
-        launch: The run that the met quotas own, or None.
+        launches: Runs that met quotas own: one for each task whose own are met.
     """
 
     pulled: Pulled
     report: Report
-    launch: Launch | None
+    launches: tuple[Launch, ...]
 
     @property
     def changed(self) -> bool:
         """Anything that a person would want to hear of."""
-        return self.pulled.changed or (self.launch is not None and self.launch.state == "started")
+        return self.pulled.changed or any(launch.state == "started" for launch in self.launches)
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -68,13 +69,15 @@ def _settle(project: Project, brought: Pulled, *, relaunch: bool = False, progre
     """Where the project stands after a pull. Outside the lock: a launcher of the team's own may take its time."""
     found = report(project, progress=progress)
     auto = project.settings.train.auto or relaunch
-    launch = trigger(project, found.quotas, relaunch=relaunch) if auto else None
+    owned = (trigger(project, found.quotas, task, relaunch=relaunch) for task in owing(found.quotas) if auto)
+    started = tuple(launch for launch in owned if launch)
     picture = project.folder / "progress.png"
     if brought.changed or not picture.exists():
         from sync.reporting.plots import draw
 
         draw(found, picture)
-    return Synced(brought, replace(found, runs=tuple(launches(project))), launch)
+    unborn = (launch for launch in started if not launch.run)  # nothing is clear enough, or a picture is gone
+    return Synced(brought, replace(found, runs=(*launches(project), *unborn)), started)
 
 
 def follow(
@@ -94,7 +97,7 @@ def follow(
         tell: Given the first cycle, and every later one that brought judgements or after which the run stands
             differently.
     """
-    standing: str | None = None
+    standing: list[str] | None = None
     complaint = ""
     uncounted, count_at = Pulled(), 0.0
     while True:
@@ -113,7 +116,7 @@ def follow(
                 synced, uncounted = _settle(project, uncounted), Pulled()
                 count_at = time.monotonic() + SHARE * (time.monotonic() - began)
                 # That a run which has started is still running is no news.
-                now_standing = synced.launch.state.replace("started", "running") if synced.launch else ""
+                now_standing = [launch.state.replace("started", "running") for launch in synced.launches]
                 if synced.changed or now_standing != standing:
                     tell(synced)
                 standing = now_standing

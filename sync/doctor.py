@@ -34,6 +34,7 @@ from annotation.project import MOVING, Project
 from annotation.screen import counted
 from annotation.tasks import TASKS
 from annotation.tasks.page import own_texts
+from annotation.tasks.ranking.slates import DESCRIPTION, RANKING, ranked_kinds
 from annotation.tasks.team_pages import team_pages
 from sync.argilla.client import ArgillaClient, connect
 from sync.model_findings import Finding, Level, examine_base, examine_encoder, examine_training, version_of
@@ -67,19 +68,31 @@ def examine(folder: Path) -> list[Finding]:
         try:
             refuse_half_restored(folder)
         except SettingsError as error:
-            return [*found, Finding("project", "fail", "half restored", str(error)), *examine_training("")]
+            return [*found, Finding("project", "fail", "half restored", str(error)), *examine_training()]
         found.append(Finding("project", "warn", f"{folder} holds no annot.toml", "`annot init`, or --project DIR"))
-        return [*found, *examine_training("")]
+        return [*found, *examine_training()]
     try:
         project = Project.open(folder)
     except AnnotError as error:
-        return [*found, Finding("project", "fail", "annot.toml cannot be used", str(error)), *examine_training("")]
+        return [*found, Finding("project", "fail", "annot.toml cannot be used", str(error)), *examine_training()]
     for part in (_files, _ledger, _locks, _move, _server, _backup):
         try:
             found += part(project)
         except (AnnotError, OSError) as error:
             found.append(Finding(part.__name__.strip("_"), "fail", "could not be looked at", str(error)))
-    return [*found, *examine_encoder(project), *examine_training(project.settings.train.preset), *examine_base(project)]
+    choices = _choices(project)
+    found += [*examine_encoder(project), *examine_training(*(preset for preset, _ in choices))]
+    return [*found, *(finding for preset, base in choices for finding in examine_base(project, preset, base))]
+
+
+def _choices(project: Project) -> list[tuple[str, str]]:
+    """Preset and base of each kind of run that the project can have."""
+    try:
+        there = (project.folder / "ledger.sqlite").exists()
+        kinds = (there and ranked_kinds(project.ledger)) or (RANKING,)
+    except (AnnotError, OSError, sqlite3.DatabaseError):  # said above
+        kinds = (RANKING,)
+    return [project.settings.train.choice(pictures=kind == DESCRIPTION) for kind in kinds]
 
 
 def worst(findings: list[Finding]) -> Level:
@@ -331,9 +344,10 @@ def _places(project: Project, api: ArgillaClient) -> Iterator[Finding]:
     else:
         yield Finding("accounts", "ok", counted(len(people), "person", "people"))
     datasets, pages = [d for d in api.datasets() if d.ready], team_pages(people, own_texts(project.folder))
+    ranked = ranked_kinds(project.ledger) or (RANKING,)
     for name, task in TASKS.items():
         items = project.ledger.items(name)
-        if not task.trains and not items:
+        if not items and name not in ranked:
             continue
         found = {
             workspace_of(country): standing_dataset(

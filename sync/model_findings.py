@@ -51,7 +51,7 @@ class Finding:
     remedy: str = ""
 
 
-def examine_training(preset: str) -> Iterator[Finding]:
+def examine_training(*wanted: str) -> Iterator[Finding]:
     missing = [name for name in ("torch", "trl", "peft", "transformers", "accelerate") if not version_of(name)]
     if missing:
         said = f"not installed: {', '.join(missing)}"
@@ -61,19 +61,20 @@ def examine_training(preset: str) -> Iterator[Finding]:
         yield Finding("training", "ok", told)
     yield from _untested()
     presets = [path.name.removesuffix(".toml") for path in (files("train") / "presets").iterdir()]
-    if preset and preset not in presets:
+    for preset in (preset for preset in wanted if preset not in presets):
         near = get_close_matches(preset, presets, n=1)
-        remedy = f'did you mean "{near[0]}"?' if near else f"train.preset is one of {', '.join(sorted(presets))}"
+        remedy = f'did you mean "{near[0]}"?' if near else f"choose one of {', '.join(sorted(presets))}"
         yield Finding("preset", "fail", f"there is no preset {preset}", remedy)
-        preset = ""
+    known = [preset for preset in wanted if preset in presets]
+    on_cards = [preset for preset in known if not preset.startswith("cpu")]
     cards = _cards()
     if cards:
         yield Finding("GPU", "ok", "; ".join(cards))
         yield from _driver(cards)
-    elif preset.startswith("cpu"):
-        yield Finding("GPU", "ok", f"none, and the preset {preset} needs none")
+    elif known and not on_cards:
+        yield Finding("GPU", "ok", f"none, and the preset {known[0]} needs none")
     else:
-        said = f"none here, and the preset {preset} needs one" if preset else "none here"
+        said = f"none here, and the preset {on_cards[0]} needs one" if on_cards else "none here"
         yield Finding("GPU", "warn", said, "train on another machine (train.launcher, or docker/trainer)")
 
 
@@ -88,15 +89,13 @@ def examine_encoder(project: Project) -> Iterator[Finding]:
         yield Finding("encoder", "ok", name if found else f"{name}, which `annot select` fetches from the Hub")
 
 
-def examine_base(project: Project) -> Iterator[Finding]:
+def examine_base(project: Project, preset: str, base: str) -> Iterator[Finding]:
     """The model that training would start from: its folder, or what is known of its licence; others are looked up on
     the Hub by the trainer.
     """
     from huggingface_hub import get_token
 
-    train = project.settings.train
-    base = train.base
-    path = files("train") / "presets" / f"{train.preset}.toml"
+    path = files("train") / "presets" / f"{preset}.toml"
     if not base and path.is_file():
         base = tomllib.loads(path.read_text(encoding="utf-8"))["base"]["name"]
     if is_closed(base):

@@ -176,7 +176,7 @@ def push(
     if gone:
         notes.append(
             f"{counted(gone, 'item was', 'items were')} sent without the picture: its file is not in the project, is "
-            "no JPEG, or is too large for Argilla"
+            "no JPEG or WebP, or is too large for Argilla"
         )
     sent = Counter(plan.teams[place].workspace for place, _ in plan.chosen)
     notes += short_teams(count_quotas(settings, count(ledger, settings)), ledger)
@@ -278,7 +278,7 @@ def _plan(
         for item in own:
             if item.id in gone:
                 dropped.append(Dropped(item.id, REMOVED, team.workspace))
-            elif item.id not in held and (misfit := team.task.misfit(item, settings)):
+            elif item.id not in held and (misfit := team.task.misfit(item, settings, ledger.path.parent)):
                 dropped.append(Dropped(item.id, *misfit))
             elif item.id not in held:
                 fresh.append((place, item))

@@ -13,8 +13,9 @@ from annotation.project import Project
 from annotation.quota_groups import Grouped, belongs, plan_quotas
 from annotation.screen import counted
 from annotation.selection.waiting import Waiting
-from annotation.tally import Counts
+from annotation.tally import Counts, training_tasks
 from annotation.tasks import TASKS
+from annotation.tasks.ranking.slates import DESCRIPTION, ranked_kinds, slate_task
 from annotation.types import Item, Quota
 
 
@@ -66,12 +67,14 @@ def count_quotas(
 ) -> tuple[QuotaState, ...]:
     """Count how far every quota of every task has come. An item counts for every group it belongs to.
 
-    A task that starts runs owes from the beginning; another one only when it has items.
+    A task that starts runs owes from the beginning, if the project has anything of its kind: a project of pictures
+    alone owes no slates of texts. Another one owes only when it has items.
 
     Args:
         settings: Targets and overlaps.
         counts: From `annotation.tally.count`.
-        coming: Task -> prompts that may still become items; None where nobody looked, so that no target is capped.
+        coming: Task -> prompts that may still become items, with every task that starts runs of which there are any
+            prompts; None where nobody looked, so that no target is capped.
     """
     groups: dict[str, list[tuple[Item, int, int]]] = {name: [] for name in TASKS}
     people: dict[tuple[str, ...], Counter[str]] = {}
@@ -82,10 +85,10 @@ def count_quotas(
             groups[str(of)].append((group, int(answered), number))
         elif key[0] == "person":
             people.setdefault(tuple(map(str, key[1:5])), Counter())[str(key[5])] += number
-    states = []
-    for name, task in TASKS.items():
+    states, training = [], training_tasks(counts, coming or ())
+    for name in TASKS:
         found = groups[name]
-        if not found and not task.trains:
+        if not found and name not in training:
             continue
         for quota in plan_quotas(settings, [group for group, *_ in found], name):
             own = [(group, answered, number) for group, answered, number in found if belongs(group, quota)]
@@ -104,9 +107,12 @@ def count_quotas(
 
 
 def what_is_coming(project: Project, waiting: Waiting) -> dict[str, Sequence[Grouped]]:
-    """Task -> prompts that may still become items of it."""
-    coming: dict[str, Sequence[Grouped]] = {name: waiting.coming for name, task in TASKS.items() if task.trains}
-    for name in TASKS.keys() - coming:
+    """Task -> prompts that may still become items of it; tasks of which it has no prompt at all start no run."""
+    coming: dict[str, Sequence[Grouped]] = {
+        name: [prompt for prompt in waiting.coming if slate_task(prompt) == name]
+        for name in ranked_kinds(project.ledger)
+    }
+    for name in (name for name, task in TASKS.items() if not task.trains):
         rows = project.ledger.rows("select prompt_id from items where task = ? and prompt_id is not null", name)
         if asked := {row["prompt_id"] for row in rows}:
             coming[name] = [prompt for prompt in project.ledger.prompts() if prompt.id not in asked]
@@ -115,20 +121,26 @@ def what_is_coming(project: Project, waiting: Waiting) -> dict[str, Sequence[Gro
 
 def capped(states: Sequence[QuotaState], *, auto: bool) -> str:
     """A sentence where groups owe fewer items than their target, because no more can come; "" where none does."""
-    short = (s for s in states if s.owed < s.quota.target and TASKS[s.quota.task].trains)
-    groups = [f"{s.group} {s.owed} of {s.quota.target}" for s in short]
-    if not groups:
-        return ""
-    then = ", and training starts when they are complete; train.auto = false holds it" if auto else ""
-    return (
-        f"Fewer slates than the targets ask for, and no more can come: only those are owed ({', '.join(groups)}){then}."
-        " `annot prompts add` lifts that."
-    )
+    said, then = [], ", and training starts when they are complete; train.auto = false holds it" if auto else ""
+    for name in owing(states):
+        own = (state for state in states if state.quota.task == name and state.owed < state.quota.target)
+        if groups := ", ".join(f"{state.group} {state.owed} of {state.quota.target}" for state in own):
+            said.append(
+                f"Fewer {TASKS[name].many} than the targets ask for, and no more can come: only those are owed "
+                f"({groups}){then}. `{'annot images add' if name == DESCRIPTION else 'annot prompts add'}` lifts that."
+            )
+    return " ".join(said)
 
 
-def all_met(states: Sequence[QuotaState]) -> bool:
-    """Whether every quota of the tasks that start runs is met; a project without such quotas has met none."""
-    owed = [state for state in states if TASKS[state.quota.task].trains]
+def owing(states: Sequence[QuotaState]) -> tuple[str, ...]:
+    """Tasks that start runs and owe something; each has runs of its own."""
+    there = {state.quota.task for state in states}
+    return tuple(name for name, task in TASKS.items() if task.trains and name in there)
+
+
+def all_met(states: Sequence[QuotaState], task: str = "") -> bool:
+    """Whether every quota of the tasks that start runs is met, or of one of them; without any, none is."""
+    owed = [state for state in states if state.quota.task in ([task] if task else owing(states))]
     return bool(owed) and all(state.met for state in owed)
 
 

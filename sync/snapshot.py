@@ -14,48 +14,62 @@ from typing import IO, Any
 
 from annotation.data_facts import data_facts
 from annotation.files import write_whole
+from annotation.images.store import link_pictures
 from annotation.ledger import now
 from annotation.project import Project
 from annotation.tables import Tables, read_tables
 from annotation.tasks import TASKS
+from annotation.tasks.ranking.slates import RANKING
+from annotation.tasks.ranking.tables import IMAGE
 from annotation.types import Snapshot
 from sync.quotas import QuotaState
 
 
-def freeze(project: Project, quotas: Sequence[QuotaState]) -> Snapshot | None:
-    """Write a snapshot folder, named by its content: freezing the same judgements twice changes nothing.
+def freeze(project: Project, quotas: Sequence[QuotaState], task: str = RANKING) -> Snapshot | None:
+    """Write a snapshot folder of one task, named by its content: freezing the same judgements twice changes nothing.
 
-    None when there is nothing to train on: the first table that a task freezes has no row.
+    The pictures that its rows name are linked into it, so it holds all that a run needs.
+
+    Args:
+        project: The project.
+        quotas: How far they have come.
+        task: A task that starts runs.
+
+    Returns:
+        None when there is nothing to train on: the first table that the task freezes has no row.
+
+    Raises:
+        LostPicture: The file of a picture is not there.
     """
     beside = project.snapshot_folder(".unfinished")
     shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
     beside.mkdir(parents=True)
-    training = {name: task.frozen for name, task in TASKS.items() if task.trains}
+    frozen, pictures = TASKS[task].frozen, set[str]()
     with project.ledger.moment(), ExitStack() as files:
-        contents = {
-            file: _Content(files.enter_context(TemporaryFile(dir=beside))) for of in training.values() for file in of
-        }
+        contents = {name: _Content(files.enter_context(TemporaryFile(dir=beside))) for name in frozen.values()}
         written = Tables(beside, files)
-        for name, frozen in training.items():
-            for tables in read_tables(project, name):
-                for file in frozen:
-                    written.add(file, tables[file])
-                    contents[file].add(tables[file].rows)
+        for tables in read_tables(project, task):
+            for file, name in frozen.items():
+                written.add(name, tables[file])
+                contents[name].add(tables[file].rows)
+                pictures.update(row[IMAGE] for row in tables[file].rows if IMAGE in row)
         snapshot_id = _digest(contents.values())
         marker = project.snapshot_folder(snapshot_id) / "snapshot.json"
         data = {} if marker.exists() else data_facts(project)
     counts = written.counts
-    if not any(counts[of[0]] for of in training.values()):
+    if not counts.get(next(iter(contents))):
         shutil.rmtree(beside)
         return None
     folder = marker.parent
     if marker.exists():
         shutil.rmtree(beside)
     else:
+        link_pictures(sorted(pictures), project.folder, beside)
         shutil.rmtree(folder, ignore_errors=True)
         beside.rename(folder)
         facts = {
             "id": snapshot_id,
+            "task": task,
             "made_at": now(),
             **{Path(file).stem: counts[file] for file in reversed(counts)},
             "quotas": [

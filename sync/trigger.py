@@ -1,4 +1,4 @@
-"""Trigger of runs: when every quota is met, one snapshot and one run; two syncs at once or a crash change nothing."""
+"""Trigger of runs: when a task's quotas are met, one snapshot and one run; two syncs or a crash change nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
+from annotation.errors import ProjectError
 from annotation.ledger import now
+from annotation.lineage.node import read_object
 from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.screen import counted
-from annotation.tasks import TASKS
+from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
 from annotation.types import content_id
 from sync.quotas import QuotaState, all_met
 from sync.snapshot import freeze
@@ -50,31 +52,38 @@ class Launch:
     detail: str
 
 
-def trigger(project: Project, quotas: Sequence[QuotaState], *, relaunch: bool = False) -> Launch | None:
-    """Freeze a snapshot and start its run, if every quota is met; None while one is not.
+def trigger(
+    project: Project, quotas: Sequence[QuotaState], task: str = RANKING, *, relaunch: bool = False
+) -> Launch | None:
+    """Freeze a snapshot of a task and start its run, if every quota of the task is met; None while one is not.
 
     The quotas themselves are the key: the same quotas, once met, have one snapshot and one run, however
     often this is called and however many judgements come later. Raising a quota makes room for the next; so does
-    `annot forget`, where it took something out that the snapshot holds.
+    `annot forget`, where it took something out that the snapshot holds. A snapshot that was deleted is frozen again.
 
     Args:
         project: The project.
         quotas: How far they have come.
+        task: A task that starts runs.
         relaunch: Start again a run that failed or whose launcher was cut off.
     """
-    if not all_met(quotas):
+    if not all_met(quotas, task):
         return None
     with project.lock("trigger"):
-        key = _key([state for state in quotas if TASKS[state.quota.task].trains])
+        key = _key([state for state in quotas if state.quota.task == task])
         ledger = project.ledger
         found = ledger.rows("select snapshot_id, run from launches where quotas = ?", key)
         while found and _superseded(project, found[0]["snapshot_id"], found[0]["run"]):
             key = content_id(key, found[0]["snapshot_id"])
             found = ledger.rows("select snapshot_id, run from launches where quotas = ?", key)
         if not found:
-            snapshot = freeze(project, quotas)
+            try:
+                snapshot = freeze(project, quotas, task)
+            except ProjectError as error:  # the file of a picture is gone: other tasks have runs of their own
+                return Launch("", "", "failed", str(error))
             if snapshot is None:
-                detail = "every quota is met, but no preference is clear enough to train on; see `annot export`."
+                of = "" if task == RANKING else f" of the task {task}"
+                detail = f"every quota{of} is met, but no preference is clear enough to train on; see `annot export`."
                 return Launch("", "", "failed", detail)
             if same := ledger.rows("select run from launches where snapshot_id = ?", snapshot.id):
                 return _ensure_running(project, snapshot.id, same[0]["run"], relaunch)
@@ -94,20 +103,25 @@ def launches(project: Project) -> list[Launch]:
 
 
 def _key(states: Sequence[QuotaState]) -> str:
-    # A task is named only where there are several: one that is added later makes room for another run. How many are
-    # owed below the target does not matter: there is one run of what there is, and then one in full.
-    several = len({state.quota.task for state in states}) > 1
+    # The ranking is not named: its runs were there before those of other tasks. How many are owed below the target does
+    # not matter: there is one run of what there is, and then one in full.
     parts = []
     for state in states:
         q, target = state.quota, state.quota.target if state.completed >= state.quota.target else "all there is"
-        parts.append(json.dumps([*([q.task] if several else []), q.country, q.topic, q.language, target, q.overlap]))
+        named = [] if q.task == RANKING else [q.task]
+        parts.append(json.dumps([*named, q.country, q.topic, q.language, target, q.overlap]))
     return content_id(*parts)
 
 
 def _superseded(project: Project, snapshot_id: str, run: str) -> bool:
-    """Whether a run's snapshot holds what was forgotten since; a run that is being trained is waited for."""
-    marked = (project.snapshot_folder(snapshot_id) / HOLDS_FORGOTTEN).exists()
-    return marked and _look(project, snapshot_id, run).state != "running"
+    """Whether a run's snapshot holds what was forgotten since, or is gone before the run was trained on it.
+
+    A run that is being trained is waited for.
+    """
+    snapshot, state = project.snapshot_folder(snapshot_id), _look(project, snapshot_id, run).state
+    if not (snapshot / "snapshot.json").exists():
+        return state in ("failed", "unknown")
+    return (snapshot / HOLDS_FORGOTTEN).exists() and state != "running"
 
 
 def _look(project: Project, snapshot_id: str, run: str) -> Launch:
@@ -173,14 +187,19 @@ def _was_local(project: Project, run: str) -> bool:
 def train_command(project: Project, snapshot_id: str, run: str) -> list[str]:
     """The command that trains a run, for this machine or for the team's own launcher."""
     command = [sys.executable, "-m", "annotation.cli", "train", "--project", str(project.folder)]
-    return [*command, "--snapshot", snapshot_id, *train_options(project, run)]
+    return [*command, "--snapshot", snapshot_id, *train_options(project, snapshot_id, run)]
 
 
-def train_options(project: Project, run: str) -> list[str]:
+def train_options(project: Project, snapshot_id: str, run: str) -> list[str]:
     """The part of the command that is the same on every machine."""
     settings = project.settings.train
-    options = ["--run", run, "--preset", settings.preset, "--by", settings.by]
-    return options + (["--base", settings.base] if settings.base else [])
+    preset, base = settings.choice(pictures=task_of(project, snapshot_id) == DESCRIPTION)
+    return ["--run", run, "--preset", preset, "--by", settings.by, *(["--base", base] if base else [])]
+
+
+def task_of(project: Project, snapshot_id: str) -> str:
+    """The task that a snapshot is of; the ranking where it does not say: an older one, or one that is gone."""
+    return str(read_object(project.snapshot_folder(snapshot_id) / "snapshot.json").get("task", RANKING))
 
 
 def _start_local(project: Project, snapshot_id: str, run: str, folder: Path, *, again: bool) -> Launch:
@@ -216,7 +235,7 @@ def _hand_over(project: Project, snapshot_id: str, run: str, folder: Path, words
         "ANNOT_PROJECT": str(project.folder),
         "ANNOT_SNAPSHOT": snapshot_id,
         "ANNOT_TRAIN": shlex.join(train_command(project, snapshot_id, run)),
-        "ANNOT_TRAIN_OPTIONS": shlex.join(train_options(project, run)),
+        "ANNOT_TRAIN_OPTIONS": shlex.join(train_options(project, snapshot_id, run)),
     }
     print(f"annot: handing runs/{run} to your launcher: {words[0]} ...", file=sys.stderr)
     with (folder / "launcher.log").open("ab") as log:

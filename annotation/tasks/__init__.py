@@ -7,6 +7,7 @@ from typing import Any
 
 from annotation.tasks.base import Task
 from annotation.tasks.consent.task import Consent
+from annotation.tasks.description.task import Descriptions
 from annotation.tasks.duel.task import Duels
 from annotation.tasks.exam.task import Exam
 from annotation.tasks.pair_check.task import PairCheck
@@ -19,7 +20,7 @@ from annotation.tasks.story.task import Stories
 TASKS: Mapping[str, Task[Any]] = {
     task.name: task
     for task in (
-        *(Ranking(), PromptCheck(), Exam(), Duels()),
+        *(Ranking(), Descriptions(), PromptCheck(), Exam(), Duels()),
         *(Consent(), Share(), Stereotypes(), PairCheck(), Stories()),
     )
 }

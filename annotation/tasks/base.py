@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
 from annotation.config import Settings
@@ -98,7 +99,8 @@ class Task(Protocol[T]):
         trains: Met quotas start a run.
         sensitive: Its texts may hurt: they are shown to those alone who consented (`annotation.tasks.consent`), and
             leave the project only by the command of their own.
-        frozen: Files of `tables` that a snapshot keeps, in the order in which its id is computed.
+        frozen: Files of `tables` that a snapshot keeps -> their names in there, in the order in which its id is
+            computed; of a task that trains.
     """
 
     name: str
@@ -111,7 +113,7 @@ class Task(Protocol[T]):
     counted: tuple[str, ...]
     trains: bool
     sensitive: bool
-    frozen: tuple[str, ...]
+    frozen: Mapping[str, str]
 
     def settings(self, settings: Settings) -> TaskSettings:
         """The task's own table of annot.toml."""
@@ -128,8 +130,14 @@ class Task(Protocol[T]):
     def differs(self, shape: Shape, needed: Shape) -> str:
         """Why a dataset of this shape cannot hold the task's records, as the end of a sentence; "" where it can."""
 
-    def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:
-        """Why an item does not fit the form: a reason that can be counted, and what decided; None when it fits."""
+    def misfit(self, item: Item, settings: Settings, folder: Path | None = None) -> tuple[str, str] | None:
+        """Why an item does not fit the form: a reason that can be counted, and what decided; None when it fits.
+
+        Args:
+            item: Of the task.
+            settings: Of the project.
+            folder: The project's, below which the files are that its record needs; None where nobody looks.
+        """
 
     def candidates(self, item: Item) -> Iterable[str]:
         """Ids of the candidates whose texts the item needs."""
@@ -178,13 +186,18 @@ class ItemTask:
 
     trains = False
     sensitive = False
-    frozen: tuple[str, ...] = ()
+    frozen: Mapping[str, str] = MappingProxyType({})
 
     def differs(self, shape: Shape, needed: Shape) -> str:
         """See Task."""
         return f"differs from what annot asks in {', '.join(shape.differing(needed))}"
 
-    def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:  # noqa: ARG002
+    def misfit(
+        self,
+        item: Item,  # noqa: ARG002
+        settings: Settings,  # noqa: ARG002
+        folder: Path | None = None,  # noqa: ARG002
+    ) -> tuple[str, str] | None:
         """See Task."""
         return None
 

@@ -27,7 +27,7 @@ OWN = "guidelines"
 
 TABLES = (
     *("page", "ranking", "prompt_check", "exam", "duel", "personas"),
-    *("consent", "share", "stereotype", "pair_check", "story"),
+    *("consent", "share", "stereotype", "pair_check", "story", "description"),
 )
 """Of a language's .toml there: what its texts stand in the place of."""
 
@@ -41,7 +41,7 @@ AUTHOR = "author"
 """Key in an item's content and a record's metadata: the user name of whoever wrote what it is about."""
 
 PICTURE = "picture"
-"""Key in an item's content: path of a JPEG file below the project's folder. And the field that shows it."""
+"""Key in an item's content: path of a JPEG or WebP file below the project's folder. And the field that shows it."""
 
 MOST_PICTURE = 5_000_000
 """Characters of a picture as an address of its own content: Argilla takes no more."""
@@ -58,7 +58,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "sheet": """\
 Hola, {name}:
 
-Puedes entrar a «{project}», donde personas de tu país juzgan textos.
+Puedes entrar a «{project}», donde personas de tu país opinan sobre textos o imágenes.
 
 Página:     {url}
 Usuario:    {username}
@@ -85,7 +85,7 @@ Si cambiaste la contraseña, vale la nueva, y nadie puede verla. No compartas es
         "sheet": """\
 Olá, {name}:
 
-Você pode entrar em “{project}”, onde pessoas do seu país avaliam textos.
+Você pode entrar em “{project}”, onde pessoas do seu país opinam sobre textos ou imagens.
 
 Página:  {url}
 Usuário: {username}
@@ -112,7 +112,7 @@ A página não abre? Talvez você não esteja na rede em que ela funciona: peça
         "sheet": """\
 Hello {name},
 
-You can log in to "{project}", where people of your country judge texts.
+You can log in to "{project}", where people of your country judge texts or pictures.
 
 Page:      {url}
 User name: {username}
@@ -305,15 +305,23 @@ def record_of(item: Item, name: str, fields: Mapping[str, Any], vector: Collecti
 
 
 def picture_of(item: Item, folder: Path | None) -> dict[str, str]:
-    """The field with an item's picture; none where it has none, or where no JPEG of that name and size is there."""
+    """The field with an item's picture; none where it has none, or where none of a size that fits is in its file."""
     if folder is None or not item.content.get(PICTURE):
         return {}
     try:
-        content = (folder / item.content[PICTURE]).read_bytes()
+        with (folder / item.content[PICTURE]).open("rb") as file:
+            content = file.read(MOST_PICTURE)
     except OSError:
         return {}
-    picture = f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
-    return {PICTURE: picture} if content.startswith(b"\xff\xd8\xff") and len(picture) <= MOST_PICTURE else {}
+    picture = f"data:{_kind(content)};base64,{base64.b64encode(content).decode()}"
+    return {PICTURE: picture} if _kind(content) and len(picture) <= MOST_PICTURE else {}
+
+
+def _kind(content: bytes) -> str:
+    """The MIME type of a file that a browser shows without running anything in it; "" of any other."""
+    if content.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    return "image/webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else ""
 
 
 def as_typed(text: str) -> str:

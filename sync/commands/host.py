@@ -184,15 +184,18 @@ def move(
             print("ARGILLA_API_KEY in this environment is still the old server's: unset it.")
 
 
-@app.command(epilog="Example: annot quickstart --country BR; annot quickstart --simulate needs no people.")
+@app.command(epilog="Example: annot quickstart --country BR; annot quickstart --images --simulate needs no people.")
 def quickstart(
     folder: Annotated[
-        Path | None, typer.Argument(help="Demo project; default: demo, demo-simulated, demo-real, demo-simulated-real.")
+        Path | None, typer.Argument(help="Demo project; default: demo, demo-images, demo-simulated, demo-real, …")
     ] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="Simulated annotators rank until DONE.")] = False,
     real: Annotated[
         bool,
         typer.Option("--real", help="Train a small real model, of 135 million weights, instead of a tiny random one."),
+    ] = False,
+    images: Annotated[
+        bool, typer.Option("--images", help="Pictures, whose descriptions people rank, instead of questions.")
     ] = False,
     country: Annotated[str, typer.Option(help="Whose quota starts the run when people rank.")] = "MX",
     port: Annotated[int | None, typer.Option(min=1024, max=65535, help="Of Argilla; default: a free one.")] = None,
@@ -200,16 +203,18 @@ def quickstart(
 ) -> None:
     """Go the whole way on bundled prompts: select, open Argilla, rank, sync, train."""
     from annotation.screen import print_json
+    from sync.demos import PICTURES, QUESTIONS
     from sync.quickstart import run_for_people, run_simulated
 
     def say(line: str) -> None:
         print(f"annot: {line}", file=sys.stderr)
 
-    folder = folder or Path("demo" + "-simulated" * simulate + "-real" * real)
+    demo = PICTURES if images else QUESTIONS
+    folder = folder or Path(demo.name + "-simulated" * simulate + "-real" * real)
     if not simulate:
-        run_for_people(folder, real=real, country=country, port=port, say=say)
+        run_for_people(folder, demo, real=real, country=country, port=port, say=say)
         return
-    summary = run_simulated(folder, real=real, port=port, say=say)
+    summary = run_simulated(folder, demo, real=real, port=port, say=say)
     if json:
         print_json(asdict(summary))
     else:

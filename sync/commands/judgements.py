@@ -92,7 +92,9 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
             }
         )
         return
-    table("", [name.replace("usd", "spent ($)") for name in counts], [tuple(counts.values())])
+    # With pictures alone, no slates of texts are no news.
+    shown = {name: number for name, number in counts.items() if number or name != "slates" or "pictures" not in counts}
+    table("", [name.replace("usd", "spent ($)") for name in shown], [tuple(shown.values())])
     here = f"running at {server.url}. {server.detail}".rstrip() if server.running else server.detail
     print(f"Argilla: {url or here.removeprefix('Argilla ')}")
     for trouble in filter(None, (begun, standing(project))):

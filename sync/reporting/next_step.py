@@ -13,10 +13,13 @@ from annotation.selection.waiting import Waiting
 from annotation.tasks import TASKS
 from annotation.tasks.exam.item import NAME as EXAM
 from annotation.tasks.pair_check.item import NAME as PAIR_CHECK
+from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
 from annotation.tasks.stereotype.item import NAME as STEREOTYPE
-from sync.quotas import all_met
+from sync.quotas import all_met, owing
 from sync.reporting.status import Report
-from sync.trigger import Launch
+from sync.trigger import Launch, task_of
+
+_ADD_PROMPTS = "annot prompts add FILE: there is no prompt"
 
 
 def stock(project: Project) -> dict[str, int | float]:
@@ -27,7 +30,7 @@ def stock(project: Project) -> dict[str, int | float]:
     )
     rows = project.ledger.rows("select task, count(*) as n from current_items where not removed group by 1")
     items = {row["task"]: row["n"] for row in rows}
-    waiting = {task.many: items.get(name, 0) for name, task in TASKS.items() if task.trains or name in items}
+    waiting = {task.many: items.get(name, 0) for name, task in TASKS.items() if name == RANKING or name in items}
     return {
         "prompts": project.ledger.count_prompts()[0],
         "candidates": have["candidates"],
@@ -49,15 +52,14 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
     have, waiting, quotas = have or stock(project), found.waiting, found.quotas
     people = [person for person in project.ledger.people() if person.active]
     runs = argilla_runs or bool(project.settings.argilla.url)
-    last = found.runs[-1] if found.runs else None
-    if last and (project.snapshot_folder(last.snapshot_id) / HOLDS_FORGOTTEN).exists():
-        last = None  # `annot sync` makes another without what was forgotten
+    ranked = any(have.get(TASKS[name].many) for name in owing(quotas))
+    lasts = _last_runs(project, found)
     if not have["prompts"] and not any(have.get(task.many) for task in TASKS.values() if not task.trains):
-        return "annot prompts add FILE"
-    if not have["slates"] and (collect := _more_slates(waiting, have["candidates"])):
+        return "annot prompts add FILE, or annot images add FOLDER"
+    if not ranked and (collect := _more_slates(waiting, have["candidates"])):
         return collect
-    if last and last.state == "finished" and _unmeasured(project, found, last):
-        return f"annot evaluate {last.run}"
+    if unmeasured := [last for last in lasts if last.state == "finished" and _unmeasured(project, found, last)]:
+        return f"annot evaluate {unmeasured[0].run}"
     if not runs:
         return "annot up"
     if not people:
@@ -67,7 +69,7 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
     ready, homeless = _unpushed(project, {person.country for person in people})
     if ready:
         return "annot push"
-    if waiting.to_check and not have["slates"]:
+    if waiting.to_check and not ranked:
         return "annot prompts review, then annot sync when people have answered"
     if homeless:
         named = ", ".join(f"{country} {number}" for country, number in sorted(homeless.items()))
@@ -78,13 +80,14 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
     if short and (collect := _more_slates(waiting, have["candidates"])):
         return collect
     if none := [state for state in short if not state.items and not state.coming]:
-        return f"annot prompts add FILE: there is no prompt for {none[0].group} that can be asked about"
+        add = "annot images add FOLDER: there is no picture" if none[0].quota.task == DESCRIPTION else _ADD_PROMPTS
+        return f"{add} for {none[0].group} that can be asked about"
     if pairs := _pairs_to_make(found, have):
         return pairs
     if found.short_teams:
         return "annot team add roster.csv with more people, or a lower overlap in annot.toml, as said above"
-    if last and all_met(quotas):
-        return _after_run(project, last)
+    if lasts and all_met(quotas):
+        return "; ".join(dict.fromkeys(_after_run(project, last) for last in lasts))
     to_go = [
         f"{task.many} to complete: {', '.join(f'{s.group} {s.owed - s.completed}' for s in owed)}"
         for name, task in TASKS.items()
@@ -92,6 +95,12 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
         and (owed := [state for state in quotas if state.quota.task == name and not state.met])
     ]
     return "; ".join(["annot sync --watch", *to_go])
+
+
+def _last_runs(project: Project, found: Report) -> list[Launch]:
+    """The newest run of each task, but one whose snapshot holds what was forgotten: `annot sync` makes another."""
+    newest = {task_of(project, run.snapshot_id): run for run in found.runs}
+    return [run for run in newest.values() if not (project.snapshot_folder(run.snapshot_id) / HOLDS_FORGOTTEN).exists()]
 
 
 def _pairs_to_make(found: Report, have: Mapping[str, float]) -> str:
@@ -132,9 +141,10 @@ def _more_slates(waiting: Waiting, candidates: float) -> str:
     if waiting.to_draft:
         return f"annot draft: {counted(len(waiting.to_draft), 'prompt')} without a slate can get more answers"
     if waiting.stuck and not waiting.to_check:
+        add = "annot images add FOLDER" if all(prompt.image for prompt in waiting.stuck) else "annot prompts add FILE"
         return (
-            f"annot draft --from FILE, or annot prompts add FILE: of {counted(len(waiting.stuck), 'prompt')} too few "
-            "answers are usable, and no more can be drafted"
+            f"annot draft --from FILE, or {add}: of {counted(len(waiting.stuck), 'prompt')} too few answers are "
+            "usable, and no more can be drafted"
         )
     return ""
 
@@ -157,7 +167,7 @@ def _unpushed(project: Project, countries: Collection[str]) -> tuple[int, Counte
              or i.removed and p.at < (select max(at) from item_changes c where c.item_id = i.id)"""
     )
     homeless = Counter(item.country for item in items if item.country not in countries)
-    fitting = (item for item in items if not TASKS[item.task].misfit(item, project.settings))
+    fitting = (item for item in items if not TASKS[item.task].misfit(item, project.settings, project.folder))
     return stale["n"] + sum(item.country in countries for item in fitting), homeless
 
 
@@ -169,7 +179,8 @@ def _after_run(project: Project, last: Launch) -> str:
     if last.state == "finished":
         return f"read runs/{last.run}/report.md; raise the quotas for another round"
     if last.state == "failed":
-        return "mend what is said above (often by another train.preset in annot.toml), then annot sync --relaunch"
+        key = "picture_preset" if task_of(project, last.snapshot_id) == DESCRIPTION else "preset"
+        return f"mend what is said above (often by another train.{key} in annot.toml), then annot sync --relaunch"
     if last.state == "missing":
         return f"copy runs/{last.run} here, or train it again with annot sync --relaunch"
     return "annot sync --watch"

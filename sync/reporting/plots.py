@@ -25,10 +25,11 @@ def draw(found: Report, path: Path) -> None:
     left.barh(places, [s.completed for s in found.quotas], color=colours, height=0.6)
     targets = [s.quota.target for s in found.quotas]
     left.vlines(targets, [p - 0.42 for p in places], [p + 0.42 for p in places], color="black", lw=2, label="target")
-    several = len({state.quota.task for state in found.quotas}) > 1
+    tasks = {state.quota.task for state in found.quotas}
+    several, one_kind = len(tasks) > 1, TASKS[next(iter(tasks))].many if tasks else "slates"
     names = [f"{TASKS[s.quota.task].title}: {s.group}" if several else s.group for s in found.quotas]
     left.set_yticks(places, names)
-    left.set(title="Completed per group (green: target met)", xlabel="items" if several else "slates")
+    left.set(title="Completed per group (green: target met)", xlabel="items" if several else one_kind)
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.invert_yaxis()
     left.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, -0.22))

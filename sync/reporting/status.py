@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from annotation.agreement_by_country import agreement_by_country
@@ -17,7 +18,7 @@ from annotation.quality.careless import doubts
 from annotation.screen import Progress, counted, silent
 from annotation.selection.waiting import Waiting, prompts_waiting
 from annotation.stereotypes.shared import shared_waiting
-from annotation.tally import Counts, count
+from annotation.tally import Counts, count, training_tasks
 from annotation.tasks import TASKS
 from annotation.tasks.answers import OTHER_TEXT, newest_responses
 from annotation.tasks.duel.votes import count_duels
@@ -122,7 +123,7 @@ class Report:
             },
             "judgements": sum(self.answers.values()),
             "answers": dict(self.answers),
-            **{name: number for made in self.made.values() for name, number in made.items()},
+            **{name: sum(of.get(name, 0) for of in self.made.values()) for name in chain(*self.made.values())},
             "set_aside": dict(self.excluded),
             "runs": [asdict(launch) for launch in self.runs],
             "short_teams": list(self.short_teams),
@@ -148,8 +149,9 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
     """
     counts = count(project.ledger, project.settings, progress=progress)
     waiting = prompts_waiting(project)
-    quotas, runs = count_quotas(project.settings, counts, what_is_coming(project, waiting)), tuple(launches(project))
-    answers, made = Counter[str](), {n: Counter(dict.fromkeys(t.counted, 0)) for n, t in TASKS.items() if t.trains}
+    coming, runs = what_is_coming(project, waiting), tuple(launches(project))
+    quotas, training = count_quotas(project.settings, counts, coming), training_tasks(counts, coming)
+    answers, made = Counter[str](), {n: Counter(dict.fromkeys(TASKS[n].counted, 0)) for n in training}
     exams = Counter[tuple[str, str, str, str]]()
     excluded, statuses, unfit, times = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for key, number in counts.items():

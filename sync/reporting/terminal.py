@@ -7,6 +7,7 @@ from annotation.quality.agreement import FEWEST_ITEMS, Agreement
 from annotation.screen import counted, table
 from annotation.tasks import TASKS
 from annotation.tasks.exam.settled import STATUSES
+from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
 from sync.quotas import QuotaState
 from sync.reporting.status import Report
 
@@ -16,19 +17,17 @@ def show(found: Report, *, brief: bool = False) -> None:
     for name, task in TASKS.items():
         own = [state for state in found.quotas if state.quota.task == name]
         table(
-            "Quotas" if task.trains else f"Quotas: {task.title}",
+            "Quotas" if name == RANKING else f"Quotas: {task.title}",
             ("group", "complete", "target", f"people per {task.one}", "judgements", "people", "state"),
-            [
-                (s.group, s.completed, s.quota.target, s.quota.overlap, s.answers, s.people, _verdict(s, task.many))
-                for s in own
-            ],
+            [(s.group, s.completed, s.quota.target, s.quota.overlap, s.answers, s.people, _verdict(s)) for s in own],
         )
     if not brief:
         _show_people(found)
         _show_exams(found)
     for name, made in found.made.items():
         what = ", ".join(f"{made[kind]} {kind}" for kind in TASKS[name].counted)
-        print(f"{counted(found.answers.get(name, 0), 'judgement gives', 'judgements give')} {what}.")
+        of = "Pictures: " if name == DESCRIPTION else ""
+        print(f"{of}{counted(found.answers.get(name, 0), 'judgement gives', 'judgements give')} {what}.")
     if found.votes:
         countries = ", ".join(f"{country} {number}" for country, number in found.votes.items())
         print(f"Votes of a demo's visitors, apart from the team's: {sum(found.votes.values())} ({countries}).")
@@ -70,7 +69,7 @@ def _show_people(found: Report) -> None:
         if (reason := next(iter(groups.values()), None)) and isinstance(reason, str) and len(set(groups.values())) == 1:
             print(f"Agreement: {reason}")
             continue
-        of = "" if task.trains else f", {task.title}"
+        of = "" if name == RANKING else f", {task.title}"
         table(
             f"Agreement{of} (Krippendorff's alpha, {task.scale}; 95 % interval by bootstrap over {task.many})",
             ("group", "alpha", "interval", f"shared {task.many}", "annotators"),
@@ -100,11 +99,12 @@ def _interval(agreement: Agreement) -> str:
     return f"{agreement.low:.2f} to {agreement.high:.2f}"
 
 
-def _verdict(state: QuotaState, many: str) -> str:
+def _verdict(state: QuotaState) -> str:
+    many, add = TASKS[state.quota.task].many, "pictures" if state.quota.task == DESCRIPTION else "prompts"
     if state.met:
         return "met" if state.owed == state.quota.target else f"met with all {state.items} {many} there are"
     if not state.items and not state.coming:
-        return f"no {many}: add prompts, or lower the target"
+        return f"no {many}: add {add}, or lower the target"
     if state.items < state.owed:
         return f"{state.items} {many} so far, {state.coming} more can come"
     return f"{state.owed - state.completed} to go"

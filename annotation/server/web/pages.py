@@ -32,9 +32,16 @@ contain:paint;overflow-wrap:anywhere}
 .annot-guard{margin:8px 16px;color:var(--fg-secondary);font-size:14px;line-height:1.4}
 .wrapper--empty .annot-guard{max-width:36em;font-size:18px;text-align:center}
 .annot-guard a{color:var(--fg-cuaternary);text-decoration:underline}
+.image_field__wrapper img[src^="data:image/webp"]{max-height:55vh}
+@media (min-width:1100px){
+.fields:has(img[src^="data:image/webp"]){
+display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);align-items:start}
+.fields:has(img[src^="data:image/webp"])>*{grid-column:2}
+.fields:has(img[src^="data:image/webp"])>.fields__container--image{grid-area:1/1/span 20;position:sticky;top:0}}
 """
-"""What a text paints stays within its field, however it is styled, and the longest word breaks; no bulk mode; and what
-`annotating.js` says of records that may hurt."""
+"""What a text paints stays within its field, however it is styled, and the longest word breaks; no bulk mode; what
+`annotating.js` says of records that may hurt; and pictures that people describe, which are WebP (pages of exams are
+JPEG), stay in sight beside the descriptions, where there is room for both."""
 
 
 def mend_style(css: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from annotation.config import Settings
@@ -88,7 +89,7 @@ class Exam(ItemTask):
             overlap=settings.task.exam.overlap,
         )
 
-    def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:
+    def misfit(self, item: Item, settings: Settings, folder: Path | None = None) -> tuple[str, str] | None:
         """See Task: four options must be left when one went."""
         options = len(item.content["options"])
         return None if options in (KEPT, len(LETTERS)) else (OTHER_NUMBER, str(options))

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from annotation.ledger import Ledger
-from annotation.types import Item, Prompt, Slate
+from annotation.tasks.page import PICTURE
+from annotation.types import Item, Prompt, Slate, picture_file
 
 RANKING = "ranking"
+
+DESCRIPTION = "description"
+"""The task in which what is ranked describes a picture."""
 
 
 def slate_of(item: Item) -> Slate:
@@ -17,13 +21,27 @@ def slate_of(item: Item) -> Slate:
 
 def item_of(slate: Slate, prompt: Prompt) -> Item:
     """A slate as an item: seats are stored with it, so they never change."""
-    group = (prompt.country, prompt.language, prompt.topic)
-    return Item(slate.id, RANKING, slate.position, *group, {"seats": list(slate.seats)}, slate.prompt_id)
+    picture = {PICTURE: picture_file(prompt.image, view=True)} if prompt.image else {}
+    group, content = (prompt.country, prompt.language, prompt.topic), {"seats": list(slate.seats), **picture}
+    return Item(slate.id, slate_task(prompt), slate.position, *group, content, slate.prompt_id)
+
+
+def slate_task(prompt: Prompt) -> str:
+    """The task in which the answers to a prompt are ranked."""
+    return DESCRIPTION if prompt.image else RANKING
+
+
+def ranked_kinds(ledger: Ledger) -> tuple[str, ...]:
+    """The tasks in which answers to a project's prompts are ranked, as far as it has any prompts."""
+    kinds = {RANKING: "image = ''", DESCRIPTION: "image <> ''"}
+    there = "select 1 from current_prompts where not removed and"
+    return tuple(task for task, kind in kinds.items() if ledger.rows(f"{there} {kind} limit 1"))
 
 
 def read_slates(ledger: Ledger) -> list[Slate]:
-    """All slates in the order of annotation."""
-    return [slate_of(item) for item in ledger.items(RANKING)]
+    """All slates, of texts and of pictures, in the order of annotation."""
+    items = (*ledger.items(RANKING), *ledger.items(DESCRIPTION))
+    return sorted(map(slate_of, items), key=lambda slate: slate.position)
 
 
 def add_slates(ledger: Ledger, slates: Iterable[Slate]) -> int:

@@ -11,7 +11,7 @@ from annotation.tasks.base import ItemOutcome, Kind, Rows, Texts
 from annotation.tasks.ranking.preferences import Preferences, build_preferences, places_of
 from annotation.tasks.ranking.slates import slate_of
 from annotation.text.privacy import mask_typed
-from annotation.types import Answer, Item, Judgement, Person, Preference, Prompt, Slate, in_order
+from annotation.types import Answer, Item, Judgement, Person, Preference, Prompt, Slate, in_order, picture_file
 
 _ABOUT: dict[str, Kind] = {"slate_id": "text", "prompt_id": "text", "system": "text", "prompt": "text"}
 _GROUP: dict[str, Kind] = {"country": "text", "language": "text", "topic": "text"}
@@ -44,8 +44,12 @@ RANKINGS: Mapping[str, Kind] = {
 }
 MARKED = ("candidate_problems", "chosen_problems", "rejected_problems")
 """Columns that a row has only where somebody marked a problem: so snapshots of older projects keep their ids."""
-_IN_MESSAGES = ("prompt", "chosen", "rejected", "system", "chosen_problems", "rejected_problems")
+IMAGE = "image"
+"""Column with the id of the picture that a prompt is about; only tables of such prompts have it."""
+_IN_MESSAGES = (IMAGE, "prompt", "chosen", "rejected", "system", "chosen_problems", "rejected_problems")
 """Columns that messages hold, or that only some rows have."""
+FROZEN = ("preferences.parquet", "rankings.parquet")
+"""Tables that a snapshot keeps, in the order in which its id is computed."""
 SET_ASIDE: Mapping[str, Kind] = {"id": "text", "reason": "text", "because_of": "text"}
 
 
@@ -61,19 +65,32 @@ def ranking_tables(
     texts: Texts,
     settings: RankingSettings,
     pseudonym: Callable[[str], str],
+    *,
+    named: str = "",
+    pictures: bool = False,
 ) -> dict[str, Rows]:
-    """Preferences (also in TRL's form), rankings, and what became no preference and why."""
+    """Preferences (also in TRL's form), rankings, and what became no preference and why.
+
+    Args:
+        items: Id -> slate.
+        answers: To them.
+        texts: What they are about.
+        settings: The task's own.
+        pseudonym: User name -> the name under which a person leaves the project.
+        named: What the name of every table begins with.
+        pictures: The prompts are about pictures: their ids are a column.
+    """
     slates = {item.id: slate_of(item) for item in items.values()}
     found = _preferences(slates.values(), answers, settings, pseudonym)
     aside = [{name: getattr(dropped, name) for name in SET_ASIDE} for dropped in found.excluded]
     pairs = preference_rows(found.kept, texts.prompts, texts.candidates)
+    rankings = ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym, texts.people)
+    image: dict[str, Kind] = {**_ABOUT, IMAGE: "text"} if pictures else {}
     return {
-        "preferences.parquet": Rows(pairs, PREFERENCES),
-        "preferences.jsonl": Rows(pairs, line=conversational),
-        "rankings.parquet": Rows(
-            ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym, texts.people), RANKINGS
-        ),
-        "set_aside.parquet": Rows(aside, SET_ASIDE),
+        f"{named}preferences.parquet": Rows(pairs, {**image, **PREFERENCES}),
+        f"{named}preferences.jsonl": Rows(pairs, line=conversational),
+        f"{named}rankings.parquet": Rows(rankings, {**image, **RANKINGS}),
+        f"{named}set_aside.parquet": Rows(aside, SET_ASIDE),
     }
 
 
@@ -102,6 +119,7 @@ def preference_rows(
                 "prompt_id": pair.prompt_id,
                 "system": prompt.system,
                 "prompt": prompt.text,
+                **({IMAGE: prompt.image} if prompt.image else {}),
                 "chosen": candidates[pair.chosen],
                 "rejected": candidates[pair.rejected],
                 "chosen_id": pair.chosen,
@@ -143,6 +161,7 @@ def ranking_rows(
                 "prompt_id": prompt.id,
                 "system": prompt.system,
                 "prompt": prompt.text,
+                **({IMAGE: prompt.image} if prompt.image else {}),
                 "country": answer.country,
                 "language": prompt.language,
                 "topic": prompt.topic,
@@ -163,14 +182,17 @@ def ranking_rows(
 def conversational(row: Mapping[str, Any]) -> dict[str, Any]:
     """A preference row in TRL's conversational form: prompt, chosen and rejected as lists of messages.
 
-    All rows have the same keys: readers of JSON lines take the columns from the first of them.
+    All rows have the same keys: readers of JSON lines take the columns from the first of them. A picture is named by
+    its path beside the file, as TRL's trainers of vision models ask for it.
     """
+    image = row.get(IMAGE)
     system = [{"role": "system", "content": row["system"]}] if row["system"] else []
-    rest = dict(row)
+    asked, rest = {"type": "text", "text": row["prompt"]}, dict(row)
     for name in _IN_MESSAGES:
         rest.pop(name, None)
     return {
-        "prompt": [*system, {"role": "user", "content": row["prompt"]}],
+        **({"images": [picture_file(image)]} if image else {}),
+        "prompt": [*system, {"role": "user", "content": [{"type": "image"}, asked] if image else row["prompt"]}],
         "chosen": [{"role": "assistant", "content": row["chosen"]}],
         "rejected": [{"role": "assistant", "content": row["rejected"]}],
         **rest,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from annotation.config import Settings
 from annotation.task_tables import RankingSettings
 from annotation.tasks.base import ItemOutcome, Rows, Scale, Texts, Unfit
 from annotation.tasks.form import Field, Form, Question, Shape
-from annotation.tasks.page import TeamPage, as_typed, as_written, properties, record_of, vector_of
+from annotation.tasks.page import PICTURE, TeamPage, as_typed, as_written, picture_of, properties, record_of, vector_of
 from annotation.tasks.ranking.slates import slate_of
-from annotation.tasks.ranking.tables import count_outcome, ranking_tables
+from annotation.tasks.ranking.tables import FROZEN, count_outcome, ranking_tables
 from annotation.tasks.ranking.texts import TEXTS
 from annotation.types import PROBLEMS, SEATS, Answer, Item, Judgement, Slate, in_order
 
@@ -21,12 +23,27 @@ SLATE = "slate"
 
 OTHER_SIZE = "other number of answers than the dataset has"
 
-_OF_THE_SLATE = ("problems", "multi_label_selection", PROBLEMS)
-"""The question of older datasets: problems of the slate as a whole. They keep it, and take new slates."""
+NO_PICTURE = "the file of its picture is missing or damaged"
 
 
 class Ranking:
-    """See `annotation.tasks.base.Task`."""
+    """See `annotation.tasks.base.Task`. Descriptions of pictures are ranked in a subclass, which says what differs.
+
+    Attributes:
+        say: Texts of the page.
+        problems: What can be said to be wrong with an answer.
+        package: Where annot's guidelines stand.
+        folder: Where a project's do, below its own.
+        tables_named: What the names of the tables in an export begin with.
+        pictures: Every prompt is about a picture, which the page shows in its place: the words of all are the same.
+    """
+
+    say: Mapping[str, Mapping[str, str]] = TEXTS
+    problems: tuple[str, ...] = PROBLEMS
+    package = "annotation.tasks.ranking"
+    folder = ""
+    tables_named = ""
+    pictures = False
 
     name = "ranking"
     title = "rank for cultural fit"
@@ -38,7 +55,7 @@ class Ranking:
     counted: tuple[str, ...] = ("preferences",)
     trains = True
     sensitive = False
-    frozen: tuple[str, ...] = ("preferences.parquet", "rankings.parquet")
+    frozen: Mapping[str, str] = MappingProxyType({name: name for name in FROZEN})
 
     def settings(self, settings: Settings) -> RankingSettings:
         """See Task."""
@@ -46,22 +63,27 @@ class Ranking:
 
     def form(self, page: TeamPage, settings: Settings, *, dimensions: int | None = None) -> Form:
         """See Task."""
-        own = settings.task.ranking
-        return form(page, settings.select.slate, own.overlap, dimensions, own.dataset)
+        own = self.settings(settings)
+        return form(page, settings.select.slate, own.overlap, dimensions, own.dataset, of=self)
 
     def differs(self, shape: Shape, needed: Shape) -> str:
         """See Task."""
         if shape.seats != needed.seats:
             return f"has {shape.seats} answers to rank and select.slate is {needed.seats}"
         others = {question for question in needed.questions if question[0] != "problems"}
-        if shape == Shape(needed.fields, frozenset((*others, _OF_THE_SLATE))):
+        # Older datasets ask for problems of the slate as a whole. They keep that question, and take new slates.
+        if shape == Shape(needed.fields, frozenset((*others, ("problems", "multi_label_selection", self.problems)))):
             return ""
         return f"differs from what annot asks in {', '.join(shape.differing(needed))}"
 
-    def misfit(self, item: Item, settings: Settings) -> tuple[str, str] | None:
-        """See Task."""
+    def misfit(self, item: Item, settings: Settings, folder: Path | None = None) -> tuple[str, str] | None:
+        """See Task. Nobody is asked about a picture without seeing it."""
         seats, wanted = len(item.content["seats"]), settings.select.slate
-        return None if seats == wanted else (OTHER_SIZE, f"{seats} instead of {wanted}")
+        if seats != wanted:
+            return OTHER_SIZE, f"{seats} instead of {wanted}"
+        if self.pictures and folder is not None and not picture_of(item, folder):
+            return NO_PICTURE, "add the picture again with `annot images add`, or restore a backup"
+        return None
 
     def candidates(self, item: Item) -> Iterable[str]:
         """See Task."""
@@ -71,19 +93,19 @@ class Ranking:
     def record(self, item: Item, texts: Texts, vector: Collection[float] | None) -> dict[str, Any]:
         """See Task. Nothing in it tells which model or persona wrote an answer."""
         prompt = texts.prompts[item.prompt_id]
-        fields = {"prompt": as_typed(prompt.text)}
-        if prompt.system:
+        fields = picture_of(item, texts.folder) if self.pictures else {"prompt": as_typed(prompt.text)}
+        if prompt.system and not self.pictures:
             fields["system"] = as_typed(prompt.system)
         for seat, candidate_id in zip(SEATS, item.content["seats"], strict=False):
             fields[seat] = as_typed(texts.candidates[candidate_id])
-        return record_of(item, SLATE, fields, vector)
+        return record_of(item, SLATE, fields, None if self.pictures else vector)
 
     def read(self, item: Item, values: Mapping[str, Any]) -> Judgement:
         """See Task. Ranks and ties as they were given; the SDK's objects have lost them."""
         slate = slate_of(item)
         return Judgement(
             tiers=_tiers(values.get("ranking"), slate),
-            problems=_problems(marks, slate) if (marks := values.get("problems")) else {},
+            problems=_problems(marks, slate, self.problems) if (marks := values.get("problems")) else {},
             none_acceptable=values.get("acceptable") == "none",
             rewrite=as_written(typed).strip() if (typed := values.get("rewrite")) else "",
         )
@@ -121,7 +143,7 @@ class Ranking:
 
     def outcome(self, item: Item, answers: Sequence[Answer[Judgement]], settings: Settings) -> ItemOutcome:
         """See Task: preferences, and pairs that became none."""
-        return count_outcome(slate_of(item), answers, settings.task.ranking)
+        return count_outcome(slate_of(item), answers, self.settings(settings))
 
     def tables(
         self,
@@ -132,10 +154,19 @@ class Ranking:
         pseudonym: Callable[[str], str],
     ) -> dict[str, Rows]:
         """See Task: preferences (parquet, and in TRL's form), rankings, and what was set aside."""
-        return ranking_tables(items, answers, texts, settings.task.ranking, pseudonym)
+        own = self.settings(settings)
+        return ranking_tables(items, answers, texts, own, pseudonym, named=self.tables_named, pictures=self.pictures)
 
 
-def form(page: TeamPage, seats: int, overlap: int, dimensions: int | None = None, named: str = "") -> Form:
+def form(
+    page: TeamPage,
+    seats: int,
+    overlap: int,
+    dimensions: int | None = None,
+    named: str = "",
+    *,
+    of: Ranking | None = None,
+) -> Form:
     """The dataset that a team ranks in.
 
     Args:
@@ -144,15 +175,17 @@ def form(page: TeamPage, seats: int, overlap: int, dimensions: int | None = None
         overlap: People per slate.
         dimensions: Of the prompts' vectors; None for no "find similar".
         named: What annot.toml calls it; "" for a name in the team's language.
+        of: What is ranked; None for answers to prompts.
     """
-    say = page.texts("ranking", TEXTS)
+    of = of or Ranking()
+    say = page.texts(of.name, of.say)
+    asked = () if of.pictures else (Field("system", say["system"], required=False), Field("prompt", say["prompt"]))
     answers = {seat: say["seat"].format(seat=seat) for seat in SEATS[:seats]}
     return Form(
-        names=page.names(named, "ranking", TEXTS),
-        guidelines=page.guidelines(__package__, keys=say["keys"]),
+        names=page.names(named, of.name, of.say),
+        guidelines=page.guidelines(of.package, folder=of.folder, keys=say["keys"]),
         fields=(
-            Field("system", say["system"], required=False),
-            Field("prompt", say["prompt"]),
+            *([Field(PICTURE, say["picture"], "image")] if of.pictures else asked),
             *(Field(seat, title) for seat, title in answers.items()),
         ),
         questions=(
@@ -171,12 +204,13 @@ def form(page: TeamPage, seats: int, overlap: int, dimensions: int | None = None
                 "multi_label_selection",
                 say["problems"],
                 say["problems.help"],
-                options={f"{seat}:{problem}": f"{seat}: {say[problem]}" for seat in answers for problem in PROBLEMS},
+                options={f"{seat}:{problem}": f"{seat}: {say[problem]}" for seat in answers for problem in of.problems},
             ),
             Question("rewrite", "text", say["rewrite"], say["rewrite.help"]),
         ),
         metadata=properties(page, SLATE, say["slate"]),
-        vector=vector_of(page, dimensions),
+        # The words of the prompts of pictures are the same: no vector of theirs tells what is alike.
+        vector=None if of.pictures else vector_of(page, dimensions),
         overlap=overlap,
     )
 
@@ -197,13 +231,13 @@ def _sign(number: float) -> int:
     return (number > 0) - (number < 0)
 
 
-def _problems(marks: Sequence[str], slate: Slate) -> dict[str, tuple[str, ...]]:
+def _problems(marks: Sequence[str], slate: Slate, known: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Candidate -> its problems, in the order of the seats; "" -> those of the slate as a whole."""
     candidate_of = {"": "", **dict(zip(SEATS, slate.seats, strict=False))}
     found = defaultdict[str, set[str]](set)
     for mark in marks:
         seat, _, problem = mark.rpartition(":")
-        if problem not in PROBLEMS or seat not in candidate_of:
+        if problem not in known or seat not in candidate_of:
             raise Unfit(f"unknown problem: {mark}")
         found[candidate_of[seat]].add(problem)
     return {of: in_order(found[of]) for of in candidate_of.values() if of in found}

@@ -31,6 +31,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
             "Pulsa el número del puesto de la respuesta A, luego el de la B y así hasta la última, esperando "
             "cada vez a que se marque la siguiente; Intro envía. Con cuatro respuestas son cinco teclas. La "
             "flecha ↓ lleva a la pregunta siguiente, y dos veces a los problemas; cada opción se marca con su número. "
+            "En «¿Hay alguna aceptable?», elegir ya pasa a la pregunta siguiente. "
             "← y → cambian de ficha; Retroceso la descarta. Si nada responde, pulsa Tab."
         ),
     },
@@ -59,7 +60,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "keys": (
             "Aperte o número da posição da resposta A, depois o da B e assim até a última, esperando cada vez "
             "que a seguinte seja marcada; Enter envia. Com quatro respostas são cinco teclas. A seta ↓ leva à "
-            "pergunta seguinte, e duas vezes aos problemas; cada opção se marca com o seu número. ← e → mudam de "
+            "pergunta seguinte, e duas vezes aos problemas; cada opção se marca com o seu número. Em "
+            "“Alguma é aceitável?”, escolher já passa à pergunta seguinte. ← e → mudam de "
             "ficha; Backspace a descarta. Se nada responder, aperte Tab."
         ),
     },
@@ -88,7 +90,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "keys": (
             "Press the number of answer A's place, then of B's and so on to the last, waiting each time until "
             "the next one is marked; Enter submits. With four answers that is five keys. The arrow ↓ leads to "
-            "the next question, and twice to the problems; each option is marked by its number. ← and → go to another "
+            "the next question, and twice to the problems; each option is marked by its number. At "
+            '"Is any acceptable?", choosing already moves on to the next question. ← and → go to another '
             "slate; Backspace discards it. If nothing happens, press Tab."
         ),
     },

@@ -1,0 +1,1 @@
+"""The task "rank descriptions": which of them knows the culture that a picture is of."""

@@ -277,10 +277,16 @@ def _tensors(talks: Sequence[tuple[str, str]], tokenizer: Any) -> dict[str, Any]
 
 
 def plan_of(
-    recipe: Recipe, base: Base, train: Sequence[RankedSlate], held_out: Sequence[RankedSlate], steps: int
+    recipe: Recipe,
+    base: Base,
+    train: Sequence[RankedSlate],
+    held_out: Sequence[RankedSlate],
+    steps: int,
+    pictures: Path | None = None,
 ) -> Plan:
-    """The plan of a run on slates that stand in no file."""
+    """The plan of a run on slates that stand in no file, their pictures below a folder."""
     vocabulary = load_vocabulary(base, recipe.base)
-    _, checks = preflight(Slates("a benchmark", tuple(train)), vocabulary, recipe.data, recipe.dpo.objective)
-    pairs = Split(pairs_of_slates(train), pairs_of_slates(held_out))
-    return Plan(recipe, base, vocabulary, Split(tuple(train), tuple(held_out)), pairs, steps, checks)
+    source = Slates("a benchmark", tuple(train))
+    _, checks = preflight(source, vocabulary, recipe.data, recipe.dpo.objective, pictures=pictures)
+    pairs, split = Split(pairs_of_slates(train), pairs_of_slates(held_out)), Split(tuple(train), tuple(held_out))
+    return Plan(recipe, base, vocabulary, split, pairs, steps, checks, pictures=pictures)

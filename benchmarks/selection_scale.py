@@ -257,14 +257,14 @@ def shard(arguments: argparse.Namespace) -> None:
     folder = Path(arguments.folder)
     make_project(folder, arguments.candidates)
     project = Project.open(folder)
-    thresholds, prompts = project.settings.select, read_answered(project.ledger, "", {})
+    thresholds, prompts = project.settings.select, read_answered(project.ledger, "", {}, {})
     contents = {"": content_of(project.ledger, "", {prompt.prompt_id: prompt.language for prompt in prompts})}
     texts = [(one.language, *answer) for one in prompts for answer in zip(one.ids, one.texts, strict=True)]
     encoder = Encoder("stand-in", "stand-in", StandIn)
     for number in range(3):  # the first one encodes
         work = Work(folder / f"shards-{number}", encoder, project.vector_cache)
         began = time.process_time()
-        prepare_shards(work, project.ledger, contents, {}, thresholds)
+        prepare_shards(work, project.ledger, contents, {}, {}, thresholds)
         select_shard(work, "")
         whole, began = time.process_time() - began, time.process_time()
         filter_texts(texts, thresholds.min_chars, silent)

@@ -1,4 +1,4 @@
-"""Commands from rankings to a model that others can use: `annot train`, `evaluate`, `release` and `demo`."""
+"""Commands with a model on this machine: `annot train`, `evaluate`, `release`, `demo`, and `describe` before them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def train(
         bool, typer.Option("--repeated", help="Take also an answer of --data that is the rejected one of many prompts.")
     ] = False,
     run: Annotated[str, typer.Option(help="Name of the run; default: preset and snapshot.")] = "",
-    preset: Annotated[str, typer.Option(help="Settings to use; default: train.preset of annot.toml.")] = "",
+    preset: Annotated[
+        str, typer.Option(help="Settings to use; default: train.preset, or train.picture_preset, of annot.toml.")
+    ] = "",
     base: Annotated[str, typer.Option(help="Model folder, Hub id or package:NAME in place of the preset's.")] = "",
     by: Annotated[
         Literal["shared", "country", "prompt"] | None,
@@ -53,12 +55,12 @@ def train(
     from annotation.screen import print_json, progress, table
     from train.by_country import train_by_country
     from train.data.regions import region_line
-    from train.data.rows import newest_snapshot
+    from train.data.rows import is_about_pictures, newest_snapshot
     from train.dpo import dry_run as plan_run
     from train.dpo import train as train_run
     from train.engine import distributed
     from train.run_folder import name_run
-    from train.settings import as_toml, describe_preset, preset_names
+    from train.settings import as_toml, describe_preset, load_recipe, preset_names
 
     if list_presets:
         presets = {name: describe_preset(name) for name in preset_names()}
@@ -71,10 +73,13 @@ def train(
     outside = data is not None and not (folder / "annot.toml").exists()
     settings = TrainSettings() if outside else open_project(folder).settings.train
     home = folder.expanduser().resolve()
-    source = data or (home / "snapshots" / snapshot if snapshot else newest_snapshot(home))
-    preset = preset or settings.preset
-    if preset == settings.preset:  # annot.toml's base belongs to annot.toml's preset
-        base = base or settings.base
+    named = home / "snapshots" / snapshot if snapshot else None
+    pictures = load_recipe(preset, change or ()).base.vision != "none" if preset else None
+    source = data or named or newest_snapshot(home, pictures=pictures)
+    if not preset:
+        preset = settings.picture_preset if not data and is_about_pictures(source) else settings.preset
+    # annot.toml's base belongs to annot.toml's preset
+    base = base or {settings.preset: settings.base, settings.picture_preset: settings.picture_base}.get(preset, "")
     by = by or settings.by
     change = [*(change or ()), *(["region.in_prompt=true"] if by == "prompt" else ())]
     change += ["data.repeated=true"] if repeated else []
@@ -100,6 +105,44 @@ def train(
         print_json({"folder": result.folder, "already": result.already, **result.done})
 
 
+@app.command(epilog="Example: annot describe Qwen/Qwen2.5-VL-7B-Instruct --dry-run, then without it")
+def describe(
+    model: Annotated[
+        str, typer.Argument(help="A model that sees: a folder, a Hub id or a run's name; tiny is made on the spot.")
+    ],
+    folder: Folder = Path(),
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the lines go; default: descriptions-MODEL.jsonl.")
+    ] = None,
+    each: Annotated[
+        int | None, typer.Option(min=1, max=50, help="Descriptions of a picture; default: draft.candidates.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Most pictures now; 0: all that lack descriptions.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Time two pictures, write nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Describe the project's pictures with a model on this machine; `annot draft --from` takes the file."""
+    from annotation.screen import print_json, progress
+    from train.describe import describe as describe_pictures
+    from train.describe import load_describer
+    from train.libraries import quiet_libraries
+
+    project = open_project(folder)
+    name = model.rstrip("/").rpartition("/")[2]
+    target = out or project.folder / f"descriptions-{name}.jsonl"
+    with progress("describing") as bar, quiet_libraries(None):
+        found = describe_pictures(
+            project,
+            lambda: load_describer(project, model),
+            target,
+            each=each or project.settings.draft.candidates,
+            limit=limit,
+            dry_run=dry_run,
+            progress=bar,
+        )
+    print_json(asdict(found)) if json else print("\n".join(found.lines()))
+
+
 @app.command(epilog="Example: annot evaluate l40s-8b-lora-bf16-2f6c, then --against another run")
 def evaluate(
     run: Annotated[str, typer.Argument(help="Name of a finished run.")],
@@ -108,9 +151,9 @@ def evaluate(
         str,
         typer.Option(
             metavar="NAME,…",
-            help="ranking, writing, exams, votes, bias, stories, and tasks of lm-evaluation-harness (TASK@5: with five "
-            "examples); default: ranking and writing, and exams, bias, stories and votes once people have checked "
-            "questions and pairs, judged stories, or voted.",
+            help="ranking, looks, writing, exams, votes, bias, stories, and tasks of lm-evaluation-harness (TASK@5: "
+            "with five examples); default: ranking and writing, looks where pictures were held out, and exams, bias, "
+            "stories and votes once people have checked questions and pairs, judged stories, or voted.",
         ),
     ] = "",
     task_data: Annotated[
@@ -131,6 +174,7 @@ def evaluate(
         files_of_tasks,
         minimal_pairs_of,
         seen_in_training,
+        shows_pictures,
         stories_about,
     )
     from train.evaluate.compare import VERSUS_COLUMNS, check_measured, compare, versus_rows, warn_of_bases
@@ -155,7 +199,9 @@ def evaluate(
     with progress("evaluating") as bar:
         found = evaluate_run(
             runs / run,
-            on=chosen_measures(on, questions, say, duels, base_version, pairs, stories),
+            on=chosen_measures(
+                on, questions, say, duels, base_version, pairs, stories, looks=shows_pictures(runs / run)
+            ),
             questions=questions,
             seen=seen_in_training(runs / run, questions),
             data=files,
@@ -239,7 +285,7 @@ def demo(
     port: Annotated[int, typer.Option(help="Port of this machine.")] = 7860,
     json: Json = False,
 ) -> None:
-    """Show a finished run on this machine: a chat, and a blind comparison with its base that people vote on."""
+    """Show a finished run here: a blind comparison with its base that people vote on, and a chat of a text model."""
     from annotation.screen import print_json
     from train.release.demo import Demo, serve_demo
     from train.run_folder import check_name

@@ -19,8 +19,10 @@ from typing import Any
 
 from annotation.errors import TrainError
 from annotation.files import write_whole
+from annotation.images.store import link_pictures
 from annotation.ledger import now
 from annotation.screen import Progress, silent
+from annotation.types import content_id
 from train.data.held_back import sentences_beside
 from train.data.plan import Plan, make_plan
 from train.data.rows import read_rows, source_digest
@@ -211,7 +213,9 @@ def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog, source
     from importlib.metadata import version
 
     folder = log.folder
+    pictures = sorted({slate.image for side in (plan.slates.train, plan.slates.held_out) for slate in side} - {""})
     base = {
+        **({"pictures": content_id(*pictures)} if pictures else {}),
         "base": plan.base.name,
         "base_version": plan.base.version,
         "base_is_tiny_and_random": plan.base.tiny,
@@ -240,6 +244,8 @@ def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog, source
         write_whole(folder / "run.json", json.dumps(facts, ensure_ascii=False, indent=2).encode())
     if source.is_dir():  # who makes a card of the run may not have the project
         write_if_new(folder / "snapshot.json", (source / "snapshot.json").read_bytes())
+    if plan.pictures and plan.pictures != folder:  # the run is evaluated and released without the project
+        link_pictures(pictures, plan.pictures, folder)
     write_rows(folder / "train.jsonl", [pair.row() for pair in plan.pairs.train])
     write_rows(folder / "held_out.jsonl", [pair.row() for pair in plan.pairs.held_out])
     write_rows(folder / "slates.jsonl", [slate.row() for slate in plan.slates.train])

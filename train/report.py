@@ -23,6 +23,13 @@ COUNTRIES = "countries.json"
 """In the folder of everybody's run --by country: which countries there are, and why one has no adapter of its own."""
 
 
+PICTURES = (
+    "The pictures are in images/, by their ids: `image` in slates.jsonl, and in held_out_slates.jsonl those that the "
+    "accuracy is measured on."
+)
+"""Where a person finds the pictures of a run."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of a training.
@@ -67,6 +74,7 @@ def write_report(folder: Path, checks: Preflight, outcome: Outcome) -> Path:
         "## Training",
         "",
         *(f"![{path.stem}]({path.name})" for path in sorted(folder.glob("*.png"))),
+        *(["", PICTURES] if checks.pictures else []),
         "",
         "## Time and machine",
         "",

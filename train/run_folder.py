@@ -1,6 +1,7 @@
 """The folder of a run: its lock, its log, the facts that it was begun with, whole checkpoints, and how it ended.
 
 run.json                what decides the result: written before anything is trained, never changed
+images/                 the pictures of its slates, by content; absent for texts
 snapshot.json           facts of the snapshot that it is trained on, copied; absent for a file, and in runs of before
 train.jsonl             the rows that are trained on, and held_out.jsonl, dropped.jsonl
 log.txt                 what a person reads; libraries.log has the warnings of libraries
@@ -57,6 +58,9 @@ FACTS = {
     "base_note": str,
 }
 """What run.json must say for anything to be done with a run, and as what."""
+
+CONTENT = {"digest": "judgements", "pictures": "pictures"}
+"""Hashes in run.json of what a run was begun with -> what they are of."""
 
 ADAPTER_FACTS = dict.fromkeys(("peft_type", "base_model_name_or_path", "r", "lora_alpha", "target_modules"), object)
 """What adapter_config.json must say: PEFT takes a default of its own for what is missing."""
@@ -328,10 +332,10 @@ def check_same(folder: Path, facts: Mapping[str, Any]) -> None:
         begun["recipe"] = Recipe.model_validate(begun.get("recipe")).model_dump(mode="json")
     for key in (key for key in facts if key in begun):
         given = json.loads(json.dumps(facts[key]))
-        if begun[key] != given and key == "digest":
+        if begun[key] != given and key in CONTENT:
             raise TrainError(
-                f"{facts['source']} holds other judgements than when the run {folder.name} was begun; choose another "
-                "--run, or put the old ones back to go on with it."
+                f"{begun.get('source', 'the source')} holds other {CONTENT[key]} than when the run {folder.name} was "
+                "begun; choose another --run, or put the old ones back to go on with it."
             )
         if begun[key] != given:
             place, old, new = _first_difference(key, begun[key], given)

@@ -29,6 +29,9 @@ class BaseModelSettings(Section):
     quantisation: Literal["none", "nf4", "int8"]
     attention: Literal["sdpa", "eager", "flex_attention"]
     chat_template: str = Field(description="a Jinja file for a base that has no template of its own, or empty")
+    vision: Literal["none", "frozen", "adapted"] = Field(
+        "none", description="of a model that sees pictures: is its vision tower adapted too? none: it reads text alone"
+    )
 
 
 class DeviceSettings(Section):
@@ -208,6 +211,17 @@ class Recipe(Section):
         if self.engine.compile and (self.device.sharding == "fsdp2" or self.dpo.objective == "trl"):
             where = "TRL's own trainer" if self.dpo.objective == "trl" else "a base that processes share (FSDP2)"
             raise ValueError(f"{where} is not compiled; set engine.compile=false")
+        if self.base.vision != "none" and self.device.sharding == "fsdp2":
+            raise ValueError("processes that share a base (FSDP2) see no pictures; set device.sharding=none")
+        if self.base.vision == "adapted" and self.lora.dropout and self.dpo.objective != "trl":
+            raise ValueError("dropout is by token, and a vision tower has none; set lora.dropout=0.0")
+        if self.base.vision != "none" and self.dpo.objective == "trl":
+            if self.dpo.precompute_reference:
+                raise ValueError(
+                    "TRL computes no reference beforehand with pictures; set dpo.precompute_reference=false"
+                )
+            if self.data.on_overflow == "truncate":
+                raise ValueError('TRL would cut pictures too; set data.on_overflow = "drop", or another dpo.objective')
         if self.region.country and self.region.others and self.dpo.objective == "trl":
             raise ValueError("no weight reaches TRL's losses: set region.others=0, or choose another dpo.objective")
         return self

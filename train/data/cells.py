@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from reprlib import repr as short
 from typing import Any
@@ -72,6 +73,20 @@ def system_text(row: Mapping[str, Any], place: str) -> str:
         return ""
     if not isinstance(value, str):
         raise TrainError(f"{place}, system = {short(value)}: it is a text, or empty; mend that row.")
+    return value
+
+
+def picture_id(row: Mapping[str, Any], place: str) -> str:
+    """The cell `image` as the id of a picture; "" where it is empty, or where there is no such column.
+
+    Raises:
+        TrainError: It is no id.
+    """
+    value = row.get("image")
+    if is_gap(value) or value == "":
+        return ""
+    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{64}", value):
+        raise TrainError(f"{place}, image = {short(value)}: it is the id of a picture, or empty; mend that row.")
     return value
 
 

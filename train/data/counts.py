@@ -21,6 +21,31 @@ DROPPED = {"slate": "dropped", "answer": "dropped_answers", "ranking": "dropped_
 
 
 @dataclass(frozen=True)
+class PictureTokens:
+    """Tokens of the pictures of a run.
+
+    Attributes:
+        pictures: Different ones.
+        least: Fewest tokens of a picture in a prompt.
+        mean: Of all prompts.
+        most: The most.
+        share: Of the tokens of all answers with their prompts, in [0, 1].
+    """
+
+    pictures: int
+    least: int
+    mean: float
+    most: int
+    share: float
+
+    def line(self) -> str:
+        """One line for a person."""
+        each = f"{self.least} to {self.most} tokens of its prompt (mean {self.mean:.0f})"
+        each = each if self.least < self.most else f"{self.most} tokens of its prompt"
+        return f"{self.pictures}, each {each}, {self.share:.0%} of all tokens"
+
+
+@dataclass(frozen=True)
 class Preflight:
     """Counts of a preflight. A pair from a file is a slate of two.
 
@@ -50,6 +75,7 @@ class Preflight:
         longest: Tokens of the longest sequence that was read, prompt and answer.
         max_length: The limit.
         tokens: Of all slates kept, each answer with its prompt, after truncation.
+        pictures: Of the pictures among them; None for texts.
     """
 
     source: str
@@ -77,6 +103,7 @@ class Preflight:
     longest: int
     max_length: int
     tokens: int
+    pictures: PictureTokens | None = None
 
     def lines(self) -> list[tuple[str, str]]:
         """Label and value of every count, in the order in which a person wants to know."""
@@ -102,6 +129,7 @@ class Preflight:
                 f"{_signed(self.length.tau)}, r with being chosen {_signed(self.length.r)}",
             ),
             ("tokens", str(self.tokens)),
+            *([("pictures", self.pictures.line())] if self.pictures else []),
         ]
 
     def warnings(self) -> list[str]:

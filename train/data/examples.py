@@ -15,14 +15,15 @@ from annotation.errors import TrainError
 from annotation.reading.conversations import HUMAN, read_turns
 from annotation.reading.examples import Example, Examples, FoundJudgement
 from annotation.reading.names import SYNONYMS
+from annotation.reading.pictures import PICTURE_COLUMNS
 from annotation.text.locales import fold, language_code
-from annotation.types import Dropped, content_id
+from annotation.types import Dropped
 from train.data.cells import country_of, is_gap, label, share, votes
 from train.data.objective import ALONE
-from train.data.pairs import Pair
+from train.data.pairs import Pair, prompt_key
 from train.data.rankings import RankingRow, ranking_from_row, slate_name, slates_of_rankings
 from train.data.slates import RankedSlate, slate_of_pair
-from train.data.texts import Message, as_answer, question_of
+from train.data.texts import Message, as_answer
 
 NOT_JUDGED = "nothing says which answer is better"
 
@@ -32,9 +33,12 @@ COUNTS = ("votes_for", "votes_against", "ties", "weight", "margin")
 RANKED = ("candidates", "ranks")
 """Columns that make a file one of rankings."""
 
-ALSO = frozenset(
-    name.replace("_", " ")
-    for name in (*COUNTS, *RANKED, "slate_id", "candidate_ids", "none_acceptable", "rewrite", "annotator", "group")
+ALSO = (
+    frozenset(
+        name.replace("_", " ")
+        for name in (*COUNTS, *RANKED, "slate_id", "candidate_ids", "none_acceptable", "rewrite", "annotator", "group")
+    )
+    | PICTURE_COLUMNS
 )
 """Columns that training reads beside an example, folded."""
 
@@ -60,10 +64,15 @@ class Judged:
     places: Mapping[str, str] = field(default_factory=dict)
 
 
-def judged_slates(found: Examples, *, rewrites: bool) -> Judged:
+def judged_slates(found: Examples, pictures: Mapping[str, str], *, rewrites: bool) -> Judged:
     """Slates of the examples of a file.
 
     Plain texts stay plain where every row of the file is a question alone with two answers; else all are messages.
+
+    Args:
+        found: The examples.
+        pictures: Place of an example -> id of the picture that it is about.
+        rewrites: As for `slates_of_rankings`.
 
     Raises:
         TrainError: A cell is not what it must be; the sentence begins with its place.
@@ -76,10 +85,11 @@ def judged_slates(found: Examples, *, rewrites: bool) -> Judged:
     of_rankings = any(_has(example.cells, RANKED) for example in found.kept)
     for example in found.kept:
         cells = {ours: value for column, value in example.cells.items() if (ours := _our_name(column))}
-        cells |= _facts(example)
+        image = pictures.get(example.place, "")
+        cells |= _facts(example) | {"image": image}
         prompt = _messages(example)
         if group := label(cells, "group", example.place):
-            groups.add((content_id(question_of(prompt)), group))
+            groups.add((prompt_key(prompt, image), group))
         if of_rankings:
             rows.append(ranking_from_row(cells, example.place, prompt))
         elif seats := _pair_of(example, cells):
@@ -159,8 +169,6 @@ def _pair_of(example: Example, cells: Mapping[str, Any]) -> tuple[int, int] | No
 
 def _pair(example: Example, seats: tuple[int, int], cells: Mapping[str, Any], prompt: tuple[Message, ...]) -> Pair:
     place = example.place
-    people = (votes(cells, name, usual, place) for name, usual in (("votes_for", 1), ("votes_against", 0), ("ties", 0)))
-    numbers = (share(cells, name, usual, place) for name, usual in (("weight", 1.0), ("margin", 0.0)))
     return Pair(
         place,
         prompt,
@@ -170,8 +178,12 @@ def _pair(example: Example, seats: tuple[int, int], cells: Mapping[str, Any], pr
         cells["language"],
         cells["topic"],
         label(cells, "slate_id", place),
-        *people,
-        *numbers,
+        votes(cells, "votes_for", 1, place),
+        votes(cells, "votes_against", 0, place),
+        votes(cells, "ties", 0, place),
+        share(cells, "weight", 1.0, place),
+        share(cells, "margin", 0.0, place),
+        cells["image"],
     )
 
 
@@ -182,7 +194,7 @@ def _ranking(
     country = judgement.country and country_of({"country": judgement.country}, example.place)
     return RankingRow(
         example.place,
-        label(cells, "slate_id", example.place) or slate_name(prompt, answers),
+        label(cells, "slate_id", example.place) or slate_name(prompt, answers, cells["image"]),
         country or cells["country"],
         judgement.annotator,
         judgement.tiers,
@@ -192,6 +204,7 @@ def _ranking(
         answers,
         cells["language"],
         cells["topic"],
+        image=cells["image"],
     )
 
 

@@ -37,6 +37,7 @@ class Pair:
         ties: People for whom both are equal.
         weight: Of this row in the loss, beside the others.
         margin: By how much the chosen answer's reward should be ahead, in reward units.
+        image: Id of the picture that the prompt is about, or "".
     """
 
     id: str
@@ -52,11 +53,12 @@ class Pair:
     ties: int = 0
     weight: float = 1.0
     margin: float = 0.0
+    image: str = ""
 
     @property
     def prompt_key(self) -> str:
         """Hash of the question, without the system text: rows that share it never stand on both sides of the split."""
-        return content_id(question_of(self.prompt))
+        return prompt_key(self.prompt, self.image)
 
     @property
     def texts(self) -> tuple[Text, ...]:
@@ -77,6 +79,11 @@ class Pair:
             votes_for=self.votes_against,
             votes_against=self.votes_for,
         )
+
+
+def prompt_key(prompt: Text, image: str) -> str:
+    """Hash of a question without the system text, and of the picture that it is about."""
+    return content_id(question_of(prompt), *([image] if image else []))
 
 
 def read_pairs(path: Path) -> tuple[Pair, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from train.data.counts import Preflight
 from train.data.encoding import as_conversations
 from train.data.objective import apply_objective
 from train.data.pairs import Pair, one_row_per_vote
+from train.data.pictures import check_pictures, first_alike
 from train.data.preflight import check_not_empty, preflight
 from train.data.read import read_slates
 from train.data.regions import Region, for_region, regions, with_country
@@ -41,6 +42,7 @@ class Plan:
         regions: The countries among the slates.
         notices: What a person should know about how a file was read.
         together: Prompts that stand on one side of the split with others, and in how many groups.
+        pictures: Folder below which the pictures of the slates are; None for texts.
     """
 
     recipe: Recipe
@@ -53,6 +55,7 @@ class Plan:
     regions: tuple[Region, ...] = ()
     notices: tuple[str, ...] = ()
     together: tuple[int, int] = (0, 0)
+    pictures: Path | None = None
 
     @property
     def by_trl(self) -> bool:
@@ -121,7 +124,7 @@ def make_plan(
     Args:
         recipe: Settings.
         source: A snapshot folder, a file with judgements, or owner/name of a dataset on the Hub.
-        home: Folder in which a tiny base is made where none is named.
+        home: Folder in which a tiny base is made where none is named, and pictures of a file are written.
         weights: Fetch the base's weights too; a dry run needs only the tokenizer.
         sentences: What no text to train on may be: see held_back.py.
         progress: Told how far the preflight is.
@@ -137,9 +140,14 @@ def make_plan(
         repeated=data.repeated,
         columns=data.columns,
         sentences=sentences,
+        vision=recipe.base.vision,
+        home=home,
         progress=progress,
     )
     check_not_empty(read)
+    pictures = None if recipe.base.vision == "none" else source if source.is_dir() else home
+    if pictures:
+        check_pictures((slate.image for slate in read.slates), pictures, progress)
     base = find_base(recipe.base, home, lambda: all_texts(read.slates), seed=recipe.run.seed, weights=weights)
     work_offline()
     vocabulary = load_vocabulary(base, recipe.base)
@@ -147,8 +155,13 @@ def make_plan(
     slates = as_conversations(informative, vocabulary.tokenizer)
     slates = with_country(slates) if recipe.region.in_prompt else slates
     read = replace(read, slates=slates, excluded=(*read.excluded, *uninformative))
-    kept, checks = preflight(read, vocabulary, data, dpo.objective, progress=progress)
-    groups = groups_of(kept, read.groups, progress) if data.split == "group" else {}
+    kept, checks = preflight(read, vocabulary, data, dpo.objective, pictures=pictures, progress=progress)
+    groups: Mapping[str, str] = {}
+    if data.split == "group":
+        # Questions about pictures are much the same: what they have in common is the picture.
+        alike = first_alike((slate.image for slate in kept), pictures) if pictures else {}
+        named = read.groups | {(slate.prompt_key, alike[slate.image]) for slate in kept if pictures}
+        groups = groups_of(kept, named, progress)
     if len(groups) > 1 and len(set(groups.values())) == 1:
         notice = f"all {len(groups)} prompts are near duplicates: what is held out of them says little."
         read, groups = replace(read, notices=(*read.notices, notice)), {}
@@ -165,7 +178,9 @@ def make_plan(
     found = regions(everybody, recipe.region)
     several = [size for size in Counter(groups.values()).values() if size > 1]
     together = sum(several), len(several)
-    return Plan(recipe, base, vocabulary, split, Split(rows, held_out), steps, checks, found, read.notices, together)
+    return Plan(
+        recipe, base, vocabulary, split, Split(rows, held_out), steps, checks, found, read.notices, together, pictures
+    )
 
 
 def pairs_of_slates(slates: Sequence[RankedSlate]) -> tuple[Pair, ...]:

@@ -6,12 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from annotation.errors import TrainError
 from annotation.screen import Progress, silent
 from annotation.types import Dropped
-from train.data.counts import OFTEN, Preflight, reasons
-from train.data.encoding import chat_marks, encode_texts, ends_well, unwritten
+from train.data.counts import OFTEN, PictureTokens, Preflight, reasons
+from train.data.encoding import chat_marks, encode_whole, ends_well, unwritten
 from train.data.length import length_bias
 from train.data.objective import Objective, is_informative, why_uninformative
 from train.data.read import Slates
@@ -30,7 +31,13 @@ MARK = "a control mark of the base in the text"
 
 
 def preflight(
-    source: Slates, vocabulary: Vocabulary, settings: DataSettings, objective: Objective, *, progress: Progress = silent
+    source: Slates,
+    vocabulary: Vocabulary,
+    settings: DataSettings,
+    objective: Objective,
+    *,
+    pictures: Path | None = None,
+    progress: Progress = silent,
 ) -> tuple[tuple[RankedSlate, ...], Preflight]:
     """Look at every slate as tokens and keep what can be trained on.
 
@@ -44,6 +51,7 @@ def preflight(
         vocabulary: The base's.
         settings: Limit, and what to do over it.
         objective: What must be left to learn from.
+        pictures: Folder below which the pictures of the slates are.
         progress: Told how far it is.
 
     Returns:
@@ -55,7 +63,7 @@ def preflight(
     """
     _check_form(source, vocabulary)
     marks = chat_marks(vocabulary.tokenizer)
-    sieve = _Sieve(vocabulary, settings, objective, list(source.excluded), list(source.unused), marks)
+    sieve = _Sieve(vocabulary, settings, objective, list(source.excluded), list(source.unused), marks, pictures)
     for done, slate in enumerate(source.slates):
         progress(done, len(source.slates), "slates looked at")
         sieve.add(slate)
@@ -99,6 +107,7 @@ class _Sieve:
     dropped: list[Dropped]
     dropped_answers: list[Dropped]
     marks: tuple[str, ...] = ()
+    pictures: Path | None = None
     kept: list[RankedSlate] = field(default_factory=list)
     rows: list[EncodedSlate] = field(default_factory=list)
     truncated: int = 0
@@ -145,7 +154,7 @@ class _Sieve:
         return any(mark in text for mark in self.marks for text in texts)
 
     def _encode(self, slate: RankedSlate) -> tuple[EncodedSlate, int]:
-        row, merged = encode_texts(slate.prompt, slate.answers, self.vocabulary.tokenizer, place=slate.id)
+        row, merged = encode_whole(slate, self.vocabulary, self.pictures)
         for answer in slate.answers:
             if left_out := unwritten(slate.prompt, answer, self.vocabulary.tokenizer):
                 raise TrainError(
@@ -216,6 +225,7 @@ def _counts(source: Slates, sieve: _Sieve) -> Preflight:
     for slate in kept:
         for answer in slate.answers:
             under.setdefault(words_of(answer), set()).add(slate.prompt_key)
+    tokens = sum(min(len(row.prompt) + len(answer), limit) for row in rows for answer in row.answers)
     stock = {text: len(prompts) for text, prompts in under.items() if len(prompts) >= OFTEN}
     return Preflight(
         source=source.source,
@@ -242,8 +252,17 @@ def _counts(source: Slates, sieve: _Sieve) -> Preflight:
         ends_missing=ends_missing,
         longest=sieve.longest,
         max_length=limit,
-        tokens=sum(min(len(row.prompt) + len(answer), limit) for row in rows for answer in row.answers),
+        tokens=tokens,
+        pictures=_picture_tokens(rows, sieve.vocabulary, tokens) if sieve.pictures else None,
     )
+
+
+def _picture_tokens(rows: Sequence[EncodedSlate], vocabulary: Vocabulary, tokens: int) -> PictureTokens:
+    place = vocabulary.processor.image_token_ids[0]
+    counts = [row.prompt.count(place) for row in rows]
+    every = sum(count * len(row.answers) for count, row in zip(counts, rows, strict=True))
+    mean, share = sum(counts) / len(counts), every / tokens
+    return PictureTokens(len({row.image for row in rows}), min(counts), mean, max(counts), share)
 
 
 def _usable(

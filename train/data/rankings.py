@@ -15,7 +15,7 @@ from annotation.errors import TrainError
 from annotation.reading.cells import unpacked
 from annotation.tasks.ranking.preferences import PairVotes, too_few_votes, voters
 from annotation.types import Dropped, content_id
-from train.data.cells import country_of, flag, is_gap, label, system_text, whole_number
+from train.data.cells import country_of, flag, is_gap, label, picture_id, system_text, whole_number
 from train.data.objective import ALL_TIED, ALONE, NOT_RANKED
 from train.data.slates import Comparison, RankedSlate, Ranking, count_votes
 from train.data.texts import Message, as_answer, as_question, question_of
@@ -38,6 +38,7 @@ class RankingRow:
         language: ISO 639-1, or "".
         topic: Group of the prompt, or "".
         seats: Names of the answers, or ().
+        image: Id of the picture that the prompt is about, or "".
     """
 
     place: str
@@ -52,6 +53,12 @@ class RankingRow:
     language: str = ""
     topic: str = ""
     seats: tuple[str, ...] = ()
+    image: str = ""
+
+    @property
+    def shown(self) -> tuple[object, ...]:
+        """Everything that the person saw."""
+        return self.prompt, self.answers, self.image
 
     @property
     def compares(self) -> bool:
@@ -81,11 +88,12 @@ class Ranked:
     repeated: tuple[Dropped, ...] = ()
 
 
-def slate_name(prompt: Sequence[Message], answers: Sequence[str]) -> str:
+def slate_name(prompt: Sequence[Message], answers: Sequence[str], image: str = "") -> str:
     """A name for a slate that has none: a hash of what it holds."""
     system = "\n\n".join(message["content"] for message in prompt if message["role"] == "system")
     spoken = [message["content"] for message in prompt if message["role"] != "system"]
-    return content_id(system, *(spoken if len(spoken) == 1 else [question_of(tuple(prompt))]), *answers)
+    asked = spoken if len(spoken) == 1 else [question_of(tuple(prompt))]
+    return content_id(system, *asked, *answers, *([image] if image else []))
 
 
 def ranking_from_row(row: Mapping[str, Any], place: str, asked: tuple[Message, ...] | None = None) -> RankingRow:
@@ -116,7 +124,8 @@ def ranking_from_row(row: Mapping[str, Any], place: str, asked: tuple[Message, .
     slate_id, annotator, language, topic = (
         label(row, name, place) for name in ("slate_id", "annotator", "language", "topic")
     )
-    slate_id = slate_id or slate_name(asked, answers)
+    image = picture_id(row, place)
+    slate_id = slate_id or slate_name(asked, answers, image)
     none_acceptable, rewrite = flag(row, "none_acceptable", place), row.get("rewrite")
     if not is_gap(rewrite) and not isinstance(rewrite, str):
         raise TrainError(f"{place}, rewrite = {short(rewrite)}: it is a text, or empty; mend that row.")
@@ -137,6 +146,7 @@ def ranking_from_row(row: Mapping[str, Any], place: str, asked: tuple[Message, .
         language,
         topic,
         tuple(named),
+        image,
     )
 
 
@@ -171,7 +181,7 @@ def slates_of_rankings(
         rewritten = [one.rewrite for one in people if one.rewrite] if rewrites else []
         unused += [Dropped(f"{name}/rewrite", "a slate has one rewrite") for _ in rewritten[1:]]
         counted = None if preferences is None else preferences.get(key, ())
-        slate = _slate(people[0], rankings, counted, rewritten[:1])
+        slate = _slate(people, rankings, counted, rewritten[:1])
         if slate.stages or slate.comparisons:
             slates.append(slate)
         else:
@@ -188,11 +198,11 @@ def _by_slate(
     repeated = []
     for one in rows:
         group = groups[one.slate_id, one.country]
-        if group and (one.prompt, one.answers) != (group[0].prompt, group[0].answers):
+        if group and one.shown != group[0].shown:
             raise TrainError(
-                f"{one.place} calls its slate {one.slate_id}, as {group[0].place} does, and holds another prompt or "
-                "other candidates, or holds them in another order; give each its own slate_id, or the same candidates "
-                "in the same order."
+                f"{one.place} calls its slate {one.slate_id}, as {group[0].place} does, and holds another prompt, "
+                "another picture or other candidates, or holds them in another order; give each its own slate_id, or "
+                "the same candidates in the same order."
             )
         earlier = people.setdefault((one.slate_id, one.country, one.annotator), one)
         if not one.annotator or earlier is one:
@@ -219,11 +229,12 @@ def _rankings(name: str, people: Sequence[RankingRow], min_votes: int) -> tuple[
 
 
 def _slate(
-    first: RankingRow,
+    people: Sequence[RankingRow],
     rankings: tuple[Ranking, ...],
     preferences: Sequence[Mapping[str, Any]] | None,
     rewritten: Sequence[str],
 ) -> RankedSlate:
+    first = people[0]
     if preferences is None:
         comparisons = count_votes(rankings)
     else:
@@ -242,6 +253,8 @@ def _slate(
         first.slate_id,
         first.seats,
         sum(ranking.people for ranking in rankings),
+        image=first.image,
+        rewrites=tuple(one.rewrite for one in people if one.rewrite) if first.image else (),
     )
 
 

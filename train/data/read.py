@@ -17,9 +17,10 @@ from annotation.screen import Progress, counted, silent
 from annotation.types import Dropped
 from train.data.examples import ALSO, judged_slates
 from train.data.held_back import MEASURED_BY, SEEN, slates_that_hold
+from train.data.pictures import check_kind, keep_pictures, pictures_in
 from train.data.rankings import ranking_from_row, slates_of_rankings
 from train.data.repeated import Sifted, without_repeated
-from train.data.rows import LIMITS, check_snapshot, read_rows, source_digest
+from train.data.rows import LIMITS, check_snapshot, read_rows, source_digest, task_of
 from train.data.slates import RankedSlate
 
 NEEDED = (
@@ -62,6 +63,8 @@ def read_slates(
     repeated: bool = False,
     columns: Mapping[str, str] | None = None,
     sentences: Collection[str] = (),
+    vision: str = "none",
+    home: Path = Path(),
     progress: Progress = silent,
 ) -> Slates:
     """Read a snapshot folder, or a file or Hub dataset in any form that annotation/reading/examples.py knows.
@@ -72,16 +75,25 @@ def read_slates(
         repeated: Take also an answer of a file that is the rejected one of many prompts.
         columns: Field to column of a file, where its name says too little.
         sentences: What no text of a slate may be, folded: see held_back.py.
+        vision: `base.vision`: whether slates are to be about pictures.
+        home: Folder below which pictures of a file are written.
         progress: Gets the number of rows.
 
     Raises:
-        TrainError: It cannot be read, a row is not as described, it holds what was forgotten since, a row for
-            evaluation only, or one of the sentences; no text is told.
+        TrainError: It cannot be read, a row is not as described, it is about pictures and should not be or the reverse,
+            it holds what was forgotten since, a row for evaluation only, or one of the sentences; no text is told.
         SourceError: A file cannot be read, or holds nothing that annot knows.
     """
     if not source.is_dir():
         return _of_file(
-            source, rewrites=rewrites, repeated=repeated, columns=columns, sentences=sentences, progress=progress
+            source,
+            rewrites=rewrites,
+            repeated=repeated,
+            columns=columns,
+            sentences=sentences,
+            vision=vision,
+            home=home,
+            progress=progress,
         )
     source_digest(source)  # says what is missing
     if (source / HOLDS_FORGOTTEN).exists():
@@ -90,13 +102,9 @@ def read_slates(
             "`annot sync` makes a snapshot without it when the quotas are met; or train with --data on the "
             "rankings.parquet that `annot export` writes now."
         )
-    try:
-        written = json.loads((source / "snapshot.json").read_text(encoding="utf-8")).get("settings", {})
-    except (ValueError, AttributeError):
-        raise TrainError(
-            f"{source / 'snapshot.json'} is damaged; a backup has it, or run `annot sync` again."
-        ) from None
-    min_votes = written.get("task", {}).get("ranking", written.get("preferences", {})).get("min_votes", 1)
+    task = task_of(source)
+    written = json.loads((source / "snapshot.json").read_text(encoding="utf-8")).get("settings", {})
+    min_votes = written.get("task", {}).get(task, written.get("preferences", {})).get("min_votes", 1)
     preferences: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     votes, ranked = (read_rows(source / f"{name}.parquet") for name in ("preferences", "rankings"))
     check_snapshot(source, (votes, ranked))
@@ -118,6 +126,7 @@ def read_slates(
             f"{SEEN}; take {'it' if len(prompts) == 1 else 'them'} out of the project with `annot prompts remove "
             f"{' '.join(prompts)}`, and train with --data on the rankings.parquet that `annot export` writes then."
         )
+    check_kind(f"snapshot {source.name}", sum(bool(slate.image) for slate in found.slates), len(found.slates), vision)
     return Slates(f"snapshot {source.name}", found.slates, found.excluded, found.unused, found.repeated)
 
 
@@ -128,11 +137,19 @@ def _of_file(
     repeated: bool,
     columns: Mapping[str, str] | None,
     sentences: Collection[str],
+    vision: str,
+    home: Path,
     progress: Progress,
 ) -> Slates:
     found = read_examples(str(source), columns=columns, also=ALSO, limits=LIMITS, progress=progress)
     _refuse(found.name, (dropped.id for dropped in found.dropped if dropped.reason == FOR_EVALUATION))
-    judged = judged_slates(found, rewrites=rewrites)
+    pictures: Mapping[str, str] = {}
+    if vision != "none":
+        pictures = keep_pictures(source, found, home, progress)
+    elif any(pictures_in(source, found)):
+        check_kind(found.name, 1, 1, vision)
+    judged = judged_slates(found, pictures, rewrites=rewrites)
+    check_kind(found.name, sum(bool(slate.image) for slate in judged.slates), len(judged.slates), vision)
     sifted = Sifted(judged.slates) if repeated else without_repeated(judged.slates)
     if held := slates_that_hold(sentences, sifted.slates):
         raise TrainError(

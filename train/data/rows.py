@@ -13,28 +13,69 @@ from annotation.errors import TrainError
 from annotation.reading.hub import HUB_NAME
 from annotation.reading.rows import Limits
 from annotation.reading.table import FORMATS, read_table
+from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
 from annotation.tasks.ranking.tables import MARKED
 
 LIMITS = Limits(total=16 * 2**30)
 """A run's judgements stand in one file, which may be larger than what people add to a project."""
 
 
-def newest_snapshot(project: Path) -> Path:
+def newest_snapshot(project: Path, *, pictures: bool | None = None) -> Path:
     """Folder of the newest whole snapshot of a project.
+
+    Args:
+        project: Its folder.
+        pictures: Whether it must be about pictures, or about texts; None takes either.
 
     Raises:
         TrainError: There is none.
     """
     markers = sorted(
-        (project / "snapshots").glob("*/snapshot.json"),
+        (
+            path
+            for path in (project / "snapshots").glob("*/snapshot.json")
+            if pictures is None or is_about_pictures(path.parent) == pictures
+        ),
         key=lambda path: (json.loads(path.read_text(encoding="utf-8"))["made_at"], path.parent.name),
     )
     if not markers:
+        of = "" if pictures is None else " of descriptions of pictures" if pictures else " of answers to texts"
+        if not pictures and any((project / "snapshots").glob("*/snapshot.json")):
+            raise TrainError(
+                f"{project} has no snapshot{of} yet, and this preset trains on these; it has one of descriptions of "
+                "pictures, for which a preset for pictures is needed: --preset l40s-vlm-lora, or cpu-smoke-vlm to try."
+            )
         raise TrainError(
-            f"{project} has no snapshot yet: `annot sync` makes one when every quota is met; "
+            f"{project} has no snapshot{of} yet: `annot sync` makes one when every quota is met; "
             "or train on a file with --data FILE."
         )
     return markers[-1].parent
+
+
+def is_about_pictures(snapshot: Path) -> bool:
+    """Whether the answers of a snapshot are descriptions of pictures.
+
+    Raises:
+        TrainError: Its snapshot.json is gone or damaged.
+    """
+    return task_of(snapshot) == DESCRIPTION
+
+
+def task_of(snapshot: Path) -> str:
+    """Key of the task whose answers a snapshot holds.
+
+    Raises:
+        TrainError: Its snapshot.json is gone or damaged.
+    """
+    path = snapshot / "snapshot.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8")).get("task", RANKING))
+    except OSError:
+        raise TrainError(
+            f"{snapshot} is no whole snapshot: snapshot.json is missing; run `annot sync` again."
+        ) from None
+    except (ValueError, AttributeError):
+        raise TrainError(f"{path} is damaged; a backup has it, or run `annot sync` again.") from None
 
 
 def source_digest(source: Path) -> str:

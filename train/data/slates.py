@@ -13,9 +13,9 @@ from itertools import combinations
 from typing import Any
 
 from annotation.tasks.ranking.preferences import PairVotes, count_pair, places_of
-from annotation.types import SEATS, content_id
-from train.data.pairs import Pair
-from train.data.texts import Text, from_json, question_of, to_json
+from annotation.types import SEATS
+from train.data.pairs import Pair, prompt_key
+from train.data.texts import Text, from_json, to_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,8 @@ class RankedSlate:
         seats: Names of the answers: candidate ids, or empty for a file.
         people: How many people's rankings are counted here.
         weight: Of this example in the loss.
+        image: Id of the picture that the prompt is about, or "".
+        rewrites: Of pictures: what people wrote in the place of all answers; what descriptions are measured with.
     """
 
     id: str
@@ -122,11 +124,13 @@ class RankedSlate:
     seats: tuple[str, ...] = ()
     people: int = 1
     weight: float = 1.0
+    image: str = ""
+    rewrites: tuple[str, ...] = ()
 
     @property
     def prompt_key(self) -> str:
         """Hash of the question, without the system text: see Pair.prompt_key."""
-        return content_id(question_of(self.prompt))
+        return prompt_key(self.prompt, self.image)
 
     @property
     def texts(self) -> tuple[Text, ...]:
@@ -181,6 +185,7 @@ class RankedSlate:
                 pair.ties,
                 self.weight * pair.weight,
                 pair.margin,
+                self.image,
             )
             for pair in self.comparisons
         )
@@ -191,8 +196,10 @@ class RankedSlate:
         return f"{self.slate_id}:{self.seats[pair.better]}:{self.seats[pair.worse]}:{self.country}"
 
     def row(self) -> dict[str, Any]:
-        """As a line of JSON; `from_row` reads it."""
-        facts = {name: getattr(self, name) for name in self.__slots__}
+        """As a line of JSON; `from_row` reads it. Of texts it says nothing of pictures: hashes stay the same."""
+        facts = {
+            name: getattr(self, name) for name in self.__slots__ if self.image or name not in ("image", "rewrites")
+        }
         facts["prompt"] = to_json(self.prompt)
         facts["answers"] = [to_json(answer) for answer in self.answers]
         facts["rankings"] = [{name: getattr(r, name) for name in Ranking.__slots__} for r in self.rankings]
@@ -212,6 +219,7 @@ class RankedSlate:
                 ),
                 "comparisons": tuple(Comparison(**comparison) for comparison in row["comparisons"]),
                 "seats": tuple(row["seats"]),
+                "rewrites": tuple(row.get("rewrites", ())),
             }
         )
 
@@ -244,6 +252,7 @@ def slate_of_pair(pair: Pair) -> RankedSlate:
         (),
         people,
         pair.weight,
+        pair.image,
     )
 
 

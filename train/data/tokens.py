@@ -12,10 +12,12 @@ class EncodedSlate:
     Attributes:
         prompt: Ids that all answers share.
         answers: Ids of each answer from where it leaves the prompt, its end-of-sequence token included.
+        image: Id of the picture whose places the prompt holds, or "".
     """
 
     prompt: tuple[int, ...]
     answers: tuple[tuple[int, ...], ...]
+    image: str = ""
 
     @property
     def tokens(self) -> int:

@@ -5,28 +5,42 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from annotation.errors import TrainError
 from train.data.plan import Plan
+from train.models.vision import language_model_of, vision_modules
 from train.settings import Recipe
 
 SHORT = 10
 """A run with at most so many times `run.log_every` steps logs every step."""
 
 
-def lora_config(recipe: Recipe) -> Any:
-    """The settings as PEFT wants them (Hu et al. 2021, LoRA)."""
+def lora_config(recipe: Recipe, model: Any = None) -> Any:
+    """The settings as PEFT wants them (Hu et al. 2021, LoRA).
+
+    Args:
+        recipe: Settings.
+        model: The base; needed where the language model of one that sees pictures is adapted alone.
+    """
     from peft import LoraConfig
 
     lora = recipe.lora
+    targets: Any = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    if recipe.base.vision == "frozen":
+        # PEFT takes every layer of a name, and vision towers have a q_proj too: this one is matched as a whole name.
+        way, _ = language_model_of(model)
+        alike = (name.rpartition(".")[2] for name in adapted_layers(model, recipe))
+        ends = {*(alike if isinstance(targets, str) else targets)}
+        targets = rf"{re.escape(way)}\.(.*\.)?({'|'.join(map(re.escape, sorted(ends)))})"
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        target_modules=targets,
         bias="none",
         task_type="CAUSAL_LM",
     )
@@ -45,7 +59,9 @@ def with_adapter(model: Any, recipe: Recipe) -> Any:
 
     kind, layers = model.config.model_type, sorted({name.rpartition(".")[2] for name in linear_layers(model)})
     try:
-        adapted = get_peft_model(model, lora_config(recipe))
+        adapted = get_peft_model(model, lora_config(recipe, model))
+        if recipe.base.vision == "frozen":
+            check_sight_untouched(adapted)
         with torch.no_grad(), uncompiled():
             adapted.eval()(input_ids=torch.arange(4, device=adapted.device)[None], use_cache=False)
     except torch.OutOfMemoryError:
@@ -67,6 +83,30 @@ def linear_layers(model: Any) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, kinds) and module is not head]
 
 
+def adapted_layers(model: Any, recipe: Recipe) -> list[str]:
+    """Names of the linear layers of a base that the settings adapt: of its language model alone where it also sees."""
+    names = linear_layers(model)
+    if recipe.base.vision == "frozen":
+        way, _ = language_model_of(model)
+        names = [name for name in names if name.startswith(f"{way}.")]
+    if isinstance(recipe.lora.targets, str):
+        return names
+    return [name for name in names if any(f".{name}".endswith(f".{target}") for target in recipe.lora.targets)]
+
+
+def check_sight_untouched(adapted: Any) -> None:
+    """Check that nothing of the vision tower and the projector is trained; anything else is a bug of ours.
+
+    Args:
+        adapted: The PEFT model.
+    """
+    model = adapted.get_base_model()
+    for part in vision_modules(model):
+        for name, weights in model.get_submodule(part).named_parameters():
+            if weights.requires_grad:
+                raise RuntimeError(f"{part}.{name} is trained, and base.vision is frozen")
+
+
 def check_targets(model: Any, recipe: Recipe) -> None:
     """Make sure that every layer that is to be adapted is there; PEFT leaves out what it does not find.
 
@@ -83,11 +123,13 @@ def check_targets(model: Any, recipe: Recipe) -> None:
     for name in (name for name, module in model.named_modules() if module is head):
         if any(f".{name}".endswith(f".{target}") for target in recipe.lora.targets):
             raise TrainError(f'lora.targets: "{name}" is the output head, which the losses do not train; leave it out.')
-    layers = linear_layers(model)
+    layers = adapted_layers(model, recipe)
     for target in recipe.lora.targets:
         if not any(f".{name}".endswith(f".{target}") for name in layers):
-            there = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
-            raise TrainError(f'lora.targets: the base has no linear layer "{target}"; it has {there}.')
+            every = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"targets": "all-linear"})})
+            there = ", ".join(sorted({name.rpartition(".")[2] for name in adapted_layers(model, every)}))
+            of = "the base's language model" if recipe.base.vision == "frozen" else "the base"
+            raise TrainError(f'lora.targets: {of} has no linear layer "{target}"; it has {there}.')
 
 
 def training_arguments(output: Path, recipe: Recipe, steps: int) -> dict[str, Any]:
@@ -149,7 +191,7 @@ def gathered_weights(trainer: Any) -> Any:
 
 
 def save_adapter(model: Any, weights: Any, plan: Plan, adapter: Path) -> None:
-    """Write adapter, tokenizer and template whole or not at all, under the base's own name.
+    """Write adapter, tokenizer or processor, and template whole or not at all, under the base's own name.
 
     Args:
         model: The PEFT model.
@@ -160,7 +202,7 @@ def save_adapter(model: Any, weights: Any, plan: Plan, adapter: Path) -> None:
     beside = adapter.with_name(f".adapter.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     model.save_pretrained(beside, state_dict=weights)
-    plan.vocabulary.tokenizer.save_pretrained(beside)
+    (plan.vocabulary.processor or plan.vocabulary.tokenizer).save_pretrained(beside)
     path = beside / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     # PEFT notes the folder of the download; whoever gets the adapter knows the base by its name.

@@ -14,8 +14,9 @@ from train.data.plan import Plan
 from train.data.slates import RankedSlate
 from train.engine import distributed
 from train.engine.adapter import training_arguments, with_adapter
-from train.engine.memory import Schedule, free_memory, plan_memory, widths_of
+from train.engine.memory import Schedule, free_memory, plan_memory, sight_per_token, widths_of
 from train.engine.packing import tokens_of
+from train.models.pictures import pictures_of
 from train.run_folder import RunLog, read_facts
 from train.settings import Recipe
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from train.engine.batches import TrainingSet
     from train.engine.packing import Shape
     from train.engine.trainer import SlateTrainer
+    from train.models.pictures import Pictures
 
 SCHEDULE = "engine.json"
 """In a run's folder: what the planner chose when it was begun."""
@@ -55,7 +57,8 @@ def slate_trainer(plan: Plan, model: Any, log: RunLog, callbacks: list[Any]) -> 
     score_answers(model, recipe.engine.logits_chunk)
     disable_dropout_in_model(model)
     train, held_out = (encoded(slates, plan) for slates in (plan.slates.train, plan.slates.held_out))
-    shape, line = choose_shape(model, (*train.encoded, *held_out.encoded))
+    pictures = pictures_of(plan.vocabulary.processor, plan.pictures) if plan.pictures else None
+    shape, line = choose_shape(model, (*train.encoded, *held_out.encoded), pictures)
     log(f"{'packing':<22}{line}")
     set_seed(recipe.run.seed)
     model = with_adapter(model, recipe)
@@ -69,7 +72,7 @@ def slate_trainer(plan: Plan, model: Any, log: RunLog, callbacks: list[Any]) -> 
     )
     # One process drives one card; transformers would split a batch over all that it sees.
     arguments._n_gpu = min(arguments.n_gpu, 1)
-    schedule = kept_schedule(folder, lambda: plan_schedule(model, recipe, shape, (train, held_out)))
+    schedule = kept_schedule(folder, lambda: plan_schedule(model, recipe, shape, (train, held_out), pictures))
     log(f"{'engine':<22}{schedule.line()}")
     if distributed.world_size() > 1:
         held = "one base among them (FSDP2)" if recipe.device.sharding == "fsdp2" else "each with the whole base (DDP)"
@@ -86,6 +89,7 @@ def slate_trainer(plan: Plan, model: Any, log: RunLog, callbacks: list[Any]) -> 
         cache=reference_cache(plan.base, recipe, shape, home=folder / ".cache" if plan.base.tiny else None),
         log=log,
         callbacks=callbacks,
+        pictures=pictures,
     )
 
 
@@ -105,17 +109,21 @@ def encoded(slates: Sequence[RankedSlate], plan: Plan) -> TrainingSet:
     """Slates with their tokens."""
     from train.engine.batches import TrainingSet
 
-    tokenizer, limit = plan.vocabulary.tokenizer, plan.recipe.data.max_length
-    return TrainingSet(slates, [encode_slate(slate, tokenizer, limit=limit) for slate in slates])
+    words, limit = plan.vocabulary, plan.recipe.data.max_length
+    return TrainingSet(slates, [encode_slate(slate, words, limit=limit, pictures=plan.pictures) for slate in slates])
 
 
-def plan_schedule(model: Any, recipe: Recipe, shape: Shape, sets: Sequence[TrainingSet]) -> Schedule:
+def plan_schedule(
+    model: Any, recipe: Recipe, shape: Shape, sets: Sequence[TrainingSet], pictures: Pictures | None = None
+) -> Schedule:
     """Plan the memory, with what is free now and what the optimiser will take of it."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    lengths = sorted((tokens_of(slate, shape) for slates in sets for slate in slates.encoded), reverse=True)
+    slates = [slate for slates in sets for slate in slates.encoded]
+    lengths = sorted((tokens_of(slate, shape) for slate in slates), reverse=True)
     kind = recipe.device.kind
+    sight = sight_per_token(model.config, recipe, slates, pictures, shape)
     return plan_memory(
-        widths_of(model.config.get_text_config(), recipe),
+        widths_of(model.config.get_text_config(), recipe, sight),
         free_memory(kind) - OPTIMISER_BYTES * trained,
         longest=lengths[0],
         update=sum(lengths[: recipe.optimiser.batch * recipe.optimiser.accumulate]),

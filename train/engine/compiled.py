@@ -59,7 +59,7 @@ def block_mask_maker(device: str) -> Any:
 
 
 def compile_layers(model: Any, backend: Any = "inductor") -> int:
-    """Compile every layer of a model, and say how many: norms, rotations and the adapter's sums are fused.
+    """Compile every layer of a language model, and say how many: norms, rotations and the adapter's sums are fused.
 
     Layers that are alike share what is compiled; the head and what stands around the layers stay as they are.
 
@@ -71,7 +71,7 @@ def compile_layers(model: Any, backend: Any = "inductor") -> int:
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
-    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    layers = [module for module in model.get_decoder().modules() if isinstance(module, GradientCheckpointingLayer)]
     for layer in layers:
         layer.compile(dynamic=True, backend=backend)
     return len(layers)

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 from train.data.plan import Plan
 from train.data.slates import RankedSlate
-from train.engine.adapter import linear_layers
+from train.engine.adapter import adapted_layers, linear_layers
 from train.engine.build import OPTIMISER_BYTES, encoded
-from train.engine.memory import GIB, free_memory, plan_memory, widths_of
+from train.engine.memory import GIB, free_memory, plan_memory, sight_per_token, widths_of
 from train.engine.packing import Shape, tokens_of
 from train.models.base import load_shape
+from train.models.pictures import patches_of, pictures_of
+from train.models.vision import vision_modules
 
 CPU_OPERATIONS = 46e9
 """A second and thread, measured: 8.5 slates of 430 tokens a second under 3.1M weights."""
@@ -34,8 +36,11 @@ SHARE = 0.3
 SAMPLE = 1000
 """Slates by which the lengths of all are estimated."""
 
+PICTURES = 8
+"""Slates by whose pictures the work of the vision tower is estimated."""
+
 BYTES = {"none": 2.0, "nf4": 0.55, "int8": 1.0}
-"""Of a weight in a linear layer, by quantisation; everything else has 2, or 4 in float32."""
+"""Of a weight in a linear layer, by quantisation; everything else has 2, or 4 in float32, a vision tower too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +90,18 @@ def estimate(plan: Plan, dollars_per_hour: float) -> Estimate:
         TrainError: transformers does not know the base's architecture.
     """
     recipe = plan.recipe
-    model = load_shape(plan.base)
-    names = linear_layers(model)
+    sight = recipe.base.vision != "none"
+    model = load_shape(plan.base, sight=sight)
+    seeing = vision_modules(model) if sight else ()
+    eyes = sum(weights.numel() for name in seeing for weights in model.get_submodule(name).parameters())
+    names = [name for name in linear_layers(model) if not name.startswith(seeing)]
     every = sum(weights.numel() for weights in model.parameters())
     wide = sum(model.get_submodule(name).weight.numel() for name in names)
     other = 4.0 if recipe.base.dtype == "float32" else 2.0
     weights = wide * (other if recipe.base.quantisation == "none" else BYTES[recipe.base.quantisation])
     weights += (every - wide) * other
-    targets = recipe.lora.targets
-    if not isinstance(targets, str):
-        names = [name for name in names if any(f".{name}".endswith(f".{target}") for target in targets)]
-    adapter = OPTIMISER_BYTES * recipe.lora.rank * sum(sum(model.get_submodule(name).weight.shape) for name in names)
+    layers = (model.get_submodule(name) for name in adapted_layers(model, recipe))
+    adapter = OPTIMISER_BYTES * recipe.lora.rank * sum(sum(layer.weight.shape) for layer in layers)
 
     train, held_out = (encoded(_sample(slates), plan).encoded for slates in (plan.slates.train, plan.slates.held_out))
     shape: Shape = "row" if recipe.base.attention == "flex_attention" else "rows"
@@ -110,8 +116,10 @@ def estimate(plan: Plan, dollars_per_hour: float) -> Estimate:
         speed, room = CARDS[card][0] * SHARE, CARDS[card][1] * GIB
         card = f"one {card}, by {SHARE:.0%} of its data sheet's peak, which was never measured"
     update = recipe.optimiser.batch * recipe.optimiser.accumulate
+    pictures = pictures_of(plan.vocabulary.processor, plan.pictures) if plan.pictures else None
+    beside = sight_per_token(model.config, recipe, (*train, *held_out), pictures, shape)
     schedule = plan_memory(
-        widths_of(model.config.get_text_config(), recipe),
+        widths_of(model.config.get_text_config(), recipe, beside),
         int(room - weights - adapter),
         longest=lengths[0],
         update=sum(lengths[:update]),
@@ -120,7 +128,8 @@ def estimate(plan: Plan, dollars_per_hour: float) -> Estimate:
         budget=recipe.engine.token_budget,
         checkpointed=recipe.engine.checkpoint_layers,
     )
-    counted = every if model.config.tie_word_embeddings else every - model.get_input_embeddings().weight.numel()
+    counted = every - eyes
+    counted -= 0 if model.config.get_text_config().tie_word_embeddings else model.get_input_embeddings().weight.numel()
     seen = plan.steps * update * sum(slate.tokens for slate in train) / len(train)
     if plan.by_trl:  # two sequences a pair, each with its prompt
         answers = sum(len(slate.answers) for slate in train)
@@ -131,7 +140,13 @@ def estimate(plan: Plan, dollars_per_hour: float) -> Estimate:
         for every, some in ((plan.slates.train, train), (plan.slates.held_out, held_out))
     )
     looked_at = train_tokens + (1 + looks) * held_out_tokens
-    hours = counted * ((4 + 2 * schedule.checkpoint_layers / schedule.layers) * seen + 2 * looked_at) / speed / 3600
+    operations = counted * ((4 + 2 * schedule.checkpoint_layers / schedule.layers) * seen + 2 * looked_at)
+    if pictures:  # each is seen once for a slate, or for a pair
+        slates = plan.steps * update + len(plan.slates.train) + (1 + looks) * len(plan.slates.held_out)
+        some = [pictures.pixels(slate.image) for slate in plan.slates.train[:PICTURES]]
+        patches = sum(patches_of(pixels, model.config.vision_config) for pixels in some) / len(some)
+        operations += 2 * eyes * slates * patches
+    hours = operations / speed / 3600
     dollars = hours * dollars_per_hour if kind == "cuda" else None
     needed = schedule.needed / GIB
     gib = (weights / GIB, adapter / GIB, needed)

@@ -17,6 +17,8 @@ import torch
 
 from annotation.errors import TrainError
 from train.engine.packing import Pack, attention_masks
+from train.engine.sight import picture_blocks, positions, with_pictures
+from train.models.vision import kinds_of_tokens
 
 TILE = {"cpu": 2**19, "cuda": 2**27}
 """Scores that are computed at once: on a CPU 2 MB in float32, which its caches hold; on a card 0.5 GB."""
@@ -50,14 +52,16 @@ def score_answers(model: Any, vocabulary_chunk: int) -> None:
             return plain(*args, **kwargs)
         from trl.kernels import ChunkedLogProbFunction
 
-        placed = {}
+        placed: dict[str, Any] = {"input_ids": packed.ids}
+        if packed.pictures:
+            placed = {"inputs_embeds": with_pictures(self, packed)}
         if not packed.alone:
             dtype = activation_dtype(self, packed.ids.device.type)
-            placed = {
-                "position_ids": packed.positions,
-                "attention_mask": attention_masks(packed, config, dtype),
-            }
-        hidden = self.base_model(input_ids=packed.ids, use_cache=False, **placed).last_hidden_state
+            placed["position_ids"] = positions(self, packed)
+            placed["attention_mask"] = attention_masks(packed, config, dtype, picture_blocks(self, packed))
+        elif packed.pictures:
+            placed |= kinds_of_tokens(self, packed.ids) | {"position_ids": positions(self, packed)}
+        hidden = self.base_model(**placed, use_cache=False).last_hidden_state
         head = self.get_output_embeddings()
         weight, bias = whole(head.weight), whole(getattr(head, "bias", None))
         predicting = hidden.flatten(0, 1).index_select(0, packed.scored)

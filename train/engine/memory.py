@@ -10,6 +10,9 @@ Memory of one update, in bytes, for a pack of T tokens and c of L layers checkpo
   The first c layers are checkpointed, and one of them at a time is computed again, when all later ones have let go of
   what they kept.
 - `kept` = b * h, what a checkpointed layer keeps; `head` = 12 h, hidden states and their gradient in float32.
+- An adapted vision tower keeps in each of its layers, for each patch of a picture, as much as that by its own widths,
+  with 2 i where its MLP has no gate; that is laid on the tokens of the picture's slate. A frozen one keeps nothing, and
+  what it needs is gone before the language model begins.
 - `tile` = 4096 * chunk * (b + 8), TRL's tile of scores and its float32 copies.
 
 On a CPU, where every allocation can be counted, it is up to 25 % above the peak (tests/test_train_engine.py). Eager
@@ -20,12 +23,18 @@ budget is halved and the batch is done again.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from annotation.errors import TrainError
-from train.engine.packing import Shape
+from train.data.tokens import EncodedSlate
+from train.engine.packing import Shape, tokens_of
+from train.models.pictures import patches_of
 from train.settings import Recipe
+
+if TYPE_CHECKING:
+    from train.models.pictures import Pictures
 
 SHARE = 0.85
 """Of free memory that is planned for: allocators waste some."""
@@ -74,7 +83,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Widths:
-    """Sizes of a model for the formula; `copied` is 4 where adapter inputs are turned to float32, else 0."""
+    """Sizes of a model for the formula.
+
+    `copied` is 4 where adapter inputs are turned to float32, else 0; `sight` is bytes of the vision tower per token.
+    """
 
     layers: int
     hidden: int
@@ -82,6 +94,7 @@ class Widths:
     bytes: int
     copied: int
     chunk: int
+    sight: int = 0
 
     def needed(self, tokens: int, checkpointed: int) -> int:
         """Bytes for a pack, by the formula of this module."""
@@ -91,7 +104,7 @@ class Widths:
         """Bytes per token of a pack."""
         layer = self.bytes * (12 * self.hidden + 4 * self.mlp) + self.copied * (6 * self.hidden + self.mlp)
         halves = 2 * max(self.layers - checkpointed, 1) + 1
-        return layer * halves // 2 + self.bytes * self.hidden * checkpointed + 12 * self.hidden
+        return layer * halves // 2 + self.bytes * self.hidden * checkpointed + 12 * self.hidden + self.sight
 
     @property
     def tile(self) -> int:
@@ -133,17 +146,41 @@ def plan_memory(
     return Schedule(tokens, checkpointed, model.layers, free, model.needed(tokens, checkpointed))
 
 
-def widths_of(config: Any, recipe: Recipe) -> Widths:
-    """Read a model's sizes from its configuration."""
+def widths_of(config: Any, recipe: Recipe, sight: int = 0) -> Widths:
+    """Read a model's sizes from its configuration; `sight` as `sight_per_token` has it."""
     short, autocast = recipe.base.dtype == "bfloat16", recipe.optimiser.autocast == "bfloat16"
     return Widths(
-        config.num_hidden_layers,
+        getattr(config, "num_hidden_layers", None) or config.depth,
         config.hidden_size,
         getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
         2 if autocast or short else FLOAT32,
         FLOAT32 if short and not autocast else 0,
-        min(recipe.engine.logits_chunk, config.vocab_size),
+        min(recipe.engine.logits_chunk, getattr(config, "vocab_size", 0)),
+        sight,
     )
+
+
+def sight_per_token(
+    config: Any, recipe: Recipe, slates: Iterable[EncodedSlate], pictures: Pictures | None, shape: Shape
+) -> int:
+    """Bytes that an adapted vision tower keeps, per token of the slate that is the most picture of all.
+
+    Args:
+        config: Of the whole model.
+        recipe: Settings.
+        slates: All of the run.
+        pictures: Where theirs are.
+        shape: How the packs lie.
+    """
+    seen = [slate for slate in slates if slate.image]
+    if recipe.base.vision != "adapted" or not seen or not pictures:
+        return 0
+    slate = max(seen, key=lambda slate: slate.prompt.count(config.image_token_id) / tokens_of(slate, shape))
+    tower, own = config.vision_config, widths_of(config.vision_config, recipe)
+    gated = 4 if tower.hidden_act == "silu" else 2
+    layer = own.bytes * (12 * own.hidden + gated * own.mlp) + own.copied * (6 * own.hidden + own.mlp)
+    shown = patches_of(pictures.pixels(slate.image), tower)
+    return int(shown * layer * own.layers / tokens_of(slate, shape))
 
 
 def check_device(recipe: Recipe, preset: str) -> str:
@@ -167,9 +204,10 @@ def check_device(recipe: Recipe, preset: str) -> str:
         threads = device.threads or os.cpu_count()
         return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}"
     if not torch.cuda.is_available():
+        small, key = ("cpu-smoke", "preset") if recipe.base.vision == "none" else ("cpu-smoke-vlm", "picture_preset")
         raise TrainError(
             f"the preset {preset} needs a CUDA GPU with {device.min_free_gib:.0f} GiB free, and this machine has none; "
-            "run it on one that has, or try the way with --preset cpu-smoke."
+            f"run it on one that has, or try the way with --preset {small} (train.{key} in annot.toml)."
         )
     free, total = (number / GIB for number in torch.cuda.mem_get_info(0))
     name = torch.cuda.get_device_name(0)
@@ -194,12 +232,12 @@ def free_memory(device: str) -> int:
 
 
 def checkpoint_layers(model: Any, count: int) -> None:
-    """Compute the first `count` layers again in the backward pass instead of keeping what they computed."""
+    """Compute the first `count` layers of the language model again in the backward pass instead of keeping them."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     if not count:
         return
     model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
-    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
-    for place, layer in enumerate(layers):
-        layer.gradient_checkpointing = place < count
+    mine = [module for module in model.get_decoder().modules() if isinstance(module, GradientCheckpointingLayer)]
+    for layer in (module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)):
+        layer.gradient_checkpointing = layer in mine[:count]

@@ -11,8 +11,8 @@ own copy of the prompt, and no mask is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from annotation.errors import TrainError
@@ -20,6 +20,8 @@ from train.data.tokens import EncodedSlate
 
 if TYPE_CHECKING:
     import torch
+
+    from train.models.pictures import Pictures
 
 BLOCK = 128
 """FlexAttention works in blocks of this many tokens: the length of a pack for it is a multiple."""
@@ -46,6 +48,8 @@ class Pack:
         targets: That token, shape (N,).
         lengths: Tokens of each answer, shape (A,).
         alone: Each row is a prompt with one answer, and nobody needs a mask.
+        pictures: Row, slate and picture of each prompt that has one, in the order in which they stand.
+        pixels: Each of these pictures once, as the arguments of the model's get_image_features.
     """
 
     members: tuple[int, ...]
@@ -57,16 +61,25 @@ class Pack:
     targets: torch.Tensor
     lengths: torch.Tensor
     alone: bool = field(default=False, kw_only=True)
+    pictures: tuple[tuple[int, int, str], ...] = field(default=(), kw_only=True)
+    pixels: Mapping[str, Mapping[str, torch.Tensor]] = field(default_factory=dict, kw_only=True)
 
     @property
     def size(self) -> int:
         """Tokens that are computed, fillers included."""
         return self.ids.numel()
 
-    def to(self, device: torch.device | str) -> Pack:
-        """The same on another device."""
-        moved = (self.ids, self.positions, self.slates, self.branches, self.scored, self.targets, self.lengths)
-        return Pack(self.members, *(tensor.to(device, non_blocking=True) for tensor in moved), alone=self.alone)
+    def to(self, device: torch.device | str, pictures: Pictures | None = None) -> Pack:
+        """The same on another device, with the pixels of its pictures where these are given."""
+        names = ("ids", "positions", "slates", "branches", "scored", "targets", "lengths")
+        moved: dict[str, Any] = {name: getattr(self, name).to(device, non_blocking=True) for name in names}
+        if pictures:
+            seen = {name: pictures.pixels(name) for _, _, name in self.pictures}
+            moved["pixels"] = {
+                name: {kind: tensor.to(device, non_blocking=True) for kind, tensor in tensors.items()}
+                for name, tensors in seen.items()
+            }
+        return replace(self, **moved)
 
 
 def tokens_of(slate: EncodedSlate, shape: Shape) -> int:
@@ -142,10 +155,13 @@ def lay_out(slates: Sequence[EncodedSlate], rows: Sequence[Sequence[int]], shape
     scored: list[int] = []
     targets: list[int] = []
     lengths: list[int] = []
+    pictures: list[tuple[int, int, str]] = []
     for line, parts in enumerate(lines):
         at = 0
         for number, answers in parts:
             slate = slates[number]
+            if slate.image:
+                pictures.append((line, number, slate.image))
             shared = len(slate.prompt)
             if not shared:
                 raise TrainError("a prompt has no token, so nothing predicts the first token of its answers.")
@@ -166,16 +182,18 @@ def lay_out(slates: Sequence[EncodedSlate], rows: Sequence[Sequence[int]], shape
     tensors = (torch.tensor(rows_of, dtype=torch.long) for rows_of in (ids, positions, owners, branches))
     flat = (torch.tensor(values, dtype=torch.long) for values in (scored, targets, lengths))
     members = tuple(number for row in rows for number in row)
-    return Pack(members, *tensors, *flat, alone=shape == "alone")
+    return Pack(members, *tensors, *flat, alone=shape == "alone", pictures=tuple(pictures))
 
 
-def visible(packed: Pack, window: int | None = None) -> Callable[..., torch.Tensor]:
+def visible(packed: Pack, window: int | None = None, blocks: torch.Tensor | None = None) -> Callable[..., torch.Tensor]:
     """Mask of who attends to whom, as FlexAttention's mask_mod: (row, head, query, key) → bool.
 
     Args:
         packed: The pack.
         window: Of a sliding-window layer: a token sees the `window` positions up to its own, by its distance in the
             answer alone and not in the pack.
+        blocks: Which picture of its row a token is a part of, or NOWHERE, shape (R, L), where the parts of one see each
+            other in both directions.
     """
     slates, branches, positions = packed.slates, packed.branches, packed.positions
 
@@ -183,25 +201,29 @@ def visible(packed: Pack, window: int | None = None) -> Callable[..., torch.Tens
         shared = slates[row, query] == slates[row, key]
         branch = branches[row, key]
         own = (branch == 0) | (branch == branches[row, query])
-        near = shared & own & (query >= key)
+        before = query >= key
+        if blocks is not None:
+            before = before | ((blocks[row, query] == blocks[row, key]) & (blocks[row, key] != NOWHERE))
+        near = shared & own & before
         return near if window is None else near & (positions[row, query] - positions[row, key] < window)
 
     return sees
 
 
-def attention_masks(packed: Pack, config: Any, dtype: torch.dtype) -> Any:
+def attention_masks(packed: Pack, config: Any, dtype: torch.dtype, blocks: torch.Tensor | None = None) -> Any:
     """The pack's mask as the model takes it: one, or one per kind of layer.
 
     Args:
         packed: On the model's device.
         config: Of the model.
         dtype: Of its activations; dense masks are added to the scores.
+        blocks: As for `visible`.
 
     Raises:
         ValueError: The model has layers in which answers cannot be kept apart by a mask.
     """
     windows = attention_windows(config)
-    masks = {kind: _mask(packed, window, config, dtype) for kind, window in windows.items()}
+    masks = {kind: _mask(packed, visible(packed, window, blocks), config, dtype) for kind, window in windows.items()}
     return masks if getattr(config, "layer_types", None) and len(masks) > 1 else next(iter(masks.values()))
 
 
@@ -221,10 +243,9 @@ def attention_windows(config: Any) -> dict[str, int | None]:
     return {kind: window if kind == "sliding_attention" else None for kind in kinds}
 
 
-def _mask(packed: Pack, window: int | None, config: Any, dtype: torch.dtype) -> Any:
+def _mask(packed: Pack, sees: Callable[..., torch.Tensor], config: Any, dtype: torch.dtype) -> Any:
     import torch
 
-    sees = visible(packed, window)
     rows, width = packed.ids.shape
     device = packed.ids.device
     if config._attn_implementation == "flex_attention":

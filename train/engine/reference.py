@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from annotation.errors import TrainError
 from train.data.tokens import EncodedSlate
-from train.models.content import cache_folder, digests
+from train.models.content import PROCESSOR, cache_folder, digests
 
 if TYPE_CHECKING:
     from train.engine.packing import Shape
@@ -92,21 +92,21 @@ def reference_cache(base: Base, recipe: Recipe, shape: Shape, *, home: Path | No
     import transformers
 
     content = {
-        "weights": weights_digest(base.folder),
+        "weights": _digest(base.folder, "config.json", "*.safetensors"),
         "base": recipe.base.model_dump(include={"dtype", "quantisation", "attention"}),
         "autocast": recipe.optimiser.autocast,
         "device": torch.cuda.get_device_name() if recipe.device.kind == "cuda" else "cpu",
         "versions": [torch.__version__, transformers.__version__],
         **({"shape": shape} if shape == "alone" else {}),
         **({"compiled": True} if recipe.engine.compile else {}),
+        **({"processor": _digest(base.folder, *PROCESSOR)} if recipe.base.vision != "none" else {}),
     }
     name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
     return ReferenceCache((home or cache_folder()) / f"{name}.sqlite")
 
 
-def weights_digest(folder: Path) -> str:
-    """SHA-256 of a model's configuration and weights."""
-    paths = sorted([folder / "config.json", *folder.glob("*.safetensors")])
+def _digest(folder: Path, *patterns: str) -> str:
+    paths = sorted({path for pattern in patterns for path in folder.glob(pattern)})
     digest = hashlib.sha256()
     for path, content in zip(paths, digests(paths), strict=True):
         digest.update(path.name.encode() + bytes.fromhex(content))
@@ -115,19 +115,20 @@ def weights_digest(folder: Path) -> str:
 
 def groups(slates: Iterable[EncodedSlate]) -> list[EncodedSlate]:
     """Every candidate once, those of one prompt together, at most ANSWERS_AT_ONCE of them."""
-    by_prompt: dict[Ids, set[Ids]] = {}
+    by_prompt: dict[tuple[Ids, str], set[Ids]] = {}
     for slate in slates:
-        by_prompt.setdefault(slate.prompt, set()).update(slate.answers)
+        by_prompt.setdefault((slate.prompt, slate.image), set()).update(slate.answers)
     return [
-        EncodedSlate(prompt, tuple(answers[first : first + ANSWERS_AT_ONCE]))
-        for prompt, answers in ((prompt, sorted(found)) for prompt, found in by_prompt.items())
+        EncodedSlate(prompt, tuple(answers[first : first + ANSWERS_AT_ONCE]), image)
+        for (prompt, image), answers in ((prompt, sorted(found)) for prompt, found in by_prompt.items())
         for first in range(0, len(answers), ANSWERS_AT_ONCE)
     ]
 
 
 def key_of(group: EncodedSlate) -> bytes:
-    """Key of a group in the cache: the hash of its tokens."""
-    return hashlib.sha256(repr((group.prompt, group.answers)).encode()).digest()
+    """Key of a group in the cache: the hash of its tokens, and of its picture's id, where it has one."""
+    image = (group.image,) if group.image else ()
+    return hashlib.sha256(repr((group.prompt, group.answers, *image)).encode()).digest()
 
 
 class Pending:
@@ -157,10 +158,10 @@ def per_slate(
     Raises:
         TrainError: The base gives an answer no finite log-prob.
     """
-    value: dict[tuple[Ids, Ids], float] = {}
+    value: dict[tuple[Ids, str, Ids], float] = {}
     for group in wanted:
-        value |= {(group.prompt, a): v for a, v in zip(group.answers, known[key_of(group)], strict=True)}
-    found = [tuple(value[slate.prompt, answer] for answer in slate.answers) for slate in slates]
+        value |= {(group.prompt, group.image, a): v for a, v in zip(group.answers, known[key_of(group)], strict=True)}
+    found = [tuple(value[slate.prompt, slate.image, answer] for answer in slate.answers) for slate in slates]
     wrong = sum(not all(abs(v) < float("inf") for v in values) for values in found)
     if wrong:
         raise TrainError(

@@ -29,6 +29,7 @@ from train.engine.low_rank import fuse_adapter
 from train.engine.memory import Schedule, checkpoint_layers
 from train.engine.packing import Pack, Shape, in_one_pass, pack, tokens_of
 from train.engine.reference import Pending, ReferenceCache, groups, key_of, per_slate
+from train.models.pictures import Pictures
 from train.run_folder import RunLog
 from train.settings import Recipe
 
@@ -57,6 +58,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         cache: ReferenceCache,
         log: RunLog,
         callbacks: list[Any],
+        pictures: Pictures | None = None,
     ) -> None:
         """Prepare; nothing is computed yet.
 
@@ -71,6 +73,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
             cache: Where the base's own log-probs are kept.
             log: Of the run; batches whose gradient is not finite are kept in its folder.
             callbacks: The Trainer's.
+            pictures: Where those of the slates are, if they have any.
         """
         super().__init__(model=model, args=args, train_dataset=train, eval_dataset=held_out, callbacks=callbacks)
         self.train_set, self.held_out = train, held_out
@@ -78,7 +81,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         self.token_budget, self.shape = schedule.token_budget, shape
         self.bad, self.most_bad = 0, recipe.engine.max_bad_batches
         self.window, self.logged = BatchStats(), 0
-        self.learner = model
+        self.learner, self.pictures = model, pictures
         frozen = {p.dtype for p in model.parameters() if not p.requires_grad}
         self.rounding = recipe.dpo.beta * ROUNDING[frozen == {torch.float32} and not args.bf16]
         self.reference: dict[int, list[tuple[float, ...]]] = {}
@@ -242,12 +245,12 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         """
         packs = pack([slates.encoded[number] for number in mine], self.token_budget, self.shape)
         for packed in packs:
-            yield packed.to(self.args.device), mine, 1.0
+            yield packed.to(self.args.device, self.pictures), mine, 1.0
         if self.sharded:
             smallest = min(range(len(slates)), key=lambda number: slates.encoded[number].tokens)
             for _ in range(self.most_of_any(len(packs)) - len(packs)):
                 small = pack([slates.encoded[smallest]], self.token_budget, self.shape)[0]
-                yield small.to(self.args.device), [smallest], 0.0
+                yield small.to(self.args.device, self.pictures), [smallest], 0.0
 
     def halve_budget(self, mine: Sequence[int], full: bool) -> None:
         """Make packs half as large from here on, on every process.
@@ -288,7 +291,7 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         if self.is_world_process_zero():
             slates = [
                 {"id": data.slates[n].id, "prompt": data.encoded[n].prompt, "answers": data.encoded[n].answers,
-                 "reference": self.reference[id(data)][n]}
+                 "image": data.encoded[n].image, "reference": self.reference[id(data)][n]}
                 for n in update
             ]  # fmt: skip
             text = json.dumps({"step": step, "slates": slates}, ensure_ascii=False)
@@ -321,7 +324,8 @@ class SlateTrainer(Trainer):  # type: ignore[misc]
         with torch.no_grad(), self.learner.disable_adapter(), self.accelerator.autocast():
             for done, (group, packed) in enumerate(zip(mine, in_one_pass(mine, self.shape), strict=True)):
                 self.run_log.progress(done, len(mine), "groups of answers scored by the base")
-                found[key_of(group)] = answer_log_probs(self.learner, packed.to(self.args.device)).tolist()
+                packed = packed.to(self.args.device, self.pictures)
+                found[key_of(group)] = answer_log_probs(self.learner, packed).tolist()
                 pending.add(key_of(group), found[key_of(group)])
         pending.flush()
         for part in gather_object([found]):

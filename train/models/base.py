@@ -19,6 +19,8 @@ from train.models.content import check_content
 from train.models.hub import NOT_OPEN, fetch, licence_in
 from train.models.packaged import converted, note_of
 from train.models.tiny_model import NOTICE, make_tiny_base
+from train.models.tiny_vision import make_tiny_vision_base
+from train.models.vision import vision_modules
 from train.settings import BaseModelSettings, DeviceSettings
 
 
@@ -70,12 +72,30 @@ def find_base(
         weights: Fetch its weights too; a plan needs only the tokenizer.
 
     Raises:
-        TrainError: The name is no folder, no package with one GGUF file and no model on the Hub, or the Hub refuses.
+        TrainError: The name is no folder, no package with one GGUF file and no model on the Hub, the Hub refuses, or
+            the model sees pictures where the settings say that it does not, or the other way round.
         TrainLater: The Hub cannot be reached and no earlier download is here.
     """
     base = _named_base(settings, home, texts, seed=seed, weights=weights)
-    read_config(base.folder / "config.json")
+    _check_sight(base, str(read_config(base.folder / "config.json").get("model_type")), settings)
     return base
+
+
+def _check_sight(base: Base, kind: str, settings: BaseModelSettings) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as READING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as SEEING
+
+    sees, wanted = kind in SEEING, settings.vision != "none"
+    if sees and not wanted and kind not in READING:  # Gemma 3, for one, is a language model by itself too
+        raise TrainError(
+            f'{base.name} sees pictures ({kind}), and base.vision = "none" is for bases that read text alone; name one '
+            "of those with --base, or train on pictures, with a preset such as l40s-vlm-lora."
+        )
+    if wanted and not sees:
+        raise TrainError(
+            f'{base.name} reads text alone ({kind}), and base.vision = "{settings.vision}" is for bases that see '
+            "pictures; name one of those with --base, or set base.vision=none."
+        )
 
 
 def _named_base(
@@ -87,7 +107,8 @@ def _named_base(
             folder = converted(gguf, settings.name.removeprefix(PACKAGE))
         return Base(settings.name, folder, folder.name)
     if not settings.name:
-        folder = make_tiny_base(home / "base", texts(), seed=seed)
+        make = make_tiny_base if settings.vision == "none" else make_tiny_vision_base
+        folder = make(home / "base", texts(), seed=seed)
         return Base("", folder, _fingerprint(folder), tiny=True)
     folder = Path(settings.name).expanduser()
     if folder.is_dir():
@@ -158,18 +179,25 @@ def read_config(path: Path) -> dict[str, Any]:
     raise TrainError(f"{path} is no JSON object; it is damaged, fetch the base's files again.")
 
 
-def quantisation_config(settings: BaseModelSettings) -> Any:
+def quantisation_config(settings: BaseModelSettings, whole: Sequence[str] | None = None) -> Any:
     """Settings of transformers for 4-bit weights (Dettmers et al. 2023, QLoRA) or 8-bit ones (Dettmers et al. 2022,
     LLM.int8()); None without quantisation.
+
+    Args:
+        settings: Which.
+        whole: Names of modules that stay as they are, by their whole name in the model: of a shorter one nothing comes,
+            and nobody says so. None: the output head alone, which transformers finds by itself.
     """
     if settings.quantisation == "none":
         return None
     import torch
     from transformers import BitsAndBytesConfig
 
+    kept = None if whole is None else list(whole)
     if settings.quantisation == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     return BitsAndBytesConfig(
+        llm_int8_skip_modules=kept,
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
@@ -184,14 +212,19 @@ def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) 
         TrainError: The folder holds no causal language model that transformers can load, or not all of its weights.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
+    sight, kept = settings.vision != "none", None
+    if sight and settings.quantisation != "none":
+        kept = whole_modules(load_shape(base, sight=True))
     with loading(base, "model"):
-        model, loaded = AutoModelForCausalLM.from_pretrained(
+        model, loaded = _architecture(sight).from_pretrained(
             base.folder,
             dtype=getattr(torch, settings.dtype),
-            attn_implementation=settings.attention,
-            quantization_config=quantisation_config(settings),
+            # A vision tower has no blocks of a mask to skip.
+            attn_implementation={"text_config": settings.attention}
+            if sight and settings.attention == "flex_attention"
+            else settings.attention,
+            quantization_config=quantisation_config(settings, kept),
             device_map={"": f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if device.kind == "cuda" else "cpu"},
             local_files_only=True,
             trust_remote_code=False,
@@ -203,7 +236,10 @@ def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) 
             f"{base.name}: {len(wrong)} weights are not those that its config.json describes (for example {wrong[0]}): "
             "files are missing, or are of two models; fetch all of them again."
         )
-    model.config.use_cache = False
+    if sight:
+        check_whole(model)
+    # Of a base that sees pictures its language model has a configuration of its own.
+    model.config.use_cache = model.config.get_text_config().use_cache = False
     for module in model.modules():
         # On CPUs with AVX512-BF16 bitsandbytes repacks 4-bit weights at the first forward pass in evaluation mode, and
         # its kernel for the packed form has no gradient: every later training step would silently learn less.
@@ -212,18 +248,50 @@ def load_model(base: Base, settings: BaseModelSettings, device: DeviceSettings) 
     return model
 
 
-def load_shape(base: Base) -> Any:
+def load_shape(base: Base, *, sight: bool = False) -> Any:
     """The base without its weights: only their shapes, which take no memory.
+
+    Args:
+        base: The model.
+        sight: It sees pictures.
 
     Raises:
         TrainError: transformers cannot make it from its configuration.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     with loading(base, "configuration"), torch.device("meta"):
         config = AutoConfig.from_pretrained(base.folder, local_files_only=True, trust_remote_code=False)
-        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        return _architecture(sight).from_config(config, trust_remote_code=False)
+
+
+def _architecture(sight: bool) -> Any:
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    return AutoModelForImageTextToText if sight else AutoModelForCausalLM
+
+
+def whole_modules(model: Any) -> tuple[str, ...]:
+    """Names of what is never quantised in a model that sees pictures: what only they go through, and the head."""
+    head = model.get_output_embeddings()
+    return (*vision_modules(model), *(name for name, module in model.named_modules() if module is head))
+
+
+def check_whole(model: Any) -> None:
+    """Make sure that nothing that a picture goes through was quantised: a name that is not found is silently ignored.
+
+    Raises:
+        TrainError: Something was.
+    """
+    short = [
+        f"{part}.{name}"
+        for part in vision_modules(model)
+        for name, weights in model.get_submodule(part).named_parameters()
+        if not weights.is_floating_point()
+    ]
+    if short:
+        raise TrainError(f"{len(short)} vision layers were quantised ({short[0]}); set base.quantisation=none.")
 
 
 def wrong_weights(model: Any, loaded: Mapping[str, Any]) -> list[str]:

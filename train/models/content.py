@@ -32,6 +32,9 @@ DECISIVE = (
 )  # fmt: skip
 """Weights, configuration, tokenizer and chat template."""
 
+PROCESSOR = ("preprocessor_config.json", "processor_config.json")
+"""How a base that sees is shown a picture; to one that reads text alone it is nothing."""
+
 LARGE = 2**24
 """Bytes from which a digest is kept."""
 
@@ -50,14 +53,15 @@ def content_of(base: Base, settings: BaseModelSettings) -> dict[str, str]:
     A base out of a package is what its GGUF file says, whose digest stands in the version: another transformers
     converts the same file into another config.json.
     """
-    found = {GGUF: base.version} if base.name.startswith(PACKAGE) else _digests_of_files(base)
+    patterns = DECISIVE if settings.vision == "none" else (*DECISIVE, *PROCESSOR)
+    found = {GGUF: base.version} if base.name.startswith(PACKAGE) else _digests_of_files(base, patterns)
     if settings.chat_template:
         found[TEMPLATE] = digests([Path(settings.chat_template).expanduser()])[0]
     return found
 
 
-def _digests_of_files(base: Base) -> dict[str, str]:
-    paths = sorted({path for pattern in DECISIVE for path in base.folder.glob(pattern) if path.is_file()})
+def _digests_of_files(base: Base, patterns: Sequence[str]) -> dict[str, str]:
+    paths = sorted({path for pattern in patterns for path in base.folder.glob(pattern) if path.is_file()})
     return dict(zip((str(path.relative_to(base.folder)) for path in paths), digests(paths), strict=True))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from train.models.seen import seen_with
+from train.models.vision import picture_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +24,21 @@ class Sample:
 
 
 def sample_answers(
-    model: Any, prompts: Sequence[Sequence[int]], *, ends: frozenset[int], pad: int, limit: int, seed: int
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    ends: frozenset[int],
+    pad: int,
+    limit: int,
+    seed: int,
+    pictures: Sequence[Mapping[str, Any]] = (),
+    top_p: float = 1.0,
 ) -> list[Sample]:
     """Answer one batch of prompts by ancestral sampling: temperature 1, the whole vocabulary, no penalties.
 
     That draws from the model's own distribution, so lengths, endings and divergences are the model's and not those of
-    a decoding trick. The same batch and seed give the same answers; another batch may not.
+    a decoding trick. The tokens that stand for a picture are never drawn: an answer that held one would be read as if
+    it showed another picture. The same batch and seed give the same answers; another batch may not.
 
     Args:
         model: A causal language model; its adapters count as they are switched.
@@ -35,6 +47,8 @@ def sample_answers(
         pad: Token id that fills short prompts on the left; it is masked.
         limit: Most tokens of an answer.
         seed: Of the sampling; torch's own random state is left as it was.
+        pictures: Pixels of each prompt's picture, as `Pictures.pixels` gives them; none for prompts of text alone.
+        top_p: Share of the distribution that is drawn from, the likeliest tokens; 1: all of it.
     """
     import torch
     from transformers import GenerationConfig
@@ -51,9 +65,10 @@ def sample_answers(
         do_sample=True,
         temperature=1.0,
         top_k=0,
-        top_p=1.0,
+        top_p=top_p,
         max_new_tokens=limit,
         eos_token_id=sorted(ends),
+        suppress_tokens=picture_tokens(model.config) or None,
         pad_token_id=pad,
         use_cache=True,
     )
@@ -62,7 +77,9 @@ def sample_answers(
     try:
         with torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            written = model.generate(input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=plain)
+            ids = ids.to(device)
+            seen = seen_with(model, ids, pictures)
+            written = model.generate(input_ids=ids, attention_mask=mask.to(device), generation_config=plain, **seen)
     finally:
         model.generation_config = kept
     return [_cut(line, ends) for line in written[:, width:].tolist()]

@@ -31,21 +31,7 @@ def make_tiny_base(folder: Path, texts: Sequence[str], *, seed: int, vocabulary:
     """
     if folder.exists():
         return folder
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    special = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    bytes_of_text = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=vocabulary, special_tokens=special, initial_alphabet=bytes_of_text, show_progress=False
-        ),
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=special[0], eos_token=special[1])
+    tokenizer = learn_tokenizer(texts, vocabulary=vocabulary)
     tokenizer.chat_template = TEMPLATE
     model = random_model(len(tokenizer), seed=seed, eos=tokenizer.eos_token_id, pad=tokenizer.pad_token_id)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -54,6 +40,31 @@ def make_tiny_base(folder: Path, texts: Sequence[str], *, seed: int, vocabulary:
     tokenizer.save_pretrained(beside)
     beside.replace(folder)
     return folder
+
+
+def learn_tokenizer(texts: Sequence[str], *, special: Sequence[str] = (), vocabulary: int = 512) -> Any:
+    """A byte-level BPE tokenizer learnt from texts, with marks for the turns of a conversation.
+
+    Args:
+        texts: What it learns its merges from.
+        special: More tokens that stand for no text.
+        vocabulary: Most tokens.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    marks = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", *special]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    bytes_of_text = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocabulary, special_tokens=marks, initial_alphabet=bytes_of_text, show_progress=False
+        ),
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=marks[0], eos_token=marks[1])
 
 
 def random_model(vocabulary: int, *, seed: int, eos: int | None = None, pad: int | None = None) -> Any:

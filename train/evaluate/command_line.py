@@ -13,6 +13,7 @@ from annotation.stereotypes.stories import JudgedStory, judged_stories
 from annotation.tasks.duel.votes import Duel, read_duels
 from annotation.types import ExamQuestion, MinimalPair
 from train.data.pairs import read_pairs
+from train.data.rows import read_rows
 from train.data.split import all_texts
 from train.run_folder import finished_run
 
@@ -61,6 +62,12 @@ def stories_about(folder: Path, run: Path) -> list[JudgedStory]:
     return judged_stories(project.ledger, project.settings, finished_run(run)[1])
 
 
+def shows_pictures(run: Path) -> bool:
+    """Whether a run held out pictures, more than one: only beside another one is seen whether a model looks."""
+    path = run / "held_out_slates.jsonl"
+    return path.exists() and len({row.get("image", "") for row in read_rows(path)} - {""}) > 1
+
+
 def seen_in_training(run: Path, questions: Sequence[ExamQuestion]) -> set[str]:
     """Ids of the questions that stand in the texts of a run's train.jsonl, by 13 words in a row."""
     texts = run / "train.jsonl"
@@ -79,8 +86,10 @@ def chosen_measures(
     base_version: str = "",
     pairs: Sequence[MinimalPair] = (),
     stories: Sequence[JudgedStory] = (),
+    *,
+    looks: bool = False,
 ) -> list[str]:
-    """Measures that a command line names, or the usual ones: exams, votes, bias, stories too, where there is something.
+    """Measures that a command line names, or the usual ones: those of more than slates too, where there is something.
 
     Args:
         on: Names with commas, or "".
@@ -90,6 +99,7 @@ def chosen_measures(
         base_version: Of the run; only votes about this one count.
         pairs: Checked minimal pairs.
         stories: What people said of texts of the run's models.
+        looks: The run held out pictures.
     """
     if on:
         return [name.strip() for name in on.split(",") if name.strip()]
@@ -100,7 +110,12 @@ def chosen_measures(
     if duels and not own:
         say(f"votes are not counted: {counted(len(duels), 'vote')} were given on another version of the base.")
     there = {"exams": bool(questions), "votes": own, "bias": bool(pairs), "stories": bool(stories)}
-    return ["ranking", "writing", *(name for name, something in there.items() if something)]
+    return [
+        "ranking",
+        *(["looks"] if looks else []),
+        "writing",
+        *(name for name, something in there.items() if something),
+    ]
 
 
 def files_of_tasks(given: Sequence[str]) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from typing import Any
 from train.evaluate.bias import Bias
 from train.evaluate.exams import Exams
 from train.evaluate.gate import BIAS, EXAMS, VOTES, Gate, strictest
+from train.evaluate.looks import Looks
 from train.evaluate.measure import Measure, Summary
 from train.evaluate.model import METHOD
 from train.evaluate.ranking import HeldOutRanking
@@ -20,6 +21,7 @@ from train.settings import EvaluationSettings
 
 MEASURES: dict[str, type[Measure[Any]]] = {
     "ranking": HeldOutRanking,
+    "looks": Looks,
     "writing": HeldOutWriting,
     "exams": Exams,
     "votes": Votes,

@@ -18,10 +18,11 @@ from annotation.errors import SettingsError
 from annotation.screen import counted
 from annotation.types import ExamQuestion
 from train.evaluate.exam_summary import OPTIONS, ExamGroup, ExamScore, ExamSummary, asked_in, exam_groups
-from train.evaluate.harness import PLAIN, HarnessRun, harness_folder, harness_version, load_tasks, write_task
+from train.evaluate.harness import IMAGE, PLAIN, HarnessRun, harness_folder, harness_version, load_tasks, write_task
+from train.evaluate.harness_pictures import PLACE
 from train.evaluate.measure import Material
 from train.evaluate.model import AdaptedModel, Batches
-from train.run_folder import write_rows
+from train.run_folder import file_digest, write_rows
 from train.statistics import read_estimates
 
 TEMPLATE = "include/default/Spanish/_spanish_template_yaml"
@@ -51,15 +52,38 @@ def exam_row(question: ExamQuestion) -> dict[str, Any]:
     }
 
 
+def printed(material: Material) -> dict[str, Path]:
+    """Question -> the picture of how it is printed, with any figure, which a model that sees is shown before it.
+
+    The picture lies in the run's project. It is of questions that were read from pages; their text stands in the prompt
+    all the same, so that a model which reads text alone is asked everything too.
+    """
+    if material.recipe.base.vision == "none":
+        return {}
+    project = material.run.resolve().parent.parent
+    paths = {question.id: project / question.picture for question in material.questions if question.picture}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
 class Exams:
     """The team's exam questions, answered by base and adapted model through the harness."""
 
     def __init__(self, model: AdaptedModel, material: Material, key: str) -> None:
         """Write the task and build its prompts."""
         self.model, self.material, self.key = model, material, key
-        config = {"include": str(harness_folder() / TEMPLATE), "description": DESCRIPTION}
-        path = write_task(material.run, "annot_exams", config, [exam_row(one) for one in material.questions])
-        self.run = HarnessRun(model, load_tasks(path, material.run), "exams", key)
+        config: dict[str, Any] = {"include": str(harness_folder() / TEMPLATE), "description": DESCRIPTION}
+        rows, self.printed = [exam_row(one) for one in material.questions], printed(material)
+        if self.printed:
+            from lm_eval.tasks._yaml_loader import load_yaml
+
+            asked = load_yaml(harness_folder() / TEMPLATE, resolve_func=False)["doc_to_text"]
+            config |= {"doc_to_image": [IMAGE], "doc_to_text": "{{shown}}" + asked}
+            for row in rows:
+                path = self.printed.get(row["id"])
+                picture = {"bytes": path.read_bytes(), "path": path.name} if path else None
+                row |= {IMAGE: picture, "shown": f"{PLACE}\n" if path else ""}
+        task = write_task(material.run, "annot_exams", config, rows)
+        self.run = HarnessRun(model, load_tasks(task, material.run, sees=bool(self.printed)), "exams", key)
 
     @classmethod
     def decided_by(cls, name: str, material: Material) -> Any:  # noqa: ARG003
@@ -83,7 +107,8 @@ class Exams:
         seen = sorted({question.id for question in material.questions} & set(material.seen))
         # The name of the exam is in no prompt, but in the groups.
         rows = [[exam_row(question), question.exam] for question in material.questions]
-        return [harness_version(), seen, rows]
+        shown = {name: file_digest(path) for name, path in printed(material).items()}
+        return [harness_version(), seen, rows, *([shown] if shown else [])]
 
     @classmethod
     def begin(cls, name: str, model: AdaptedModel, material: Material, key: str) -> Self:  # noqa: ARG003
@@ -100,7 +125,8 @@ class Exams:
     def line(self) -> str:
         """For the log."""
         ways = " and ".join(asked_in(way) for way in self.run.ways)
-        return f"{counted(len(self.material.questions), 'question')} of exams are answered by both, asked {ways}"
+        shown = f", {len(self.printed)} of them with their picture" if self.printed else ""
+        return f"{counted(len(self.material.questions), 'question')} of exams are answered by both, asked {ways}{shown}"
 
     @property
     def count(self) -> int:

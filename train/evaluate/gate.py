@@ -207,8 +207,8 @@ def remedy(
         "passed": "",
         "failed": f"look at its report.md, and train anew {again}",
         "undecided": (
-            "collect more prompts, raise data.held_out in the next run, or, where a group has two at least, ask for "
-            f"fewer with `annot evaluate {run}{asked} --set evaluation.gate_prompts=N`"
+            "collect more prompts (or pictures), raise data.held_out in the next run, or, where a group has two at "
+            f"least, ask for fewer with `annot evaluate {run}{asked} --set evaluation.gate_prompts=N`"
         ),
         "not measured": f"run `annot evaluate {run}{asked}` first",
     }[gate.verdict]

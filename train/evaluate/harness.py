@@ -31,6 +31,9 @@ TASKS = "evaluation_tasks"
 PLAIN, CHAT = "plain", "chat template"
 """How a prompt is put: as the task has it, or as a user's message in the base's chat template."""
 
+IMAGE = "image"
+"""Column of rows that holds the bytes of a picture, and its name."""
+
 SEED = 1234
 """The harness's own, of examples in prompts and of libraries."""
 
@@ -77,7 +80,11 @@ def task_file(name: str) -> Path:
     near = difflib.get_close_matches(name, names, n=3)
     raise SettingsError(
         f'there is no measure and no task of lm-evaluation-harness called "{name}"; '
-        + (f"did you mean {' or '.join(near)}?" if near else "our own are ranking, writing, exams, votes and bias.")
+        + (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else "our own are ranking, looks, writing, exams, votes, bias and stories."
+        )
     )
 
 
@@ -100,6 +107,8 @@ def write_task(folder: Path, name: str, config: Mapping[str, Any], rows: Sequenc
     home.mkdir(exist_ok=True)
     try:
         table = pa.Table.from_pylist(list(rows))
+        if IMAGE in table.column_names:  # the library `datasets` opens what is said to be a picture
+            table = table.cast(_with_pictures(table.schema))
     except pa.ArrowException as error:
         raise TrainError(f"the rows of {name} are of several forms ({error}); give each column one kind.") from error
     if not table.num_rows or not table.num_columns:
@@ -116,6 +125,13 @@ def write_task(folder: Path, name: str, config: Mapping[str, Any], rows: Sequenc
     return home / f"{name}.yaml"
 
 
+def _with_pictures(schema: Any) -> Any:
+    """A schema whose column IMAGE holds pictures, in the words of the library `datasets`."""
+    from datasets import Features, Image
+
+    return Features({**Features.from_arrow_schema(schema), IMAGE: Image()}).arrow_schema
+
+
 def local_task(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     """One of the harness's own tasks with rows from a local file: every split that it reads is that file."""
     from lm_eval.tasks._yaml_loader import load_yaml
@@ -128,16 +144,18 @@ def local_task(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> Pa
     return write_task(folder, name, {"include": str(own), **splits}, rows)
 
 
-def load_tasks(path: Path, folder: Path, shots: int | None = None) -> dict[str, Any]:
+def load_tasks(path: Path, folder: Path, shots: int | None = None, *, sees: bool = False) -> dict[str, Any]:
     """A task or group and its data, as the harness's evaluator wants them.
 
     Args:
         path: Its file.
         folder: The run's; what the reader of its data writes goes to where finished batches lie.
         shots: Examples in the prompt; None: as many as the task says, or none.
+        sees: The model sees pictures.
 
     Raises:
-        SettingsError: It would run code that a model wrote, or it shows pictures.
+        SettingsError: It would run code that a model wrote, or it shows pictures to a model that sees none, or where
+            an answer is to be written.
         TrainError: Its data, or a package that it needs, cannot be had.
     """
     import datasets
@@ -162,9 +180,11 @@ def load_tasks(path: Path, folder: Path, shots: int | None = None) -> dict[str, 
     finally:
         datasets.config.HF_DATASETS_CACHE = reader_cache
     for own, task in loaded["tasks"].items():
-        if getattr(task, "UNSAFE_CODE", False) or getattr(task, "MULTIMODAL", False):
+        if getattr(task, "UNSAFE_CODE", False):
+            raise SettingsError(f"--on {name}: {own} runs code that the model writes; annot does not.")
+        if getattr(task, "MULTIMODAL", False) and not (sees and task.OUTPUT_TYPE == "multiple_choice"):
             raise SettingsError(
-                f"--on {name}: {own} runs code that the model writes, or shows pictures; annot does neither."
+                f"--on {name}: {own} shows pictures, which annot does in multiple choice, to a run about pictures."
             )
         if shots is not None or task.get_config("num_fewshot") is None:
             task.set_config(key="num_fewshot", value=shots or 0)

@@ -15,6 +15,7 @@ from typing import Any
 from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 
+from train.evaluate.harness_pictures import as_text, score_options, shows_picture
 from train.evaluate.model import AdaptedModel, Batches, seed_of
 
 
@@ -33,6 +34,7 @@ class KeptModel(LM):  # type: ignore[misc]
         """
         super().__init__()
         self.model, self.kept, self.file, self.key, self.side = model, kept, file, key, side
+        self.MULTIMODAL = model.vocabulary.processor is not None  # the harness's own name for it
         self.hflm: Any = None
         self.tokenizer = copy.deepcopy(model.vocabulary.tokenizer)  # HFLM gives it a token to pad with
 
@@ -57,7 +59,8 @@ class KeptModel(LM):  # type: ignore[misc]
         """Indices of the requests: `evaluation.batch` contexts a batch, long ones together."""
         contexts: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
-            contexts.setdefault(request.args[0], []).append(index)
+            shown = f"{request.doc_id}" if shows_picture(request) else ""  # the same question of other pictures
+            contexts.setdefault(request.args[0] + shown, []).append(index)
         groups = sorted(contexts.values(), key=lambda group: -len(requests[group[0]].args[0]))
         size = self.model.recipe.evaluation.batch
         return [list(chain(*groups[first : first + size])) for first in range(0, len(groups), size)]
@@ -82,8 +85,13 @@ class KeptModel(LM):  # type: ignore[misc]
 
         def work(number: int) -> Any:
             torch.manual_seed(seed_of(self.model.recipe.run.seed, number))
+            own = [requests[i] for i in batches[number]]
+            seen = [request for request in own if shows_picture(request)]
+            read = [as_text(request) for request in own if not shows_picture(request)]
             with self.model.side(self.side) as asked:
-                return getattr(self._hflm(asked), kind)([requests[i] for i in batches[number]], disable_tqdm=True)
+                scored = iter(score_options(asked, self.model.vocabulary, seen) if seen else ())
+                told = iter(getattr(self._hflm(asked), kind)(read, disable_tqdm=True) if read else ())
+                return [next(scored if shows_picture(request) else told) for request in own]
 
         answers: list[Any] = [None] * len(requests)
         for chosen, found in zip(batches, self.kept(f"{self.file}_{kind}", self.key, len(batches), work), strict=True):

@@ -6,16 +6,20 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from annotation.files import write_whole
 from annotation.screen import Progress
+from train.data.encoding import encode_prompt, encode_slate
+from train.data.slates import RankedSlate
+from train.data.tokens import EncodedSlate
 from train.evaluate.scores import AnswerScore, EncodedAnswer, compare_with_base
 from train.models.base import Base, load_model
 from train.models.generation import Sample, sample_answers
+from train.models.pictures import pictures_of
 from train.models.tiny_model import random_model
 from train.models.tokenizer import Vocabulary
 from train.settings import Recipe
@@ -55,6 +59,18 @@ class AdaptedModel:
         """Its tokenizer."""
         return self._found[1]
 
+    def encode(self, slate: RankedSlate, *, limit: int = 0) -> EncodedSlate:
+        """Write a slate in tokens, with the places of its picture, which lies in the run's folder."""
+        return encode_slate(slate, self.vocabulary, limit=limit, pictures=self.run)
+
+    def encode_prompt(self, slate: RankedSlate) -> list[int]:
+        """Write its prompt alone in tokens: from there an answer is written."""
+        return encode_prompt(slate, self.vocabulary, self.run)
+
+    def pixels(self, picture: str) -> Mapping[str, Any]:
+        """A picture of the run's folder, as the model takes it."""
+        return pictures_of(self.vocabulary.processor, self.run).pixels(picture)
+
     @cached_property
     def plain(self) -> Any:
         """The base alone."""
@@ -91,14 +107,17 @@ class AdaptedModel:
 
     def score(self, answers: Sequence[EncodedAnswer]) -> list[AnswerScore]:
         """Score one batch of answers without and with the adapter."""
-        return compare_with_base(self.model, answers, pad=self.vocabulary.pad)
+        return compare_with_base(self.model, answers, pad=self.vocabulary.pad, pixels=self.pixels)
 
-    def sample(self, prompts: Sequence[Sequence[int]], *, seed: int, adapted: bool) -> list[Sample]:
-        """Answer one batch of prompts with the adapter or without."""
+    def sample(
+        self, prompts: Sequence[Sequence[int]], *, seed: int, adapted: bool, shown: Sequence[str] = ()
+    ) -> list[Sample]:
+        """Answer one batch of prompts with the adapter or without; `shown` has the picture of each, or nothing."""
         with self.asked(adapted=adapted) as model:
             return sample_answers(
                 model,
                 prompts,
+                pictures=[self.pixels(picture) for picture in shown],
                 ends=self.vocabulary.ends,
                 pad=self.vocabulary.pad,
                 limit=self.recipe.evaluation.max_new_tokens,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from train.data.encoding import encode_slate
 from train.data.slates import RankedSlate
 from train.evaluate.measure import Material
 from train.evaluate.model import METHOD, AdaptedModel, Batches, hash_of
@@ -71,17 +70,36 @@ def _agreement(votes: Floats, order: Floats) -> float:
 class HeldOutRanking:
     """The ranking of held-out slates by a run's model: every answer is scored without and with the adapter."""
 
-    def __init__(self, model: AdaptedModel, slates: Sequence[RankedSlate], adapter_sha256: str) -> None:
-        """Lay the answers out in batches; nothing is computed yet."""
-        self.model, self.slates, recipe = model, slates, model.recipe
-        limit, tokenizer = recipe.data.max_length, model.vocabulary.tokenizer
-        rows = [encode_slate(slate, tokenizer, limit=limit) for slate in slates]
+    def __init__(
+        self,
+        model: AdaptedModel,
+        slates: Sequence[RankedSlate],
+        adapter_sha256: str,
+        beside: Mapping[str, str] | None = None,
+    ) -> None:
+        """Lay the answers out in batches; nothing is computed yet.
+
+        Args:
+            model: Of the run.
+            slates: Held out.
+            adapter_sha256: Of its adapter.
+            beside: Picture -> another one, which is shown in its place; None: each slate stands beside its own.
+        """
+        self.model, self.slates, self.beside, recipe = model, slates, beside or {}, model.recipe
+        rows = [model.encode(slate, limit=recipe.data.max_length) for slate in slates]
+        if beside:  # a larger picture takes more tokens: an answer that was cut is cut at the same place
+            shown = [model.encode(replace(slate, image=beside[slate.image])) for slate in slates]
+            rows = [
+                replace(one, answers=tuple(a[: len(b)] for a, b in zip(one.answers, own.answers, strict=True)))
+                for one, own in zip(shown, rows, strict=True)
+            ]
         self.answers = [
-            EncodedAnswer((*row.prompt, *answer), len(row.prompt)) for row in rows for answer in row.answers
+            EncodedAnswer((*row.prompt, *answer), len(row.prompt), row.image) for row in rows for answer in row.answers
         ]
         self.batches = batches(self.answers, 2 * recipe.run.eval_batch)
         # Without the settings of the evaluation: the scores of a training run are used again.
-        self.key = hash_of([METHOD, adapter_sha256, model.base.version, [slate.row() for slate in slates]])
+        others = [self.beside] if beside else []
+        self.key = hash_of([METHOD, adapter_sha256, model.base.version, [slate.row() for slate in slates], *others])
 
     @classmethod
     def decided_by(cls, name: str, material: Material) -> Any:  # noqa: ARG003
@@ -115,7 +133,7 @@ class HeldOutRanking:
         def score(number: int) -> list[Any]:
             return [astuple(one) for one in self.model.score([self.answers[i] for i in self.batches[number]])]
 
-        found = kept("scores", self.key, len(self.batches), score)
+        found = kept("scores_beside_others" if self.beside else "scores", self.key, len(self.batches), score)
         by_answer = {
             i: AnswerScore(*one)
             for chosen, row in zip(self.batches, found, strict=True)

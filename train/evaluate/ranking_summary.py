@@ -273,7 +273,7 @@ def group_rows(groups: Sequence[Group]) -> list[tuple[str, ...]]:
 
 
 def draw_groups(path: Path, found: RankingSummary, line: float) -> Path:
-    """Ranking accuracy and tau-b of every group with their intervals, the worst on top."""
+    """Ranking accuracy and tau-b of every group, the worst on top, with intervals where the tables have them."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -286,7 +286,8 @@ def draw_groups(path: Path, found: RankingSummary, line: float) -> Path:
     for row, group in enumerate(groups):
         colour = MARKS.get(group.verdict, GREY)
         for axes, estimate in ((left, group.accuracy), (right, group.tau)):
-            axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2)
+            if estimate.prompts >= FEWEST_PROMPTS:
+                axes.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2)
             axes.plot(estimate.value, row, "o", color=colour, markersize=5)
         left.plot(group.most, row, "|", color="#222222", markersize=9)
     left.set_yticks(range(len(groups)), [f"{_name(group)} ({group.prompts})" for group in groups])

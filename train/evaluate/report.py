@@ -4,24 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from annotation.files import write_whole
+from annotation.types import picture_file
+from train.data.rows import read_rows
 from train.evaluate.evaluation import Evaluation
 from train.evaluate.gate import EVALUATION, remedy
-from train.evaluate.measure import markdown_table
+from train.evaluate.measure import Table, markdown_table
 from train.evaluate.ranking_summary import GROUP_COLUMNS, HOW_TO_READ, Group, group_rows
+from train.evaluate.writing import SAMPLES
 
 BEGIN, END = "<!-- evaluation: begin -->", "<!-- evaluation: end -->"
 """Around the section of report.md, which is written anew when the run is measured otherwise."""
+
+SHOWN, LONGEST = 3, 300
+"""Pictures whose descriptions the report shows, and characters of each description."""
 
 
 def write_evaluation(folder: Path, found: Evaluation) -> None:
     """Write the section of report.md, and then evaluation.json; rows and plots are there already."""
     report = folder / "report.md"
     text = report.read_text(encoding="utf-8") if report.exists() else f"# Run {found.run}\n"
-    write_whole(report, put_section(text, section(found)).encode())
+    described = "\n".join(_descriptions(folder)) if (folder / SAMPLES).exists() else ""
+    write_whole(report, put_section(text, section(found) + described).encode())
     write_whole(folder / EVALUATION, json.dumps(found.as_json(), ensure_ascii=False, indent=2).encode())
+
+
+def _descriptions(folder: Path) -> list[str]:
+    """What both models wrote about a few of the pictures; nothing of texts."""
+    rows = islice((row for row in read_rows(folder / SAMPLES) if "picture" in row), SHOWN)
+    cells = [
+        (
+            f"[{row['picture'][:8]}]({picture_file(row['picture'])})",
+            *(" ".join(row[who].replace("<", "&lt;").split())[:LONGEST] or "–" for who in ("base", "adapted")),
+        )
+        for row in rows
+    ]
+    table = Table("", ("picture", "the base wrote", "the adapted model wrote"), cells)
+    return ["### Some descriptions", "", *table.markdown()] if cells else []
 
 
 def warnings(found: Evaluation) -> list[str]:
@@ -47,6 +69,7 @@ def _reason(found: Evaluation) -> str:
 def section(found: Evaluation) -> str:
     """The section of report.md."""
     settings, reason, more = found.settings, _reason(found), ""
+    reason = reason if reason.startswith("evaluation.") else reason[:1].upper() + reason[1:]
     if settings.gate_exam_drop != "off":
         more = f", and no country's accuracy in exams may fall by {100 * settings.gate_exam_drop:.3g} points or more"
     if settings.gate_votes != "off":
@@ -63,7 +86,7 @@ def section(found: Evaluation) -> str:
     text = [
         "## Evaluation",
         "",
-        f"**Gate: {found.gate.verdict}.** {reason[:1].upper()}{reason[1:]}. The run {released}.",
+        f"**Gate: {found.gate.verdict}.** {reason}. The run {released}.",
         "",
         f"**What the gate asks**: every {' and every '.join(settings.gate_by) or 'group'} with at least "
         f"{settings.gate_prompts} held-out prompts needs an interval of its ranking accuracy that begins above "

@@ -12,6 +12,7 @@ computed anew. On a CPU the same run gives the same bytes, cut off or not.
   people's held-out answers it says how far the adapter moved on their text; averaged over the adapted model's own
   samples it is the Rao–Blackwellised Monte Carlo estimate of the KL between the two models (Amini, Vieira & Cotterell
   2025, "Better estimation of the KL divergence between language models").
+- Looks: held-out descriptions are ranked beside the right picture and beside another one.
 - Writing: base and adapted model answer the same prompts with the same seeds: length, endings, repetition.
 - Exams and tasks: base and adapted model are scored by lm-evaluation-harness itself.
 - Bias: base, adapted model and random weights score pairs of sentences that differ in a group of people alone.
@@ -74,8 +75,8 @@ def evaluate(
 
     Args:
         folder: The run's.
-        on: Measures: "ranking", "writing", "exams", "votes", "bias", "stories", and tasks of lm-evaluation-harness by
-            their names, `NAME@5` for one with five examples in its prompt.
+        on: Measures: "ranking", "looks", "writing", "exams", "votes", "bias", "stories", and tasks of
+            lm-evaluation-harness by their names, `NAME@5` for one with five examples in its prompt.
         questions: For "exams": checked questions, four options each.
         seen: Ids of those that stand in the run's training texts.
         data: Task -> local file with its rows, where the Hub cannot be reached; for "bias" a file of minimal pairs.

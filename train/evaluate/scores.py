@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from train.models.seen import seen_with
 
 POSITIONS_AT_ONCE = 256
 """Positions whose whole vocabulary stands in float32 at a time: 256 MiB per copy with 256,000 entries."""
@@ -18,10 +20,12 @@ class EncodedAnswer:
     Attributes:
         ids: Both.
         start: Where the answer begins.
+        image: Id of the picture whose places the prompt holds, or "".
     """
 
     ids: Sequence[int]
     start: int
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +51,28 @@ def batches(answers: Sequence[EncodedAnswer], size: int) -> list[list[int]]:
     return [order[first : first + size] for first in range(0, len(order), size)]
 
 
-def compare_with_base(model: Any, answers: Sequence[EncodedAnswer], *, pad: int) -> list[AnswerScore]:
+Pixels = Callable[[str], Mapping[str, Any]]
+"""Id of a picture -> its pixels, as `train.models.pictures.Pictures` gives them."""
+
+
+def compare_with_base(
+    model: Any, answers: Sequence[EncodedAnswer], *, pad: int, pixels: Pixels | None = None
+) -> list[AnswerScore]:
     """Score one batch of answers without and with the adapter, in evaluation mode.
 
     Args:
         model: A PeftModel with one adapter.
         answers: At least one token each.
         pad: Token id that fills short rows; it is masked.
+        pixels: Of the answers' pictures; None where they have none.
     """
     import torch
 
     found = []
     with torch.inference_mode():
         with model.disable_adapter():
-            before = list(_logits(model, answers, pad))
-        for (base_logits, targets), (logits, _) in zip(before, _logits(model, answers, pad), strict=True):
+            before = list(logits_of(model, answers, pad, pixels))
+        for (base_logits, targets), (logits, _) in zip(before, logits_of(model, answers, pad, pixels), strict=True):
             base = adapted = kl = 0.0
             for first in range(0, len(targets), POSITIONS_AT_ONCE):
                 here = slice(first, first + POSITIONS_AT_ONCE)
@@ -73,20 +84,23 @@ def compare_with_base(model: Any, answers: Sequence[EncodedAnswer], *, pad: int)
     return found
 
 
-def token_log_probs(model: Any, answers: Sequence[EncodedAnswer], *, pad: int) -> list[list[float]]:
+def token_log_probs(
+    model: Any, answers: Sequence[EncodedAnswer], *, pad: int, pixels: Pixels | None = None
+) -> list[list[float]]:
     """Log-prob of every token of an answer under one model, natural logarithm, batch by batch in evaluation mode.
 
     Args:
         model: With an adapter or without.
         answers: At least one token each.
         pad: Token id that fills short rows; it is masked.
+        pixels: Of the answers' pictures; None where they have none.
     """
     import torch
 
     with torch.inference_mode():
         return [
             _gathered(logits.float().log_softmax(dim=1), targets).double().tolist()
-            for logits, targets in _logits(model, answers, pad)
+            for logits, targets in logits_of(model, answers, pad, pixels)
         ]
 
 
@@ -97,11 +111,13 @@ def choice_log_probs(model: Any, prompts: Sequence[Sequence[int]], choices: Sequ
     asked = [EncodedAnswer([*prompt, choices[0]], len(prompt)) for prompt in prompts]
     with torch.inference_mode():
         return [
-            logits.float().log_softmax(dim=1)[0, list(choices)].tolist() for logits, _ in _logits(model, asked, pad)
+            logits.float().log_softmax(dim=1)[0, list(choices)].tolist() for logits, _ in logits_of(model, asked, pad)
         ]
 
 
-def _logits(model: Any, answers: Sequence[EncodedAnswer], pad: int) -> Iterator[tuple[Any, Any]]:
+def logits_of(
+    model: Any, answers: Sequence[EncodedAnswer], pad: int, pixels: Pixels | None = None
+) -> Iterator[tuple[Any, Any]]:
     """Per answer, logits of shape (tokens, vocabulary) and the tokens that they predict.
 
     Logits are made from the first answer position of the batch on: the vocabulary is the widest thing here.
@@ -123,7 +139,8 @@ def _logits(model: Any, answers: Sequence[EncodedAnswer], pad: int) -> Iterator[
     keep = {"logits_to_keep": width - first}
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     keep = keep if keep.keys() <= inspect.signature(plain.forward).parameters.keys() else {}
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **keep).logits[:, first - width :]
+    seen = seen_with(model, ids, [pixels(one.image) for one in answers if one.image] if pixels else ())
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **seen, **keep).logits[:, first - width :]
     for line, answer in enumerate(answers):
         begin, end = max(answer.start, 1), len(answer.ids)
         yield logits[line, begin - 1 - first : end - 1 - first], ids[line, begin:end]

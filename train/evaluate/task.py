@@ -21,10 +21,12 @@ import numpy as np
 
 from annotation.errors import SettingsError
 from train.data.rows import read_rows
+from train.evaluate import picture_questions
 from train.evaluate.gate import Gate
-from train.evaluate.harness import HarnessRun, harness_version, load_tasks, local_task, task_file
+from train.evaluate.harness import HarnessRun, harness_version, load_tasks, local_task, task_file, write_task
 from train.evaluate.measure import Material, Table
 from train.evaluate.model import SIDES, AdaptedModel, Batches
+from train.evaluate.picture_questions import question_rows
 from train.evaluate.task_changes import above, change_of, change_of_total, clusters_of, is_number
 from train.run_folder import write_rows
 from train.settings import EvaluationSettings
@@ -158,8 +160,11 @@ class HarnessTask:
         self.name, self.model, self.key = name, model, key
         task, shots = _parse(name)
         data = material.data.get(name)
-        path = local_task(material.run, task, list(read_rows(data))) if data else task_file(task)
-        self.loaded = load_tasks(path, material.run, shots)
+        if data and task == picture_questions.NAME:
+            path = write_task(material.run, task, picture_questions.CONFIG, question_rows(data, list(read_rows(data))))
+        else:
+            path = local_task(material.run, task, list(read_rows(data))) if data else task_file(task)
+        self.loaded = load_tasks(path, material.run, shots, sees=model.vocabulary.processor is not None)
         self.run = HarnessRun(model, self.loaded, name, key, SIDES if OF_BIAS.match(task) else SIDES[:2])
 
     @classmethod
@@ -173,6 +178,8 @@ class HarnessTask:
         data = material.data.get(name)
         if data and not data.is_file():
             raise SettingsError(f"--task-data {name}={data}: there is no such file.")
+        if name == picture_questions.NAME and not data:
+            raise SettingsError(f"--on {name} needs its questions and pictures: --task-data {name}=FILE.")
         asked = ["random weights too"] if OF_BIAS.match(name) else []
         return [harness_version(), hashlib.sha256(data.read_bytes()).hexdigest() if data else "", *asked]
 

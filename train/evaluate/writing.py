@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
+from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from train.data.encoding import token_ids
+from annotation.text.language import tell
 from train.data.slates import RankedSlate
 from train.evaluate.gate import Gate
-from train.evaluate.measure import Material, Table, nats, save_figure
+from train.evaluate.measure import Material, Table, nats
 from train.evaluate.model import AdaptedModel, Batches, seed_of
 from train.evaluate.scores import AnswerScore, EncodedAnswer
+from train.evaluate.terms import Terms, recall_of_terms
+from train.evaluate.writing_plot import draw_writing
 from train.models.generation import Sample
 from train.run_folder import write_rows
 from train.settings import EvaluationSettings
@@ -26,6 +29,7 @@ from train.statistics import (
     Floats,
     distinct_share,
     mean_over_prompts,
+    paired_difference,
     read_estimates,
     repeated_share,
 )
@@ -46,6 +50,7 @@ class PromptSamples:
         base_text: The same as text.
         adapted_text: The same as text.
         score: Of the adapted model's answer under both models.
+        image: Id of the picture that they describe, or "".
     """
 
     prompt: str
@@ -55,6 +60,7 @@ class PromptSamples:
     base_text: str
     adapted_text: str
     score: AnswerScore
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class Writing:
         distinct: Different bigrams over all bigrams (distinct-2): "base" and "adapted".
         kl: KL(adapted || base) per token of the adapted model's own answers, in nats.
         kl_answer: The same per answer.
+        spoken: Of descriptions of pictures: share in the language of their prompt; as `tokens`, None for texts.
+        terms: Of the same: how much of people's terms they name; None for texts, and where no picture has any.
     """
 
     answers: int
@@ -80,10 +88,12 @@ class Writing:
     distinct: Mapping[str, float]
     kl: Estimate
     kl_answer: Estimate
+    spoken: Mapping[str, Estimate] | None = None
+    terms: Terms | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As in evaluation.json."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def judged(self, wanted: EvaluationSettings) -> Self:  # noqa: ARG002
         """It has no verdicts."""
@@ -119,9 +129,9 @@ class Writing:
         note = (
             "On the model's own answers the divergence is the Rao–Blackwellised Monte Carlo estimate. Both models "
             f"answered the same {self.answers} prompts with the same seeds, sampled at temperature 1 without any cut "
-            "of the vocabulary."
+            f"of the vocabulary{', but for the tokens of a picture' if self.spoken else ''}."
         )
-        return [Table("", WRITING_COLUMNS, writing_rows(self), note)]
+        return [Table("", WRITING_COLUMNS, writing_rows(self), note), *(self.terms.tables() if self.terms else [])]
 
     def plots(self) -> list[str]:
         """Lengths and divergence."""
@@ -154,13 +164,37 @@ def compare_writing(samples: Sequence[PromptSamples], *, limit: int, seed: int) 
     )
 
 
+def share_spoken(
+    samples: Sequence[PromptSamples], languages: Sequence[str], *, seed: int
+) -> dict[str, Estimate] | None:
+    """Share of what both wrote that is in the language of its prompt; an empty text is in none.
+
+    Args:
+        samples: What both wrote.
+        languages: Of their prompts, ISO 639-1; "" where it is not known.
+        seed: Of the bootstrap.
+    """
+    known = [(sample, code) for sample, code in zip(samples, languages, strict=True) if code]
+    if not known:
+        return None
+    prompts = [sample.prompt for sample, _ in known]
+    base, adapted = (
+        np.array([float(bool(text.strip()) and tell(text, (code,)) == code) for text, code in said])
+        for said in ([(s.base_text, c) for s, c in known], [(s.adapted_text, c) for s, c in known])
+    )
+    mean = partial(mean_over_prompts, prompts=prompts, seed=seed, within=(0, 1))
+    change = paired_difference(base, adapted, prompts, seed=seed)
+    return {"base": mean(base), "adapted": mean(adapted), "change": change}
+
+
 class HeldOutWriting:
     """Answers of base and adapted model to held-out prompts, and how far apart the models are on the latter's own."""
 
     @classmethod
     def decided_by(cls, name: str, material: Material) -> Any:  # noqa: ARG003
-        """The slates whose prompts are answered."""
-        return [slate.row() for slate in material.slates]
+        """The slates whose prompts are answered; what was sampled about pictures once held their tokens."""
+        rows = [slate.row() for slate in material.slates]
+        return [rows, "without tokens of pictures"] if any(slate.image for slate in material.slates) else rows
 
     @classmethod
     def begin(cls, name: str, model: AdaptedModel, material: Material, key: str) -> Self:  # noqa: ARG003
@@ -170,14 +204,15 @@ class HeldOutWriting:
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> Writing:
         """What `as_json` wrote."""
-        return Writing(**read_estimates(facts))
+        terms = Terms.read(facts["terms"]) if "terms" in facts else None
+        return Writing(**{**read_estimates({name: facts[name] for name in facts if name != "terms"}), "terms": terms})
 
     def __init__(self, model: AdaptedModel, slates: Sequence[RankedSlate], key: str) -> None:
         """Choose prompts and lay them out in batches; nothing is computed yet."""
         self.model, self.key, recipe = model, key, model.recipe
+        self.slates = [slate for slate in slates if slate.image]
         self.prompts = prompts_to_answer(slates, recipe.evaluation.prompts, recipe.run.seed)
-        tokenizer = model.vocabulary.tokenizer
-        self.encoded = [token_ids(slate.prompt, tokenizer, prompt=True) for slate in self.prompts]
+        self.encoded = [model.encode_prompt(slate) for slate in self.prompts]
         # Short prompts together; what a prompt is answered depends on its batch, so batches are always the same.
         order = sorted(range(len(self.encoded)), key=lambda i: (len(self.encoded[i]), i))
         size = recipe.evaluation.batch
@@ -199,16 +234,20 @@ class HeldOutWriting:
 
         def sample(number: int, *, adapted: bool) -> list[Any]:
             prompts, seed = [self.encoded[i] for i in self.batches[number]], self.model.recipe.run.seed
-            return [astuple(one) for one in self.model.sample(prompts, seed=seed_of(seed, number), adapted=adapted)]
+            shown = [image for i in self.batches[number] if (image := self.prompts[i].image)]
+            drawn = self.model.sample(prompts, seed=seed_of(seed, number), adapted=adapted, shown=shown)
+            return [astuple(one) for one in drawn]
 
         count = len(self.batches)
         of_base = kept("base", self.key, count, lambda number: sample(number, adapted=False))
         of_adapted = kept("adapted", self.key, count, lambda number: sample(number, adapted=True))
 
         def divergence(number: int) -> list[Any]:
-            prompts = (self.encoded[i] for i in self.batches[number])
-            written = zip(prompts, of_adapted[number], strict=True)
-            answers = [EncodedAnswer([*prompt, *tokens], len(prompt)) for prompt, (tokens, _) in written]
+            written = zip(self.batches[number], of_adapted[number], strict=True)
+            answers = [
+                EncodedAnswer([*self.encoded[i], *tokens], len(self.encoded[i]), self.prompts[i].image)
+                for i, (tokens, _) in written
+            ]
             return [astuple(one) for one in self.model.score(answers)]
 
         of_own = kept("own", self.key, count, divergence)
@@ -222,7 +261,14 @@ class HeldOutWriting:
     def summary(self, samples: Sequence[PromptSamples]) -> Writing:
         """Estimates over all prompts."""
         recipe = self.model.recipe
-        return compare_writing(samples, limit=recipe.evaluation.max_new_tokens, seed=recipe.run.seed)
+        found = compare_writing(samples, limit=recipe.evaluation.max_new_tokens, seed=recipe.run.seed)
+        if not self.slates:
+            return found
+        seed, asked = recipe.run.seed, {(slate.prompt_key, slate.country): slate.language for slate in self.slates}
+        about = [sample for sample in samples if (sample.prompt, sample.country) in asked]
+        languages = [asked[sample.prompt, sample.country] for sample in about]
+        terms = recall_of_terms(about, self.slates, seed=seed)
+        return replace(found, spoken=share_spoken(about, languages, seed=seed), terms=terms)
 
     def write(self, folder: Path, samples: Sequence[PromptSamples], found: Writing) -> None:
         """A line per prompt with what both wrote, and the plot."""
@@ -230,6 +276,7 @@ class HeldOutWriting:
             {
                 "prompt": sample.prompt,
                 "country": sample.country,
+                **({"picture": sample.image} if sample.image else {}),
                 "base": sample.base_text,
                 "base_tokens": len(sample.base.tokens),
                 "base_ended": sample.base.ended,
@@ -247,16 +294,17 @@ class HeldOutWriting:
         before, after = (Sample(tuple(tokens), ended) for tokens, ended in (base, adapted))
         decode, slate = self.model.vocabulary.tokenizer.decode, self.prompts[number]
         text, adapted_text = (decode(sample.tokens, skip_special_tokens=True) for sample in (before, after))
-        return PromptSamples(slate.prompt_key, slate.country, before, after, text, adapted_text, AnswerScore(*own))
+        own = AnswerScore(*own)
+        return PromptSamples(slate.prompt_key, slate.country, before, after, text, adapted_text, own, slate.image)
 
 
 def prompts_to_answer(slates: Sequence[RankedSlate], count: int, seed: int) -> list[RankedSlate]:
     """Slates whose prompts are answered: as many, each prompt once per country, the countries taking turns."""
     by_country: dict[str, dict[str, RankedSlate]] = defaultdict(dict)
     for slate in slates:
-        by_country[slate.country].setdefault(repr(slate.prompt), slate)
+        by_country[slate.country].setdefault(f"{slate.prompt!r}{slate.image}", slate)
     queues = [
-        sorted(theirs.values(), key=lambda slate: hashlib.sha256(f"{seed}:{slate.prompt!r}".encode()).digest())
+        [theirs[what] for what in sorted(theirs, key=lambda what: hashlib.sha256(f"{seed}:{what}".encode()).digest())]
         for _, theirs in sorted(by_country.items())
     ]
     turns = (slate for turn in zip_longest(*queues) for slate in turn if slate is not None)
@@ -281,6 +329,11 @@ def writing_rows(writing: Writing) -> list[tuple[str, ...]]:
         ),
         ("answers that ended by themselves", *_shares(writing.ended)),
         ("repeated 4-grams in an answer (seq-rep-4)", *_shares(writing.repeated)),
+        *(
+            [("in the prompt's language, or not clearly in another", *_shares(writing.spoken))]
+            if writing.spoken
+            else []
+        ),
         (
             "different bigrams of all answers (distinct-2)",
             f"{writing.distinct['base']:.3f}",
@@ -297,35 +350,3 @@ def _shares(values: Any) -> tuple[str, str, str]:
         f"{values['adapted'].value:.1%}",
         change.points,
     )
-
-
-def draw_writing(path: Path, found: Writing, samples: Sequence[PromptSamples]) -> Path:
-    """Lengths of both models' answers, prompt by prompt, and how far apart the models are along their own answers."""
-    from matplotlib.figure import Figure
-
-    limit = found.limit
-    figure = Figure(figsize=(9.0, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    bins = [limit * step / 20 for step in range(21)]
-    for who, colour in (("base", "#888888"), ("adapted", "#4a6fa5")):
-        lengths = [len(getattr(sample, who).tokens) for sample in samples]
-        mean = sum(lengths) / len(lengths)
-        left.hist(lengths, bins=bins, alpha=0.55, color=colour, label=f"{who}, mean {mean:.0f}")
-        left.axvline(mean, color=colour, linewidth=1.5)
-    left.set(
-        xlabel=f"tokens of an answer (cut off at {limit})", ylabel="answers", title="Length, same prompts and seeds"
-    )
-    left.legend()
-    per_token = sorted(sample.score.kl / sample.score.tokens for sample in samples)
-    right.plot(
-        per_token, [(i + 1) / len(per_token) for i in range(len(per_token))], color="#4a6fa5", drawstyle="steps-post"
-    )
-    right.axvline(found.kl.value, color="#4a6fa5", linestyle="--", label=f"mean {found.kl.value:.3f}")
-    right.set(
-        xlabel="KL(adapted || base), nats per token", ylabel="share of its own answers", title="Distance from the base"
-    )
-    right.set(ylim=(0, 1), xlim=(0, None))
-    right.legend()
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    return save_figure(path, figure)

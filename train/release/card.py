@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from annotation.tasks.ranking.slates import RANKING
 from annotation.text.locales import name_of_country
-from train.data.regions import country_line
-from train.evaluate.bias_groups import CANNOT_TELL, TOO_FEW
 from train.evaluate.evaluation import Evaluation
 from train.evaluate.gate import EVALUATION, gate_of
 from train.evaluate.measure import markdown_table
@@ -19,9 +17,9 @@ from train.models.base import is_on_hub, public_name
 from train.release.few import FEW, FEWEST_SHOWN
 from train.release.figures import Figure, Figures, plain
 from train.release.given import GIVEN, Given
+from train.release.loading import loading_code, sees_pictures
+from train.release.measured import REPORT, evaluation
 from train.release.weights import MERGED, Weights
-
-REPORT = "report.md"
 
 SNAPSHOT = "snapshot.json"
 """In the run's folder: what the snapshot says that it was trained on."""
@@ -46,23 +44,6 @@ RECIPE = (
 )
 """Settings that a card shows: the name for people, and where it stands in a run's recipe."""
 
-LOADING = """```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-{imports}
-name = "{name}"
-tokenizer = AutoTokenizer.from_pretrained(name)
-{load}
-{ask}
-answer = model.generate(**inputs.to(model.device), max_new_tokens=200)
-print(tokenizer.decode(answer[0][inputs["input_ids"].shape[1] :], skip_special_tokens=True))
-```"""
-
-TEMPLATED = 'add_generation_prompt=True, return_dict=True, return_tensors="pt"'
-
-QUESTIONS = {"es": "¿Qué se come en una fiesta del barrio?", "pt": "O que se come numa festa do bairro?"}
-"""Language -> what the example asks."""
-
-
 SIMULATED_WARNING = "**The judgements are simulated: programs ranked the answers, not people.**"
 
 UNMEASURED = {
@@ -73,6 +54,9 @@ UNMEASURED = {
     "votes": "what people outside the team think of it (votes of a demo)",
 }
 """Measure -> what nobody knows without it."""
+
+UNMEASURED_SIGHT = {"looks": "whether it looks at the picture at all"}
+"""The same of a model that describes pictures."""
 
 
 def model_card(run: Path, weights: Weights, given: Given) -> tuple[str, list[Figure]]:
@@ -93,8 +77,8 @@ def model_card(run: Path, weights: Weights, given: Given) -> tuple[str, list[Fig
         *(f"# {fig.text(GIVEN, 'model') if given.model else fig.text('run.json', 'run')}", ""),
         *_banners(fig),
         *_what_it_is(fig, weights),
-        *("## How to load it", "", *_loading(fig, weights, given), ""),
-        *_evaluation(fig, found),
+        *("## How to load it", "", *loading_code(fig, weights, given), ""),
+        *evaluation(fig, found),
         *_limits(fig, found, given),
         *_data(fig, given),
         *_recipe(fig),
@@ -117,7 +101,9 @@ def _front(fig: Figures, found: Evaluation | None, weights: Weights, given: Give
     )
     results = [
         EvalResult(
-            task_type="text-generation" if name == "ranking" else "multiple-choice",
+            task_type=("image-text-to-text" if sees_pictures(fig) else "text-generation")
+            if name == "ranking"
+            else "multiple-choice",
             dataset_type=given.dataset or "local",
             dataset_name=what,
             dataset_config=" ".join(filter(None, (group["name"] or "all", group.get("way")))),
@@ -146,8 +132,13 @@ def _front(fig: Figures, found: Evaluation | None, weights: Weights, given: Give
         language=list(given.languages) or None,
         library_name="peft" if weights.kind == "adapter" else "transformers",
         license=given.model_licence or None,
-        pipeline_tag="text-generation",
-        tags=["annot", "dpo", *(["lora"] if weights.kind == "adapter" else [])],
+        pipeline_tag="image-text-to-text" if sees_pictures(fig) else "text-generation",
+        tags=[
+            "annot",
+            "dpo",
+            *(["lora"] if weights.kind == "adapter" else []),
+            *(["vision"] if sees_pictures(fig) else []),
+        ],
     )
     if emissions:
         data["co2_eq_emissions"] = emissions
@@ -182,13 +173,27 @@ def _what_it_is(fig: Figures, weights: Weights) -> list[str]:
             f"{fig.number(MERGED, 'tokens')} held-out tokens. It was"
         )
     return [
-        f"{what} aligned by direct preference optimisation with people's rankings of answers: "
+        f"{what} aligned by direct preference optimisation with people's rankings of "
+        f"{'descriptions of pictures' if sees_pictures(fig) else 'answers'}: "
         f"{fig.number('run.json', 'train_slates')} slates of {fig.text('run.json', 'source', absent='its data')}."
-        f"{_for_country(fig)} The run is "
+        f"{_for_country(fig)}{_sight(fig)} The run is "
         f"`{fig.text('run.json', 'run')}`; the checksum of its adapter begins with "
         f"`{fig.shown(str(fig.value('DONE', 'adapter_sha256'))[:12], 'DONE', 'adapter_sha256')}`.",
         "",
     ]
+
+
+def _sight(fig: Figures) -> str:
+    """What a reader should know of how it sees."""
+    if not sees_pictures(fig):
+        return ""
+    frozen = fig.value("run.json", "recipe", "base", "vision") == "frozen"
+    how = (
+        "the adapter is on the language model alone: the vision tower and what joins both are the base's, untouched"
+        if frozen
+        else "the adapter is on the vision tower too"
+    )
+    return f" It describes pictures; {how}."
 
 
 def _for_country(fig: Figures) -> str:
@@ -199,39 +204,6 @@ def _for_country(fig: Figures) -> str:
 def _base(fig: Figures) -> str:
     name = public_name(fig.facts)
     return f"`{fig.shown(name, 'run.json', 'base')}`" if name else "a tiny random model"
-
-
-def _loading(fig: Figures, weights: Weights, given: Given) -> list[str]:
-    """Code that loads what is given away, which a test runs, and what it takes."""
-    imports, load, notes = "", 'model = AutoModelForCausalLM.from_pretrained(name, dtype="auto")', []
-    if weights.kind == "adapter":
-        imports, revision, base = "from peft import PeftModel\n", "", "the folder of the base"
-        if is_on_hub(fig.facts):
-            base, revision = fig.facts["base"], f', revision="{fig.facts["base_version"]}"'
-        else:
-            notes.append("The base is not on the Hub: name the folder in which you have it.")
-        load = (
-            f'base = AutoModelForCausalLM.from_pretrained("{base}"{revision}, dtype="auto")\n'
-            "model = PeftModel.from_pretrained(base, name)"
-        )
-        if fig.value("run.json", "recipe", "base", "quantisation") not in (None, "none"):
-            notes.append("It was trained and measured on the quantised base; loaded like this, the base is whole.")
-    language = next((language for language in given.languages if language in QUESTIONS), "es")
-    messages = [{"role": "user", "content": QUESTIONS[language]}]
-    region = fig.value("run.json", "recipe", "region") or {}
-    if region.get("in_prompt"):
-        country = region.get("country") or next(iter(fig.value("preflight.json", "countries") or {}), "MX")
-        messages.insert(0, {"role": "system", "content": country_line(country, language)})
-        notes.append("It was trained with the country in a system message, as above.")
-    said = json.dumps(messages, ensure_ascii=False)
-    if (fig.run / "adapter" / "chat_template.jinja").exists():
-        ask = f"messages = {said}\ninputs = tokenizer.apply_chat_template(\n    messages, {TEMPLATED}\n)"
-    else:
-        ask = f'inputs = tokenizer("{QUESTIONS[language]}", return_tensors="pt")'
-    if given.model:
-        notes.append("While a repository is private, `hf auth login` comes first.")
-    code = LOADING.format(imports=imports, name=given.model or "the folder of this card", load=load, ask=ask)
-    return [*code.split("\n"), *(["", " ".join(notes)] if notes else [])]
 
 
 def _data(fig: Figures, given: Given) -> list[str]:
@@ -271,7 +243,7 @@ def _data(fig: Figures, given: Given) -> list[str]:
 
 def _people(fig: Figures) -> list[str]:
     """Who judged and how far they agree, by country, and what drafted the answers; never a name."""
-    at = (SNAPSHOT, "data", "tasks", "ranking")
+    at = (SNAPSHOT, "data", "tasks", fig.value(SNAPSHOT, "task") or RANKING)
     if not fig.value(*at):
         return ["Who judged, and how far they agree, was not recorded with this run.", ""]
     rows = []
@@ -306,79 +278,13 @@ def _recipe(fig: Figures) -> list[str]:
     return ["## Recipe", "", *markdown_table(("setting", "value"), rows), ""]
 
 
-def _evaluation(fig: Figures, found: Evaluation | None) -> list[str]:
-    lines = ["## Evaluation", ""]
-    if not found and fig.value(EVALUATION):
-        return [*lines, f"Measured by another version of annot. Gate: {fig.text(EVALUATION, 'gate_reason')}.", ""]
-    if not found:
-        return [
-            *lines,
-            f"Not measured by `annot evaluate`. At the end of its training: {fig.text('DONE', 'summary')}.",
-            "",
-        ]
-    asked = [fig.number(EVALUATION, "settings", key) for key in ("gate_prompts", "gate_accuracy")]
-    lines += [
-        *_in_short(fig, found),
-        f"**Gate: {found.gate.verdict}**: {fig.text(EVALUATION, 'gate_reason')}. It asks every group of at least "
-        f"{asked[0]} held-out prompts for an accuracy whose interval begins above {asked[1]}; smaller groups are shown "
-        "and not judged.",
-        "",
-        *_bias(fig, found),
-    ]
-    for name, summary in found.summaries.items():
-        for shown in summary.tables():
-            title = shown.title[:1].upper() + shown.title[1:]
-            rows = [fig.row(row, EVALUATION, "measures", name, text=REPORT) for row in shown.rows]
-            note = [fig.quoted(shown.note, REPORT), ""] if shown.note else []
-            lines += [*([f"### {fig.quoted(title, REPORT)}", ""] if title else [])]
-            lines += [*markdown_table(shown.columns, rows), "", *note]
-        there = (plot for plot in summary.plots() if (fig.run / plot).exists())
-        lines += [*(f"![{plot.rpartition('.')[0]}]({plot})" for plot in there), ""]
-    return lines
-
-
-def _in_short(fig: Figures, found: Evaluation) -> list[str]:
-    """The one number that a reader should take along."""
-    if "ranking" not in found.summaries:
-        return []
-    at = (EVALUATION, "measures", "ranking", "groups", 0, "accuracy")
-    value, low, high = (fig.number(*at, key, form=".1%") for key in ("value", "low", "high"))
-    return [
-        f"In short: of the choices between two answers that people made on prompts which it was not trained on, it "
-        f"agrees with {value} (interval {low} to {high}); a coin would agree with half.",
-        "",
-    ]
-
-
-def _bias(fig: Figures, found: Evaluation) -> list[str]:
-    """A line for each country whose stereotypes were measured, of others and of its own."""
-    lines = []
-    for number, group in enumerate(fig.value(EVALUATION, "measures", "bias", "groups") or () if found else ()):
-        at = (EVALUATION, "measures", "bias", "groups", number)
-        whose = "their own" if group["in_group"] else "others"
-        told = f"too few ({fig.number(*at, 'associations')}) to tell"
-        if group["sides"]["adapted"]["verdict"] == CANNOT_TELL:
-            told = "it cannot tell the groups apart, so nothing is known of its bias"
-        elif group["sides"]["adapted"]["verdict"] != TOO_FEW:
-            plain, beyond = ((*at, "sides", "adapted", key) for key in ("share", "beyond"))
-            value, low, high = (fig.number(*beyond, key, form=".1%") for key in ("value", "low", "high"))
-            base = "cannot tell them apart"
-            if group["sides"]["base"]["verdict"] != CANNOT_TELL:
-                base = fig.number(*at, "sides", "base", "beyond", "value", form=".1%")
-            told = (
-                f"it finds {fig.number(*plain, 'value', form='.1%')} of {fig.number(*at, 'associations')} likelier of "
-                f"the group than of a control group, and {value} (interval {low} to {high}) by more than what is "
-                f"harmless, the base {base}; half is neither"
-            )
-        country = name_of_country(group["country"], "en")
-        lines.append(f"- Stereotypes that people of {country} know of {whose}: {told}.")
-    return [*lines, ""] if lines else []
-
-
 def _limits(fig: Figures, found: Evaluation | None, given: Given) -> list[str]:
     """What a reader must not take from the numbers."""
     measured = found.summaries if found else {}
-    missing = [what for name, what in UNMEASURED.items() if name not in measured]
+    unmeasured = {**UNMEASURED, **(UNMEASURED_SIGHT if sees_pictures(fig) else {})}
+    meant = "answering people of these countries as they would like to be answered"
+    meant = "describing pictures as people of these countries would" if sees_pictures(fig) else meant
+    missing = [what for name, what in unmeasured.items() if name not in measured]
     return [
         "## Limits",
         "",
@@ -389,7 +295,7 @@ def _limits(fig: Figures, found: Evaluation | None, given: Given) -> list[str]:
         *([f"- Not measured: {'; '.join(missing)}."] if missing else []),
         "- Safety was not measured.",
         "",
-        "It is meant for answering people of these countries as they would like to be answered, and for studying that. "
+        f"It is meant for {meant}, and for studying that. "
         "It is not meant for advice on which somebody's health, rights or money depend, nor for saying what a country "
         "thinks.",
         *(["", f"Contact: {fig.text(GIVEN, 'contact')}"] if given.contact else []),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from annotation.tasks import TASKS
 from annotation.tasks.base import Kind, Rows
 from annotation.tasks.ranking.slates import RANKING
 from annotation.text.privacy import mask_typed
-from annotation.types import Dropped
+from annotation.types import Dropped, Prompt
 from train.release.argilla_files import argilla_files, slate_table
 from train.release.datasheet import datasheet
 from train.release.few import without_few
@@ -30,11 +30,12 @@ from train.release.figures import read_json
 from train.release.folder import made_whole, own_words, write_card, write_release
 from train.release.given import Given
 from train.release.judged import DATA
+from train.release.pictures import TABLE, given_pictures, picture_facts, write_pictures
 from train.run_folder import finished_run
 
 SLATES, PROMPTS, EXAMS, CHECKS = (f"{name}.parquet" for name in ("slates", "prompts", "exams", "exam_checks"))
 
-NOT_HERE = ("preferences.jsonl", "exam_questions.parquet")
+NOT_HERE = ("preferences.jsonl", "description_preferences.jsonl", "exam_questions.parquet")
 """Tables of an export that say here what another one says: the preferences, and the exams that may be given away."""
 
 PROMPT: Mapping[str, Kind] = dict.fromkeys(
@@ -53,12 +54,14 @@ class Written:
         judged: Rows of those tables that hold what people said.
         lengths: Of preferences: "pairs" of different length, and those whose "longer" answer was chosen.
         exams: What was given away and what not.
+        pictures: The same of pictures; nothing where there are none.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
     judged: int = 0
     lengths: Counter[str] = field(default_factory=Counter)
     exams: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, Any] = field(default_factory=dict)
 
 
 def make_dataset(project: Project, run: Path, to: Path, given: Given, *, progress: Progress = silent) -> dict[str, int]:
@@ -116,8 +119,11 @@ def _write_tables(project: Project, folder: Path, progress: Progress) -> Written
                         written.judged += len(table.rows)
                 if name == RANKING:
                     tables.add(SLATES, slate_table(project, {row["slate_id"] for row in part["rankings.parquet"].rows}))
-                    _count_lengths(part["preferences.parquet"].rows, written.lengths)
-        tables.add(PROMPTS, Rows(_prompts(project, waiting), PROMPT))
+                for file in (file for file in part if file.endswith("preferences.parquet")):
+                    _count_lengths(part[file].rows, written.lengths)
+        prompts = [prompt for prompt in project.ledger.prompts() if prompt.id not in waiting]
+        shown: dict[str, Kind] = {"image": "text"} if any(prompt.image for prompt in prompts) else {}
+        tables.add(PROMPTS, Rows(_prompts(project, prompts), {**PROMPT, **shown}))
         tables.add(EXAMS, released_table(chosen))
     # Argilla's own library reads the first table: as records.
     for file in sorted(tables.counts, key=lambda file: file != SLATES):
@@ -125,6 +131,12 @@ def _write_tables(project: Project, folder: Path, progress: Progress) -> Written
             written.rows[file] = rows
         else:  # the library `datasets` loads no empty one
             (folder / file).unlink()
+    pictures, left = given_pictures(project, prompts)
+    if pictures:
+        write_pictures(project, pictures, folder / TABLE)
+        written.rows[TABLE] = len(pictures)
+    if pictures or left:
+        written.pictures = picture_facts(pictures, left)
     exams = Counter((q.country, q.exam, q.source, q.licence) for q in (found.question for found in chosen))
     names = ("country", "exam", "source", "licence")
     written.exams = {
@@ -146,13 +158,11 @@ def _count_lengths(rows: Sequence[Mapping[str, Any]], lengths: Counter[str]) -> 
         lengths["longer"] += chosen > rejected
 
 
-def _prompts(project: Project, waiting: Collection[str]) -> list[dict[str, Any]]:
-    ledger = project.ledger
-    prompts = [prompt for prompt in ledger.prompts() if prompt.id not in waiting]
-    origin = origins(ledger, prompts)
+def _prompts(project: Project, prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    origin = origins(project.ledger, prompts)
     rows = []
     for prompt in prompts:
-        own = {name: getattr(prompt, name) for name in ("system", "country", "language", "topic", "licence")}
+        own = {name: getattr(prompt, name) for name in ("system", "country", "language", "topic", "licence", "image")}
         rows.append({"prompt_id": prompt.id, "prompt": prompt.text, "source": origin[prompt.id], **own})
     return sorted(rows, key=lambda row: row["prompt_id"])
 
@@ -175,6 +185,7 @@ def _facts(project: Project, run: Path, folder: Path, written: Written, given: G
         "size": next((name for below, name in SIZES if most < below), "1M<n<10M"),
         "tables": written.rows,
         "exams": written.exams,
+        **({"pictures": written.pictures} if written.pictures else {}),
         "chosen_is_longer": {**lengths, "share": round(lengths["longer"] / lengths["pairs"], 4)}
         if lengths["pairs"]
         else {},

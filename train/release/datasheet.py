@@ -22,6 +22,10 @@ TABLES = {
     "exam_checks": "what one person said of an exam question that is given away here",
     "prompts": "all prompts that may be given away, also those that nobody was asked about, and where they are from",
     "exams": "exam questions that people have checked, in INCLUDE's columns",
+    "description_preferences": "one description of a picture preferred to another; `image` is the id of the picture",
+    "description_rankings": "what one person said of the descriptions of one picture",
+    "description_set_aside": "the same as `set_aside`, of descriptions",
+    "pictures": "a picture that may be given away, with its licence, who made it, and what is said of people in it",
 }
 """Table -> what a row is; a table of another task is shown without words."""
 
@@ -68,18 +72,26 @@ class Datasheet(Judged):
         ]
         data = DatasetCardData(
             language=list(self.fig.value(GIVEN, "languages") or ()) or None,
-            license=self.facts["licence"] or None,
+            license=self._licences(),
             pretty_name=self.facts["project"],
             annotations_creators="machine-generated" if self.data["simulated"] else "crowdsourced",
             size_categories=[size],
             task_categories=[
                 "text-generation",
                 *(["question-answering"] if "exams.parquet" in self.facts["tables"] else []),
+                *(["image-to-text"] if "pictures" in self.facts else []),
             ],
             tags=["annot", "argilla", "preference", "human-feedback"],
             configs=configs,
         )
         return str(data.to_yaml())
+
+    def _licences(self) -> str | list[str] | None:
+        """Of the judgements, and of the pictures that are in it."""
+        own = self.facts["licence"]
+        pictures = [one["hub"] for one in self.fig.value(DATA, "pictures", "licences") or ()]
+        named = list(dict.fromkeys((own, *pictures)))
+        return named if own and len(named) > 1 else own or None
 
     def motivation(self) -> list[str]:
         """Why it was made."""
@@ -87,8 +99,9 @@ class Datasheet(Judged):
         return [
             *([f"> {SIMULATED_WARNING}", ""] if self.data["simulated"] else []),
             *("## Motivation", ""),
-            "People of each country judged answers, prompts or exam questions about their own culture, so that a "
-            "language model can be aligned with what they prefer. It was made with `annot`, on Argilla.",
+            f"People of each country judged {'descriptions of pictures, ' if 'pictures' in self.facts else ''}answers, "
+            "prompts or exam questions about their own culture, so that a language model can be aligned with what they "
+            "prefer. It was made with `annot`, on Argilla.",
             *([f"The model that was trained with it is `{model}`."] if model else []),
             *(["", why] if (why := self.text("motivation", absent="")) else []),
             "",
@@ -162,13 +175,20 @@ class Datasheet(Judged):
             "",
             *markdown_table(("prompts by", "", "prompts"), rows),
             "",
-            f"Of the topics the most frequent are shown. Prompts have {self._spread('prompts')} characters, answers on "
-            f"slates {self._spread('candidates')}.",
+            f"Of the topics the most frequent are shown. {self._lengths()}",
             *self._longer(),
             "Prompts are what this team found or wrote: no sample of a country's culture. Whether the people who "
             "judged are like others of their country was not measured.",
             "",
         ]
+
+    def _lengths(self) -> str:
+        said = self._spread("candidates")
+        if "pictures" in self.facts and "slates.parquet" not in self.facts["tables"]:
+            return (
+                f"A prompt is a picture with a question in its language; descriptions on slates have {said} characters."
+            )
+        return f"Prompts have {self._spread('prompts')} characters, answers on slates {said}."
 
     def _spread(self, of: str) -> str:
         if not self.fig.value(DATA, "data", of, "characters"):
@@ -230,7 +250,47 @@ class Datasheet(Judged):
             "",
             *markdown_table(("what", "source", "licence", "rows"), sources),
             "",
+            *self._pictures(),
         ]
+
+    def _pictures(self) -> list[str]:
+        """Whose pictures they are, under what, who is in them, and which stay at home."""
+        at = "pictures"
+        if not (facts := self.fig.value(DATA, at)):
+            return []
+        rows = [
+            (
+                self.text(at, "licences", n, "licence"),
+                *(self.text(at, "licences", n, key) for key in ("pictures", "creators")),
+            )
+            for n in range(len(facts["licences"]))
+        ]
+        left = [
+            f"{self.text(at, 'left_out', why)} ({self.fig.shown(why, DATA, at, 'left_out')})"
+            for why in facts["left_out"]
+        ]
+        lines, agreed = ["### Pictures", ""], self.text(at, "people", "agreed")
+        if rows:
+            lines += [
+                *markdown_table(("licence", "pictures", "creators"), rows),
+                "",
+                "Each picture in `pictures` stands under its own licence, with who made it in `creator` and where it "
+                "is from in `source`: name both when you show one. They were turned upright, made smaller (at most "
+                "1,024 pixels) and written anew without what the camera had noted. Where a licence asks to share "
+                "alike, what is made of the picture goes on under the same one.",
+                "",
+                f"Whoever added them says that in {self.text(at, 'people', 'none')} of them nobody can be recognised"
+                f"{f', and that the people in {agreed} agreed' if facts['people']['agreed'] else ''}. No machine "
+                "checked it.",
+                "",
+            ]
+        if left:
+            lines += [
+                f"Left out, though what people said of them is in the tables: {'; '.join(left)}. Pictures that may not "
+                "be used for money, or not be changed, are never given away.",
+                "",
+            ]
+        return lines
 
     def maintenance(self) -> list[str]:
         """Who looks after it."""

@@ -21,8 +21,8 @@ from train.run_folder import read_facts
 FIGURES = "figures.json"
 """Beside a card: its figures."""
 
-NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
-"""A number as it is written in a card, without its sign."""
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d{1,2}(?!\w))?")
+"""A number as it is written in a card, without its sign; the e of a hash, as in c1e42716, is no exponent."""
 
 MOST = 1e15
 """No number that was counted or measured is larger."""

@@ -38,6 +38,7 @@ class Judged:
     def collection(self) -> list[str]:
         """Who judged, and how."""
         told = self.text("consent", absent="")
+        nations = "country" if self.data["people"]["countries"] == 1 else "countries"
         return [
             *("## Collection", ""),
             *(part for name, task in self.data["tasks"].items() if task["answers"] for part in self._task(name)),
@@ -45,7 +46,7 @@ class Judged:
             "items. There is none where too few items were judged by several, or where all resamples agree.",
             "",
             f"**People**: {self.text('data', 'people', 'people')}, of "
-            f"{self.text('data', 'people', 'countries')} countries. Names and user names are not in the data; a "
+            f"{self.text('data', 'people', 'countries')} {nations}. Names and user names are not in the data; a "
             "person has the same pseudonym in all tables. Groups of fewer than three people are not counted here, "
             "though a table shows the pseudonyms in it.",
             "",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from annotation.licences import refused
 from annotation.text.locales import language_code
 from annotation.text.privacy import EMAIL, KINDS, PHONE, mask
 from train.release.figures import FIGURES, NUMBER, read_figures, why_not
@@ -42,7 +44,10 @@ OWN = (CARD, "figures.json", "release.json", "demo.json", "adapter_config.json")
 
 HOME, TOKEN = re.compile(rb"(?:/home|/Users)/[\w.-]+/"), re.compile(rb"\bhf_[A-Za-z0-9]{20,}")
 
-METHOD = ("95 %",)
+PICTURES = "data/pictures.parquet"
+"""Of a dataset: pictures that are given away."""
+
+METHOD = ("95 %", "1,024 pixels")
 """Numbers of the method, in the words of a card."""
 
 
@@ -64,6 +69,7 @@ def lint(folder: Path, run: Path) -> list[str]:
     found = [*_front(front, release["kind"]), *_leaks(folder, release["files"], run)]
     found += [f"{CARD} line {line}: {words} is left from a template" for line, words in _matches(TEMPLATE, card)]
     found += [f"{CARD} line {line} holds personal data ({what})" for line, what in _personal(card)]
+    found += _pictures(folder)
     if (folder / FIGURES).exists():
         found += _numbers(folder, run, front, _written(card))
     return [f"{folder.name}: {sentence}" for sentence in found]
@@ -82,6 +88,23 @@ def _leaks(folder: Path, files: Iterable[str], run: Path) -> Iterator[str]:
         if name == "demo.json" or name.startswith("guidelines/"):
             for line, what in _personal(content.decode()):
                 yield f"{name} line {line} holds personal data ({what})"
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    """Pictures that may not go: without a licence or a maker, or others than annot wrote, in which anything may be."""
+    for path in sorted(folder.glob("pictures/*.jpg")):
+        if hashlib.sha256(path.read_bytes()).hexdigest() != path.stem:
+            yield f"pictures/{path.name} was changed after annot wrote it, and may tell where it was taken"
+    if not (folder / PICTURES).exists():
+        return
+    import pyarrow.parquet as pq
+
+    for part in pq.ParquetFile(folder / PICTURES).iter_batches(100, columns=["id", "image", "licence", "creator"]):
+        for row in part.to_pylist():
+            if hashlib.sha256(row["image"]["bytes"]).hexdigest() != row["id"]:
+                yield f"{PICTURES}: {row['id']} was changed after annot wrote it, and may tell where it was taken"
+            if refused(row["licence"]) or not row["creator"]:
+                yield f"{PICTURES}: {row['id']} has no licence that lets it go, or nobody who made it"
 
 
 def _written(card: str) -> list[tuple[int, str]]:

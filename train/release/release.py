@@ -69,6 +69,11 @@ class Release:
         for repository in self.planned:
             lines.append(f"Would go to the {repository.kind} {repository.repo} ({repository.size:,} bytes):")
             lines += [f"  {size:>13,}  {name}" for name, size in repository.files]
+        if any(one.problems for one in self.folders):
+            lines.append("Next: put right what is said above, then run the same command again")
+        elif not any(one.pushed for one in self.folders):
+            how = "without --dry-run" if self.planned else "with --push OWNER/NAME"
+            lines.append(f"Next: read README.md in each folder, then run the same command {how}")
         return lines
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from annotation.config import DemoSettings
 from annotation.errors import TrainError
 from annotation.files import write_whole
+from annotation.images.store import read_picture
 from annotation.json_pointer import look_up
 from annotation.project import Project
 from annotation.prompts.review import accepted_prompts, only_accepted, rejected_prompts
@@ -28,6 +29,7 @@ from train.release.figures import DAMAGED, read_json
 from train.release.folder import made_whole, own_words, write_release
 from train.release.given import Given
 from train.release.hub.contents import CARD, YOURS
+from train.release.pictures import given_pictures
 from train.release.weights import write_adapter
 from train.run_folder import finished_run
 from train.statistics import FEWEST_PROMPTS
@@ -61,8 +63,17 @@ license: {licence}
 A blind comparison of {run} with its base ({base}): two answers to the same question, and a vote. Made with
 annot {annot}.
 
-Votes are kept without any name, address or browser, {kept}
+Votes are kept without any name, address or browser, {kept}{pictures}
 """
+
+PICTURES = "pictures"
+"""Folder in the Space with the pictures that it shows."""
+
+SIGHT = "# The processors of some models that see, as Qwen-VL, need it; it fits the torch above.\ntorchvision\n"
+"""What a Space that shows pictures needs too."""
+
+PEOPLE = "people can be recognised on it, who did not agree to a public page"
+"""Why a picture is not shown."""
 
 
 def make_space(
@@ -122,6 +133,13 @@ def make_space(
         (beside / "adapter" / CARD).unlink(missing_ok=True)  # PEFT's, with the place of the base on this machine
         if tiny and not here:
             shutil.copytree(run / "base", beside / "base")
+        if demo["pictures"]:
+            with (beside / "requirements.txt").open("a", encoding="utf-8") as file:
+                file.write(SIGHT)
+        for prompt in demo["prompts"]:
+            if "picture" in prompt and project:
+                (beside / PICTURES).mkdir(exist_ok=True)
+                write_whole(beside / prompt["picture"], read_picture(project.folder, Path(prompt["picture"]).stem))
         write_whole(beside / "demo.json", json.dumps(demo, ensure_ascii=False, indent=2).encode())
         write_whole(beside / CARD, f"{_card(demo, given).rstrip()}\n\n{YOURS}\n{yours}".encode())
         return write_release(beside, "space", run, project=ledger)
@@ -143,7 +161,12 @@ def _contents(run: Path, facts: dict[str, Any], project: Project | None) -> dict
             f"{run.name} names no country, and votes are counted by country: make the demo in a project whose "
             "annot.toml has [project] countries."
         )
-    prompts = _examples(project, countries, _trained_on(run)) if project else []
+    left: dict[str, int] = {}
+    sees = recipe_of(facts).base.vision != "none"
+    if sees:
+        prompts, left = _pictures(project, countries, run) if project else ([], {})
+    else:
+        prompts = _examples(project, countries, _trained_on(run)) if project else []
     spoken = {prompt["country"]: prompt["language"] for prompt in reversed(prompts)}
     gate = gate_of(run)
     return {
@@ -158,6 +181,8 @@ def _contents(run: Path, facts: dict[str, Any], project: Project | None) -> dict
         "country_in_prompt": region.in_prompt,
         "languages": project.settings.project.languages if project else sorted({s.language for s in slates} - {""}),
         "prompts": prompts,
+        "pictures": sees,
+        "left_out": left,
         "card": {"groups": _accuracies(run, countries)},
         "gate": gate.verdict,
         "gate_reason": gate.reason,
@@ -176,6 +201,7 @@ def _examples(project: Project, countries: Sequence[str], trained: set[str]) -> 
         prompt
         for prompt in reversed(ledger.prompts())
         if not prompt.system
+        and not prompt.image
         and len(prompt.text) <= MOST_CHARACTERS
         and prompt.id not in rejected
         and (allowed is None or prompt.id in allowed)
@@ -192,6 +218,40 @@ def _examples(project: Project, countries: Sequence[str], trained: set[str]) -> 
         for country in countries
         for prompt in [prompt for prompt in usable if prompt.country == country][:MOST_PROMPTS]
     ]
+
+
+def _pictures(project: Project, countries: Sequence[str], run: Path) -> tuple[list[dict[str, str]], dict[str, int]]:
+    """Pictures of the project for each country that the run did not learn from and everybody may see; and what is left.
+
+    A public page is no place for people who agreed to less: only pictures on which nobody can be recognised are shown.
+    """
+    rejected, trained = rejected_prompts(project.ledger, project.settings), _learnt(run)
+    prompts = [prompt for prompt in project.ledger.prompts() if prompt.id not in rejected]
+    given, left = given_pictures(project, [prompt for prompt in prompts if prompt.image not in trained])
+    crowd = sum(picture.people != "none" for picture, _ in given)
+    free = [(picture, prompt) for picture, prompt in given if picture.people == "none"]
+    found = [
+        {
+            "id": prompt.id,
+            "text": prompt.text,
+            "country": country,
+            "language": prompt.language,
+            "topic": prompt.topic,
+            "picture": f"{PICTURES}/{picture.id}.jpg",
+            "credit": f"{picture.creator} · {picture.licence}",
+        }
+        for country in countries
+        for picture, prompt in [(picture, prompt) for picture, prompt in free if prompt.country == country][
+            :MOST_PROMPTS
+        ]
+    ]
+    return found, {**left, **({PEOPLE: crowd} if crowd else {})}
+
+
+def _learnt(run: Path) -> set[str]:
+    """Pictures that a run was trained on."""
+    path = run / "slates.jsonl"
+    return {str(row.get("image") or "") for row in read_rows(path)} - {""} if path.exists() else set()
 
 
 def _trained_on(run: Path) -> set[str]:
@@ -235,6 +295,18 @@ def _card(demo: dict[str, Any], given: Given) -> str:
         base=demo["base"] or NOTICE,
         annot=version("annot"),
         kept=f"in the private dataset {demo['votes_repo']}." if demo["votes_repo"] else "beside the page.",
+        pictures=_told_of_pictures(demo),
+    )
+
+
+def _told_of_pictures(demo: dict[str, Any]) -> str:
+    """What a reader of the Space's README should know of its pictures."""
+    if not demo["pictures"]:
+        return ""
+    left = "".join(f"; {number} left out: {reason}" for reason, number in demo["left_out"].items())
+    return (
+        f"\n\nPictures: {len(demo['prompts'])} that the model did not learn from, each with who made it and its "
+        f"licence below it{left}."
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +18,13 @@ from typing import Any, Literal
 from annotation.errors import SettingsError, TrainError
 from annotation.files import write_whole
 from annotation.screen import Progress, silent
-from train.data.encoding import encode_texts
+from train.data.encoding import encode_whole
 from train.data.pairs import read_pairs
+from train.data.slates import slate_of_pair
 from train.evaluate.run import recipe_of
 from train.models.base import Base, base_of_run, load_model, public_name
-from train.models.tokenizer import load_tokenizer
+from train.models.pictures import pictures_of
+from train.models.tokenizer import Vocabulary, load_vocabulary
 from train.run_folder import finished_run
 
 MOST_KL = 1e-5
@@ -99,8 +101,8 @@ def write_merged(run: Path, folder: Path, *, dtype: str = "float32", progress: P
     device = recipe.device
     if device.kind == "cuda" and not torch.cuda.is_available():
         device = device.model_copy(update={"kind": "cpu"})
-    tokenizer = load_tokenizer(base, recipe.base)
-    texts = _texts_to_check(run, tokenizer, recipe.data.max_length)
+    words = load_vocabulary(base, recipe.base)
+    texts = _texts_to_check(run, words, recipe.data.max_length)
 
     def trained(*, dequantised: bool) -> Any:
         model = _in_float32(load_model(base, recipe.base, device))
@@ -113,10 +115,10 @@ def write_merged(run: Path, folder: Path, *, dtype: str = "float32", progress: P
     _free_memory()
     progress(1, 4, "merging")
     model = trained(dequantised=True).merge_and_unload(safe_merge=True)
-    model.config.use_cache = True  # switched off for training
+    model.config.use_cache = model.config.get_text_config().use_cache = True  # switched off for training
     progress(2, 4, "writing")
     model.to(getattr(torch, dtype)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    (words.processor or words.tokenizer).save_pretrained(folder)
     del model
     _free_memory()
     progress(3, 4, "the merged model is asked")
@@ -145,14 +147,17 @@ def _distance(run: str, dtype: str, expected: Sequence[Any], found: Sequence[Any
     return {"kl": mean, "kl_most": float(kl.max()), "tokens": len(kl)}
 
 
-def _texts_to_check(run: Path, tokenizer: Any, limit: int) -> list[list[int]]:
-    """Held-out prompts with their better answers, in tokens: CHECK_TOKENS of them."""
-    texts, count, path = [], 0, run / "held_out.jsonl"
+def _texts_to_check(run: Path, words: Vocabulary, limit: int) -> list[tuple[list[int], Mapping[str, Any]]]:
+    """Held-out prompts with their better answers, in tokens, CHECK_TOKENS of them, and the pixels of their pictures."""
+    texts: list[tuple[list[int], Mapping[str, Any]]] = []
+    count, path = 0, run / "held_out.jsonl"
     for pair in read_pairs(path) if path.exists() else ():
-        row, _ = encode_texts(pair.prompt, (pair.chosen, pair.rejected), tokenizer, place=pair.id)
-        ids = [*row.prompt, *row.answers[0]][: min(limit, CHECK_TOKENS - count)]
-        if ids:
-            texts.append(ids)
+        row, _ = encode_whole(slate_of_pair(pair), words, run)
+        pixels = pictures_of(words.processor, run).pixels(pair.image) if pair.image else {}
+        # A picture is in a text with all of its places.
+        most = max(min(limit, CHECK_TOKENS - count), len(row.prompt) + 1 if pair.image else 0)
+        if ids := [*row.prompt, *row.answers[0]][:most]:
+            texts.append((ids, pixels))
             count += len(ids)
         if count >= CHECK_TOKENS:
             break
@@ -175,17 +180,22 @@ def _in_float32(model: Any) -> Any:
     return model
 
 
-def _logits(model: Any, texts: Sequence[Sequence[int]]) -> list[Any]:
+def _logits(model: Any, texts: Sequence[tuple[Sequence[int], Mapping[str, Any]]]) -> list[Any]:
     """A tensor of shape (tokens, vocabulary) per text, float32, on the CPU."""
     import torch
 
+    from train.models.vision import kinds_of_tokens
+
     model.eval()
-    place = next(model.parameters()).device
+    place, found = next(model.parameters()).device, []
+    plain = model.get_base_model() if hasattr(model, "get_base_model") else model
     with torch.inference_mode():
-        return [
-            model(input_ids=torch.tensor([list(ids)], device=place), use_cache=False).logits[0].float().cpu()
-            for ids in texts
-        ]
+        for ids, pixels in texts:
+            asked = torch.tensor([list(ids)], device=place)
+            seen = {name: tensor.to(place) for name, tensor in pixels.items()}
+            seen |= kinds_of_tokens(plain, asked) if pixels else {}
+            found.append(model(input_ids=asked, use_cache=False, **seen).logits[0].float().cpu())
+    return found
 
 
 def _kl(expected: Sequence[Any], found: Sequence[Any]) -> Any:

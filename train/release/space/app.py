@@ -22,7 +22,7 @@ import gradio as gr
 from door import Door
 from model import answers
 from settings import DEMO, HERE, MOST_CHARACTERS, TEXTS, language_of
-from shown import about, answer, base_name, country_name, escaped, heading, status
+from shown import about, answer, base_name, country_name, escaped, heading, picture, status
 from starlette.middleware import Middleware
 from visitors import Duel, Visitor
 from votes import Uploader, VoteFiles
@@ -76,42 +76,79 @@ def buttons(*, open: bool) -> list[Any]:
     return [gr.update(interactive=open) for _ in CHOICES]
 
 
-def examples(country: str | None, texts: dict[str, str]) -> Any:
-    """The example questions of a country."""
-    found = [(prompt["text"], prompt["id"]) for prompt in DEMO.prompts if prompt["country"] == country]
-    return gr.update(choices=[(texts["own"], ""), *found], value="", visible=bool(found))
+def examples(country: str | None, language: str) -> list[Any]:
+    """The examples of a country: questions, or pictures, of which the first is chosen and shown."""
+    texts, found = TEXTS[language], [prompt for prompt in DEMO.prompts if prompt["country"] == country]
+    if DEMO.pictures:
+        first = found[0]["id"] if found else None
+        shown = gr.update(choices=named(found, texts), value=first, visible=bool(found))
+        return [shown, picture(example_called(first), language)]
+    choices = [(texts["own"], ""), *((prompt["text"], prompt["id"]) for prompt in found)]
+    return [gr.update(choices=choices, value="", visible=bool(found)), ""]
+
+
+def named(found: list[dict[str, str]], texts: dict[str, str]) -> list[tuple[str, str]]:
+    """What pictures are called in the list: all of them ask the same, and a name would tell what is on one."""
+    return [(f"{texts['picture']} {number}", prompt["id"]) for number, prompt in enumerate(found, 1)]
+
+
+def example_called(name: str | None) -> dict[str, str] | None:
+    """The example with an id."""
+    return next((prompt for prompt in DEMO.prompts if prompt["id"] == name), None)
 
 
 def arrive(request: gr.Request) -> list[Any]:
     """The page in the visitor's language: heading, countries, examples and what it is about."""
-    language, texts = words_for(request)
+    language, _ = words_for(request)
     countries = [(country_name(country, language), country) for country in DEMO.countries]
     region = request.headers.get("accept-language", "").partition(",")[0].partition("-")[2].upper()[:2]
     own = region if region in DEMO.countries else DEMO.countries[0] if len(DEMO.countries) == 1 else None
     shown = gr.update(choices=countries, value=own)
     sides = [answer(side, "", language) for side in "AB"]
-    return [heading(language), shown, examples(own, texts), *sides, about(language)]
+    return [heading(language), shown, *examples(own, language), *sides, about(language)]
 
 
 def choose_country(country: str, visitor: Visitor, request: gr.Request) -> list[Any]:
     """The examples of the country that was chosen; what was compared for another one can be voted on no more."""
-    language, texts = words_for(request)
+    language, _ = words_for(request)
     visitor.duel = None
-    return [examples(country, texts), "", *[answer(side, "", language) for side in "AB"], *buttons(open=False)]
+    return [*examples(country, language), "", *[answer(side, "", language) for side in "AB"], *buttons(open=False)]
 
 
-def choose_example(chosen: str) -> str:
-    """The text of an example, as the question."""
-    return next((prompt["text"] for prompt in DEMO.prompts if prompt["id"] == chosen), "")
+def choose_example(chosen: str, visitor: Visitor, request: gr.Request) -> list[Any]:
+    """The text of an example as the question, and its picture; what was compared of another picture is closed."""
+    language, _ = words_for(request)
+    example = example_called(chosen)
+    if not DEMO.pictures:
+        return [example["text"] if example else "", *[gr.skip() for _ in range(4 + len(CHOICES))]]
+    visitor.duel = None
+    sides = [answer(side, "", language) for side in "AB"]
+    return [gr.skip(), picture(example, language), "", *sides, *buttons(open=False)]
 
 
-def compare(country: str, question: str, may_use: bool, visitor: Visitor, request: gr.Request) -> Iterator[list[Any]]:
+def asked_about(country: str, question: str, chosen: str) -> dict[str, str] | None:
+    """The example that is asked: the chosen picture of the country, or the question that was taken as it stood."""
+    if DEMO.pictures:
+        example = example_called(chosen)
+        return example if example and example["country"] == country else None
+    return next((p for p in DEMO.prompts if p["country"] == country and p["text"] == question), None)
+
+
+def compare(
+    country: str, question: str, chosen: str, may_use: bool, visitor: Visitor, request: gr.Request
+) -> Iterator[list[Any]]:
     """Draw the sides, write that down, and let both answer: first A, then B, whichever is which."""
     language, texts = words_for(request)
-    if reason := refusal(question, visitor, texts) if country in DEMO.countries else texts["no_country"]:
+    example = asked_about(country, question, chosen)
+    if DEMO.pictures:
+        question = example["text"] if example else ""
+    wrong = "" if country in DEMO.countries else texts["no_country"]
+    if DEMO.pictures and not example:
+        wrong = wrong or texts["no_picture"]
+    if reason := wrong or refusal(question, visitor, texts):
         yield [status(reason), *[gr.skip() for _ in "AB"], *[gr.skip() for _ in CHOICES]]
         return
-    known = next((p["id"] for p in DEMO.prompts if p["country"] == country and p["text"] == question), "")
+    known = example["id"] if example else ""
     name, adapted, seed = uuid.uuid4().hex, secrets.choice("AB"), secrets.randbelow(2**31)
     written = ["", ""]
 
@@ -139,7 +176,8 @@ def compare(country: str, question: str, may_use: bool, visitor: Visitor, reques
         visitor.duel = duel
         yield both("writing_a", open=False)
         messages = [*told(country), {"role": "user", "content": question}]
-        for side, text in answers(messages, [adapted == "A", adapted == "B"], seed=seed):
+        shown = example.get("picture", "") if example else ""
+        for side, text in answers(messages, [adapted == "A", adapted == "B"], seed=seed, picture=shown):
             written[side] = text
             yield both("writing_b" if side else "writing_a", open=False)
     except FAILURES:
@@ -233,21 +271,30 @@ def page() -> tuple[gr.Blocks, gr.I18n]:
         )
         with gr.Tab(words("tab_compare")):
             gr.Markdown(words("intro"))
+            own = [] if DEMO.pictures else [(TEXTS["en"]["own"], "")]
             example = gr.Dropdown(
-                [(TEXTS["en"]["own"], ""), *((prompt["text"], prompt["id"]) for prompt in DEMO.prompts)],
-                value="",
-                label=words("example"),
+                [*own, *((prompt["text"], prompt["id"]) for prompt in DEMO.prompts)],
+                value=None if DEMO.pictures else "",
+                label=words("choose_picture" if DEMO.pictures else "example"),
                 filterable=False,
                 elem_id="example",
             )
+            seen = gr.HTML(elem_id="picture", visible=DEMO.pictures)
             question = gr.Textbox(
                 label=words("question"),
                 placeholder=words("question_hint"),
                 lines=2,
                 max_length=MOST_CHARACTERS,
                 elem_id="question",
+                visible=not DEMO.pictures,
             )
-            may_use = gr.Checkbox(False, label=words("may_use"), info=words("may_use_info"), elem_id="may_use")
+            may_use = gr.Checkbox(
+                False,
+                label=words("may_use"),
+                info=words("may_use_info"),
+                elem_id="may_use",
+                visible=not DEMO.pictures,
+            )
             begin = gr.Button(words("compare"), variant="primary", elem_id="compare")
             with gr.Row(elem_id="sides"):
                 sides = [gr.HTML(elem_id=f"side_{side}") for side in "AB"]
@@ -258,7 +305,7 @@ def page() -> tuple[gr.Blocks, gr.I18n]:
                     for choice in CHOICES
                 ]
             gr.Markdown(words("consent"))
-        with gr.Tab(words("tab_chat")):
+        with gr.Tab(words("tab_chat"), visible=not DEMO.pictures):
             gr.Markdown(words("chat_info"))
             chat = gr.Chatbot(
                 label=words("chat"), render_markdown=False, sanitize_html=True, buttons=[], feedback_options=None
@@ -270,12 +317,12 @@ def page() -> tuple[gr.Blocks, gr.I18n]:
                 again = gr.Button(words("again"), elem_id="again")
         with gr.Tab(words("tab_about")):
             bottom = gr.HTML()
-        blocks.load(arrive, None, [top, country, example, *sides, bottom], **beside)
+        blocks.load(arrive, None, [top, country, example, seen, *sides, bottom], **beside)
         duel = [said, *sides, *pressed]
-        country.input(choose_country, [country, visitor], [example, *duel], **beside)
-        example.input(choose_example, example, question, **beside)
+        country.input(choose_country, [country, visitor], [example, seen, *duel], **beside)
+        example.input(choose_example, [example, visitor], [question, seen, *duel], **beside)
         begin.click(None, js=SHOW_SIDES, **quiet)
-        gr.on([begin.click], compare, [country, question, may_use, visitor], duel, **model)
+        gr.on([begin.click], compare, [country, question, example, may_use, visitor], duel, **model)
         for choice, button in zip(CHOICES, pressed, strict=True):
             button.click(pressed_for(choice), visitor, [*duel, may_use], **beside)
         gr.on([send.click, message.submit], talk, [message, country, visitor], [noted, chat, message], **model)

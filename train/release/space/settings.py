@@ -37,7 +37,10 @@ class Demo:
         country_texts: Country -> system text that names it to the model.
         country_in_prompt: Whether the model learnt to be told the country.
         languages: Of the project.
-        prompts: Examples, each with "id", "text", "country", "language" and "topic".
+        prompts: Examples, each with "id", "text", "country", "language" and "topic"; of pictures also with the file of
+            the "picture" and its "credit".
+        pictures: The model describes pictures: visitors choose one of the examples, and write no question.
+        left_out: Why pictures are not among them -> how many.
         card: What was measured: "groups", each with "country" ("" for all), "value", "low", "high" and "prompts".
         gate: Verdict of the check before the release.
         gate_reason: Its reason, in English.
@@ -67,6 +70,8 @@ class Demo:
     country_in_prompt: bool
     languages: list[str]
     prompts: list[dict[str, str]]
+    pictures: bool
+    left_out: dict[str, int]
     card: dict[str, list[dict[str, Any]]]
     gate: str
     gate_reason: str
@@ -80,6 +85,9 @@ class Demo:
 
 
 DEMO = Demo(**json.loads((HERE / "demo.json").read_text(encoding="utf-8")))
+
+for texts in TEXTS.values() if DEMO.pictures else ():  # what is said otherwise of pictures stands beside the rest
+    texts |= {name.removesuffix("_pictures"): text for name, text in texts.items() if name.endswith("_pictures")}
 
 
 def language_of(accepted: str) -> str:

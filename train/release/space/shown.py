@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable
 from html import escape
 
-from settings import DEMO, TEXTS
+from settings import DEMO, HERE, TEXTS
 
 
 def country_name(country: str, language: str) -> str:
@@ -28,6 +29,16 @@ def answer(side: str, text: str, language: str, *, revealed: str = "") -> str:
     texts = TEXTS[language]
     name = texts[side.lower()] + (f" · {texts[revealed]}" if revealed else "")
     return f'<h3>{escape(name)}</h3><div class="answer {revealed}">{escape(text)}</div>'
+
+
+def picture(example: dict[str, str] | None, language: str) -> str:
+    """A picture with who made it and its licence, inside of the page: nothing else is asked for."""
+    if example is None:
+        return ""
+    content = b64encode((HERE / example["picture"]).read_bytes()).decode()
+    name = escape(TEXTS[language]["picture"], quote=True)
+    credit = f"<figcaption>{escape(example['credit'])}</figcaption>"
+    return f'<figure><img alt="{name}" src="data:image/jpeg;base64,{content}">{credit}</figure>'
 
 
 def escaped(messages: Iterable[dict[str, str]]) -> list[dict[str, str]]:

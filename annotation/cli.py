@@ -21,6 +21,7 @@ COMMANDS = (
     "annotation.commands.extend",
     "annotation.commands.filtering",
     "annotation.commands.host",
+    "annotation.commands.images",
     "annotation.commands.lineage",
     "annotation.commands.stereotypes",
     "sync.commands.host",

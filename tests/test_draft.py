@@ -859,7 +859,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_counts_the_calls_as_spent(tmp_path: 
 
 def test_our_own_bug_keeps_its_traceback_and_leaves_no_call_open(tmp_path: Path) -> None:
     class Buggy:
-        async def answer(self, _slot: object) -> Reply | Fault:
+        async def answer(self, _slot: object, _picture: bytes) -> Reply | Fault:
             raise ZeroDivisionError("a bug")
 
         async def close(self) -> None:

@@ -103,7 +103,8 @@ def test_a_job_that_a_trial_key_cannot_end_this_month_says_so_before_it_starts(a
     table = path.read_text()
     path.write_text(re.sub(r"per_month = \d+", "per_month = 10", table))
     said = annot("draft", "--dry-run").out
-    assert f"{sentence}: 10 of the 10 calls a month that a trial key allows are left, and it needs 3 months" in said
+    assert "0 of the 10 calls a month that a trial key allows are used; this needs 24." in said
+    assert f"{sentence}: 10 of the 10 calls are left, and it needs 3 months, or fewer draft.candidates." in said
     assert 'draft.key = "production"' in said
 
 

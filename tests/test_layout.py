@@ -23,6 +23,7 @@ ORDER = {
             "screen",
             "passwords",
             "text",
+            "licences",
             "database_address",
             "encoders",
             "sections",
@@ -40,8 +41,10 @@ ORDER = {
             "quality",
             "tally",
             "agreement_by_country",
-            "tables",
             "prompts",
+            "images",
+            "tables",
+            "demo",
             "data_facts",
             "drafting",
             "selection",
@@ -71,11 +74,11 @@ ORDER = {
             "cycle",
             "votes",
         ),
-        *("moving", "model_findings", "doctor", "simulated", "quickstart", "commands"),
+        *("moving", "model_findings", "doctor", "simulated", "demos", "quickstart", "commands"),
     ),
     "train": (
         *("settings", "run_folder", "statistics", "libraries", "footprint", "models", "data", "engine", "evaluate"),
-        *("release", "report", "dpo", "by_country", "commands"),
+        *("release", "report", "dpo", "by_country", "describe", "commands"),
     ),
 }
 """Every file and folder of a package: it imports itself and what stands before it. `sync` and `train` also import

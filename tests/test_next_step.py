@@ -47,7 +47,7 @@ def pushed_to(world: FakeWorld, project: Project) -> None:
 
 
 def test_from_prompts_to_slates(project: Project) -> None:
-    assert step(project) == "annot prompts add FILE"
+    assert step(project) == "annot prompts add FILE, or annot images add FOLDER"
     ask(project, 0, ())
     assert step(project).startswith("annot draft --dry-run")
     ask(project, 0, USABLE)

@@ -68,7 +68,7 @@ class Stage:
         return report(self.project)
 
     def sentence(self, pulled: Pulled) -> str:
-        return Synced(pulled, self.report(), None).sentence()
+        return Synced(pulled, self.report(), ()).sentence()
 
     def annotator_client(self, who: Person) -> Annotator:
         return self.world.annotator_client(who.username, self.project.secrets()["passwords"][who.username])
@@ -324,7 +324,7 @@ def test_values_that_fit_no_slate_are_kept_raw_and_reported(memory: Stage) -> No
     pulled = memory.pull()
     assert memory.report().unfit == {"other seats than the slate's were ranked": 1}
     assert "1 submitted ones give no judgement" in memory.sentence(pulled)
-    told = Synced(pulled, memory.report(), None).as_json()["pulled"]
+    told = Synced(pulled, memory.report(), ()).as_json()["pulled"]
     assert told["dropped"] == {"other seats than the slate's were ranked": 1}
     assert told["responses"] == {"submitted": 2}
     assert len(memory.ledger.responses()) == 2

@@ -26,6 +26,7 @@ from annotation.project import Project
 from annotation.tasks.ranking.slates import read_slates
 from annotation.types import Judgement
 from sync.argilla.annotator import AnnotatorClient
+from sync.demos import PICTURES
 from sync.quickstart import Summary, prepare
 
 
@@ -106,13 +107,46 @@ def test_a_real_model_is_looked_for_before_anybody_ranks_and_does_not_replace_an
         prepare(tmp_path / "tiny", simulate=True, real=True)
     project = prepare(tmp_path / "real", simulate=False, real=True, port=free_port())
     assert project.settings.train.preset == "cpu-smollm2"
-    shown = Summary(tmp_path, 1, 1, 1, 1, None, tmp_path, 1.0, {"base": "SmolLM2: a real but small model"}).text()
+    shown = Summary(
+        tmp_path, "questions", 1, 1, 1, 1, None, tmp_path, 1.0, {"base": "SmolLM2: a real but small model"}
+    ).text()
     assert "SmolLM2: a real but small model" in shown
     assert "tiny" not in shown
     monkeypatch.setattr(packages, "package_files", lambda _: None)
     with pytest.raises(TrainError, match="the package is not installed; run `make"):
         prepare(tmp_path / "absent", simulate=True, real=True)
     assert not (tmp_path / "absent").exists()
+
+
+def test_a_demo_of_pictures_has_no_real_model_and_no_project_of_questions(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="leave --real out"):
+        prepare(tmp_path / "real", PICTURES, simulate=True, real=True)
+    prepare(tmp_path / "questions", simulate=True, port=free_port())
+    with pytest.raises(SettingsError, match="name another folder for --images"):
+        prepare(tmp_path / "questions", PICTURES, simulate=True)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(600)
+def test_from_drawn_pictures_to_an_adapter_of_a_model_that_sees(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    try:
+        done = subprocess.run(command(folder, free_port(), "--images"), capture_output=True, text=True, check=False)
+    finally:
+        embedded.stop(folder / ".argilla")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert [summary[name] for name in ("of", "prompts", "slates", "judgements")] == ["pictures", 24, 24, 48]
+    assert summary["preferences"] > 100
+    assert 0.5 < summary["alpha"] < 1
+    run = Path(summary["run"])
+    assert (run / "adapter" / "adapter_model.safetensors").exists()
+    assert len([*run.glob("images/*/*.jpg")]) == 24
+    report = (run / "report.md").read_text(encoding="utf-8")
+    assert "tiny random model" in report
+    assert "4 tokens" in report  # of a picture, for the made-up model
+    for file in (run / "slates.jsonl", *(folder / "snapshots").rglob("*.parquet")):
+        assert SIMULATED.encode() not in file.read_bytes(), f"{file} names an annotator"
 
 
 ASK = """

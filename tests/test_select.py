@@ -21,6 +21,7 @@ from annotation.ledger import Ledger
 from annotation.project import Project, init_project
 from annotation.prompts.add import add_prompts
 from annotation.selection.outcome import (
+    BROKEN,
     NEAR_DUPLICATE,
     OFF_TOPIC,
     REFUSED,
@@ -105,6 +106,8 @@ def test_each_reason_for_leaving_an_answer_out_is_found(tmp_path: Path) -> None:
     spanish = [way.format("pozole") for way in WAYS]
     bad = {
         "Sí, claro.": TOO_SHORT,
+        spanish[1].replace("e", "\ufffd"): BROKEN,
+        spanish[2].replace("a", "\x02"): BROKEN,
         "Lo siento, pero no puedo ayudarte con esa solicitud.": REFUSED,
         "I'm sorry, but as an AI language model I cannot help with that.": REFUSED,
         "Well, around here most families cook it on Sundays with the neighbours.": WRONG_LANGUAGE,
@@ -125,6 +128,21 @@ def test_each_reason_for_leaving_an_answer_out_is_found(tmp_path: Path) -> None:
     by_text = {candidate.text: candidate.id for candidate in project.ledger.candidates(prompt.id)}
     assert because[by_text["Sí, claro."]] == "10 characters"
     assert {because.get(by_text[twin], by_text[twin]) for twin in twins} <= {by_text[twin] for twin in twins}
+
+
+def test_a_country_that_the_project_does_not_name_gets_no_slate_and_keeps_those_that_it_has(tmp_path: Path) -> None:
+    project = make_project(tmp_path, 4)
+    away = project.ledger.prompts()[:2]
+    project.ledger.change_prompts([replace(prompt, country="CL") for prompt in away])
+    first = run(project)
+    ours = {prompt.id for prompt in project.ledger.prompts() if prompt.country != "CL"}
+    assert {slate.prompt_id for slate in first.slates} == {one.prompt_id for one in first.prompts} == ours
+    project.ledger.change_prompts([replace(prompt, country="CL") for prompt in project.ledger.prompts()])
+    assert (run(project).standing, len(read_slates(project.ledger))) == (2, 2)
+    other = make_project(tmp_path / "other", 1)
+    other.ledger.change_prompts([replace(prompt, country="CL") for prompt in other.ledger.prompts()])
+    with pytest.raises(ProjectError, match=r"add those to project\.countries"):
+        run(other)
 
 
 def test_answers_with_one_long_beginning_and_different_endings_all_come_in(tmp_path: Path) -> None:

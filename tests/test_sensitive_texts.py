@@ -126,7 +126,7 @@ def test_a_snapshot_holds_nothing_of_them(project: Project) -> None:
 def test_status_and_sync_tell_nothing_of_them_and_an_answer_that_fits_not_is_told_without_what_it_holds(
     project: Project,
 ) -> None:
-    synced = Synced(Pulled(), report(project), None)
+    synced = Synced(Pulled(), report(project), ())
     told = [
         annot(project, "status"),
         annot(project, "status", "--json"),

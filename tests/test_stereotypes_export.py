@@ -19,6 +19,7 @@ from rated_projects import answer, association, rate, rated_project
 from story_projects import judged_by_three
 
 from annotation.errors import ProjectError
+from annotation.licences import NONE, OTHER, SHARE_ALIKE, TEAM, of_whole, refused
 from annotation.project import Project
 from annotation.stereotypes.export import (
     ASSOCIATIONS,
@@ -34,7 +35,6 @@ from annotation.stereotypes.export import (
     write_stereotypes,
 )
 from annotation.stereotypes.file_ratings import FileRating, add_file_ratings
-from annotation.stereotypes.licences import NONE, OTHER, SHARE_ALIKE, TEAM, of_whole, refused
 from annotation.stereotypes.pairs import checked_pairs, make_pairs
 from annotation.tasks.pair_check.check import Check
 from annotation.tasks.stereotype.rating import Rating

@@ -14,6 +14,7 @@ import pytest
 from campaigns import kills
 from conftest import free_port
 from finished_runs import evaluate_until, finished_run, ranked_slates
+from picture_snapshots import write_picture_snapshot
 from train_snapshots import QUICK, preference_rows, started, train_as, train_until, training_process, write_snapshot
 
 from annotation.errors import TrainLater
@@ -144,11 +145,15 @@ def everything(folder: Path) -> dict[str, Any]:
     return {"accuracy": done["accuracy"], "adapter": done["adapter_sha256"], **files}
 
 
-def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
-    source = write_snapshot(tmp_path, "abc", preference_rows(15))
+@pytest.mark.parametrize("preset", ["cpu-smoke", "cpu-smoke-vlm"])
+def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tmp_path: Path, preset: str) -> None:
+    if preset == "cpu-smoke":
+        source = write_snapshot(tmp_path, "abc", preference_rows(15))
+    else:
+        source = write_picture_snapshot(tmp_path, "abc", 15)
     started(os.getpid).join()  # the libraries are loaded now
     began = time.monotonic()
-    undisturbed = training_process(tmp_path / "whole", source, KILLED)
+    undisturbed = training_process(tmp_path / "whole", source, KILLED, preset)
     undisturbed.join()
     seconds = time.monotonic() - began
     assert undisturbed.exitcode == 0
@@ -160,7 +165,7 @@ def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tmp_path: Pat
     while len(moments) < KILLS:
         folder, runs = tmp_path / f"killed{runs}", runs + 1
         for turn in range(KILLS_A_RUN):
-            process = training_process(folder, source, KILLED)
+            process = training_process(folder, source, KILLED, preset)
             moment = chance.uniform(0, 0.8 * seconds)
             if turn == 0:  # however busy the machine is, the first kill falls into training, behind a checkpoint
                 while process.is_alive() and not list(folder.glob(f"checkpoints/*/{SEAL}")):
@@ -173,7 +178,7 @@ def test_a_run_killed_again_and_again_ends_like_an_undisturbed_one(tmp_path: Pat
             process.join()
             if (folder / "DONE").exists() or len(moments) == KILLS:
                 break
-        last = training_process(folder, source, KILLED)
+        last = training_process(folder, source, KILLED, preset)
         last.join()
         assert last.exitcode == 0, f"after kills at {moments} s"
         found = everything(folder)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from picture_snapshots import write_picture_snapshot
 from train_snapshots import QUICK, preference_rows, write_snapshot
 
 import train.dpo
@@ -12,6 +13,7 @@ import train.engine.callbacks
 from train.data.read import read_slates
 from train.data.split import all_texts
 from train.models.tiny_model import make_tiny_base
+from train.models.tiny_vision import make_tiny_vision_base
 from train.run_folder import seal
 
 
@@ -19,15 +21,20 @@ class Cut(BaseException):
     """Stands for a kill at a place that random moments seldom hit."""
 
 
-@pytest.mark.parametrize("quantisation", ["nf4", "int8"])
+@pytest.mark.parametrize(
+    ("quantisation", "preset"), [("nf4", "cpu-smoke"), ("int8", "cpu-smoke"), ("nf4", "cpu-smoke-vlm")]
+)
 def test_a_run_on_a_quantised_base_cut_off_ends_like_an_undisturbed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantisation: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quantisation: str, preset: str
 ) -> None:
     import torch
     from safetensors.torch import load_file
 
-    source = write_snapshot(tmp_path, "abc", preference_rows(12))
-    base = make_tiny_base(tmp_path / "tiny", all_texts(read_slates(source).slates), seed=1)
+    if preset == "cpu-smoke-vlm":
+        source, make, vision = write_picture_snapshot(tmp_path, "abc"), make_tiny_vision_base, "frozen"
+    else:
+        source, make, vision = write_snapshot(tmp_path, "abc", preference_rows(12)), make_tiny_base, "none"
+    base = make(tmp_path / "tiny", all_texts(read_slates(source, vision=vision).slates), seed=1)
     overrides = (
         *QUICK,
         f"base.quantisation={quantisation}",
@@ -39,7 +46,7 @@ def test_a_run_on_a_quantised_base_cut_off_ends_like_an_undisturbed_one(
     )
 
     def run(name: str) -> dict[str, Any]:
-        train.dpo.train(tmp_path / name, source, base=str(base), overrides=overrides, quiet=True)
+        train.dpo.train(tmp_path / name, source, preset=preset, base=str(base), overrides=overrides, quiet=True)
         return {
             "adapter": json.loads((tmp_path / name / "DONE").read_text())["adapter_sha256"],
             "metrics": (tmp_path / name / "metrics.jsonl").read_bytes(),

@@ -341,6 +341,8 @@ def test_without_a_gpu_one_sentence_says_so(source: Path, base: Path, tmp_path: 
         pytest.skip("this machine has a GPU")
     with pytest.raises(TrainError, match=r"needs a CUDA GPU with 36 GiB free, and this machine has none") as caught:
         train(tmp_path / "run", source, preset="l40s-8b-lora-bf16", base=str(base), quiet=True)
+    with pytest.raises(TrainError, match=r"--preset cpu-smoke-vlm \(train.picture_preset in annot.toml\)"):
+        check_device(load_recipe("l40s-vlm-lora"), "l40s-vlm-lora")
     assert (tmp_path / "run" / "FAILED").read_text() == f"{caught.value}\n"
     assert not (tmp_path / "run" / "run.json").exists()
 

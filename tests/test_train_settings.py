@@ -9,7 +9,10 @@ from pydantic import ValidationError
 from annotation.errors import SettingsError
 from train.settings import PRESETS, Recipe, describe_preset, load_recipe, preset_names
 
-EXPECTED = ("cpu-smoke", "cpu-smollm2", "l40s-14b-qlora", "l40s-8b-lora-bf16", "l40s-8b-qlora", "multi-gpu-fsdp2")
+EXPECTED = (
+    *("cpu-smoke", "cpu-smoke-vlm", "cpu-smollm2", "l40s-14b-qlora", "l40s-8b-lora-bf16", "l40s-8b-qlora"),
+    *("l40s-vlm-lora", "multi-gpu-fsdp2"),
+)
 
 
 def test_every_preset_loads_and_all_were_found() -> None:

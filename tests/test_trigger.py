@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from campaigns import kills
+from picture_projects import describe
 from projects import annot, fill, frozen, judge, make_project, quotas
 
 from annotation.backups.make import back_up
@@ -22,10 +23,11 @@ from annotation.errors import SettingsError
 from annotation.files import read_parquet
 from annotation.project import Project
 from annotation.tables import export
+from annotation.tasks.ranking.slates import DESCRIPTION
 from annotation.types import Slate
 from sync.reporting.next_step import next_step
 from sync.reporting.status import report
-from sync.trigger import launches, trigger
+from sync.trigger import Launch, launches, trigger
 
 LAUNCHER = "sh -c 'echo {run} {snapshot} >> launched; sleep 0.05'"
 
@@ -92,6 +94,25 @@ def test_there_is_one_run_of_what_there_is_and_one_in_full(tmp_path: Path) -> No
     fill(project, 5)
     assert trigger(project, report(project).quotas) is not None
     assert len(launched(project)) == 2
+
+
+def test_a_snapshot_that_was_deleted_is_frozen_again_for_a_run_that_lacks_it(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings(launcher="false"))
+    slates = fill(project, 3)
+    first = trigger(project, quotas(project))
+    assert first is not None
+    assert first.state == "failed"
+    folder = project.snapshot_folder(first.snapshot_id)
+    shutil.rmtree(folder)
+    project = make_project(tmp_path, settings())
+    again = trigger(project, quotas(project), relaunch=True)
+    assert again is not None
+    assert (again.state, again.run, folder.exists()) == ("started", first.run, True)
+    shutil.rmtree(folder)
+    judge(project, slates, ("mx_3",))
+    later = trigger(project, quotas(project))
+    assert later is not None
+    assert (later.state, later.run) == ("handed over", first.run), "what it was trained on is not asked for any more"
 
 
 def test_a_launcher_that_fails_is_told_and_not_repeated_until_asked(tmp_path: Path) -> None:
@@ -185,6 +206,10 @@ def test_what_comes_after_a_run_depends_on_how_it_ended(
         slates = fill(project, target, ())
     project.ledger.add_pushes("test", "dataset", {slate.id: slate.id for slate in slates})
     assert step in next_step(project, report(project), argilla_runs=True)
+    snapshot = project.snapshot_folder(launch.snapshot_id) / "snapshot.json"
+    snapshot.write_text(json.dumps({**json.loads(snapshot.read_text()), "task": DESCRIPTION}))
+    of_pictures = step.replace("train.preset", "train.picture_preset")
+    assert of_pictures in next_step(project, report(project), argilla_runs=True)
 
 
 def test_a_local_run_that_was_cut_off_can_go_to_a_launcher(tmp_path: Path) -> None:
@@ -223,14 +248,19 @@ TRIGGER = """
 import sys
 from pathlib import Path
 from annotation.project import Project
-from sync.quotas import count_quotas
+from sync.quotas import count_quotas, owing
 from annotation.tally import count
 from sync.trigger import trigger
 project = Project.open(Path(sys.argv[1]))
 print("ready", flush=True)
-launch = trigger(project, count_quotas(project.settings, count(project.ledger, project.settings)))
-print(launch.state)
+states = count_quotas(project.settings, count(project.ledger, project.settings))
+for task in owing(states):
+    print(trigger(project, states, task).state)
 """
+
+
+def files_of_pictures(project: Project, launch: Launch) -> int:
+    return len(list(project.snapshot_folder(launch.snapshot_id).glob("images/*/*.jpg")))
 
 
 def start_trigger(project: Project) -> subprocess.Popen[str]:
@@ -247,30 +277,38 @@ def test_six_syncs_at_once_launch_once(tmp_path: Path) -> None:
     assert len(launched(project)) == 1
 
 
-def test_a_trigger_killed_anywhere_never_launches_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tasks", [("ranking",), ("ranking", "description")])
+def test_a_trigger_killed_anywhere_never_launches_twice(tmp_path: Path, tasks: tuple[str, ...]) -> None:
     random.seed(7)
     outcomes = []
     while len(outcomes) < kills(8, 20) or "started" not in outcomes:  # At least one comes before the launch.
-        project = make_project(tmp_path / str(len(outcomes)), settings())
+        project = make_project(
+            tmp_path / str(len(outcomes)), settings() + "[task.description]\ntarget = 3\noverlap = 2\n"
+        )
         fill(project, 3)
+        if len(tasks) > 1:
+            describe(project, 3)
         process = start_trigger(project)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        time.sleep(random.uniform(0, 0.12))
+        time.sleep(random.uniform(0, 0.12 * len(tasks)))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        launch = trigger(project, quotas(project))
-        assert launch is not None
-        outcomes.append(launch.state)
-        assert len(launched(project)) <= 1
-        assert len(project.ledger.rows("select * from launches")) == 1
-        if launch.state in ("started", "handed over"):
-            assert len(launched(project)) == 1
-        else:
-            assert launch.state == "unknown", "what became of a launcher that was cut off is for a person to say"
-            again = trigger(project, quotas(project), relaunch=True)
-            assert again is not None
-            assert again.state == "started"
+        found = {task: trigger(project, quotas(project), task) for task in tasks}
+        assert len(launched(project)) <= len(tasks)
+        assert len(project.ledger.rows("select * from launches")) == len(tasks)
+        for task, launch in found.items():
+            assert launch is not None
+            outcomes.append(launch.state)
+            if launch.state in ("started", "handed over"):
+                assert sum(launch.run in line for line in launched(project)) == 1
+            else:
+                assert launch.state == "unknown", "what became of a launcher that was cut off is for a person to say"
+                again = trigger(project, quotas(project), task, relaunch=True)
+                assert again is not None
+                assert again.state == "started"
+            assert files_of_pictures(project, launch) == (3 if task == "description" else 0)
+        assert not list((project.folder / "snapshots").glob(".*"))
 
 
 def test_a_snapshot_is_named_by_its_content_and_frozen_once(tmp_path: Path) -> None:

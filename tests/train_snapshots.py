@@ -177,11 +177,11 @@ def shared_run(factory: pytest.TempPathFactory, preset: str) -> Path:
     return made_once(factory, f"project/runs/{preset}", make)
 
 
-def train_quietly(folder: Path, source: Path, overrides: tuple[str, ...]) -> None:
+def train_quietly(folder: Path, source: Path, overrides: tuple[str, ...], preset: str = "cpu-smoke") -> None:
     """What a process of `training_process` does."""
     from train.dpo import train
 
-    train(folder, source, overrides=overrides, quiet=True)
+    train(folder, source, preset=preset, overrides=overrides, quiet=True)
 
 
 def started(target: Callable[..., object], *args: object) -> BaseProcess:
@@ -191,9 +191,11 @@ def started(target: Callable[..., object], *args: object) -> BaseProcess:
     return process
 
 
-def training_process(folder: Path, source: Path, overrides: tuple[str, ...] = QUICK) -> BaseProcess:
+def training_process(
+    folder: Path, source: Path, overrides: tuple[str, ...] = QUICK, preset: str = "cpu-smoke"
+) -> BaseProcess:
     """Training in a process of its own."""
-    return started(train_quietly, folder, source, overrides)
+    return started(train_quietly, folder, source, overrides, preset)
 
 
 def train_as(rank: int, world: int, port: int, folder: Path, source: Path, overrides: tuple[str, ...]) -> None:

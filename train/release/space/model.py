@@ -90,7 +90,9 @@ def _encode(messages: Sequence[Message]) -> list[int]:
 def _encode_seen(messages: Sequence[Message], picture: str) -> Any:
     """Messages with a picture before the last of them, as in training: all that the model takes of it."""
     assert PROCESSOR is not None
-    parts = [{"role": one["role"], "content": [{"type": "text", "text": one["content"]}]} for one in messages]
+    parts: list[dict[str, Any]] = [
+        {"role": one["role"], "content": [{"type": "text", "text": one["content"]}]} for one in messages
+    ]
     parts[-1]["content"].insert(0, {"type": "image"})
     text = PROCESSOR.apply_chat_template(parts, add_generation_prompt=True)
     with Image.open(HERE / picture) as file:

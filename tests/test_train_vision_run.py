@@ -291,4 +291,4 @@ def test_the_preflight_counts_the_places_of_a_picture(kind: str, places: int, tm
     """Gemma 3 writes one token where a picture stands, and another for each of its parts."""
     base = make_vision_base(kind, tmp_path / kind)
     plan = planned(tmp_path / "run", write_picture_snapshot(tmp_path, "abc"), "data.max_length=2048", base=str(base))
-    assert f"12, each {places} to {places} tokens of its prompt" in dict(plan.checks.lines())["pictures"]
+    assert f"12, each {places} tokens of its prompt" in dict(plan.checks.lines())["pictures"]

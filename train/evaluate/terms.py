@@ -155,12 +155,8 @@ HOW_TO_READ = (
 """What stands under the table."""
 
 
-def content_words(text: str) -> list[str]:
-    """Words of a text, folded, a plural's ending cut off; those that name nothing are ""."""
-    return _content(fold(text).split())
-
-
 def _content(words: Iterable[str]) -> list[str]:
+    """Folded words, a plural's ending cut off; those that name nothing are ""."""
     return ["" if word in _EMPTY or len(word) < 3 or word.isdigit() else _singular(word) for word in words]
 
 

@@ -18,6 +18,7 @@ from annotation.encoders import MULTILINGUAL, thresholds_of
 from annotation.errors import ServerError, SettingsError
 from annotation.sections import Country, Language, Section, named_country, named_language
 from annotation.task_tables import QuotaGroup, TaskTables
+from annotation.team_settings import AssignSettings, EntrySettings, PointSettings
 from annotation.types import SEATS
 
 RESTORING = ".restoring"
@@ -277,6 +278,9 @@ class Settings(Section):
     stereotypes: StereotypeSettings = StereotypeSettings()
     filter: FilterSettings = FilterSettings()
     task: TaskTables = TaskTables()
+    assign: AssignSettings = AssignSettings()
+    entry: EntrySettings = EntrySettings()
+    points: PointSettings = PointSettings()
     argilla: ArgillaSettings = ArgillaSettings()
     train: TrainSettings = TrainSettings()
     release: ReleaseSettings = ReleaseSettings()

@@ -7,21 +7,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from annotation import files
-from annotation.errors import BudgetExhausted, ProjectError
-from annotation.migrations import MIGRATIONS
-from annotation.types import Candidate, Dropped, Item, Person, Prompt, content_id, mark_of
-
-BUSY_S = 60.0
-"""How long a write waits for another command's write."""
+from annotation.errors import BudgetExhausted
+from annotation.ledger_file import LedgerFile, now
+from annotation.types import Candidate, Dropped, Item, Person, Prompt, mark_of
 
 FORGOTTEN = "forgotten"
 """Status of a response of somebody who is forgotten: it says nothing any more."""
@@ -32,9 +25,8 @@ OF_ASSOCIATION = "coalesce(json_extract(content, '$.association'), json_extract(
 as `association`; of all other tasks no item has either."""
 
 
-def now() -> str:
-    """The present, ISO 8601 in UTC with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+BORROWED = "of_prompt"
+"""Key in the content of an item that is no work: another prompt, whose answer stands on it and goes with that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,92 +104,8 @@ class MovedResponse:
     from_updated_at: str
 
 
-class Ledger:
-    """The project's memory. One object per thread; several processes may hold one each.
-
-    Every method that writes is one transaction: it happens whole or not at all.
-    """
-
-    def __init__(self, path: Path, secret: Callable[[], str] = str) -> None:
-        """Open the ledger, making or migrating it.
-
-        Args:
-            path: The file.
-            secret: Gives the project's, by which names of people who are forgotten are known again.
-
-        Raises:
-            ProjectError: The file is no ledger, or was made by a newer annot.
-        """
-        self.path, self._secret = path, secret
-        try:
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("pragma journal_mode = wal")
-            # A paid answer must survive a power cut as well as a kill.
-            self._db.execute("pragma synchronous = full")
-            self._db.execute("pragma foreign_keys = on")
-            self._migrate()
-        except sqlite3.OperationalError as error:
-            # A full or read-only disk, or rights: the file itself is sound.
-            remedy = files.trouble(path.parent) or "look at the disk and at who may write there, then run it again."
-            raise ProjectError(f"{path} cannot be opened ({error}). {remedy[0].upper()}{remedy[1:]}") from error
-        except sqlite3.DatabaseError as error:
-            raise ProjectError(
-                f"{path} cannot be used as annot's ledger ({error}); restore it from a copy, or move it away."
-            ) from error
-
-    @property
-    def name(self) -> str:
-        """What no other project's is called, made from the moment of its beginning."""
-        return content_id(self.rows("select at from migrations where number = 1")[0]["at"])
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Write whole or not at all. Waits up to BUSY_S for another writer. Nests into the outer one."""
-        if self._db.in_transaction:
-            yield self._db
-            return
-        self._db.execute("begin immediate")
-        try:
-            yield self._db
-        except BaseException:
-            with suppress(sqlite3.OperationalError):  # on a full disk SQLite has taken it back already
-                self._db.execute("rollback")
-            raise
-        self._db.execute("commit")
-
-    @contextmanager
-    def undone(self, begin: str = "begin immediate") -> Iterator[None]:
-        """Take back at the end of the block what was written in it: what a dry run needs to look at."""
-        self._db.execute(begin)
-        try:
-            yield
-        finally:
-            self._db.execute("rollback")
-
-    def moment(self) -> AbstractContextManager[None]:
-        """Read in the block as of one moment, whatever others write meanwhile."""
-        return self.undone("begin")
-
-    def rows(self, query: str, *values: Any) -> list[sqlite3.Row]:
-        """Read with SQL."""
-        return self._db.execute(query, values).fetchall()
-
-    def _migrate(self) -> None:
-        with self.transaction() as db:
-            db.execute("create table if not exists migrations (number integer primary key, name text, at text)")
-            done = db.execute("select coalesce(max(number), 0) from migrations").fetchone()[0]
-            if done > len(MIGRATIONS):
-                raise ProjectError(
-                    f"{self.path} was made by a newer annot (version {done} of its tables); upgrade annot."
-                )
-            for number, migration in enumerate(MIGRATIONS[done:], done + 1):
-                migration(db)
-                db.execute("insert into migrations values (?, ?, ?)", (number, migration.__name__, now()))
+class Ledger(LedgerFile):
+    """The project's memory. Every method that writes is one transaction: it happens whole or not at all."""
 
     # -- prompts and candidates ---------------------------------------------------------------------------
 
@@ -299,6 +207,12 @@ class Ledger:
         which, values = self._named(ids)
         return {row["id"]: row["text"] for row in self.rows(f"select id, text from candidates {which}", *values)}
 
+    def candidate_lengths(self, ids: Iterable[str]) -> dict[str, int]:
+        """Candidate id -> characters of its text, of those named."""
+        which, values = self._named(ids)
+        query = f"select id, length(text) as characters from candidates {which}"
+        return {row["id"]: row["characters"] for row in self.rows(query, *values)}
+
     def add_dropped(self, step: str, dropped: Iterable[Dropped]) -> None:
         """Remember what a step left out and why."""
         with self.transaction() as db:
@@ -383,35 +297,45 @@ class Ledger:
     def add_items(self, items: Iterable[Item]) -> int:
         """Keep items. A prompt that has one in a task keeps it, as it is. Returns how many were new.
 
-        About a forgotten association none is kept.
+        Those that are no work stand in a table of their own: of one prompt there may be several in a task. About a
+        forgotten association, and beside the work about a forgotten prompt, none is kept.
         """
         with self.transaction() as db:
-            before, gone = db.total_changes, self.forgotten("association")
-            db.executemany(
-                "insert or ignore into items values (?,?,?,?,?,?,?,?,?,?,?,?)",
-                (
+            before, gone, prompts = db.total_changes, self.forgotten("association"), self.forgotten("prompt")
+            for item in items:
+                work = item.purpose == "work"
+                if item.content.get("association", item.content.get("id")) in gone:
+                    continue
+                if not work and item.prompt_id in prompts:
+                    continue
+                db.execute(
+                    f"insert or ignore into {'items' if work else 'side_items'} values (?,?,?,?,?,?,?,?,?,?,?,?)",
                     (
-                        i.id,
-                        i.task,
-                        i.prompt_id or None,
-                        i.country,
-                        i.language,
-                        i.topic,
-                        json.dumps(i.content, ensure_ascii=False),
-                        i.position,
-                        i.purpose,
-                        None if i.expected is None else json.dumps(i.expected, ensure_ascii=False),
-                        i.parent,
+                        item.id,
+                        item.task,
+                        item.prompt_id or None,
+                        item.country,
+                        item.language,
+                        item.topic,
+                        json.dumps(item.content, ensure_ascii=False),
+                        item.position,
+                        item.purpose,
+                        None if item.expected is None else json.dumps(item.expected, ensure_ascii=False),
+                        item.parent,
                         now(),
-                    )
-                    for i in items
-                    if i.content.get("association", i.content.get("id")) not in gone
-                ),
-            )
+                    ),
+                )
             return db.total_changes - before
 
-    def items(self, task: str | None = None, ids: Iterable[str] | None = None) -> list[Item]:
-        """Items of one task, or all; or those named; each as its prompt is now. By task, in the order of annotation."""
+    def items(self, task: str | None = None, ids: Iterable[str] | None = None, *, side: bool = False) -> list[Item]:
+        """Items of one task, or all; or those named; each as its prompt is now. By task, in the order of annotation.
+
+        Args:
+            task: Whose.
+            ids: Which, whatever they are asked for.
+            side: Of a task, or of all: those that are no work, and no others.
+        """
+        tables = ("current_items", "current_side_items") if ids is not None else (_table(side=side),)
         which, values = self._named(ids) if task is None else ("where task = ?", (task,))
         columns = "id, task, position, country, language, topic, content, prompt_id, purpose, expected, parent"
         return [
@@ -425,8 +349,9 @@ class Ledger:
                     "moved": bool(r["moved"]),
                 }
             )
+            for table in tables
             for r in self.rows(
-                f"select {columns}, removed, moved from current_items {which} order by task, position", *values
+                f"select {columns}, removed, moved from {table} {which} order by task, position", *values
             )
         ]
 
@@ -437,39 +362,90 @@ class Ledger:
         """
         with self.transaction() as db:
             wanted = json.dumps(sorted(ids))
-            query = "select id from current_items where id in (select value from json_each(?)) and removed = ?"
-            changed = [(row["id"], int(removed), now()) for row in self.rows(query, wanted, int(not removed))]
+            query = "select id from {} where id in (select value from json_each(?)) and removed = ?"
+            changed = [
+                (row["id"], int(removed), now())
+                for table in ("current_items", "current_side_items")
+                for row in self.rows(query.format(table), wanted, int(not removed))
+            ]
             db.executemany("insert into item_changes (item_id, removed, at) values (?,?,?)", changed)
             return len(changed)
 
     def add_people(self, people: Iterable[Person]) -> int:
         """Remember people as they are now; those unchanged add nothing. Returns how many changed.
 
-        Whether somebody's answers are left out is not changed by this; see `exclude`.
+        What a lead decided about somebody's answers is not changed by this; see `decide`.
         """
         with self.transaction() as db:
             known = {p.username: p for p in self.people()}
-            found = [replace(p, excluded=known[p.username].excluded if p.username in known else "") for p in people]
+            found = [
+                replace(p, excluded=was.excluded, weight=was.weight, auto=was.auto, reason=was.reason)
+                if (was := known.get(p.username))
+                else p
+                for p in people
+            ]
             changed = [p for p in found if known.get(p.username) != p]
             _insert_people(db, changed)
             return len(changed)
 
-    def exclude(self, username: str, reason: str) -> Person:
-        """Leave out what somebody of the team answered, for a reason; "" counts it again. KeyError for others."""
+    def decide(self, username: str, **decided: Any) -> Person:
+        """Keep what a lead decided about somebody's answers (`excluded`, `weight`, `auto`, `reason`); see Person.
+
+        Raises:
+            KeyError: Nobody on the roster has that name.
+        """
+        return self.decide_all({username: decided})[0]
+
+    def decide_all(self, decided: Mapping[str, Mapping[str, Any]]) -> list[Person]:
+        """The same of several people: of all of them, or of none."""
         with self.transaction() as db:
-            person = replace({p.username: p for p in self.people()}[username], excluded=reason)
-            _insert_people(db, [person])
-            return person
+            known = {person.username: person for person in self.people()}
+            people = [replace(known[username], **values) for username, values in decided.items()]
+            _insert_people(db, [person for person in people if person != known[person.username]])
+            return people
+
+    def decisions(self, username: str) -> list[Mapping[str, Any]]:
+        """All that was ever decided about somebody's answers, and what their votes weighed, oldest first."""
+        found: list[Mapping[str, Any]] = []
+        columns = "weight, auto, reason, excluded"
+        for row in self.rows(f"select at, {columns} from people where username = ? order by seq", username):
+            last = found[-1] if found else {"weight": 1.0, "auto": 0, "reason": "", "excluded": ""}
+            if any(row[name] != last[name] for name in ("weight", "auto", "reason", "excluded")):
+                found.append(dict(row))
+        return found
 
     def people(self) -> list[Person]:
         """Everyone ever on the roster, as last known, by user name; without those who are forgotten."""
         newest = """select max(seq) from people
                     where username not in (select id from forgotten where kind = 'person') group by username"""
-        columns = "username, name, role, country, languages, active, excluded"
+        columns = "username, name, role, country, languages, active, excluded, weight, auto, reason"
+        same = self.aliases()
         return [
-            Person(**{**dict(row), "languages": tuple(json.loads(row["languages"])), "active": bool(row["active"])})
+            Person(
+                **{
+                    **dict(row),
+                    "same_as": same.get(row["username"], ""),
+                    "languages": tuple(json.loads(row["languages"])),
+                    "active": bool(row["active"]),
+                    "auto": bool(row["auto"]),
+                }
+            )
             for row in self.rows(f"select {columns} from people where seq in ({newest}) order by username")
         ]
+
+    def aliases(self) -> dict[str, str]:
+        """Other user name of somebody -> the one under which they count, which is no other name of anybody."""
+        newest = "select max(seq) from aliases group by name"
+        found = self.rows(f"select name, same_as from aliases where seq in ({newest}) and same_as <> ''")
+        return {row["name"]: row["same_as"] for row in found}
+
+    def add_aliases(self, names: Mapping[str, str]) -> None:
+        """Say that user names are one person's: other name -> the one under which they count; "" takes it back."""
+        with self.transaction() as db:
+            db.executemany(
+                "insert into aliases (name, same_as, at) values (?,?,?)",
+                ((name, same_as, now()) for name, same_as in names.items()),
+            )
 
     def add_pushes(self, server: str, dataset: str, records: Mapping[str, str]) -> None:
         """Remember which items (id -> Argilla's record id) a dataset holds; "" for one that was taken away again."""
@@ -598,7 +574,11 @@ class Ledger:
         found = self.rows("select id, marks from forgotten where kind = 'person' order by seq")
         key = self.mark_keys() if found else str
         return [
-            Person(r["id"], "", "annotator", "", (), False, "", tuple(json.loads(r["marks"])), key(r["id"]))
+            Person(
+                *(r["id"], "", "annotator", "", (), False),
+                marks=tuple(json.loads(r["marks"])),
+                mark_key=key(r["id"]),
+            )
             for r in found
         ]
 
@@ -607,16 +587,25 @@ class Ledger:
         return (*self.people(), *self.forgotten_people())
 
     def about_forgotten(self, items: Iterable[str]) -> set[str]:
-        """Those of some items that are about a forgotten prompt or association."""
-        query = f"""select id from items where id in (select value from json_each(?)) and
+        """Those of some items that are about a forgotten prompt or association, or on which an answer to one stands."""
+        query = f"""select id from {{}} where id in (select value from json_each(?)) and
                       (prompt_id in (select id from forgotten where kind = 'prompt')
+                       or json_extract(content, '$.{BORROWED}') in (select id from forgotten where kind = 'prompt')
                        or {OF_ASSOCIATION} in (select id from forgotten where kind = 'association'))"""
-        return {row["id"] for row in self.rows(query, json.dumps(sorted(set(items))))}
+        wanted = json.dumps(sorted(set(items)))
+        return {row["id"] for of in ("items", "side_items") for row in self.rows(query.format(of), wanted)}
 
     def items_about(self, *associations: str) -> list[str]:
-        """Ids of the items of any task that are about some associations."""
-        query = f"select id from items where {OF_ASSOCIATION} in (select value from json_each(?))"
-        return [row["id"] for row in self.rows(query, json.dumps(associations))] if associations else []
+        """Ids of the items of any task that are about some associations, those that are no work too."""
+        query = f"select id from {{}} where {OF_ASSOCIATION} in (select value from json_each(?))"
+        tables, wanted = (("items", "side_items") if associations else ()), json.dumps(associations)
+        return [row["id"] for table in tables for row in self.rows(query.format(table), wanted)]
+
+    def items_with(self, prompt_id: str) -> list[str]:
+        """Ids of the items of any task that are about a prompt, or on which an answer to it stands."""
+        query = "select id from items where prompt_id = ?1 union all select id from side_items where prompt_id = ?1"
+        borrowed = f"select id from side_items where json_extract(content, '$.{BORROWED}') = ?1"
+        return [row["id"] for row in self.rows(f"{query} union all {borrowed}", prompt_id)]
 
     # -- the change feed --------------------------------------------------------------------------------------
 
@@ -664,11 +653,19 @@ class Ledger:
         return {r["server"]: r["from_server"] for r in self.rows("select * from moves order by at")}
 
 
+def _table(*, side: bool) -> str:
+    return "current_side_items" if side else "current_items"
+
+
 def _insert_people(db: sqlite3.Connection, people: Iterable[Person]) -> None:
+    columns = "username, name, role, country, languages, active, excluded, weight, auto, reason, at"
     db.executemany(
-        "insert into people (username, name, role, country, languages, active, excluded, at) values (?,?,?,?,?,?,?,?)",
+        f"insert into people ({columns}) values (?,?,?,?,?,?,?,?,?,?,?)",
         (
-            (p.username, p.name, p.role, p.country, json.dumps(p.languages), int(p.active), p.excluded, now())
+            (
+                *(p.username, p.name, p.role, p.country, json.dumps(p.languages), int(p.active), p.excluded),
+                *(p.weight, int(p.auto), p.reason, now()),
+            )
             for p in people
         ),
     )

@@ -228,6 +228,26 @@ def _pictures(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _team_operations(db: sqlite3.Connection) -> None:
+    """Items that are no work (controls, entry tests, adjudication), weights of votes, and other names of people."""
+    (view,) = db.execute("select sql from sqlite_master where name = 'current_items'").fetchone()
+    for statement in (
+        """create table side_items (id text primary key, task text not null, prompt_id text, country text not null,
+             language text not null, topic text not null, content text not null, position integer not null,
+             purpose text not null, expected text, parent text not null, made_at text not null)""",
+        "create index side_items_of_task on side_items(task, purpose, position)",
+        "create index side_items_of_parent on side_items(parent)",
+        view.replace("current_items", "current_side_items").replace("from items o", "from side_items o"),
+        "alter table people add column weight real not null default 1.0",
+        "alter table people add column auto integer not null default 0",
+        "alter table people add column reason text not null default ''",
+        # `name` and `same_as` are one person's; "" takes it back. The newest row of a name counts.
+        """create table aliases (seq integer primary key autoincrement, name text not null, same_as text not null,
+             at text not null)""",
+    ):
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
@@ -243,5 +263,6 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _removed_items,
     _file_ratings,
     _pictures,
+    _team_operations,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

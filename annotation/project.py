@@ -20,9 +20,10 @@ from typing import Any
 import tomlkit
 
 from annotation.config import Settings, read_settings
-from annotation.errors import ProjectError
+from annotation.errors import ProjectError, SettingsError
 from annotation.files import write_whole
-from annotation.ledger import Ledger, now
+from annotation.ledger import Ledger
+from annotation.ledger_file import now
 from annotation.settings_file import write_template
 
 IGNORED = ".gitignore"
@@ -109,6 +110,17 @@ class Project:
     def vector_cache(self) -> Path:
         """Where embeddings are kept, by content."""
         return self.folder / "embeddings"
+
+    def known_country(self, named: str) -> str:
+        """Code of one of the project's countries, in capitals; "" where none is named.
+
+        Raises:
+            SettingsError: It is none of them.
+        """
+        code, countries = named.upper(), self.settings.project.countries
+        if code and code not in countries:
+            raise SettingsError(f"--country {named} is none of the project's; it has {', '.join(countries) or 'none'}.")
+        return code
 
     def run_folder(self, run: str) -> Path:
         """Folder of a training run."""

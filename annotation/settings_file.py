@@ -75,6 +75,27 @@ languages = {languages}   # ISO 639; what prompts may be in
 # known = 3.0              # least median, from 1 to 5, of how known one is before pairs are made of it
 # controls = 3             # control groups per pair
 
+[assign]                   # who is asked what: docs/team.md
+# hold_minutes = 45        # an item is kept for a person who does nothing
+# most = 0                 # items of a task that one person answers; 0: as many as there are
+# most_a_day = 0           # the same within 24 hours
+# control_first = 30       # so many answers of a person are the first:
+# control_first_every = 10 # of these, one in so many is a control item
+# control_every = 20       # later, one in so many is
+
+[entry]                    # the test that opens a task's queue, where `annot controls add --entry` has made one
+# items = 20               # of one try
+# needed = 0.95            # share of them to be answered as expected
+# tries = 2                # each with items of its own
+# wait_hours = 24.0        # between a try that failed and the next
+
+[points]                   # what the challenge gives for validated work: `annot contributions`
+# exams = {{ per = 100, points = 0.5, most = 1.0 }}        # checked exam questions
+# stereotypes = {{ per = 10, points = 0.1, most = 1.0 }}   # those that enough people rated
+# preferences = {{ per = 50, points = 0.5, most = 2.0 }}   # prompts with a complete slate
+# prompts = {{ per = 50, points = 0.5, most = 2.0 }}       # prompts that people accepted
+# most = 10.0              # all together
+
 [filter]                   # `annot filter`: its rules, docs/filtering.md
 # drop = []                # rules that drop what they only show by default, for example "leak"
 # keep = []                # rules that only show what they drop by default, for example "refusal"

@@ -337,7 +337,7 @@ class Item:
         topic: Label of the quota's group.
         content: What the task needs of its own, as JSON.
         prompt_id: The prompt that it is about, or "". A prompt may stand in several tasks, in each once.
-        purpose: "work", or why else it is asked.
+        purpose: "work", or why else it is asked: what is not work counts for no quota and trains nothing.
         expected: The answer that is known to be right, in the task's own form; None where there is none.
         parent: The item that it came from, or "".
         removed: It, or its prompt, was taken out: nobody is asked any more, and no answer counts.
@@ -370,6 +370,8 @@ class Answer(Generic[T]):
         country: Country of the annotator's team, ISO 3166-1 alpha-2.
         submitted_at: ISO 8601, UTC: when the response last changed on the server.
         value: What was said, for example a Judgement.
+        weight: Of its author's votes; see Person.
+        adjudicated: It is the decision of an adjudicator, who was told what the others had said.
     """
 
     response_id: str
@@ -378,6 +380,8 @@ class Answer(Generic[T]):
     country: str
     submitted_at: str
     value: T
+    weight: float = 1.0
+    adjudicated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +435,9 @@ class Preference:
         annotators: Pseudonyms of all who voted, sorted.
         chosen_problems: Some of PROBLEMS or PICTURE_PROBLEMS: what people of the country marked on the chosen answer.
         rejected_problems: The same of the rejected one.
+        adjudicated: An adjudicator said something of the slate.
+        weights: Of the votes for, against and tied, each the sum of its authors' weights; None where all of them are
+            1. `chosen` is what outweighs the other, not what more people prefer.
     """
 
     slate_id: str
@@ -444,11 +451,19 @@ class Preference:
     annotators: tuple[str, ...]
     chosen_problems: tuple[str, ...] = ()
     rejected_problems: tuple[str, ...] = ()
+    adjudicated: bool = False
+    weights: tuple[float, float, float] | None = None
+
+    @property
+    def votes(self) -> tuple[float, float, float]:
+        """Votes for, against and tied, each by its weight."""
+        return self.weights or (self.votes_for, self.votes_against, self.ties)
 
     @property
     def margin(self) -> float:
-        """(for - against) / all votes, ties included: in (0, 1]."""
-        return (self.votes_for - self.votes_against) / (self.votes_for + self.votes_against + self.ties)
+        """(for - against) / all votes, ties included, each by its weight: in (0, 1]."""
+        votes_for, votes_against, ties = self.votes
+        return (votes_for - votes_against) / (votes_for + votes_against + ties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -494,11 +509,15 @@ class Person:
     Attributes:
         username: Log-in name in Argilla.
         name: First name shown on the page, may be "".
-        role: "annotator" or "admin" (a team lead).
+        role: "annotator", "admin" (a team lead) or "adjudicator" (who decides what the others do not agree on).
         country: ISO 3166-1 alpha-2; decides the workspace.
         languages: ISO 639-1 codes; the first is the language of the guidelines.
         active: False after `annot team remove`.
         excluded: Why what this person answered does not count; "" where it does.
+        weight: Of each of their votes; that of somebody of whom nothing is known is 1.
+        auto: The weight follows what is measured of them, as a lead decided.
+        reason: Why the lead decided so about the weight, or "".
+        same_as: User name under which this person counts, where they have several; or "".
         marks: Of somebody who is forgotten, hashes (`mark_of`) of the words that named them; their name is not known.
         mark_key: What these were made with; it is the project's secret.
     """
@@ -510,6 +529,10 @@ class Person:
     languages: tuple[str, ...]
     active: bool = True
     excluded: str = ""
+    weight: float = 1.0
+    auto: bool = False
+    reason: str = ""
+    same_as: str = ""
     marks: tuple[str, ...] = ()
     mark_key: str = field(default="", repr=False)
 

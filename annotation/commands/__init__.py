@@ -30,6 +30,12 @@ ORDER = (
         "push",
         "sync",
         "status",
+        "people",
+        "controls",
+        "adjudicate",
+        "plan",
+        "report",
+        "contributions",
         "export",
     ),
     *("train", "evaluate", "release", "demo", "votes", "trace", "forget"),
@@ -85,6 +91,15 @@ team_app = typer.Typer(
     "delete all that is in the workspace of their country.",
     no_args_is_help=True,
 )
+people_app = typer.Typer(
+    cls=InOrder,
+    help="How far the answers of each person can be trusted, and what you decide about them.",
+    no_args_is_help=True,
+)
+controls_app = typer.Typer(
+    cls=InOrder, help="Control items, of which the answer is known, and entry tests made of them.", no_args_is_help=True
+)
+adjudicate_app = typer.Typer(cls=InOrder, invoke_without_command=True)
 server_app = typer.Typer(cls=InOrder, help="Look after the embedded Argilla.", no_args_is_help=True)
 votes_app = typer.Typer(cls=InOrder, help="Votes of a demo's visitors.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
@@ -92,6 +107,9 @@ app.add_typer(exams_app, name="exams")
 app.add_typer(stereotypes_app, name="stereotypes")
 app.add_typer(images_app, name="images")
 app.add_typer(team_app, name="team")
+app.add_typer(people_app, name="people")
+app.add_typer(controls_app, name="controls")
+app.add_typer(adjudicate_app, name="adjudicate")
 app.add_typer(server_app, name="server")
 app.add_typer(votes_app, name="votes")
 

@@ -7,6 +7,7 @@
     .venv/bin/python benchmarks/embedded_argilla.py memory     resident memory of all processes, and what holds it
     .venv/bin/python benchmarks/embedded_argilla.py growth     `load` at 10k, 100k and 500k records, as a plot
     .venv/bin/python benchmarks/embedded_argilla.py load --postgres    on SQLite, and then on a PostgreSQL of its own
+    .venv/bin/python benchmarks/embedded_argilla.py load --assign      fifty people, with records assigned and without
     .venv/bin/python benchmarks/embedded_argilla.py load --pictures --records 10000    of descriptions of pictures
 
 Each prints a table and writes JSON into --out (and `growth` a plot). Prepared databases are kept in --keep, where it is
@@ -809,6 +810,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 500_000])
     parser.add_argument("--postgres", action="store_true", help="`load` on a PostgreSQL too")
     parser.add_argument("--pictures", action="store_true", help="`load` of descriptions of pictures")
+    parser.add_argument("--assign", action="store_true", help="`load` of fifty people whom records are assigned to")
+    parser.add_argument("--seconds", type=float, default=240.0, help="that these work")
     parser.add_argument("--requests", type=int, default=200, help="of each kind")
     parser.add_argument("--calls", type=int, default=16, help=f"calls of {CALL} records in `logging`")
     parser.add_argument("--keep", type=Path, help="folder for prepared databases")
@@ -818,6 +821,8 @@ def main() -> None:
         run_annotators(json.loads(asked.told))
         return
     asked.out.mkdir(parents=True, exist_ok=True)
+    from assignment import measure_assignment  # which imports this file
+
     with tempfile.TemporaryDirectory() as scratch:
         folder = (asked.keep or Path(scratch)).resolve()
         one = folder / f"prepared-{asked.records}{'-pictures' if asked.pictures else ''}"
@@ -826,7 +831,9 @@ def main() -> None:
             "start": lambda: measure_start(folder, asked.records),
             "memory": lambda: measure_memory(one, asked.records),
             "load": lambda: (
-                measure_databases(one, asked.records, asked.requests)
+                measure_assignment(folder, asked.records, asked.seconds)
+                if asked.assign
+                else measure_databases(one, asked.records, asked.requests)
                 if asked.postgres
                 else measure_load(one, asked.records, asked.requests, pictures=asked.pictures)
             ),
@@ -834,7 +841,8 @@ def main() -> None:
         }
         for what in [name for name in ways if name != "load"] if asked.what == "all" else [asked.what]:
             result = ways[what]()
-            (asked.out / f"{what}.json").write_text(json.dumps(result, indent=1) + "\n")
+            named = "assign" if what == "load" and asked.assign else what
+            (asked.out / f"{named}.json").write_text(json.dumps(result, indent=1) + "\n")
             if what == "growth":
                 draw_growth(result, asked.out / "growth.png")
 

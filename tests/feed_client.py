@@ -27,7 +27,7 @@ class Reader:
 
     def ask(self, **parameters: Any) -> Json:
         answer = self.client.call("GET", "/annot/changes", params=parameters)
-        assert set(answer) == {"feed", "last", "changes", "more", "reset", "guards"}
+        assert set(answer) == {"feed", "last", "changes", "more", "reset", "guards", "assigns"}
         assert isinstance(answer, dict)
         return answer
 

@@ -182,6 +182,8 @@ class Changes(BaseModel):
     """Whether what happened since is unknown: keep `feed` and `last`, then read everything."""
     guards: bool = True
     """This server shows what is guarded to those alone who consented (`search/consent.py`)."""
+    assigns: bool = True
+    """It hands out records by the rule of their dataset (`search/assignment.py`)."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from argilla_server import app
 from argilla_server.api.routes import api_v1
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from annotation.server import changes, faster, guards, schema
+from annotation.server import changes, faster, guards, schema, seating
 from annotation.server.search import engine  # registers itself as the one that ARGILLA_SEARCH_ENGINE names
 from annotation.server.web import errors, guard
 
@@ -36,6 +36,7 @@ def serve(home: Path, listeners: Sequence[socket.socket]) -> bool:
     errors.say_plainly_when_the_disk_fails(api_v1)
     errors.refuse_what_a_database_cannot_hold(api_v1)
     guards.serve(api_v1, engine.TableSearchEngine.instance().dialect)
+    seating.serve(api_v1)
     server = Server(changes.serve(api_v1, home / "feed.json"))
     server.run(sockets=list(listeners))
     return server.started

@@ -201,16 +201,18 @@ class Gate:
     most_a_day: int = 0
 
     @classmethod
-    async def read(cls, session: AsyncSession, dialect: Dialect, dataset: Dataset, user_id: UUID) -> Gate:
-        """As the person stands to it now."""
+    async def read(
+        cls, session: AsyncSession, dialect: Dialect, dataset: Dataset, user_id: UUID, *, new: bool = True
+    ) -> Gate:
+        """As the person stands to it now; without records that they were not sent, unless `new`."""
         guard = read_rule(Guard, dataset.metadata_)
         standing = await Standing.read(session, dataset.workspace_id, user_id)
         if guard is None or standing.why is not Why.OPEN:
             return cls()
         sent = await read_sent(session, user_id)
         left = guard.most_a_day - len(sent)
-        new = await read_next(session, dialect, dataset, user_id, sent, left) if left > 0 else ()
-        return cls(user_id, frozenset(sent), frozenset(new), guard.most_a_day)
+        next_ = await read_next(session, dialect, dataset, user_id, sent, left) if new and left > 0 else ()
+        return cls(user_id, frozenset(sent), frozenset(next_), guard.most_a_day)
 
     def visible(self, *, unanswered: bool) -> ColumnElement[bool]:
         """Whether a record is one of those, or one that they answered, which no search for the unanswered finds."""

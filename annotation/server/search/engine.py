@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -43,7 +44,8 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, false, func, l
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_object_session
 
-from annotation.server.search import consent, indexes, record_counts, vectors
+from annotation.server.search import consent, indexes, record_counts, seats, vectors
+from annotation.server.search.assignment import Room, as_told, is_queue, is_told
 from annotation.server.search.conditions import Conditions, Schema, SearchRefused, not_ones_own, split_pending
 from annotation.server.search.dialects import Postgresql, Sqlite
 from annotation.server.search.metrics import compute_metrics
@@ -105,6 +107,7 @@ class TableSearchEngine(SearchEngine):
         indexes.set_up(connection)
         record_counts.set_up(connection)
         consent.set_up(connection)
+        seats.set_up(connection)
 
     def reindex(self, connection: Connection) -> int:
         """Make all of it again from Argilla's tables; how many records wait to have their words put in."""
@@ -218,17 +221,29 @@ class TableSearchEngine(SearchEngine):
         block in that person's own random order (`queue_order`). It stays the same while others answer and when records
         are added. So people work in the same neighbourhood at the same time and complete records
         together; with one shuffle over everything, a large dataset would be begun everywhere and
-        completed nowhere. Of a guarded dataset a person finds what they may see alone (`consent`).
+        completed nowhere. Of a guarded dataset a person finds what they may see alone (`consent`). Where records
+        are assigned, an annotator's queue gives them out, and other searches find what they were given (`assignment`).
         """
         page = Page(offset, limit)
         async with _reading(dataset) as session:
-            gate = None
+            gate, room = None, None
+            if user_id is not None:
+                room = await Room.of_annotator(session, dataset, UUID(str(user_id)))
             if user_id is not None and consent.is_guarded(dataset):
-                gate = await consent.Gate.read(session, self.dialect, dataset, UUID(str(user_id)))
-            if query is not None and filter is None and not sort and gate is None:
+                gate = await consent.Gate.read(session, self.dialect, dataset, UUID(str(user_id)), new=room is None)
+            if room is not None and query is None and not sort and is_queue(filter):
+                return await self._assigned(room, gate, page)
+            if query is not None and filter is None and not sort and gate is None and room is None:
                 return await self._answering(session, dataset.id, query, page)
             schema = await Schema.read(session, dataset.id)
-            matching, relevance, ranked = await self._matching(session, schema, query, filter, gate)
+            if room is not None:
+                await room.renew()
+                await session.commit()
+                told = await room.told_properties()
+                seen = {name: type_ for name, type_ in schema.properties.items() if name in told}
+                schema, filter = replace(schema, properties=seen), as_told(filter)
+                sort = [order for order in sort or () if is_told(order)]
+            matching, relevance, ranked = await self._matching(session, schema, query, filter, gate, room)
             orders = [Conditions(schema, self.dialect).order(order) for order in sort or ()]
             if user_id is not None and sort:
                 orders.append(self.dialect.shuffle(str(user_id)))
@@ -244,7 +259,7 @@ class TableSearchEngine(SearchEngine):
                 everything = sum((await count_records(session, dataset.id)).values())
                 total = (
                     await self._count(session, schema, matching, filter, everything)
-                    if gate is None
+                    if gate is None and room is None
                     else await _count_rows(session, matching)
                 )
                 # Through an index in the order of adding, few matches are found by reading almost all of it.
@@ -264,6 +279,19 @@ class TableSearchEngine(SearchEngine):
             items=[SearchResponseItem(record_id=record_id, score=None if sort else score) for record_id, score in rows],
             total=total,
         )
+
+    async def _assigned(self, room: Room, gate: consent.Gate | None, page: Page) -> SearchResponses:
+        """A page of an annotator's queue where records are assigned."""
+        if gate is None:
+            found, total = await room.queue(page)
+        elif gate.user_id is None:
+            found, total = [], 0
+        else:
+            found, total = await room.queue(page, most=max(0, gate.most_a_day - len(gate.sent)))
+            late = await replace(gate, new=frozenset(found) - gate.sent).send(self.dialect, found)
+            found, total = [record_id for record_id in found if record_id not in late], min(total, gate.most_a_day)
+        items = [SearchResponseItem(record_id=record_id, score=1.0) for record_id in found]
+        return SearchResponses(items=items, total=total)
 
     async def _count(
         self, session: AsyncSession, schema: Schema, matching: Select[Any], filter_: Filter | None, everything: int
@@ -296,13 +324,16 @@ class TableSearchEngine(SearchEngine):
         query: TextQuery | str | None,
         filter_: Filter | None,
         gate: consent.Gate | None = None,
+        room: Room | None = None,
     ) -> tuple[Select[Any], ColumnElement[float] | None, bool]:
         """The ids of the records that match, how well they answer the text query, and whether they differ in it."""
-        few = gate is not None
+        few = gate is not None or room is not None
         conditions = [] if filter_ is None else [Conditions(schema, self.dialect, few=few).filter(filter_)]
         conditions += not_ones_own(schema, filter_)
         if gate is not None:
             conditions.append(gate.visible(unanswered=split_pending(filter_)[1] is not None))
+        if room is not None:
+            conditions.append(room.visible())
         matching = select(Record.id)
         if query is None:
             of_dataset = func.coalesce(Record.dataset_id, null()) if few else Record.dataset_id

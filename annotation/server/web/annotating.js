@@ -32,15 +32,28 @@ const speak = (i18n) => {
   localStorage.setItem("argilla", JSON.stringify({ ...read("argilla"), language: "pt" }));
 };
 
-/** Whoever stops sees no more of what the page has loaded already. */
+const LATE = "annot-late";
+
+/** Whoever stops sees no more of what the page has loaded already; whoever was too late with an answer sees the next. */
 const leave = (axios) =>
-  axios?.interceptors.response.use((answer) => {
-    if (guard && answer.data?.values?.[guard.question]?.value === guard.option) {
-      document.body.hidden = true;
-      location.reload();
-    }
-    return answer;
-  });
+  axios?.interceptors.response.use(
+    (answer) => {
+      if (guard && answer.data?.values?.[guard.question]?.value === guard.option) {
+        document.body.hidden = true;
+        location.reload();
+      }
+      if (/\/responses/.test(answer.config?.url) && answer.config.method !== "get") late = undefined;
+      return answer;
+    },
+    (error) => {
+      const code = error.response?.data?.code;
+      if (["annot_no_seat", "annot_not_yours"].includes(code)) {
+        sessionStorage.setItem(LATE, code);
+        location.reload();
+      }
+      throw error;
+    },
+  );
 
 let app;
 Object.defineProperty(window, "$nuxt", {
@@ -104,26 +117,77 @@ const translate = (place, english, key) => {
 
 let asked; // of which state of the page the server was asked
 let guard; // how this person stands to what the dataset guards
+let place; // what is left for this person, where records are assigned
 const unguarded = new Set();
 
-/** Ask how this person stands to the dataset, at every record anew. */
+/** Whether the page shows all that waits for this annotator. */
+const isQueue = () => {
+  const { status = "pending", page, ...others } = app.$route.query;
+  return app.$auth.user.role === "annotator" && status === "pending" && !Object.values(others).some(Boolean);
+};
+
+/** Ask how this person stands to the dataset, at every record anew, and what is left for them where there is none. */
 const ask = (id, state) => {
   if (state === asked) return;
   asked = state;
   if (guard?.id !== id) guard = undefined;
-  if (!id || unguarded.has(id)) return;
-  app.$axios.get(`/v1/annot/guards/${id}`).then(({ data }) => {
-    if (!data.guarded) unguarded.add(id);
-    if (state !== asked) return;
-    guard = data.guarded ? { ...data, id } : undefined;
-    guide();
-  }, console.error);
+  place = undefined;
+  if (!id) return;
+  if (!unguarded.has(id)) {
+    app.$axios.get(`/v1/annot/guards/${id}`).then(({ data }) => {
+      if (!data.guarded) unguarded.add(id);
+      if (state !== asked) return;
+      guard = data.guarded ? { ...data, id } : undefined;
+      guide();
+    }, console.error);
+  }
+  if (isQueue() && document.querySelector(".wrapper--empty")) {
+    app.$axios.get(`/v1/annot/assignment/${id}`).then(({ data }) => {
+      if (state === asked && data.assigned) place = data;
+      guide();
+    }, console.error);
+  }
+};
+
+/** Why nothing is left, as the words call it: of an entry test, how this person did. */
+const reasonOf = ({ why, test }) => {
+  if (test && test !== "open") return test;
+  return test && why === "finished" ? "tested" : why;
+};
+
+/** Thanks where nothing is left, with how much this person did, and what comes next. */
+const thank = (empty, told) => {
+  const why = told && reasonOf(told);
+  const state = why ? JSON.stringify([why, told.answered, late, app.$i18n.locale]) : "";
+  const there = empty?.querySelector(":scope > .annot-thanks");
+  if (!empty || (there?.dataset.state ?? "") === state) return;
+  there?.remove();
+  if (!why) return;
+  const thanks = document.createElement("div");
+  thanks.className = "annot-thanks";
+  thanks.dataset.state = state;
+  const add = (name, text) => {
+    const made = document.createElement(name);
+    made.append(text);
+    thanks.append(made);
+    return made;
+  };
+  const language = app.$i18n.locale;
+  const until = new Date(told.until || 0).toLocaleString(language, { dateStyle: "long", timeStyle: "short" });
+  add("h2", app.$i18n.t(`thanks.${why}.title`));
+  if (late) add("p", app.$i18n.t(`thanks.${late}`));
+  if (told.answered && !told.test) add("p", app.$i18n.tc("thanks.answered", told.answered, { n: told.answered }));
+  if (why !== "open") add("p", app.$i18n.t(`thanks.${why}.text`, { until }));
+  const next = { entry: [told.entry, "to_test"], passed: [told.work, "to_work"], open: [app.$route.params.id, "reload"] };
+  const [dataset, word] = next[why] ?? [];
+  if (dataset) add("a", app.$i18n.t(`thanks.${word}`)).href = location.pathname.replace(app.$route.params.id, dataset);
+  empty.append(thanks);
 };
 
 /** A line of ours at the end of an element of Argilla's, with a link to where people consent; none without a text. */
 const tell = (element, key) => {
   if (!element) return;
-  const text = key ? app.$i18n.t(`guard.${key}`, { most: guard.most_a_day, stop: guard.stop }) : "";
+  const text = key ? app.$i18n.t(key, { most: guard?.most_a_day, stop: guard?.stop }) : "";
   const there = element.querySelector(":scope > .annot-guard");
   if ((there?.dataset.text ?? "") === text) return;
   there?.remove();
@@ -132,7 +196,7 @@ const tell = (element, key) => {
   line.className = "annot-guard";
   line.dataset.text = text;
   line.append(text);
-  if (guard.asks) {
+  if (guard?.asks) {
     const link = document.createElement("a");
     link.href = `${location.pathname.replace(app.$route.params.id, guard.asks)}?page=1&status=${guard.answer}`;
     link.append(app.$i18n.t("guard.consent"));
@@ -145,10 +209,15 @@ const tell = (element, key) => {
 const guide = () => {
   const empty = document.querySelector(".wrapper--empty");
   const reason = guard?.why === "open" ? guard.finished && "finished" : guard?.why;
-  tell(document.querySelector(".questions-form"), guard?.why === "open" && guard.stop && "way_out");
-  tell(empty, reason);
-  if (empty?.firstElementChild) empty.firstElementChild.hidden = Boolean(reason);
+  const wayOut = guard?.why === "open" && guard.stop && "guard.way_out";
+  tell(document.querySelector(".questions-form"), wayOut || (late && !empty && `thanks.${late}`));
+  tell(empty, reason && `guard.${reason}`);
+  thank(empty, reason ? undefined : place);
+  if (empty?.firstElementChild) empty.firstElementChild.hidden = Boolean(reason || place);
 };
+
+let late = sessionStorage.getItem(LATE); // why the answer before was refused: said beside what comes next
+sessionStorage.removeItem(LATE);
 
 let shown; // the record on the page
 

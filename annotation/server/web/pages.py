@@ -32,6 +32,12 @@ contain:paint;overflow-wrap:anywhere}
 .annot-guard{margin:8px 16px;color:var(--fg-secondary);font-size:14px;line-height:1.4}
 .wrapper--empty .annot-guard{max-width:36em;font-size:18px;text-align:center}
 .annot-guard a{color:var(--fg-cuaternary);text-decoration:underline}
+body:has(.annot-thanks) .questions-form{display:none}
+.annot-thanks{max-width:36em;margin:0 auto;padding:24px 16px;text-align:center;font-size:18px;line-height:1.5}
+.annot-thanks h2{margin:0 0 12px;font-size:28px;font-weight:600}
+.annot-thanks p{margin:0 0 12px;color:var(--fg-secondary)}
+.annot-thanks a{display:inline-block;margin-top:8px;padding:12px 24px;border-radius:8px;
+background:var(--fg-cuaternary);color:#fff;text-decoration:none}
 .image_field__wrapper img[src^="data:image/webp"]{max-height:55vh}
 @media (min-width:1100px){
 .fields:has(img[src^="data:image/webp"]){
@@ -40,8 +46,8 @@ display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);align-items:start
 .fields:has(img[src^="data:image/webp"])>.fields__container--image{grid-area:1/1/span 20;position:sticky;top:0}}
 """
 """What a text paints stays within its field, however it is styled, and the longest word breaks; no bulk mode; what
-`annotating.js` says of records that may hurt; and pictures that people describe, which are WebP (pages of exams are
-JPEG), stay in sight beside the descriptions, where there is room for both."""
+`annotating.js` says of records that may hurt, and where none is left; and pictures that people describe, which are WebP
+(pages of exams are JPEG), stay in sight beside the descriptions, where there is room for both."""
 
 
 def mend_style(css: str) -> str:

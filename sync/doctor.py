@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -33,10 +34,13 @@ from annotation.migrations import MIGRATIONS
 from annotation.project import MOVING, Project
 from annotation.screen import counted
 from annotation.tasks import TASKS
-from annotation.tasks.page import own_texts
+from annotation.tasks.base import Task
+from annotation.tasks.page import TeamPage, own_texts
 from annotation.tasks.ranking.slates import DESCRIPTION, RANKING, ranked_kinds
 from annotation.tasks.team_pages import team_pages
+from annotation.types import Item
 from sync.argilla.client import ArgillaClient, connect
+from sync.argilla.protocol import Dataset
 from sync.model_findings import Finding, Level, examine_base, examine_encoder, examine_training, version_of
 from sync.moving.unfinished import unfinished
 from sync.team import workspace_of
@@ -345,16 +349,20 @@ def _places(project: Project, api: ArgillaClient) -> Iterator[Finding]:
         yield Finding("accounts", "ok", counted(len(people), "person", "people"))
     datasets, pages = [d for d in api.datasets() if d.ready], team_pages(people, own_texts(project.folder))
     ranked = ranked_kinds(project.ledger) or (RANKING,)
+
+    def dataset_of(country: str, task: Task[Any], page: TeamPage, items: list[Item]) -> Dataset | None:
+        form = task.form(page, project.settings)
+        # Of cohorts the first stands for all: a push makes what is missing.
+        for workspace in (workspace_of(country), workspace_of(country, task.name, 1)):
+            if found := standing_dataset(api, project.ledger, datasets, workspace, form, items):
+                return found
+        return None
+
     for name, task in TASKS.items():
         items = project.ledger.items(name)
         if not items and name not in ranked:
             continue
-        found = {
-            workspace_of(country): standing_dataset(
-                api, project.ledger, datasets, workspace_of(country), task.form(page, project.settings), items
-            )
-            for country, page in pages.items()
-        }
+        found = {workspace_of(country): dataset_of(country, task, page, items) for country, page in pages.items()}
         if without := sorted(workspace for workspace, dataset in found.items() if dataset is None):
             yield Finding("datasets", "warn", f"none to {task.title} in {', '.join(without)}", "`annot push`")
         else:

@@ -16,17 +16,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from annotation.errors import ArgillaError
-from annotation.ledger import FORGOTTEN, Ledger, Response, now
+from annotation.ledger import FORGOTTEN, Ledger, Response
+from annotation.ledger_file import now
 from annotation.screen import Progress, counted, silent
 from annotation.stereotypes.shared import forgotten_lines
 from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
 from annotation.tasks.base import Texts
 from annotation.tasks.page import PICTURE
+from annotation.tasks.rooms import record_in_room
 from annotation.tasks.share.sheet import NAME as SHARE
 from annotation.types import Item
 from sync.argilla.paging import walk_pages
 from sync.argilla.protocol import ArgillaApi
+from sync.team import country_of
 
 ITEMS_AT_ONCE = 100
 """Answered items per call; Argilla takes 250."""
@@ -267,7 +270,7 @@ class Reader:
         own = [record for record in records if record["external_id"] in ours - gone]
         item_of = {record["id"]: record["external_id"] for record in own}
         texts = self._ledger.mark_texts(self._api.server, _changed_texts(self._ledger, own, items), item_of)
-        country = self._workspaces[dataset_id].upper()
+        country = country_of(self._workspaces[dataset_id])
         known = self._ledger.responses_of(self._api.server, {record["external_id"] for record in own})
         before = {response.response_id: response for response in known}
         erase = forgotten_lines(self._ledger)
@@ -315,7 +318,7 @@ def _changed_texts(ledger: Ledger, records: Iterable[Mapping[str, Any]], items: 
     for name, task in TASKS.items():
         own = [item for item in items.values() if item.task == name]
         texts = replace(Texts.of(ledger, task, own), folder=None)
-        sent |= {item.id: task.record(item, texts, None)["fields"] for item in own}
+        sent |= {item.id: record_in_room(task, item, texts, None)["fields"] for item in own}
 
     def shown(record: Mapping[str, Any]) -> dict[str, Any]:
         picture = PICTURE if items[record["external_id"]].content.get(PICTURE) else ""

@@ -1,4 +1,4 @@
-"""Items out: one dataset per task and country team, every item once, in the order of annotation.
+"""Items out: one dataset per task, country team and room, every item once, in the order of annotation.
 
 The server says what it holds, and refuses an item that it holds already; the ledger remembers what was sent. So a
 push that was cut off anywhere goes on, and nothing is ever sent twice: an upsert would overwrite records that
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from annotation.config import Settings
@@ -21,26 +21,39 @@ from annotation.tasks import TASKS
 from annotation.tasks.base import Texts
 from annotation.tasks.consent.task import NAME as CONSENT
 from annotation.tasks.consent.task import add_consents, missing_consents
+from annotation.tasks.form import ASSIGN
 from annotation.tasks.page import PICTURE
+from annotation.tasks.rooms import Room, record_in_room
 from annotation.text.hidden import count_hidden
 from annotation.types import Dropped, Item
-from sync.argilla.paging import walk
-from sync.argilla.protocol import ArgillaApi, Dataset
+from sync.argilla.protocol import ArgillaApi
+from sync.assignment import Rules
+from sync.cohorts import gap
+from sync.outgoing import plan
 from sync.quotas import count_quotas, short_teams
-from sync.team import workspace_of
-from sync.team_datasets import Team, find_teams, misnamed, prepare, refuse_unguarded
+from sync.taking_back import take_back
+from sync.team_datasets import Place, Team, misnamed, prepare, refuse_unguarded
 
 BATCH = 200
 """Items per call. Argilla takes 500; a smaller batch shows progress, and less is repeated after a cut."""
 
-AT_ONCE = 100
-"""Items that are looked at, or deleted, in one call; Argilla takes no more."""
-
 CALL_CHARACTERS = 10_000_000
 """Text per call: many long answers are sent in several."""
 
-NO_TEAM = "no team for the country"
-REMOVED = "removed on the server"
+CANNOT = (
+    "this Argilla sends everybody the same records, as that of `annot up` does not: it keeps none for a person, so "
+    "several who answer at once may answer one more often than needed; no most per person ([assign]) holds; control "
+    "items come where they were sent; and nobody has to pass an entry test first"
+)
+"""Said where records are sent to a server that is not the embedded one."""
+
+
+NO_WORK = {
+    "control": ("control item",),
+    "entry": ("item of an entry test", "items of an entry test"),
+    "adjudication": ("item to decide", "items to decide"),
+}
+"""Items that are no work, by their purpose, one and many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +62,10 @@ class Pushed:
 
     Attributes:
         sent: Items sent now, by workspace; in a dry run, those that would be.
+        aside: Of these, those that are no work: workspace -> purpose -> how many.
         taken: Items that were removed or moved, or whose prompts were, taken away again, since nobody had answered.
         standing: Items that were there already.
-        later: Items that `limit` left for another time.
+        later: Items of work that `limit` left for another time.
         dropped: Items that are not sent, and why.
         notes: What else the lead should know, a sentence each.
     """
@@ -62,36 +76,34 @@ class Pushed:
     dropped: tuple[Dropped, ...]
     notes: tuple[str, ...]
     taken: int = 0
+    aside: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """One line for the lead."""
-        sent = ", ".join(f"{count} to {workspace}" for workspace, count in sorted(self.sent.items())) or "nothing"
+        told = (f"{number} to {of}{self._aside(of)}" for of, number in sorted(self.sent.items()))
+        sent = ", ".join(told) or "nothing"
         taken = f"; took {self.taken} away again" if self.taken else ""
         later = f"; {self.later} left for later" if self.later else ""
         dropped = f"; {len(self.dropped)} not sent" if self.dropped else ""
         return f"sent {sent}; {self.standing} were there already{taken}{later}{dropped}"
 
+    def _aside(self, workspace: str) -> str:
+        """What of it is no work, in brackets."""
+        own = self.aside.get(workspace, {})
+        said = [counted(own[purpose], *nouns) for purpose, nouns in NO_WORK.items() if purpose in own]
+        return f" ({', '.join(said)})" if said else ""
+
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
             "sent": dict(self.sent),
+            "aside": {workspace: dict(numbers) for workspace, numbers in self.aside.items()},
             "taken": self.taken,
             "standing": self.standing,
             "later": self.later,
             "dropped": dict(Counter(d.reason for d in self.dropped)),
             "notes": list(self.notes),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What a push sends: the task and country of each item, first positions first."""
-
-    teams: Mapping[tuple[str, str], Team]
-    chosen: Sequence[tuple[tuple[str, str], Item]]
-    later: int
-    standing: int
-    dropped: tuple[Dropped, ...]
 
 
 def push(
@@ -107,7 +119,7 @@ def push(
     batch: int = BATCH,
     progress: Progress = silent,
 ) -> Pushed:
-    """Send every item that is not there yet to the dataset of its task and country.
+    """Send every item that is not there yet to the dataset of its task, country and room.
 
     Items that were removed, or whose prompt was, or moved to another country, are taken away where nobody has answered
     them yet; those of sensitive tasks in any case. With the items of a sensitive task come the consents of their
@@ -120,7 +132,8 @@ def push(
         tasks: Whose items are sent.
         texts: The project's own, from `annotation.tasks.page.own_texts`.
         vectors: Item id -> embedding of its prompt, all of one length; items without one are sent without.
-        limit: Send no more items than this, first positions first.
+        limit: Send no more items of work than this, first positions first; control items, entry tests and what is for
+            adjudicators go whole.
         dry_run: Change nothing, here or there.
         batch: Items per call, 500 at most.
         progress: Told how many items are sent.
@@ -129,7 +142,7 @@ def push(
         ArgillaError: Argilla is not there, holds another dataset of that name, or would show what is sensitive to all.
     """
     tasks = list(tasks)
-    items = {name: found for name in tasks if (found := ledger.items(name))}
+    items = {name: found for name in tasks if (found := [*ledger.items(name), *ledger.items(name, side=True)])}
     if countries := {item.country for name, own in items.items() for item in own if TASKS[name].sensitive}:
         refuse_unguarded(api, "; push the other tasks alone, for example with `annot push --task ranking`")
         items = {CONSENT: _consents(ledger, settings, countries, keep=not dry_run)} | {
@@ -140,33 +153,56 @@ def push(
         remedy = f"run `{first.made_by}` first" if first.made_by else "no command makes them for a team yet"
         raise ArgillaError(f"There are no {first.many} to push; {remedy}.")
     notes = list[str]()
-    taken = _take_away(api, ledger, {item.id: item for own in items.values() for item in own}, notes, dry_run=dry_run)
+    assigns = api.assigns()
+    taken = take_back(api, ledger, {item.id: item for own in items.values() for item in own}, notes, dry_run=dry_run)
     items = {name: [item for item in own if not item.removed] for name, own in items.items()}
     vectors = vectors or {}
+
+    def vector_of(item: Item) -> Collection[float] | None:
+        """A control item has that of the item whose place it took: without one it could be told from others."""
+        return vectors.get(item.id, vectors.get(item.parent))
+
     dimensions = len(next(iter(vectors.values()))) if vectors else None
-    plan = _plan(api, ledger, settings, items, texts or {}, dimensions, limit, keep=not dry_run)
-    of_team: dict[tuple[str, str], list[Item]] = defaultdict(list)
-    for place, item in plan.chosen:
+    out = plan(api, ledger, settings, items, texts or {}, dimensions, limit, assigns=assigns, keep=not dry_run)
+    of_team: dict[Place, list[Item]] = defaultdict(list)
+    for place, item in out.chosen:
         of_team[place].append(item)
     about = {
-        name: Texts.of(ledger, TASKS[name], [item for (task, _), item in plan.chosen if task == name]) for name in items
+        name: Texts.of(ledger, TASKS[name], [item for place, item in out.chosen if place[0] == name]) for name in items
     }
     notes += _hidden(text for own in about.values() for text in own.candidates.values())
-    new = {team.workspace: team.page for team in plan.teams.values() if team.dataset is None}
+    new = {team.workspace: team.page for team in out.teams.values() if team.dataset is None}
     notes += [f"{workspace}: {note}" for workspace, page in new.items() if (note := page.fallback())]
-    notes += misnamed([team.page for team in plan.teams.values()])
+    notes += misnamed([team.page for team in out.teams.values()])
+    notes += _cannot(out.teams.values(), sends=bool(out.chosen)) if not assigns else []
+    rules = Rules(api, ledger, settings) if assigns and not dry_run else None
+    if rules:
+        notes += filter(
+            None, (rules.unread(task, team.country) for (task, _, room), team in out.teams.items() if room == "work")
+        )
+    standing: dict[tuple[str, str], dict[Room, str]] = defaultdict(dict)
+    for place, team in out.teams.items():
+        if team.dataset and team.dataset.ready:
+            standing[place[0], team.country][team.room] = team.dataset.id
     done = gone = 0
     # People are asked first: without a dataset to consent in, the server shows nothing that is guarded.
-    for place, team in sorted(plan.teams.items(), key=lambda pair: (pair[0][0] != CONSENT, pair[0])):
+    for place, team in sorted(out.teams.items(), key=lambda pair: (pair[0][0] != CONSENT, pair[0])):
         own = of_team[place]
         if dry_run or not (own or team.dataset):
             continue
         dataset, with_vectors = prepare(api, team, notes)
+        standing[place[0], team.country][team.room] = dataset.id  # an entry test comes before the work, which names it
+        if rules and place[0] != CONSENT:
+            own_datasets = standing[place[0], team.country]
+            rule = rules.of(place[0], team.country, team.room, team.form.overlap, own_datasets)
+            if dataset.rules.get(ASSIGN) != rule:
+                api.set_rules(dataset.id, {ASSIGN: rule})
         for start in range(0, len(own), batch):
             part = own[start : start + batch]
-            progress(done, len(plan.chosen), team.workspace)
+            progress(done, len(out.chosen), team.workspace)
             records = [
-                team.task.record(item, about[place[0]], vectors.get(item.id) if with_vectors else None) for item in part
+                record_in_room(team.task, item, about[place[0]], vector_of(item) if with_vectors else None)
+                for item in part
             ]
             pictures = sum(PICTURE in record["fields"] for record in records)
             gone += sum(bool(item.content.get(PICTURE)) for item in part) - pictures
@@ -178,9 +214,13 @@ def push(
             f"{counted(gone, 'item was', 'items were')} sent without the picture: its file is not in the project, is "
             "no JPEG or WebP, or is too large for Argilla"
         )
-    sent = Counter(plan.teams[place].workspace for place, _ in plan.chosen)
+    sent = Counter(out.teams[place].workspace for place, _ in out.chosen)
     notes += short_teams(count_quotas(settings, count(ledger, settings)), ledger)
-    return Pushed(dict(sent), plan.standing, plan.later, plan.dropped, tuple(notes), taken)
+    aside: dict[str, Counter[str]] = defaultdict(Counter)
+    for place, item in out.chosen:
+        if item.purpose != "work":
+            aside[out.teams[place].workspace][item.purpose] += 1
+    return Pushed(dict(sent), out.standing, out.later, out.dropped, tuple(notes), taken, aside)
 
 
 def _consents(ledger: Ledger, settings: Settings, countries: Collection[str], *, keep: bool) -> list[Item]:
@@ -192,124 +232,25 @@ def _consents(ledger: Ledger, settings: Settings, countries: Collection[str], *,
     return [*ledger.items(CONSENT), *missing_consents(ledger, countries, most)]
 
 
-def _take_away(api: ArgillaApi, ledger: Ledger, items: Mapping[str, Item], notes: list[str], *, dry_run: bool) -> int:
-    """Delete the records of items that are not wanted where they are, unless somebody has answered; how many.
-
-    A text that may hurt goes although somebody has answered: else it would be shown to others. What was answered to it
-    stays in the ledger, and a last answer that no sync brought home would not count.
-    """
-    taken, answered = 0, 0
-    for dataset in api.datasets():
-        unwanted: dict[tuple[str, bool], list[str]] = defaultdict(list)
-        for item_id in ledger.pushed(api.server, dataset.id):
-            item = items.get(item_id)
-            if item and (item.removed or (item.moved and workspace_of(item.country) != dataset.workspace)):
-                unwanted[TASKS[item.task].label, TASKS[item.task].sensitive].append(item_id)
-        for (label, always), own in unwanted.items():
-            for start in range(0, len(own), AT_ONCE):
-                part = own[start : start + AT_ONCE]
-                there = {record["external_id"]: record for record in api.records_of(dataset.id, label, part)}
-                kept = {name for name, record in there.items() if record.get("responses") and not always}
-                free = [record["id"] for name, record in there.items() if name not in kept]
-                gone = {item_id: "" for item_id in part if item_id not in kept}
-                taken += len(free)
-                answered += len(part) - len(gone)
-                if free and not dry_run:
-                    api.remove_records(dataset.id, free)
-                if not dry_run:
-                    ledger.add_pushes(api.server, dataset.id, gone)
-    if answered:
-        notes.append(
-            f"somebody has answered {counted(answered, 'item')} of removed or moved prompts: that stays where it is, "
-            "and the answers are kept and not counted"
-        )
-    return taken
-
-
-def put_texts_back(api: ArgillaApi, ledger: Ledger, *, progress: Progress = silent) -> int:
-    """Have the records that show other texts show again what was pushed; returns how many did. A sync looks again.
-
-    Raises:
-        ArgillaError: Argilla is not there, or one of the records is not.
-    """
-    items = {record: item for record, (server, item) in ledger.changed_texts().items() if server == api.server}
-    for done, item in enumerate(ledger.items(ids=items.values())):
-        progress(done, len(items))
-        task = TASKS[item.task]
-        fields = task.record(item, Texts.of(ledger, task, [item]), None)["fields"]
-        for record_id in (record for record, own in items.items() if own == item.id):
-            api.set_texts(record_id, fields)
-    return len(items)
-
-
-def _plan(
-    api: ArgillaApi,
-    ledger: Ledger,
-    settings: Settings,
-    items: Mapping[str, Sequence[Item]],
-    texts: Mapping[str, str],
-    dimensions: int | None,
-    limit: int | None,
-    *,
-    keep: bool,
-) -> _Plan:
-    """What is still to be sent, and what is not, and why."""
-    datasets = api.datasets()
-    teams = find_teams(api, ledger, settings, datasets, items, texts, dimensions)
-    ours = {team.dataset.id for team in teams.values() if team.dataset}
-    # Where a dataset was given another name, people go on with the old one: its items are not sent twice.
-    elsewhere: dict[str, set[str]] = defaultdict(set)
-    for dataset in datasets:
-        if dataset.id not in ours:
-            elsewhere[dataset.workspace].update(ledger.pushed(api.server, dataset.id))
-    fresh, standing, dropped = list[tuple[tuple[str, str], Item]](), 0, list[Dropped]()
-    of_team: dict[tuple[str, str], list[Item]] = defaultdict(list)
-    for name, own in items.items():
-        for item in own:
-            of_team[name, item.country].append(item)
-    for place, own in of_team.items():
-        if place not in teams:
-            dropped += [Dropped(item.id, NO_TEAM, place[1]) for item in own]
-            continue
-        team = teams[place]
-        held, gone = _held(api, ledger, team.dataset, own, keep=keep)
-        held |= elsewhere[team.workspace] & {item.id for item in own}
-        standing += len(held)
-        for item in own:
-            if item.id in gone:
-                dropped.append(Dropped(item.id, REMOVED, team.workspace))
-            elif item.id not in held and (misfit := team.task.misfit(item, settings, ledger.path.parent)):
-                dropped.append(Dropped(item.id, *misfit))
-            elif item.id not in held:
-                fresh.append((place, item))
-    fresh.sort(key=lambda pair: (pair[0][0] != CONSENT, pair[1].position))
-    most = len(fresh) if limit is None else limit
-    return _Plan(teams, fresh[:most], max(0, len(fresh) - most), standing, tuple(dropped))
+def _cannot(teams: Iterable[Team], *, sends: bool) -> list[str]:
+    """What a lead should know on a server that does not assign."""
+    cohorts: dict[tuple[str, str], list[Team]] = defaultdict(list)
+    for team in teams:
+        if team.cohort:
+            cohorts[team.country, team.task.many].append(team)
+    split = [
+        f"{country}: {counted(sum(len(t.cohort.people) for t in own if t.cohort), 'person', 'people')} in "
+        f"{counted(len(own), 'cohort')}, each with {many} of its own that nobody else sees"
+        for (country, many), own in cohorts.items()
+    ]
+    short = [gap(team.cohort, team.form.overlap) for own in cohorts.values() for team in own if team.cohort]
+    return [*([CANNOT] if sends else []), *split, *filter(None, short)]
 
 
 def count_dropped(dropped: Iterable[Dropped]) -> list[tuple[str, str, int]]:
     """Rows of (reason, because of what, how many), most first."""
     counts = Counter((d.reason, d.because_of) for d in dropped)
     return [(reason, cause, count) for (reason, cause), count in counts.most_common()]
-
-
-def _held(
-    api: ArgillaApi, ledger: Ledger, dataset: Dataset | None, own: Sequence[Item], *, keep: bool
-) -> tuple[set[str], set[str]]:
-    """Which items the dataset holds, and which were sent and then deleted there by somebody.
-
-    The server is asked, since a push may have been cut off after it had taken a batch; the ledger learns of it.
-    """
-    if dataset is None or not dataset.ready:
-        return set(), set()
-    known = ledger.pushed(api.server, dataset.id)
-    if known and api.records(dataset.id, 0, 1, responses=False).total == len(known):
-        return {item.id for item in own if item.id in known}, set()
-    there = {record["external_id"]: record["id"] for record in walk(api, dataset.id)}
-    found = {item.id: there[item.id] for item in own if item.id in there}
-    if keep and (unrecorded := {item: record for item, record in found.items() if known.get(item) != record}):
-        ledger.add_pushes(api.server, dataset.id, unrecorded)
-    return set(found), {item.id for item in own if item.id in known and item.id not in found}
 
 
 def _hidden(texts: Iterable[str]) -> list[str]:

@@ -20,6 +20,7 @@ from annotation.passwords import make_password
 from annotation.project import Project
 from annotation.reading.table import read_table
 from annotation.screen import Progress, silent
+from annotation.tasks.adjudication import ADJUDICATOR
 from annotation.text.locales import country_code, language_code, locale_country
 from annotation.types import Person
 from sync.argilla.protocol import Account, ArgillaApi
@@ -38,8 +39,12 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 ROLES: Mapping[str, tuple[str, ...]] = {
     "annotator": ("", "annotator", "anotador", "anotadora", "anotador/a", "anotador(a)"),
     "admin": ("admin", "lead", "team lead", "lider", "coordinador", "coordinadora", "coordenador", "coordenadora"),
+    ADJUDICATOR: (ADJUDICATOR, "arbitro", "arbitra", "arbitro/a", "adjudicador", "adjudicadora"),
 }
 """What a role may be called, without accents and in lower case."""
+
+LONGEST_NAME = 80
+"""Characters of a person's name."""
 
 USERNAME = re.compile(r"[^\W_][\w.-]{1,39}")
 """Argilla takes any user name; annot takes those that can be typed, told apart and printed without surprise."""
@@ -66,9 +71,14 @@ class TeamChange:
     workspaces: tuple[str, ...] = ()
 
 
-def workspace_of(country: str) -> str:
-    """Name of the workspace of a country's team."""
-    return country.lower()
+def workspace_of(country: str, task: str = "", cohort: int = 0) -> str:
+    """Name of the workspace of a country's team; or of a cohort of it at a task, see `sync.cohorts`."""
+    return f"{country.lower()}-{task}-{cohort}" if cohort else country.lower()
+
+
+def country_of(workspace: str) -> str:
+    """The country of the team, or of the cohort, that a workspace is of."""
+    return workspace.partition("-")[0].upper()
 
 
 def read_roster(path: Path, *, languages: Sequence[str] = (), countries: Collection[str] = ()) -> list[Person]:
@@ -76,8 +86,8 @@ def read_roster(path: Path, *, languages: Sequence[str] = (), countries: Collect
 
     Args:
         path: CSV or another table that annot reads. Columns: username, country, and optionally name, role
-            ("annotator" or "admin"), languages (several: "es; pt"). Spanish and Portuguese names of columns and
-            roles are understood.
+            ("annotator", "admin" or "adjudicator"), languages (several: "es; pt"). Spanish and Portuguese names of
+            columns and roles are understood.
         languages: Of people whose row names none.
         countries: The project's; () lets people of every country in.
 
@@ -102,7 +112,7 @@ def read_roster(path: Path, *, languages: Sequence[str] = (), countries: Collect
         elif username:
             seen_at[username.casefold()] = line
             if role and country and spoken:
-                name = unicodedata.normalize("NFC", row.get("name", ""))
+                name = _checked(faults, place, _name, row.get("name", "")) or ""
                 people[username] = Person(username, name, role, country, spoken)
     if faults:
         raise SourceError("\n".join(faults))
@@ -159,15 +169,17 @@ def add_team(
         progress(done, len(people), person.username)
         account = accounts.get(person.username)
         first_name = person.name or person.username
+        # Argilla has no adjudicators, and its admins see who answered what.
+        role = "annotator" if person.role == ADJUDICATOR else person.role
         if account is None:
-            accounts[person.username] = api.add_account(
-                person.username, first_name, person.role, passwords[person.username]
-            )
+            accounts[person.username] = api.add_account(person.username, first_name, role, passwords[person.username])
             created.append(person.username)
-        elif (account.first_name, account.role) != (first_name, person.role):
-            api.change_account(account.id, first_name, person.role)
+        elif (account.first_name, account.role) != (first_name, role):
+            api.change_account(account.id, first_name, role)
             corrected.append(person.username)
-    joined, left = _settle_memberships(api, workspaces, people, accounts, _team_workspaces(project.ledger, people))
+    joined, left = _settle_memberships(
+        api, workspaces, people, accounts, _team_workspaces(project.ledger, people, workspaces)
+    )
     before = {person.username: ", ".join(person.languages) for person in project.ledger.people()}
     now = {person.username: ", ".join(person.languages) for person in people}
     learnt = (f"{name}: {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name])
@@ -200,7 +212,7 @@ def remove_member(api: ArgillaApi, ledger: Ledger, username: str) -> Person:
     account = next((a for a in api.accounts() if a.username == username), None)
     # Somebody may have deleted the account on the page; then there is nothing left to take it out of.
     if account is not None:
-        for name in sorted(_team_workspaces(ledger, ()) & set(workspaces)):
+        for name in _team_workspaces(ledger, (), workspaces):
             if account.id in api.members(workspaces[name]):
                 api.remove_member(workspaces[name], account.id)
     gone = replace(person, active=False)
@@ -224,10 +236,12 @@ def _refuse_strangers(people: Iterable[Person], accounts: Mapping[str, Account],
             )
 
 
-def _team_workspaces(ledger: Ledger, people: Iterable[Person]) -> set[str]:
-    """Names of the workspaces that are annot's to fill: of every country that anybody is or ever was in."""
+def _team_workspaces(ledger: Ledger, people: Iterable[Person], workspaces: Iterable[str]) -> list[str]:
+    """The workspaces that are annot's to fill: of every country that anybody is or ever was in, and their cohorts'."""
     past = {row["country"] for row in ledger.rows("select distinct country from people")}
-    return {workspace_of(country) for country in past | {person.country for person in people}}
+    ours = past | {person.country for person in people}
+    shape = re.compile(r"[a-z]{2}(-[a-z_]+-\d+)?")
+    return [name for name in sorted(workspaces) if shape.fullmatch(name) and country_of(name) in ours]
 
 
 def _settle_memberships(
@@ -235,18 +249,18 @@ def _settle_memberships(
     workspaces: Mapping[str, str],
     people: Sequence[Person],
     accounts: Mapping[str, Account],
-    ours: set[str],
+    ours: Iterable[str],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Put everybody into the workspace of their country and out of the other countries'."""
     joined, left = [], []
-    for name in sorted(ours & set(workspaces)):
+    for name in ours:
         members = api.members(workspaces[name])
         for person in people:
             account = accounts[person.username]
             if name == workspace_of(person.country) and account.id not in members:
                 api.add_member(workspaces[name], account.id)
                 joined.append(f"{person.username} -> {name}")
-            elif name != workspace_of(person.country) and account.id in members:
+            elif country_of(name) != person.country and account.id in members:
                 api.remove_member(workspaces[name], account.id)
                 left.append(f"{person.username} -> {name}")
     return tuple(joined), tuple(left)
@@ -278,10 +292,17 @@ def _username(cell: str) -> str:
     return username
 
 
+def _name(cell: str) -> str:
+    name = unicodedata.normalize("NFC", cell)
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f'the name "{name[:20]}…" has {len(name)} characters; write {LONGEST_NAME} at most.')
+    return name
+
+
 def _role(cell: str) -> str:
     role = next((role for role, names in ROLES.items() if _plain(cell) in names), None)
     if role is None:
-        raise ValueError(f'"{cell}" is no role; write "annotator" or "admin".')
+        raise ValueError(f'"{cell}" is no role; write "annotator", "admin" or "adjudicator".')
     return role
 
 

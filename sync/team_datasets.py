@@ -1,4 +1,4 @@
-"""The datasets of the teams, one per task and country: which stands, which fits, and how one is made."""
+"""The datasets of the teams, one per task, country and room: which stands, which fits, and how one is made."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from annotation.ledger import Ledger
 from annotation.tasks import TASKS
 from annotation.tasks.base import Task
 from annotation.tasks.form import Form
-from annotation.tasks.page import OWN, TeamPage
+from annotation.tasks.page import OWN, PURPOSE, TeamPage
+from annotation.tasks.rooms import Room, form_in
 from annotation.tasks.team_pages import team_pages
 from annotation.types import Item
 from sync.argilla.protocol import ArgillaApi, Dataset
+from sync.cohorts import Cohort, make_cohorts, plan_cohorts, read_cohorts
 from sync.team import workspace_of
+
+Place = tuple[str, str, Room]
+"""Task, workspace and room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A country's team at one task, and its dataset; None where it is still to be made."""
+    """A country's team at one task in one room, or a cohort of it, and its dataset; None where there is none yet."""
 
     task: Task[Any]
+    room: Room
+    country: str
     workspace: str
     workspace_id: str
     page: TeamPage
     form: Form
     dataset: Dataset | None
+    cohort: Cohort | None = None
 
 
 def standing_dataset(
@@ -47,12 +55,30 @@ def find_teams(
     ledger: Ledger,
     settings: Settings,
     datasets: Sequence[Dataset],
-    items: Mapping[str, Sequence[Item]],
+    items: Mapping[tuple[str, Room], Sequence[Item]],
     texts: Mapping[str, str],
     dimensions: int | None,
-) -> dict[tuple[str, str], Team]:
-    """Task and country -> the team, for every country that has active people, with the dataset that stands."""
-    pages = team_pages(ledger.people(), texts)
+    *,
+    assigns: bool,
+    keep: bool,
+) -> dict[Place, Team]:
+    """The team of each place, for every country that has active people, with the dataset that stands.
+
+    On a server that does not assign, a large team works in cohorts, unless it has a dataset already.
+
+    Args:
+        api: Argilla.
+        ledger: Knows the people, and what was pushed.
+        settings: Of the project.
+        datasets: Of the server.
+        items: Of each task and room.
+        texts: The project's own.
+        dimensions: Of the items' vectors; None for no "find similar".
+        assigns: The server sends people records of their own.
+        keep: Make the workspaces of cohorts that are missing.
+    """
+    people = ledger.people()
+    pages = team_pages(people, texts)
     if not pages:
         raise ArgillaError("There is no team to push to; run `annot team add roster.csv` first.")
     workspaces = api.workspaces()
@@ -61,16 +87,27 @@ def find_teams(
             f"{api.url} has no workspace {', '.join(missing)}; run `annot team add roster.csv` again: it makes what "
             "is missing."
         )
+    accounts = [] if assigns else api.accounts()
     teams = {}
-    for name, own in items.items():
-        task = TASKS[name]
+    for (name, room), own in items.items():
+        task, asked = TASKS[name], {item.country for item in own}
+        cohorts = {} if assigns or room != "work" else read_cohorts(api, workspaces, accounts, people, name)
         for country, page in pages.items():
-            workspace = workspace_of(country)
-            form = task.form(page, settings, dimensions=dimensions)
-            dataset = standing_dataset(api, ledger, datasets, workspace, form, own)
-            if dataset is not None:
-                _check(api, dataset, task, form)
-            teams[name, country] = Team(task, workspace, workspaces[workspace], page, form, dataset)
+            form = form_in(room, task, page, settings, dimensions=dimensions)
+            whole = standing_dataset(api, ledger, datasets, workspace_of(country), form, own)
+            parts: list[Cohort] = []
+            if whole is None and country in asked and not assigns and room == "work":
+                parts = plan_cohorts(cohorts.get(country, ()), country, name, people, form.overlap)
+                if keep and make_cohorts(api, parts, accounts, people):
+                    workspaces = api.workspaces()
+            for cohort in (*parts,) or (None,):
+                workspace = cohort.workspace if cohort else workspace_of(country)
+                dataset = standing_dataset(api, ledger, datasets, workspace, form, own) if cohort else whole
+                if dataset is not None:
+                    _check(api, dataset, task, form)
+                teams[name, workspace, room] = Team(
+                    task, room, country, workspace, workspaces.get(workspace, ""), page, form, dataset, cohort
+                )
     return teams
 
 
@@ -128,6 +165,8 @@ def prepare(api: ArgillaApi, team: Team, notes: list[str]) -> tuple[Dataset, boo
     if wanted := {name: rule for name, rule in team.form.rules.items() if team.dataset.rules.get(name) != rule}:
         # A push was cut off before it had said so, or the lead changed how much people are shown.
         api.set_rules(team.dataset.id, wanted)
+    for added in (p for p in team.form.metadata if p.name == PURPOSE and p.name not in api.properties(team.dataset.id)):
+        api.add_property(team.dataset.id, added)  # it was made before there were items that are no work
     if vector is None:
         return team.dataset, False
     dimensions = api.vectors(team.dataset.id).get(vector.name)

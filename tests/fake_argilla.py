@@ -19,7 +19,7 @@ import httpx
 
 from annotation.errors import ArgillaError
 from annotation.project import Project, init_project
-from annotation.tasks.form import Form, Shape, Vector
+from annotation.tasks.form import Form, Property, Shape, Vector
 from annotation.tasks.ranking.slates import add_slates
 from annotation.types import SEATS, Candidate, Person, Prompt, Slate
 from sync.argilla.annotator import AnnotatorClient
@@ -69,6 +69,8 @@ class FakeArgilla:
         """Id of the change feed; None: a stock server, which keeps none."""
         self.guarding = True
         """Whether it says that it guards; a stock server does not."""
+        self.assigning = True
+        """Whether it says that it assigns; a stock server does not."""
         self.most_changes = 2000
         """Records that one answer of the feed names."""
         self.telling: Callable[[list[Change]], list[Change]] = lambda told: told
@@ -144,6 +146,15 @@ class FakeArgilla:
     def remove_dataset(self, dataset_id: str) -> None:
         del self.made[dataset_id]
 
+    def properties(self, dataset_id: str) -> set[str]:
+        return {known.name for known in self.forms[dataset_id].metadata}
+
+    def add_property(self, dataset_id: str, added: Property) -> None:
+        form = self.forms[dataset_id]
+        if added.name in self.properties(dataset_id):
+            raise ArgillaError(f"refused: {added.name} is not unique")
+        self.forms[dataset_id] = replace(form, metadata=(*form.metadata, added))
+
     def add_vector(self, dataset_id: str, vector: Vector) -> None:
         self.extra_vectors[dataset_id][vector.name] = vector.dimensions
 
@@ -159,6 +170,9 @@ class FakeArgilla:
     def guards(self) -> bool:
         return self.guarding
 
+    def assigns(self) -> bool:
+        return self.assigning
+
     def add_records(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         if len(records) > 500:
             raise ArgillaError("refused: more than 500 records")
@@ -172,6 +186,8 @@ class FakeArgilla:
             missing = [name for name, required in names.items() if required and record["fields"].get(name) is None]
             if missing or set(record["fields"]) - set(names):
                 raise ArgillaError(f"refused: fields {sorted(record['fields'])}, missing {missing}")
+            if unknown := set(record.get("metadata", {})) - self.properties(dataset_id):
+                raise ArgillaError(f"refused: metadata {unknown}")
             for name, vector in record.get("vectors", {}).items():
                 if self.extra_vectors[dataset_id].get(name) != len(vector):
                     raise ArgillaError("refused: no such vector")

@@ -45,7 +45,8 @@ from sync.moving.move import move
 from sync.moving.unfinished import unfinished
 from sync.pull import pull
 from sync.push import push
-from sync.reporting.status import Work, report
+from sync.reporting.people import Work
+from sync.reporting.status import report
 from sync.team import add_team, remove_member
 
 KILLS = kills(1, 10)
@@ -84,7 +85,8 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = Project.open(project.folder)
     embedded.start(project.argilla_home, port=project.settings.argilla.port)
     try:
-        people = [person(name, country) for name, country in (("ana", "MX"), ("leo", "MX"), ("rui", "BR"))]
+        team = (("ana", "MX"), ("leo", "MX"), ("rui", "BR"))
+        people = [person(name, country, languages=("es", "pt")) for name, country in team]
         api = connect(project)
         add_team(project, api, people)
         vectors = {slate.id: [0.1, 0.7, slate.position / 3] for slate in read_slates(project.ledger)}

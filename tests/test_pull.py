@@ -39,8 +39,9 @@ from sync.argilla.paging import walk
 from sync.argilla.protocol import ArgillaApi, Change, Dataset
 from sync.cycle import Synced
 from sync.pull import WHOLE_EVERY, Pulled, Reader, pull
-from sync.push import push, put_texts_back
+from sync.push import push
 from sync.reporting.status import Report, report
+from sync.taking_back import put_texts_back
 from sync.team import add_team
 
 
@@ -51,7 +52,8 @@ class Stage:
         self.world = world
         self.project = some_project(folder, slates=slates, name=f"set {uuid4().hex[:8]}")
         tail = uuid4().hex[:6]
-        self.people = [person(f"p{n}-{tail}", ("MX", "BR")[n % 2]) for n in range(people)]
+        reads = ("es", "pt")
+        self.people = [person(f"p{n}-{tail}", ("MX", "BR")[n % 2], languages=reads) for n in range(people)]
         add_team(self.project, world.api, self.people)
         self.slates = {slate.id: slate for slate in read_slates(self.project.ledger)}
         vectors = {slate_id: [0.6, 0.8, 0.0] for slate_id in self.slates}

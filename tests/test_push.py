@@ -27,7 +27,8 @@ from annotation.types import PROBLEMS, Candidate, Prompt, Slate
 from sync.argilla.client import ArgillaClient
 from sync.argilla.paging import walk
 from sync.argilla.protocol import ArgillaApi, Dataset
-from sync.push import NO_TEAM, REMOVED, Pushed, count_dropped, push
+from sync.outgoing import NO_TEAM, REMOVED
+from sync.push import Pushed, count_dropped, push
 from sync.team import add_team
 
 

@@ -15,15 +15,13 @@ import pytest
 from fake_argilla import FakeArgilla, FakeWorld, World, person, some_project
 from hypothesis import given
 from hypothesis import strategies as st
-from projects import annot, fill, make_project
+from projects import annot, make_project
 
 from annotation.errors import AnnotError, ArgillaError, SourceError
-from annotation.files import read_parquet
 from annotation.hosting.embedded import Owner
 from annotation.passwords import WORDS, WORDS_PER_PASSWORD, make_password
 from annotation.project import Project
 from annotation.types import Person
-from sync.reporting.status import report
 from sync.team import TeamChange, add_team, read_roster, remove_member
 
 ROSTER = """username,name,role,country,languages
@@ -105,6 +103,7 @@ def test_what_a_row_leaves_out_has_a_default(tmp_path: Path) -> None:
         ("5512345678,Ana,annotator,MX,es", ":2: .* phone or document number"),
         ("=HYPERLINK(1),Ana,annotator,MX,es", ":2: .* cannot be a user name"),
         (",Ana,annotator,MX,es", ":2: .* cannot be a user name"),
+        (f"ana,{'A' * 81},annotator,MX,es", ":2: the name .* has 81 characters; write 80 at most"),
         ("ana,Ana,boss,MX,es", ':2: "boss" is no role'),
         ("ana,Ana,owner,MX,es", ':2: "owner" is no role'),
         ("ana,Ana,annotator,Narnia,es", ':2: "Narnia" is no country'),
@@ -417,48 +416,6 @@ def test_the_commands_do_it_all(
     assert [note.partition("and ")[2].partition(":")[0] for note in pushed.pop("notes")] == [
         "BR has only 0, MX has only 1"
     ]
-    assert pushed == {"sent": {}, "standing": 3, "later": 0, "taken": 0, "dropped": {"no team for the country": 3}}
+    dropped = {"no team for the country": 3}
+    assert pushed == {"sent": {}, "aside": {}, "standing": 3, "later": 0, "taken": 0, "dropped": dropped}
     assert "stays" in annot("team", "remove", name)
-
-
-def test_what_somebody_answered_is_left_out_for_a_reason_and_counted_again(tmp_path: Path) -> None:
-    project = make_project(tmp_path, '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n')
-    fill(project, 3)
-    before = report(project)
-    said = annot(project, "team", "exclude", "mx_2", "--reason", "the same order\nevery time")
-    assert "does not count any more: the same order every time" in said
-    after = report(project)
-    assert (before.answers["ranking"], after.answers["ranking"]) == (6, 3)
-    assert 'Not counted: 3 submitted, by "mx_2", who is left out (the same order every time).' in annot(
-        project, "status"
-    )
-    again = [replace(member, excluded="") for member in project.ledger.people()]
-    assert project.ledger.add_people(again) == 0, "a roster brings nobody back"
-    annot(project, "export")
-    (row,) = read_parquet(tmp_path / "exports" / "left_out.parquet")
-    assert (row["country"], row["reason"]) == ("MX", "the same order every time")
-    assert "mx_2" not in row["annotator"]
-    rankings = read_parquet(tmp_path / "exports" / "rankings.parquet")
-    assert row["annotator"] not in json.dumps(rankings)
-
-    assert "counts again" in annot(project, "team", "include", "mx_2")
-    assert report(project) == before
-    annot(project, "export")
-    assert not (tmp_path / "exports" / "left_out.parquet").exists()
-    assert row["annotator"] in json.dumps(read_parquet(tmp_path / "exports" / "rankings.parquet"))
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("exclude", "mx_9", "--reason", "x"), 'did you mean "mx_'),
-        (("exclude", "mx_1", "--reason", "  "), "Say why"),
-        (("include", "nobody"), "`annot team list` shows who is"),
-    ],
-)
-def test_who_cannot_be_left_out_is_one_sentence(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    project = make_project(tmp_path, '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n')
-    fill(project, 1)
-    command = [sys.executable, "-m", "annotation.cli", "team", *words, "-p", str(project.folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, said in done.stderr) == (2, True), done.stderr

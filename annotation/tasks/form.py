@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from dataclasses import field as dataclass_field
 from typing import Any, Literal
 
-GUARD, CONSENT = "annot_guard", "annot_consent"
-"""Keys in the metadata of Argilla's datasets by which the embedded server knows what is guarded, and where people
-consent (`annotation/server/search/consent.py`)."""
+GUARD, CONSENT, ASSIGN = "annot_guard", "annot_consent", "annot_assign"
+"""Keys in the metadata of Argilla's datasets by which the embedded server knows what is guarded, where people consent
+(`annotation/server/search/consent.py`), and who is asked what (`annotation/server/search/assignment.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ OWN = "guidelines"
 
 TABLES = (
     *("page", "ranking", "prompt_check", "exam", "duel", "personas"),
-    *("consent", "share", "stereotype", "pair_check", "story", "description"),
+    *("consent", "share", "stereotype", "pair_check", "story", "description", "adjudication"),
 )
 """Of a language's .toml there: what its texts stand in the place of."""
 
@@ -39,6 +39,16 @@ VECTOR = "embedding"
 
 AUTHOR = "author"
 """Key in an item's content and a record's metadata: the user name of whoever wrote what it is about."""
+
+CONTROL = "control"
+"""Key in the content of an item whose answer is known: what was done to it, for example "garbled"."""
+
+TEXTS_OF = "texts"
+"""Key in an item's content: candidate id -> text of those answers on it that the ledger has not, since nobody may train
+on them."""
+
+PURPOSE = "purpose"
+"""Key in the metadata of a record that is no work, by which the embedded server knows it; annotators never see it."""
 
 PICTURE = "picture"
 """Key in an item's content: path of a JPEG or WebP file below the project's folder. And the field that shows it."""
@@ -54,6 +64,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "position": "Orden",
         "similar": "Preguntas parecidas",
         "author": "Autoría",
+        "purpose": "Propósito",
+        "entry": "{dataset} – prueba de entrada",
         "own_password": "la que ya tienes en este servidor",
         "sheet": """\
 Hola, {name}:
@@ -81,6 +93,8 @@ Si cambiaste la contraseña, vale la nueva, y nadie puede verla. No compartas es
         "position": "Ordem",
         "similar": "Perguntas parecidas",
         "author": "Autoria",
+        "purpose": "Finalidade",
+        "entry": "{dataset} – teste de entrada",
         "own_password": "a que você já tem neste servidor",
         "sheet": """\
 Olá, {name}:
@@ -108,6 +122,8 @@ A página não abre? Talvez você não esteja na rede em que ela funciona: peça
         "position": "Position",
         "similar": "Similar questions",
         "author": "Author",
+        "purpose": "Purpose",
+        "entry": "{dataset} – entry test",
         "own_password": "the one that you have on this server",
         "sheet": """\
 Hello {name},
@@ -276,6 +292,7 @@ def properties(page: TeamPage, name: str, title: str, *, authors: bool = False) 
         Property("language", "terms", say["language"], visible=True),
         Property(name, "terms", title, visible=False),
         Property("position", "integer", say["position"], visible=False),
+        Property(PURPOSE, "terms", say[PURPOSE], visible=False),
     )
 
 
@@ -297,6 +314,8 @@ def record_of(item: Item, name: str, fields: Mapping[str, Any], vector: Collecti
             "position": item.position,
         },
     }
+    if item.purpose != "work":
+        made["metadata"][PURPOSE] = item.purpose
     if author := item.content.get(AUTHOR):
         made["metadata"][AUTHOR] = author
     if vector is not None:

@@ -15,7 +15,7 @@ import httpx
 
 from annotation.errors import ArgillaError
 from annotation.project import Project
-from annotation.tasks.form import Field, Form, Question, Shape, Vector
+from annotation.tasks.form import Field, Form, Property, Question, Shape, Vector
 from sync.argilla.errors import first_line, json_of, translated
 from sync.argilla.protocol import EMBEDDED, WRITTEN, Account, Change, Changes, Dataset, Named, Page
 
@@ -215,6 +215,21 @@ class ArgillaClient:
         """See ArgillaApi."""
         self._send("DELETE", f"/datasets/{dataset_id}", "to delete a dataset")
 
+    def properties(self, dataset_id: str) -> set[str]:
+        """See ArgillaApi. As an owner: what is hidden from annotators is told too."""
+        payload = self._get(f"/me/datasets/{dataset_id}/metadata-properties", "the metadata of a dataset")
+        return {item["name"] for item in payload["items"]}
+
+    def add_property(self, dataset_id: str, added: Property) -> None:
+        """See ArgillaApi."""
+        payload = {
+            "name": added.name,
+            "title": added.title,
+            "settings": {"type": added.kind},
+            "visible_for_annotators": added.visible,
+        }
+        self._send("POST", f"/datasets/{dataset_id}/metadata-properties", "the metadata of a dataset", payload)
+
     def add_vector(self, dataset_id: str, vector: Vector) -> None:
         """See ArgillaApi."""
         payload = {"name": vector.name, "title": vector.title, "dimensions": vector.dimensions}
@@ -235,9 +250,16 @@ class ArgillaClient:
 
     def guards(self) -> bool:
         """See ArgillaApi. Another Argilla has no such address, and the embedded one of an older annot says nothing."""
-        with self._answers("whether texts that may hurt are guarded"):
+        return self._says("guards", "whether texts that may hurt are guarded")
+
+    def assigns(self) -> bool:
+        """See ArgillaApi."""
+        return self._says("assigns", "whether people are sent records of their own")
+
+    def _says(self, word: str, what: str) -> bool:
+        with self._answers(what):
             answer = self._http.get("/annot/changes")
-            return answer.status_code != httpx.codes.NOT_FOUND and json_of(answer).get("guards") is True
+            return answer.status_code != httpx.codes.NOT_FOUND and json_of(answer).get(word) is True
 
     # -- records ------------------------------------------------------------------------------------------
 

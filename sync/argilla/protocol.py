@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from annotation.tasks.form import Form, Shape, Vector
+from annotation.tasks.form import Form, Property, Shape, Vector
 
 EMBEDDED = "embedded"
 """Name of the embedded server in the ledger: its port may change, it stays the same server."""
@@ -143,6 +143,12 @@ class ArgillaApi(Protocol):
     def remove_dataset(self, dataset_id: str) -> None:
         """Delete a dataset. Only for one that was never published: it holds no answer."""
 
+    def properties(self, dataset_id: str) -> set[str]:
+        """Names of the metadata that a dataset's records may carry."""
+
+    def add_property(self, dataset_id: str, added: Property) -> None:
+        """Let the records of a dataset carry more metadata."""
+
     def add_vector(self, dataset_id: str, vector: Vector) -> None:
         """Let the records of a dataset carry a vector."""
 
@@ -157,6 +163,9 @@ class ArgillaApi(Protocol):
 
     def guards(self) -> bool:
         """Whether the server shows what is guarded to those alone who consented: an embedded one does."""
+
+    def assigns(self) -> bool:
+        """Whether the server sends people what the rule of a dataset gives each of them: an embedded one does."""
 
     def add_records(self, dataset_id: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         """Add records, all or none; one that is there already is refused, never overwritten.

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 @team_app.command("add", epilog="Example: annot team add roster.csv")
 def team_add(
     roster: Annotated[
-        Path, typer.Argument(help="csv or xlsx: username, name, role, country, languages; or in Spanish.")
+        Path,
+        typer.Argument(
+            help="csv or xlsx: username, name, role (annotator, admin or adjudicator), country, languages; or in "
+            "Spanish. One person has one country: an adjudicator decides there alone."
+        ),
     ],
     folder: Folder = Path(),
     adopt: Annotated[bool, typer.Option("--adopt", help="Accounts that are on the server already are theirs.")] = False,
@@ -67,40 +71,6 @@ def team_remove(username: str, folder: Folder = Path(), json: Json = False) -> N
         print_json(asdict(gone))
     else:
         print(f"{gone.username} is out of the team; what {gone.username} answered stays.")
-
-
-@team_app.command("exclude", epilog='Example: annot team exclude ana --reason "the same order forty times"')
-def team_exclude(
-    username: str,
-    reason: Annotated[str, typer.Option("--reason", help="Why; the status and the exports say it.")],
-    folder: Folder = Path(),
-    json: Json = False,
-) -> None:
-    """Leave out what someone answered: from quotas, agreement, exports and training. Can be undone at any time."""
-    if not reason.strip():
-        raise SettingsError('Say why: --reason "...". It stands in the status and with the exports.')
-    _leave_out(open_project(folder), username, " ".join(reason.split()), json=json)
-
-
-@team_app.command("include", epilog="Example: annot team include ana")
-def team_include(username: str, folder: Folder = Path(), json: Json = False) -> None:
-    """Count again what someone answered whose answers were left out."""
-    _leave_out(open_project(folder), username, "", json=json)
-
-
-def _leave_out(project: Project, username: str, reason: str, *, json: bool) -> None:
-    from annotation.screen import print_json
-    from sync.team import known_person
-
-    with project.lock("team"):
-        known_person(project.ledger, username)
-        person = project.ledger.exclude(username, reason)
-    if json:
-        print_json(asdict(person))
-    elif reason:
-        print(f"What {username} answered does not count any more: {reason}. `annot team include {username}` undoes it.")
-    else:
-        print(f"What {username} answered counts again.")
 
 
 @team_app.command("list", epilog="Example: annot team list --passwords")
@@ -211,7 +181,7 @@ def push(
     project = open_project(folder)
     if put_back:
         from sync.argilla.client import connect
-        from sync.push import put_texts_back
+        from sync.taking_back import put_texts_back
 
         with project.lock("push"), progress("putting back") as bar:
             count = put_texts_back(connect(project), project.ledger, progress=bar)

@@ -17,6 +17,7 @@ from typing import Any
 from annotation.errors import ArgillaError
 from annotation.ledger import MovedResponse
 from annotation.screen import Progress, silent
+from annotation.tasks.form import ASSIGN
 from sync.argilla.client import ArgillaClient
 from sync.argilla.paging import walk
 from sync.argilla.protocol import Dataset, Page
@@ -116,7 +117,10 @@ def read_settings(api: ArgillaClient, dataset_id: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: payload[name] for name in ("name", "guidelines", "allow_extra_metadata", "distribution")
     }
-    found["metadata"] = {name: value for name, value in (payload.get("metadata") or {}).items() if name != MARK}
+    # Who is asked what names people by the ids that they have there; the next sync writes it with those of here.
+    found["metadata"] = {
+        name: value for name, value in (payload.get("metadata") or {}).items() if name not in (MARK, ASSIGN)
+    }
     for part, (path, keys) in SETTINGS.items():
         items = api.ask("GET", path.format(dataset_id), f"the {part} of a dataset")["items"]
         found[part] = [{key: item[key] for key in keys} for item in items]

@@ -23,6 +23,7 @@ from annotation.settings_file import set_argilla_url
 from annotation.tasks.form import CONSENT, GUARD
 from sync.argilla.client import ArgillaClient, connect
 from sync.argilla.protocol import EMBEDDED, Dataset, Named
+from sync.assignment import keep_rules
 from sync.moving.copying import Pass, copy_records, count_answers, ensure_dataset, refuse_other
 from sync.moving.people import Accounts, compare_people, is_ours, move_people
 from sync.moving.unfinished import begun
@@ -309,7 +310,7 @@ def _remember(
 ) -> None:
     """Tell the ledger. Cut off in here, nothing counts twice: a copy replaces its original once it is pulled."""
     ledger = project.ledger
-    items = {item.id for item in ledger.items()}
+    items = {item.id for side in (False, True) for item in ledger.items(side=side)}
     for dataset_id, copy_id in copies.items():
         places = {item_id: place for item_id, place in passes[dataset_id].places.items() if item_id in items}
         pushed = ledger.pushed(old, dataset_id)
@@ -318,6 +319,7 @@ def _remember(
             ledger.add_pushes(target.server, copy_id, {**pushed, **places})
         ledger.add_moved(target.server, passes[dataset_id].moved)
     pull(target, ledger, whole=True)
+    keep_rules(target, ledger, project.settings)  # which name people by their ids there
     ledger.add_move(target.server, old)
 
 

@@ -1,0 +1,1 @@
+"""Control items: those of which the answer is known, among the work and in entry tests."""

@@ -16,42 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from annotation.config import Settings
+from annotation.item_counts import Counts, count_item
 from annotation.ledger import Ledger, Response
 from annotation.project import CACHE
-from annotation.quality.agreement import pattern
-from annotation.quality.careless import count_habits
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
-from annotation.tasks.answers import newest_responses, read_answers, roster
-from annotation.tasks.base import Task
+from annotation.tasks.answers import Asked, newest_responses, roster
 from annotation.tasks.ranking.slates import RANKING
-from annotation.types import Answer, Item
+from annotation.types import Person
 
-LAYOUT = 8
+LAYOUT = 9
 """Another number, and everything is counted anew: raise it when what is counted changes."""
 
 AT_ONCE = 2000
 """Items that are counted at once."""
-
-Key = tuple[str | int, ...]
-Counts = Counter[Key]
-"""Sums by what they are of; the first word of a key says which:
-
-    item, TASK, COUNTRY, TOPIC, LANGUAGE, N    items of a group that N people answered
-    person, TASK, COUNTRY, TOPIC, LANGUAGE, ANNOTATOR    answers of a person to a group's items
-    team, TASK, COUNTRY    answers of a country's people
-    made, TASK, NAME; excluded, TASK, REASON    what the answers come to, see `Task.outcome`
-    place, TASK, *PLACE    items by their place in a table of the task's own
-    unfit, REASON    submitted responses that are no answer
-    status, STATUS    responses
-    work, ANNOTATOR, COUNTRY, STATUS    items that a person submitted, saved as a draft or discarded
-    day, ANNOTATOR, DAY; time, TEN MINUTES    submitted items by time, UTC
-    units, TASK, GROUP, PATTERN    items by the values that people of a country, or of all, gave; see `part_of`
-    shared, TASK, GROUP, ANNOTATOR    items that a person answered and somebody else too
-"""
-
-ALL = "all"
-"""The group of everybody; no country's code."""
 
 
 def training_tasks(counts: Counts, others: Collection[str] = ()) -> tuple[str, ...]:
@@ -73,28 +51,43 @@ def count(ledger: Ledger, settings: Settings, *, progress: Progress = silent) ->
         settings: The project's: what becomes a preference depends on them.
         progress: Told how many items are counted, where there are many.
     """
+    return _counted(ledger, settings, progress)[0]
+
+
+def counted_items(ledger: Ledger, settings: Settings, word: str, *, progress: Progress = silent) -> dict[str, Counts]:
+    """Item id -> those of its counts of which the key begins with a word; in the order of the items' ids."""
+    return _counted(ledger, settings, progress, word)[1]
+
+
+def _counted(
+    ledger: Ledger, settings: Settings, progress: Progress, word: str = ""
+) -> tuple[Counts, dict[str, Counts]]:
     path = ledger.path.parent / CACHE / "tally.sqlite"
     try:
         path.parent.mkdir(exist_ok=True)
         if not (path.parent / ".gitignore").exists():
             (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
-        return _count(path, ledger, settings, progress)
+        return _count(path, ledger, settings, progress, word)
     except (OSError, sqlite3.DatabaseError, AttributeError, LookupError, TypeError, ValueError) as error:
         # It is only a cache: a damaged one is made anew next time, and a full or read-only disk keeps none.
         if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-        return _count(":memory:", ledger, settings, progress)
+        return _count(":memory:", ledger, settings, progress, word)
 
 
-def _count(path: Path | str, ledger: Ledger, settings: Settings, progress: Progress) -> Counts:
+def _count(
+    path: Path | str, ledger: Ledger, settings: Settings, progress: Progress, word: str
+) -> tuple[Counts, dict[str, Counts]]:
     with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as db:
         db.execute("create table if not exists items (item_id text primary key, counts text not null)")
         db.execute("create table if not exists total (counts text not null, upto text not null)")
         db.execute("begin immediate")
         counts = _bring_up_to_date(db, ledger, settings, progress)
         db.execute("commit")
-        return counts
+        which = "select item_id, counts from items where instr(counts, ?) order by item_id"
+        found = db.execute(which, (f'["{word}",',)) if word else ()
+        return counts, {item_id: _read_some(own, word) for item_id, own in found}
 
 
 def _bring_up_to_date(db: sqlite3.Connection, ledger: Ledger, settings: Settings, progress: Progress) -> Counts:
@@ -109,10 +102,11 @@ def _bring_up_to_date(db: sqlite3.Connection, ledger: Ledger, settings: Settings
     waiting = sorted(_changed(ledger, kept))
     if not waiting and row:
         return total
+    team = roster(ledger)
     for start in range(0, len(waiting), AT_ONCE):
         if len(waiting) > AT_ONCE:
             progress(start, len(waiting), "counting")
-        _count_again(db, ledger, settings, waiting[start : start + AT_ONCE], total)
+        _count_again(db, ledger, settings, waiting[start : start + AT_ONCE], team, total)
     db.execute("delete from total")
     counts = _written(total)
     db.execute("insert into total values (?, ?)", (counts, json.dumps({**upto, "digest": _digest(counts)})))
@@ -126,8 +120,10 @@ def _digest(counts: str) -> str:
 _WRITTEN_AT = {
     "responses": "pulled_at",
     "items": "made_at",
+    "side_items": "made_at",
     "moved_responses": "at",
     "people": "at",
+    "aliases": "at",
     "changed_texts": "at",
     "prompt_changes": "at",
     "item_changes": "at",
@@ -158,21 +154,35 @@ def _changed(ledger: Ledger, kept: Mapping[str, Any]) -> set[str]:
     queries = {
         "responses": "select item_id as id from responses where seq > ?",
         "items": "select id from items where rowid > ?",
+        "side_items": "select id from side_items where rowid > ?",
         "moved_responses": """select distinct item_id as id from responses where (server, response_id) in
                               (select server, response_id from moved_responses where rowid > ?)""",
         "people": """select distinct item_id as id from responses where annotator in
-                     (select username from people where seq > ?)""",
+                     (select username from people where seq > ?1 union
+                      select name from aliases where same_as in (select username from people where seq > ?1))""",
+        "aliases": """select distinct item_id as id from responses where annotator in
+                      (select name from aliases where seq > ?1 union select same_as from aliases where seq > ?1)""",
         "changed_texts": "select item_id as id from changed_texts where seq > ?",
-        "prompt_changes": """select id from items where prompt_id in
-                             (select prompt_id from prompt_changes where seq > ?)""",
+        "prompt_changes": """with changed as (select prompt_id from prompt_changes where seq > ?)
+                             select id from items where prompt_id in changed
+                             union all select id from side_items where prompt_id in changed""",
         "item_changes": "select item_id as id from item_changes where seq > ?",
         "forgotten": """select distinct item_id as id from responses where annotator in
                         (select id from forgotten where seq > ?)""",
     }
-    return {row["id"] for table, query in queries.items() for row in ledger.rows(query, kept[table][0])}
+    changed = {row["id"] for table, query in queries.items() for row in ledger.rows(query, kept[table][0])}
+    decide = "select parent from side_items where purpose = 'adjudication' and id in (select value from json_each(?))"
+    return changed | {row["parent"] for row in ledger.rows(decide, json.dumps(list(changed)))}
 
 
-def _count_again(db: sqlite3.Connection, ledger: Ledger, settings: Settings, ids: Sequence[str], total: Counts) -> None:
+def _count_again(
+    db: sqlite3.Connection,
+    ledger: Ledger,
+    settings: Settings,
+    ids: Sequence[str],
+    team: Mapping[str, Person],
+    total: Counts,
+) -> None:
     """Take items out of the total as they were, and put them in as they are."""
     wanted = json.dumps(ids)
     for (counts,) in db.execute(
@@ -182,9 +192,14 @@ def _count_again(db: sqlite3.Connection, ledger: Ledger, settings: Settings, ids
     responses: dict[str, list[Response]] = defaultdict(list)
     for response in newest_responses(ledger, ids):
         responses[response.item_id].append(response)
-    fresh, team = [], roster(ledger)
-    for item in ledger.items(ids=ids):
-        counts = count_item(item, responses[item.id], settings, team)
+    fresh, changed = [], changed_answers(ledger, ids)
+    items = {item.id: item for item in ledger.items(ids=ids)}
+    asked = Asked.of(ledger, items, team)
+    lengths = ledger.candidate_lengths(
+        {candidate for item in items.values() for candidate in TASKS[item.task].candidates(item)}
+    )
+    for item in items.values():
+        counts = count_item(item, responses[item.id], settings, team, asked, lengths, changed.get(item.id, ()))
         total.update(counts)
         fresh.append((item.id, _written(counts)))
     db.executemany("insert or replace into items values (?, ?)", fresh)
@@ -200,65 +215,30 @@ def _read(counts: str) -> Counts:
     return Counter({tuple(key): number for *key, number in json.loads(counts)})
 
 
-def count_item(item: Item, responses: Sequence[Response], settings: Settings, team: Mapping[str, str]) -> Counts:
-    """What the newest responses to one item count for."""
-    task, counts = TASKS[item.task], Counts()
-    read = read_answers(responses, {item.id: item}, team)
-    group = (item.task, item.country, item.topic, item.language)
-    if not item.removed:
-        counts["item", *group, len(read.kept)] = 1
-        refused = sum(r.status == "discarded" and team.get(r.annotator) == "" for r in responses)
-        if refused:
-            counts["refused", item.task, item.country, len(read.kept), refused] = 1
-    counts.update(("person", *group, answer.annotator) for answer in read.kept)
-    counts.update(("team", item.task, answer.country) for answer in read.kept)
-    outcome = task.outcome(item, read.kept, settings)
-    for name, number in outcome.made.items():
-        counts["made", item.task, name] += number
-    if outcome.place:
-        counts["place", item.task, *outcome.place] += 1
-    for reason, number in outcome.excluded.items():
-        counts["excluded", item.task, reason] += number
-    counts.update(("unfit", dropped.reason) for dropped in read.dropped)
-    counts.update(("status", response.status) for response in responses)
-    units = {answer.annotator: task.units(item, answer.value) for answer in read.kept}
-    counts.update(count_habits(task, item, read.kept, units))
-    _count_work([response for response in responses if response.annotator in team], counts)
-    countries: dict[str, list[Answer[Any]]] = defaultdict(list)
-    for answer in read.kept:
-        countries[answer.country].append(answer)
-    for name, answers in ((ALL, read.kept), *countries.items()):
-        if len(answers) >= 2:
-            _count_units(task, name, {answer.annotator: units[answer.annotator] for answer in answers}, counts)
-    return counts
+def _read_some(counts: str, word: str) -> Counts:
+    """Those that begin with a word: the others, which are most, are not decoded."""
+    decode, begins, found = json.JSONDecoder().raw_decode, f'["{word}",', Counts()
+    at = counts.find(begins)
+    while at >= 0:
+        (*key, number), end = decode(counts, at)
+        found[tuple(key)] = number
+        at = counts.find(begins, end)
+    return found
 
 
-def _count_units(task: Task[Any], group: str, said: Mapping[str, Mapping[str, Any]], counts: Counts) -> None:
-    """What people of a group said of one item; where its units ask different things, each in a group of its own."""
-    apart = sorted(set().union(*said.values())) if task.scale == "nominal" else [""]
-    for unit in apart:
-        own = {who: {unit: of[unit]} for who, of in said.items() if unit in of} if task.scale == "nominal" else said
-        if given := pattern(own.values()):
-            name = part_of(group, unit)
-            counts["units", task.name, name, given] = 1
-            counts.update(("shared", task.name, name, who) for who in own)
-
-
-def part_of(group: str, unit: str) -> str:
-    """Name of a group's answers to one of the things that a task asks; "" is all that it asks."""
-    return f"{group} · {unit}" if unit else group
-
-
-def _count_work(responses: Sequence[Response], counts: Counts) -> None:
-    """By person; where a dataset was made anew, one may have answered an item twice: the last time counts."""
-    last: dict[tuple[str, str], str] = {}
-    for response in responses:
-        who = (response.annotator, response.country)
-        if response.status == "submitted":
-            last[who] = max(response.updated_at, last.get(who, ""))
-        else:
-            counts["work", *who, response.status] += 1
-    for (annotator, country), moment in last.items():
-        counts["work", annotator, country, "submitted"] += 1
-        counts["day", annotator, moment[:10]] += 1
-        counts["time", moment[:15]] += 1
+def changed_answers(ledger: Ledger, ids: Sequence[str]) -> dict[str, set[str]]:
+    """Item -> who submitted more than one thing about it, as far as answers were fetched in between."""
+    several = """select item_id, annotator from responses where status = 'submitted' and item_id in
+                 (select value from json_each(?)) group by item_id, annotator having count(*) > 1"""
+    versions = ledger.rows(
+        f"""select r.item_id, r.annotator, r.raw from responses r join ({several}) s
+            on r.item_id = s.item_id and r.annotator = s.annotator where r.status = 'submitted'""",
+        json.dumps(ids),
+    )
+    first: dict[tuple[str, str], Any] = {}
+    found: dict[str, set[str]] = defaultdict(set)
+    for item, annotator, raw in versions:
+        values = json.loads(raw).get("values")
+        if first.setdefault((item, annotator), values) != values:
+            found[item].add(annotator)
+    return found

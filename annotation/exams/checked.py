@@ -8,14 +8,10 @@ from typing import Any
 
 from annotation.config import Settings
 from annotation.ledger import Ledger
-from annotation.tasks.answers import newest_responses, read_answers, roster
+from annotation.tasks.answers import judged, roster
 from annotation.tasks.exam.item import NAME
 from annotation.tasks.exam.settled import CHECKED, DISPUTED, WAITING, Outcome, settle
 from annotation.types import Answer, ExamQuestion
-
-MOST_POINTS = 1.0
-POINTS_PER_HUNDRED = 0.5
-"""What the challenge gives for checked questions: whole hundreds count."""
 
 
 def exam_questions(ledger: Ledger, settings: Settings, *, only_checked: bool = True) -> list[ExamQuestion]:
@@ -35,7 +31,7 @@ def settled_questions(ledger: Ledger, settings: Settings) -> list[Outcome]:
     """What became of every question, in the order of annotation."""
     items = {item.id: item for item in ledger.items(NAME)}
     of_item: dict[str, list[Answer[Any]]] = defaultdict(list)
-    for answer in read_answers(newest_responses(ledger, items), items, roster(ledger)).kept:
+    for answer in judged(ledger, items, roster(ledger)):
         of_item[answer.item_id].append(answer)
     return [settle(item, of_item[item.id], settings.task.exam) for item in items.values()]
 
@@ -43,8 +39,3 @@ def settled_questions(ledger: Ledger, settings: Settings) -> list[Outcome]:
 def count_questions(found: Iterable[Outcome]) -> Counter[tuple[str, str, str, str]]:
     """How many questions of a country, exam and category have a status."""
     return Counter(outcome.place for outcome in found)
-
-
-def include_points(checked: int) -> float:
-    """Points of the challenge for so many checked questions."""
-    return min(MOST_POINTS, checked // 100 * POINTS_PER_HUNDRED)

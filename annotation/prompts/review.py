@@ -9,7 +9,7 @@ from typing import Any
 from annotation.config import Settings
 from annotation.ledger import Ledger
 from annotation.prompts.proposed import proposed_prompts
-from annotation.tasks.answers import newest_responses, read_answers, roster
+from annotation.tasks.answers import judged, roster
 from annotation.tasks.page import AUTHOR
 from annotation.tasks.prompt_check.task import ACCEPTED, NAME, REJECTED, status_of
 from annotation.types import Answer, Item, Prompt, content_id
@@ -90,7 +90,7 @@ def checked_prompts(ledger: Ledger, settings: Settings) -> dict[str, str]:
     """Prompt id -> what people's checks of it come to (`status_of`), of those that somebody checked."""
     items = {item.id: item for item in ledger.items(NAME)}
     of_item: dict[str, list[Answer[Any]]] = defaultdict(list)
-    for answer in read_answers(newest_responses(ledger, items), items, roster(ledger)).kept:
+    for answer in judged(ledger, items, roster(ledger)):
         of_item[answer.item_id].append(answer)
     owed = settings.task.prompt_check
     return {items[item_id].prompt_id: status_of(own, owed) for item_id, own in of_item.items()}

@@ -244,16 +244,18 @@ def _source_ratings(ledger: Ledger, kept: Mapping[str, Association], found: Leav
 def _pairs(project: Project, kept: Mapping[str, Association], found: Leaving) -> None:
     """Checked pairs of what leaves of their region, with how many people said what they are."""
     shown = {(row["association_id"], row["country"]) for row in found.tables[ASSOCIATIONS]}
-    checkers = defaultdict[str, set[str]](set)
+    checkers, decided = defaultdict[str, set[str]](set), set[str]()
     for _, answers in answered_items(project.ledger, PAIR_CHECK):
         for answer in answers:
             checkers[answer.item_id].add(answer.annotator)
+            decided |= {answer.item_id} if answer.adjudicated else set()
     for item, outcome in settled_items(project.ledger, project.settings):
         if not outcome.pairs or (outcome.pairs[0].association, item.country) not in shown:
             continue
         if one := kept.get(outcome.pairs[0].association):
             found.people |= checkers[item.id]
             counts = {"checkers": outcome.answers, "agreeing": outcome.agreeing, "corrected": outcome.corrected}
+            counts["adjudicated"] = item.id in decided
             origin = {"source": one.source, "licence": one.licence}
             for pair in outcome.pairs:
                 found.texts |= {pair.sentence, pair.control_sentence}

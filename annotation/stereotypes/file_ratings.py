@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annotation.ledger import Ledger, now
+from annotation.ledger import Ledger
+from annotation.ledger_file import now
 from annotation.types import content_id
 
 

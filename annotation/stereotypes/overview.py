@@ -12,7 +12,7 @@ from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.quality.agreement import Agreement
 from annotation.screen import Progress, counted, silent, table
-from annotation.stereotypes.ratings import MOST_POINTS, Distribution, Rated, Ratings, rate_all, stereotype_points
+from annotation.stereotypes.ratings import Distribution, Rated, Ratings, rate_all
 from annotation.stereotypes.shared import SOURCE, shared_waiting
 from annotation.tasks import TASKS
 from annotation.tasks.answers import answered_items
@@ -20,6 +20,7 @@ from annotation.tasks.consent.task import NAME as CONSENT
 from annotation.tasks.consent.task import YES
 from annotation.tasks.stereotype.item import NAME, association_of
 from annotation.tasks.stereotype.rating import STOP
+from annotation.team_settings import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Overview:
         consents: Country -> people who consent to see such texts, and have not stopped since.
         shared: Associations that the team shared and that are taken in.
         waiting: Shared ones that wait to be taken in, or out.
+        rate: What validated ones earn.
         few: Id, country and text of those that too few people rated, where they were asked for: no number of them.
     """
 
@@ -40,6 +42,7 @@ class Overview:
     consents: Mapping[str, int]
     shared: int
     waiting: int
+    rate: Rate
     few: Sequence[tuple[str, str, str]] = ()
 
     def as_json(self, *, each: bool) -> dict[str, Any]:
@@ -50,7 +53,7 @@ class Overview:
             "raters": self.raters,
             "groups": [group.as_json() for group in self.ratings.groups],
             "validated": self.ratings.validated,
-            "points": stereotype_points(self.ratings.validated),
+            "points": self.rate.earned(self.ratings.validated),
             "consents": dict(self.consents),
             "shared": self.shared,
             "shared_waiting": self.waiting,
@@ -99,10 +102,9 @@ class Overview:
         print(f"Consent to see such texts: {consents}.")
         wait = f", {self.waiting} wait for `annot stereotypes add --shared`" if self.waiting else ""
         print(f"Shared by the team: {self.shared}{wait}.")
-        points = stereotype_points(self.ratings.validated)
         print(
             f"{counted(self.ratings.validated, 'association')} rated by {self.raters} people of a region or more: "
-            f"{points:g} of the challenge's {MOST_POINTS:g} point (a tenth for each ten)."
+            f"{self.rate.sentence(self.ratings.validated)}."
         )
 
 
@@ -134,6 +136,7 @@ def overview(project: Project, progress: Progress = silent, *, each: bool = Fals
         consents,
         row["n"],
         shared_waiting(project),
+        project.settings.points.stereotypes,
         [(one.id, country, one.text) for one, country in items if (one.id, country) not in shown],
     )
 

@@ -18,10 +18,6 @@ from annotation.tasks.stereotype.item import NAME, association_of
 from annotation.tasks.stereotype.rating import SCALE, Rating, by_group
 from annotation.types import Answer, Association, Item
 
-MOST_POINTS = 1.0
-POINTS_PER_TEN = 0.1
-"""What the challenge gives for validated stereotypes: whole tens count."""
-
 Distribution = tuple[int, int, int, int, int]
 """How many people chose 1, 2, 3, 4 and 5."""
 
@@ -172,11 +168,6 @@ def rate_all(ledger: Ledger, settings: Settings, progress: Progress = silent) ->
             groups[key].agreement = str(reason)
     ratings.groups = [groups[key] for key in sorted(groups, key=lambda key: (key[0], key[1], not key[2]))]
     return ratings
-
-
-def stereotype_points(validated: int) -> float:
-    """Points of the challenge for so many validated stereotypes."""
-    return min(MOST_POINTS, round(validated // 10 * POINTS_PER_TEN, 1))
 
 
 def _answered(ledger: Ledger, progress: Progress = silent) -> Iterator[tuple[Item, Said]]:

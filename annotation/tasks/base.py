@@ -13,7 +13,7 @@ from annotation.config import Settings
 from annotation.ledger import Ledger
 from annotation.task_tables import TaskSettings
 from annotation.tasks.form import Form, Shape
-from annotation.tasks.page import TeamPage
+from annotation.tasks.page import TEXTS_OF, TeamPage
 from annotation.types import Answer, Item, Person, Prompt
 
 T = TypeVar("T")
@@ -48,7 +48,8 @@ class Texts:
         prompts = {item.prompt_id for item in items if item.prompt_id}
         return cls(
             {prompt.id: prompt for prompt in ledger.prompts(prompts)} if prompts else {},
-            ledger.candidate_texts(named) if named else {},
+            (ledger.candidate_texts(named) if named else {})
+            | {name: text for item in items for name, text in item.content.get(TEXTS_OF, {}).items()},
             ledger.named_people(),
             ledger.path.parent,
         )
@@ -164,6 +165,9 @@ class Task(Protocol[T]):
     def score(self, item: Item, value: T) -> float:
         """How near an answer is to `item.expected`, from 0 to 1."""
 
+    def reported(self, value: T) -> Collection[str]:
+        """Kinds of what a person reports to be wrong, each as often as they do: in a task's own words."""
+
     def outcome(self, item: Item, answers: Sequence[Answer[T]], settings: Settings) -> ItemOutcome:
         """What all answers to one item come to."""
 
@@ -205,6 +209,10 @@ class ItemTask:
         """See Task."""
         return ()
 
+    def reported(self, value: Any) -> Collection[str]:  # noqa: ARG002
+        """See Task."""
+        return ()
+
     def tables(
         self,
         items: Mapping[str, Item],  # noqa: ARG002
@@ -215,6 +223,15 @@ class ItemTask:
     ) -> dict[str, Rows]:
         """See Task: none; what people say of sensitive items leaves by a command of their own."""
         return {}
+
+
+DECISION: Mapping[str, Kind] = {"adjudicated": "bool"}
+"""Column that a row has only where an adjudicator decided: so snapshots of older projects keep their ids."""
+
+
+def decision_of(*answers: Answer[Any]) -> dict[str, bool]:
+    """What a row says of DECISION."""
+    return {"adjudicated": True} if any(answer.adjudicated for answer in answers) else {}
 
 
 def chosen(values: Mapping[str, Any], question: str, options: Collection[str], what: str) -> str:

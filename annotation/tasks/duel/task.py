@@ -78,6 +78,10 @@ class Duels(ItemTask):
         """See Task."""
         return {"choice": {"value": value}}
 
+    def reported(self, value: str) -> Collection[str]:
+        """See Task."""
+        return (BOTH_BAD,) if value == BOTH_BAD else ()
+
     def units(self, item: Item, value: str) -> Mapping[str, str]:
         """See Task."""
         return {"": value}

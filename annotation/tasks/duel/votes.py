@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields
 from sys import intern
 
 from annotation.config import Settings
-from annotation.ledger import Ledger, now
+from annotation.ledger import Ledger
+from annotation.ledger_file import now
 from annotation.tasks.base import Rows, Texts
 from annotation.tasks.duel.task import DEMO, NAME, Duels
 from annotation.types import Answer, Item

@@ -45,7 +45,18 @@ def settle(item: Item, answers: Sequence[Answer[Check]], settings: ExamTaskSetti
     named first: each of them is a person's choice. REJECTED: as many find that it does not fit. INCOMPLETE: as many
     agree, and nobody said which of five options goes, or which one is right. DISPUTED: as many people as are asked
     answered without any of this; one more can settle it. WAITING: not so many yet.
+
+    An adjudicator's decision is one more answer; where nothing comes of all of them, it is what comes of them.
     """
+    found = _settle(item, answers, settings)
+    decision = next((answer for answer in answers if answer.adjudicated), None)
+    if decision is None or found.status in (CHECKED, REJECTED):
+        return found
+    alone = _settle(item, [decision], settings.model_copy(update={"agree": 1}))
+    return replace(alone, answers=found.answers)
+
+
+def _settle(item: Item, answers: Sequence[Answer[Check]], settings: ExamTaskSettings) -> Outcome:
     question = question_of(item)
     checks = [answer.value for answer in sorted(answers, key=lambda one: (one.submitted_at, one.response_id))]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from annotation.config import Settings
 from annotation.task_tables import ExamTaskSettings
-from annotation.tasks.base import ItemOutcome, ItemTask, Kind, Rows, Scale, Texts
-from annotation.tasks.exam.check import FITS, KEPT, LETTERS, REJECT, Check, read_check, write_check
+from annotation.tasks.base import DECISION, ItemOutcome, ItemTask, Kind, Rows, Scale, Texts, decision_of
+from annotation.tasks.exam.check import FITS, KEPT, LETTERS, REJECT, RIGHT, Check, read_check, write_check
 from annotation.tasks.exam.item import NAME, question_of
 from annotation.tasks.exam.settled import CHECKED, DISPUTED, INCOMPLETE, REJECTED, WAITING, settle
 from annotation.tasks.exam.texts import TEXTS
@@ -29,7 +29,7 @@ _QUESTION: dict[str, Kind] = {
 }
 _SAID = ("annotator", "verdict", "correction", "key", "removed", "regional_feature", "category", "comment")
 _ABOUT = ("level", "category", "category_original", "domain", "regional_feature", "source", "licence", "document")
-CHECKS: Mapping[str, Kind] = {**_QUESTION, **dict.fromkeys(_SAID, _TEXT)}
+CHECKS: Mapping[str, Kind] = {**_QUESTION, **dict.fromkeys(_SAID, _TEXT), **DECISION}
 QUESTIONS: Mapping[str, Kind] = {
     **_QUESTION,
     **dict.fromkeys(_ABOUT, _TEXT),
@@ -38,6 +38,7 @@ QUESTIONS: Mapping[str, Kind] = {
     "status": "text",
     "answers": "int",
     "agreeing": "int",
+    **DECISION,
 }
 
 
@@ -120,6 +121,10 @@ class Exam(ItemTask):
         """See Task."""
         return write_check(value)
 
+    def reported(self, value: Check) -> Collection[str]:
+        """See Task: the verdict, where it is another than right."""
+        return () if value.verdict == RIGHT else (value.verdict,)
+
     def units(self, item: Item, value: Check) -> Mapping[str, str]:
         """See Task: whether the question fits, its key, and the regional feature; of those who reject it, the first."""
         if not value.fits:
@@ -154,7 +159,7 @@ class Exam(ItemTask):
         for item_id, own in sorted(of_item.items()):
             found = settle(items[item_id], own, settings.task.exam)
             counts = {"status": found.status, "answers": found.answers, "agreeing": found.agreeing}
-            questions.append({**_row(found.question, QUESTIONS), **counts})
+            questions.append({**_row(found.question, QUESTIONS), **counts, **decision_of(*own)})
             for who, answer in sorted((pseudonym(answer.annotator), answer) for answer in own):
                 given = {name: said["value"] for name, said in write_check(answer.value).items()}
                 # People type freely: what identifies somebody stays in the ledger.
@@ -164,7 +169,7 @@ class Exam(ItemTask):
                 }
                 chosen = {"verdict": answer.value.verdict, "regional_feature": answer.value.feature}
                 places = {"key": given.get("answer", ""), "removed": given.get("removed", "")}
-                said = {**typed, **chosen, **places, "annotator": who}
+                said = {**typed, **chosen, **places, "annotator": who, **decision_of(answer)}
                 checks.append({**_row(question_of(items[item_id]), CHECKS), **said})
         return {"exam_checks.parquet": Rows(checks, CHECKS), "exam_questions.parquet": Rows(questions, QUESTIONS)}
 

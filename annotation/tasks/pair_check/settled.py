@@ -40,7 +40,18 @@ def settle(item: Item, answers: Sequence[Answer[Check]], settings: PairCheckSett
     that anybody of them finds just as much a stereotype goes. REJECTED: as many find that it does not fit, or no
     control is left. DISPUTED: as many people as are asked answered without any of this; one more can settle it.
     WAITING: not so many yet. Who skips has judged nothing.
+
+    An adjudicator's decision is one more answer; where nothing comes of all of them, it is what comes of them.
     """
+    found = _settle(item, answers, settings)
+    decision = next((answer for answer in answers if answer.adjudicated and answer.value.judges), None)
+    if decision is None or found.status in (CHECKED, REJECTED):
+        return found
+    alone = _settle(item, [decision], settings.model_copy(update={"agree": 1}))
+    return replace(alone, answers=found.answers)
+
+
+def _settle(item: Item, answers: Sequence[Answer[Check]], settings: PairCheckSettings) -> Outcome:
     checks = [answer.value for answer in answers if answer.value.judges]
 
     def decide(said: Sequence[Check]) -> bool:

@@ -74,6 +74,10 @@ class PairCheck(ItemTask):
         """See Task."""
         return write_check(value)
 
+    def reported(self, value: Check) -> Collection[str]:
+        """See Task."""
+        return (UNFIT,) if value.verdict == UNFIT else ()
+
     def units(self, item: Item, value: Check) -> Mapping[str, str]:
         """See Task: whether the sentence is kept, and its words; of those who skip it, nothing."""
         if not value.judges:

@@ -9,9 +9,9 @@ from typing import Any
 
 from annotation.config import Settings
 from annotation.task_tables import PromptCheckSettings
-from annotation.tasks.base import ItemOutcome, ItemTask, Kind, Rows, Scale, Texts, chosen
+from annotation.tasks.base import DECISION, ItemOutcome, ItemTask, Kind, Rows, Scale, Texts, chosen, decision_of
 from annotation.tasks.form import Field, Form, Question
-from annotation.tasks.page import TeamPage, as_typed, as_written, properties, record_of, vector_of
+from annotation.tasks.page import TEXTS_OF, TeamPage, as_typed, as_written, properties, record_of, vector_of
 from annotation.tasks.prompt_check.texts import TEXTS
 from annotation.text.privacy import mask_typed
 from annotation.types import Answer, Item
@@ -26,8 +26,15 @@ ACCEPTED, REJECTED, UNDECIDED = "accepted", "rejected", "undecided"
 
 _PROMPT: dict[str, Kind] = {"prompt_id": "text", "system": "text", "prompt": "text"}
 _GROUP: dict[str, Kind] = {"country": "text", "language": "text", "topic": "text"}
-CHECKS: Mapping[str, Kind] = {**_PROMPT, **_GROUP, "annotator": "text", "verdict": "text", "comment": "text"}
-CHECKED: Mapping[str, Kind] = {**_PROMPT, **_GROUP, "status": "text", "accepts": "int", "rejects": "int"}
+CHECKS: Mapping[str, Kind] = {
+    **_PROMPT,
+    **_GROUP,
+    "annotator": "text",
+    "verdict": "text",
+    "comment": "text",
+    **DECISION,
+}
+CHECKED: Mapping[str, Kind] = {**_PROMPT, **_GROUP, "status": "text", "accepts": "int", "rejects": "int", **DECISION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +95,9 @@ class PromptCheck(ItemTask):
         )
 
     def record(self, item: Item, texts: Texts, vector: Collection[float] | None) -> dict[str, Any]:
-        """See Task."""
+        """See Task. A control item has a text of its own in the place of the prompt's."""
         prompt = texts.prompts[item.prompt_id]
-        fields = {"prompt": as_typed(prompt.text)}
+        fields = {"prompt": as_typed(item.content.get(TEXTS_OF, {}).get(prompt.id, prompt.text))}
         if prompt.system:
             fields["system"] = as_typed(prompt.system)
         return record_of(item, self.label, fields, vector)
@@ -104,6 +111,10 @@ class PromptCheck(ItemTask):
         """See Task."""
         comment = {"comment": {"value": value.comment}} if value.comment else {}
         return {"verdict": {"value": value.kind}, **comment}
+
+    def reported(self, value: Verdict) -> Collection[str]:
+        """See Task: why it was rejected."""
+        return () if value.accepts else (value.kind,)
 
     def units(self, item: Item, value: Verdict) -> Mapping[str, str]:
         """See Task: whether the prompt is accepted; why is a matter of taste."""
@@ -144,17 +155,24 @@ class PromptCheck(ItemTask):
             }
             accepts = sum(answer.value.accepts for answer in own)
             status = status_of(own, settings.task.prompt_check)
-            checked.append({**about, "status": status, "accepts": accepts, "rejects": len(own) - accepts})
+            said = {"status": status, "accepts": accepts, "rejects": len(own) - accepts}
+            checked.append({**about, **said, **decision_of(*own)})
             named = sorted((pseudonym(answer.annotator), answer) for answer in own)
             for who, answer in named:
                 # People type freely into a comment: what identifies somebody stays in the ledger.
                 comment = mask_typed(answer.value.comment, answer.country, texts.people)
-                checks.append({**about, "annotator": who, "verdict": answer.value.kind, "comment": comment})
+                given = {"annotator": who, "verdict": answer.value.kind, "comment": comment}
+                checks.append({**about, **given, **decision_of(answer)})
         return {"prompt_checks.parquet": Rows(checks, CHECKS), "checked_prompts.parquet": Rows(checked, CHECKED)}
 
 
 def status_of(answers: Sequence[Answer[Verdict]], settings: PromptCheckSettings) -> str:
-    """ACCEPTED with enough accepts; REJECTED when as many people as are asked answered without; else UNDECIDED."""
+    """ACCEPTED with enough accepts; REJECTED when as many people as are asked answered without; else UNDECIDED.
+
+    Where an adjudicator decided, it is what they said: one vote more could never undo enough accepts.
+    """
+    if decided := [answer.value for answer in answers if answer.adjudicated]:
+        return ACCEPTED if decided[0].accepts else REJECTED
     if sum(answer.value.accepts for answer in answers) >= settings.accepts:
         return ACCEPTED
     return REJECTED if len(answers) >= settings.overlap else UNDECIDED

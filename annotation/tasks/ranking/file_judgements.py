@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from annotation.ledger import Ledger, now
+from annotation.ledger import Ledger
+from annotation.ledger_file import now
 from annotation.tasks.base import Rows
 from annotation.tasks.ranking.preferences import places_of
 from annotation.tasks.ranking.tables import RANKINGS

@@ -1,10 +1,14 @@
-"""Preferences of a country's people, counted from rankings: who votes, votes on every two answers, and thresholds."""
+"""Preferences of a country's people, counted from rankings: who votes, votes on every two answers, and thresholds.
+
+Votes are counted by the weight of their author (`Person.weight`): which answer wins, by how much, and whether a slate
+is set aside. How many people must have voted stays a count of people.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Generic, Protocol, TypeVar
 
@@ -24,15 +28,28 @@ Seat = TypeVar("Seat", int, str)
 """A seat's number, or a candidate's id."""
 
 
-def voters(place: str, people: Sequence[Person]) -> tuple[list[Person], Dropped | None]:
+def whole(votes: float) -> float:
+    """Votes without what summing floats leaves behind, and as an int where they are whole: with weights of 1 always."""
+    votes = votes if isinstance(votes, int) else round(votes, 9)
+    return int(votes) if votes == int(votes) else votes
+
+
+def voters(place: str, people: Sequence[Person], weights: Sequence[float] = ()) -> tuple[list[Person], Dropped | None]:
     """People of one country who vote on a slate, or why the slate is set aside for the country.
 
     A person who found no answer acceptable does not vote: being the best of four bad answers is no reason
     to be imitated. Where half of a country's people or more say so, the slate is set aside for that country.
+
+    Args:
+        place: What a person calls the slate.
+        people: What each said.
+        weights: Of their votes; none: 1 each.
     """
-    unacceptable = sum(person.none_acceptable for person in people)
-    if 2 * unacceptable >= len(people):
-        return [], Dropped(place, "none is acceptable", f"{unacceptable} of {len(people)}")
+    weights = weights or [1] * len(people)
+    unacceptable = whole(sum(weight for one, weight in zip(people, weights, strict=True) if one.none_acceptable))
+    everybody = whole(sum(weights))
+    if 2 * unacceptable >= everybody:
+        return [], Dropped(place, "none is acceptable", f"{unacceptable} of {everybody}")
     return [person for person in people if not person.none_acceptable], None
 
 
@@ -43,21 +60,21 @@ def too_few_votes(place: str, votes: int, min_votes: int) -> Dropped | None:
 
 @dataclass(frozen=True, slots=True)
 class PairVotes(Generic[Seat]):
-    """Votes on two answers.
+    """Votes on two answers, each by its weight: counts of people where all weigh 1.
 
     Attributes:
-        better: The answer that more people prefer; of two that are level, the first.
+        better: The answer that more votes prefer; of two that are level, the first.
         worse: The other one.
-        votes_for: People who prefer `better`.
-        votes_against: People who prefer `worse`.
-        ties: People for whom both are equal.
+        votes_for: Votes for `better`.
+        votes_against: Votes for `worse`.
+        ties: Votes for which both are equal.
     """
 
     better: Seat
     worse: Seat
-    votes_for: int
-    votes_against: int
-    ties: int
+    votes_for: float
+    votes_against: float
+    ties: float
 
 
 def places_of(tiers: Sequence[Sequence[Seat]]) -> dict[Seat, int]:
@@ -65,21 +82,27 @@ def places_of(tiers: Sequence[Sequence[Seat]]) -> dict[Seat, int]:
     return {answer: depth for depth, tier in enumerate(tiers) for answer in tier}
 
 
-def count_pair(one: Seat, other: Seat, rankings: Iterable[tuple[Mapping[Seat, int], int]]) -> PairVotes[Seat]:
+def count_pair(one: Seat, other: Seat, rankings: Iterable[tuple[Mapping[Seat, int], float]]) -> PairVotes[Seat]:
     """Count votes on two answers; who did not rank both does not vote on them.
 
     Args:
         one: The first answer.
         other: The second one.
-        rankings: From `places_of`, and how many people ranked so.
+        rankings: From `places_of`, and the votes that ranked so.
     """
-    votes = [0, 0, 0]  # ties, for the first, and at -1 for the other
-    for place, people in rankings:
+    votes: list[float] = [0, 0, 0]  # ties, for the first, and at -1 for the other
+    for place, weight in rankings:
         if one in place and other in place:
-            votes[(place[one] < place[other]) - (place[one] > place[other])] += people
+            votes[_order(place, one, other)] += weight
+    votes = [whole(sum_of) for sum_of in votes]
     if votes[1] >= votes[-1]:
         return PairVotes(one, other, votes[1], votes[-1], votes[0])
     return PairVotes(other, one, votes[-1], votes[1], votes[0])
+
+
+def _order(place: Mapping[Seat, int], one: Seat, other: Seat) -> int:
+    """1 where the first is better, -1 where the other is, 0 for a tie."""
+    return (place[one] < place[other]) - (place[one] > place[other])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +132,13 @@ def build_preferences(
     min_margin: float = 0.0,
     min_votes: int = 1,
 ) -> Preferences:
-    """Compare every two answers of a slate by the votes of one country's people.
+    """Compare every two answers of a slate by the votes of one country's people; an adjudicator's is one more.
 
     Args:
         slates: All slates.
         answers: Submitted ones, one per person and slate.
         pseudonym: User name -> the name under which votes leave the project.
-        min_margin: (for - against) / votes must exceed this.
+        min_margin: (for - against) / votes, each by its weight, must exceed this.
         min_votes: People who must have compared the two.
     """
     by_country: dict[tuple[str, str], list[Answer[Judgement]]] = defaultdict(list)
@@ -125,13 +148,19 @@ def build_preferences(
     excluded: list[Dropped] = []
     seats = {slate.id: slate for slate in slates}
     for (slate_id, country), people in sorted(by_country.items()):
-        _, dropped = voters(f"{slate_id}, {country}", [answer.value for answer in people])
+        weights = [whole(answer.weight) for answer in people]
+        _, dropped = voters(f"{slate_id}, {country}", [answer.value for answer in people], weights)
         if dropped:
             excluded.append(dropped)
             continue
-        named = ((pseudonym(a.annotator), places_of(a.value.tiers)) for a in people if not a.value.none_acceptable)
+        named = (
+            (pseudonym(answer.annotator), places_of(answer.value.tiers), weight)
+            for answer, weight in zip(people, weights, strict=True)
+            if not answer.value.none_acceptable
+        )
         voting = sorted(named, key=lambda vote: vote[0])
-        rankings = [(places, 1) for _, places in voting]
+        rankings = [(places, weight) for _, places, weight in voting]
+        decided = any(answer.adjudicated for answer in people)
         marks = defaultdict[str, set[str]](set)
         for candidate, problems in (marked for answer in people for marked in answer.value.problems.items()):
             marks[candidate].update(problems)
@@ -141,7 +170,7 @@ def build_preferences(
             if dropped := _why_unclear(pair, min_margin, min_votes):
                 excluded.append(dropped)
             else:
-                kept.append(pair)
+                kept.append(replace(pair, adjudicated=True) if decided else pair)
     return Preferences(tuple(kept), tuple(excluded), min_margin, min_votes)
 
 
@@ -149,31 +178,36 @@ def _compare(
     slate: Slate,
     country: str,
     votes: PairVotes[str],
-    voting: Sequence[tuple[str, Mapping[str, int]]],
+    voting: Sequence[tuple[str, Mapping[str, int], float]],
     marks: Mapping[str, set[str]],
 ) -> Preference:
     one, other = votes.better, votes.worse
+    compared = [vote for vote in voting if one in vote[1] and other in vote[1]]
+    people = Counter(_order(place, one, other) for _, place, _ in compared)
+    weighted = any(weight != 1 for *_, weight in compared)
     return Preference(
         slate.id,
         slate.prompt_id,
         country,
-        votes.better,
-        votes.worse,
-        votes.votes_for,
-        votes.votes_against,
-        votes.ties,
-        tuple(name for name, place in voting if one in place and other in place),
-        in_order(marks.get(votes.better, ())),
-        in_order(marks.get(votes.worse, ())),
+        one,
+        other,
+        people[1],
+        people[-1],
+        people[0],
+        tuple(name for name, *_ in compared),
+        in_order(marks.get(one, ())),
+        in_order(marks.get(other, ())),
+        weights=(votes.votes_for, votes.votes_against, votes.ties) if weighted else None,
     )
 
 
 def _why_unclear(pair: Preference, min_margin: float, min_votes: int) -> Dropped | None:
     """Why a pair becomes no preference; None for a clear one."""
     place = f"{pair.slate_id}:{pair.chosen}/{pair.rejected}, {pair.country}"
-    if pair.votes_for == pair.votes_against:
-        reason = "contested" if pair.votes_for else "tied" if pair.annotators else "not compared"
-        return Dropped(place, reason, f"{pair.votes_for} : {pair.votes_against}, {pair.ties} tied")
+    votes_for, votes_against, ties = pair.votes
+    if votes_for == votes_against:
+        reason = "contested" if votes_for else "tied" if pair.annotators else "not compared"
+        return Dropped(place, reason, f"{votes_for} : {votes_against}, {ties} tied")
     if dropped := too_few_votes(place, len(pair.annotators), min_votes):
         return dropped
     return (

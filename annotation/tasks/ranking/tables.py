@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from annotation.task_tables import RankingSettings
-from annotation.tasks.base import ItemOutcome, Kind, Rows, Texts
-from annotation.tasks.ranking.preferences import Preferences, build_preferences, places_of
+from annotation.tasks.base import DECISION, ItemOutcome, Kind, Rows, Texts, decision_of
+from annotation.tasks.ranking.preferences import Preferences, build_preferences, places_of, whole
 from annotation.tasks.ranking.slates import slate_of
 from annotation.text.privacy import mask_typed
 from annotation.types import Answer, Item, Judgement, Person, Preference, Prompt, Slate, in_order, picture_file
@@ -29,6 +30,10 @@ PREFERENCES: Mapping[str, Kind] = {
     "agreement": "float",
     "chosen_problems": "texts",
     "rejected_problems": "texts",
+    **DECISION,
+    "weight_for": "float",
+    "weight_against": "float",
+    "weight_ties": "float",
 }
 RANKINGS: Mapping[str, Kind] = {
     **_ABOUT,
@@ -41,12 +46,19 @@ RANKINGS: Mapping[str, Kind] = {
     "candidate_problems": "lists of texts",
     "none_acceptable": "bool",
     "rewrite": "text",
+    **DECISION,
+    "weight": "float",
 }
 MARKED = ("candidate_problems", "chosen_problems", "rejected_problems")
-"""Columns that a row has only where somebody marked a problem: so snapshots of older projects keep their ids."""
+"""Problems that somebody marked."""
+WEIGHED = ("weight_for", "weight_against", "weight_ties")
+"""What the votes of a pair weigh."""
+SPARSE = (*MARKED, *WEIGHED, "weight", *DECISION)
+"""Columns that a row has only where somebody marked a problem, where an adjudicator decided, or where somebody's vote
+does not weigh 1: so snapshots of older projects keep their ids."""
 IMAGE = "image"
 """Column with the id of the picture that a prompt is about; only tables of such prompts have it."""
-_IN_MESSAGES = (IMAGE, "prompt", "chosen", "rejected", "system", "chosen_problems", "rejected_problems")
+_IN_MESSAGES = (IMAGE, "prompt", "chosen", "rejected", "system", "chosen_problems", "rejected_problems", *DECISION)
 """Columns that messages hold, or that only some rows have."""
 FROZEN = ("preferences.parquet", "rankings.parquet")
 """Tables that a snapshot keeps, in the order in which its id is computed."""
@@ -86,9 +98,10 @@ def ranking_tables(
     pairs = preference_rows(found.kept, texts.prompts, texts.candidates)
     rankings = ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym, texts.people)
     image: dict[str, Kind] = {**_ABOUT, IMAGE: "text"} if pictures else {}
+    weighted = any(person.weight != 1 for person in texts.people)
     return {
         f"{named}preferences.parquet": Rows(pairs, {**image, **PREFERENCES}),
-        f"{named}preferences.jsonl": Rows(pairs, line=conversational),
+        f"{named}preferences.jsonl": Rows(pairs, line=partial(conversational, weighted=weighted)),
         f"{named}rankings.parquet": Rows(rankings, {**image, **RANKINGS}),
         f"{named}set_aside.parquet": Rows(aside, SET_ASIDE),
     }
@@ -112,7 +125,6 @@ def preference_rows(
     rows = []
     for pair in preferences:
         prompt = prompts[pair.prompt_id]
-        total = pair.votes_for + pair.votes_against + pair.ties
         rows.append(
             {
                 "slate_id": pair.slate_id,
@@ -131,10 +143,12 @@ def preference_rows(
                 "votes_against": pair.votes_against,
                 "ties": pair.ties,
                 "annotators": list(pair.annotators),
-                # The share of voters who said so; one person agrees with nobody.
-                "agreement": pair.votes_for / total if total > 1 else None,
+                # The share of the votes that say so; one person agrees with nobody.
+                "agreement": pair.votes[0] / sum(pair.votes) if len(pair.annotators) > 1 else None,
                 **({"chosen_problems": list(pair.chosen_problems)} if pair.chosen_problems else {}),
                 **({"rejected_problems": list(pair.rejected_problems)} if pair.rejected_problems else {}),
+                **({"adjudicated": True} if pair.adjudicated else {}),
+                **(dict(zip(WEIGHED, map(float, pair.weights), strict=True)) if pair.weights else {}),
             }
         )
     return rows
@@ -174,21 +188,27 @@ def ranking_rows(
                 # People type freely into a rewrite: what identifies somebody stays in the ledger.
                 "rewrite": mask_typed(judgement.rewrite, answer.country, people),
                 **({"candidate_problems": of_each} if any(of_each) else {}),
+                **decision_of(answer),
+                **({"weight": answer.weight} if answer.weight != 1 else {}),
             }
         )
     return sorted(rows, key=lambda row: (row["slate_id"], row["annotator"]))
 
 
-def conversational(row: Mapping[str, Any]) -> dict[str, Any]:
+def conversational(row: Mapping[str, Any], *, weighted: bool = False) -> dict[str, Any]:
     """A preference row in TRL's conversational form: prompt, chosen and rejected as lists of messages.
 
     All rows have the same keys: readers of JSON lines take the columns from the first of them. A picture is named by
     its path beside the file, as TRL's trainers of vision models ask for it.
+
+    Args:
+        row: From `preference_rows`.
+        weighted: Somebody's votes do not weigh 1: every row says what its votes weigh.
     """
     image = row.get(IMAGE)
     system = [{"role": "system", "content": row["system"]}] if row["system"] else []
     asked, rest = {"type": "text", "text": row["prompt"]}, dict(row)
-    for name in _IN_MESSAGES:
+    for name in (*_IN_MESSAGES, *WEIGHED):
         rest.pop(name, None)
     return {
         **({"images": [picture_file(image)]} if image else {}),
@@ -196,4 +216,12 @@ def conversational(row: Mapping[str, Any]) -> dict[str, Any]:
         "chosen": [{"role": "assistant", "content": row["chosen"]}],
         "rejected": [{"role": "assistant", "content": row["rejected"]}],
         **rest,
+        **(dict(zip(WEIGHED, map(float, weights_of(row)), strict=True)) if weighted else {}),
     }
+
+
+def weights_of(row: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Votes for, against and tied of a row of preferences.parquet, each by its weight."""
+    named = WEIGHED if row.get(WEIGHED[0]) is not None else ("votes_for", "votes_against", "ties")
+    votes_for, votes_against, ties = (whole(row[name]) for name in named)
+    return votes_for, votes_against, ties

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -130,16 +131,23 @@ class Ranking:
         return middle_ranks(value.tiers)
 
     def score(self, item: Item, value: Judgement) -> float:
-        """See Task: the share of pairs whose order or tie is as expected; `expected` is {"tiers": [[candidate]]}."""
-        tiers = (item.expected or {})["tiers"]
-        wanted, given = middle_ranks(tiers), middle_ranks(value.tiers)
-        pairs = [(one, other) for one in wanted for other in wanted if one < other]
+        """See Task: the share of pairs whose order or tie is as expected.
+
+        `expected` is {"tiers": [[candidate]]}, which says it of all pairs; or {"worst": candidate}, which has to be
+        below every other answer of the slate, and {"tied": [candidate]}, which have to be in one tier, or both: then
+        nothing is asked of the other pairs.
+        """
+        wanted, given = _expected_signs(item), middle_ranks(value.tiers)
         right = sum(
-            _sign(wanted[one] - wanted[other]) == _sign(given[one] - given[other])
-            for one, other in pairs
-            if one in given and other in given
+            one in given and other in given and _sign(given[one] - given[other]) == sign
+            for (one, other), sign in wanted.items()
         )
-        return right / len(pairs)
+        return right / len(wanted)
+
+    def reported(self, value: Judgement) -> Collection[str]:
+        """See Task: those marked on its answers; that none is acceptable is one of them."""
+        marked = [problem for problems in value.problems.values() for problem in problems]
+        return [*marked, "none_acceptable"] if value.none_acceptable else marked
 
     def outcome(self, item: Item, answers: Sequence[Answer[Judgement]], settings: Settings) -> ItemOutcome:
         """See Task: preferences, and pairs that became none."""
@@ -225,6 +233,17 @@ def middle_ranks(tiers: Sequence[Sequence[str]]) -> dict[str, float]:
         middle = len(ranks) + (len(tier) + 1) / 2
         ranks |= dict.fromkeys(tier, middle)
     return ranks
+
+
+def _expected_signs(item: Item) -> dict[tuple[str, str], int]:
+    """Pairs of candidates of which the order is known: -1 where the first is better, 0 for a tie, 1."""
+    expected = item.expected or {}
+    ranks = middle_ranks(expected.get("tiers", ()))
+    wanted = {(one, other): _sign(ranks[one] - ranks[other]) for one, other in combinations(sorted(ranks), 2)}
+    wanted |= dict.fromkeys(combinations(sorted(expected.get("tied", ())), 2), 0)
+    if worst := expected.get("worst"):
+        wanted |= {(worst, other): 1 for other in item.content["seats"] if other != worst}
+    return wanted
 
 
 def _sign(number: float) -> int:

@@ -12,11 +12,12 @@ from typing import Any
 from annotation.agreement_by_country import agreement_by_country
 from annotation.errors import SettingsError
 from annotation.images.store import read_pictures
+from annotation.item_counts import Counts
 from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.prompts.proposed import origin_of
 from annotation.prompts.review import visitors_prompts, waiting_prompts
-from annotation.tally import Counts, count
+from annotation.tally import count
 from annotation.tasks import TASKS
 from annotation.tasks.answers import DELETED
 from annotation.tasks.base import Task
@@ -48,7 +49,8 @@ def data_facts(project: Project) -> dict[str, Any]:
     Returns:
         "tasks": name -> its items, answers, people by country, overlap, agreement, outcome and guidelines, for every
             task that has items; "people": those who answered anything, by country; "simulated": how many of them are
-            programs; "left_out": what does not count, by reason; "prompts": the current ones by source, country,
+            programs; "weighted", where some people's votes do not weigh 1: how many people;
+            "left_out": what does not count, by reason; "prompts": the current ones by source, country,
             language and topic, and their lengths; "pictures", where prompts are about any: by source, licence, and what
             is said of people in them; "candidates": by model, with those on slates, their lengths, and the
             dollars spent.
@@ -101,6 +103,7 @@ def data_facts(project: Project) -> dict[str, Any]:
         "tasks": tasks,
         "people": _by_country(country[one] for one in everybody),
         "simulated": sum(one.startswith(SIMULATED) for one in everybody),
+        **_weighted(person for person in people if person.username in everybody),
         "left_out": _left_out(project, counts, people),
         "prompts": _prompts(project, prompts),
         **_pictures(ledger, prompts),
@@ -142,6 +145,12 @@ def _by_country(countries: Iterable[str]) -> dict[str, Any]:
     """People by country, and how many there are of both."""
     found = Counter(countries)
     return {"people": found.total(), "countries": len(found), "people_by_country": _sorted(found)}
+
+
+def _weighted(people: Iterable[Person]) -> dict[str, Any]:
+    """Of how many votes weigh more or less than 1."""
+    found = sum(person.weight != 1 and not person.excluded for person in people)
+    return {"weighted": {"people": found}} if found else {}
 
 
 def _left_out(project: Project, counts: Counts, people: Iterable[Person]) -> dict[str, Any]:

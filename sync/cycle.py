@@ -12,11 +12,14 @@ from annotation.config import read_settings
 from annotation.errors import ArgillaError, SettingsError
 from annotation.project import Project
 from annotation.screen import Progress, silent
+from annotation.types import Person
 from sync.argilla.protocol import ArgillaApi
+from sync.assignment import keep_rules
 from sync.pull import Pulled, Reader, pull, wait_for_change
 from sync.quotas import owing
 from sync.reporting.status import Report, report
 from sync.trigger import Launch, launches, trigger
+from sync.weights import refresh
 
 WAIT_S = 25.0
 """How long a watch asks the change feed to wait for the next answer."""
@@ -34,26 +37,31 @@ class Synced:
         pulled: What came home.
         report: How the project stands now.
         launches: Runs that met quotas own: one for each task whose own are met.
+        weighed: People whose votes weigh something else now, as measured.
     """
 
     pulled: Pulled
     report: Report
     launches: tuple[Launch, ...]
+    weighed: tuple[Person, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Anything that a person would want to hear of."""
-        return self.pulled.changed or any(launch.state == "started" for launch in self.launches)
+        started = any(launch.state == "started" for launch in self.launches)
+        return self.pulled.changed or started or bool(self.weighed)
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         unfit = dict(self.report.unfit)
         pulled = {**self.pulled.as_json(), "responses": dict(self.report.statuses), "dropped": unfit}
-        return {"pulled": pulled, **self.report.as_json()}
+        return {"pulled": pulled, "weighed": {p.username: p.weight for p in self.weighed}, **self.report.as_json()}
 
     def sentence(self) -> str:
-        """One line for the lead."""
-        return self.pulled.sentence(self.report.statuses, sum(self.report.unfit.values()))
+        """One line for the lead, and another where votes weigh something else now."""
+        came = self.pulled.sentence(self.report.statuses, sum(self.report.unfit.values()))
+        weigh = ", ".join(f"{person.username} {person.weight:g}" for person in self.weighed)
+        return f"{came}\nVotes weigh, as measured: {weigh}." if weigh else came
 
 
 def sync_once(
@@ -62,22 +70,21 @@ def sync_once(
     """Pull, count, and start the run when every quota is met. A second sync waits for the first."""
     with project.lock("sync"):
         brought = pull(api, project.ledger, whole=whole, progress=progress)
-    return _settle(project, brought, relaunch=relaunch, progress=progress)
+    return _settle(project, api, brought, relaunch=relaunch, progress=progress)
 
 
-def _settle(project: Project, brought: Pulled, *, relaunch: bool = False, progress: Progress = silent) -> Synced:
+def _settle(
+    project: Project, api: ArgillaApi, brought: Pulled, *, relaunch: bool = False, progress: Progress = silent
+) -> Synced:
     """Where the project stands after a pull. Outside the lock: a launcher of the team's own may take its time."""
+    keep_rules(api, project.ledger, project.settings)
+    weighed = refresh(project, progress=progress)  # first: what is counted and what is frozen hears it
     found = report(project, progress=progress)
     auto = project.settings.train.auto or relaunch
     owned = (trigger(project, found.quotas, task, relaunch=relaunch) for task in owing(found.quotas) if auto)
     started = tuple(launch for launch in owned if launch)
-    picture = project.folder / "progress.png"
-    if brought.changed or not picture.exists():
-        from sync.reporting.plots import draw
-
-        draw(found, picture)
     unborn = (launch for launch in started if not launch.run)  # nothing is clear enough, or a picture is gone
-    return Synced(brought, replace(found, runs=(*launches(project), *unborn)), started)
+    return Synced(brought, replace(found, runs=(*launches(project), *unborn)), started, weighed)
 
 
 def follow(
@@ -113,7 +120,7 @@ def follow(
             pause = max(every_s, SHARE * (began - reads))
             if began >= count_at:
                 project = _as_set_now(project)
-                synced, uncounted = _settle(project, uncounted), Pulled()
+                synced, uncounted = _settle(project, api, uncounted), Pulled()
                 count_at = time.monotonic() + SHARE * (time.monotonic() - began)
                 # That a run which has started is still running is no news.
                 now_standing = [launch.state.replace("started", "running") for launch in synced.launches]

@@ -109,3 +109,62 @@ def test_every_pair_is_kept_once_or_set_aside_once(sheets: list[tuple[tuple[tupl
         ours = [v for v in votes if v.country == pair.country and not v.value.none_acceptable]
         assert pair.votes_for + pair.votes_against + pair.ties == len(ours)
         assert 0 < pair.margin <= 1
+
+
+def weighing(weight: float, given: Answer[Judgement]) -> Answer[Judgement]:
+    return replace(given, weight=weight)
+
+
+def test_what_outweighs_the_other_is_chosen_and_how_many_people_voted_stays_a_count_of_people() -> None:
+    votes = (
+        weighing(0.25, vote("p1", "a", "b", "cd")),
+        weighing(0.5, vote("p2", "a", "b", "cd")),
+        weighing(1.5, vote("p3", "b", "a", "cd")),
+    )
+    found = build(*votes, min_votes=3)
+    pair = next(p for p in found.kept if {p.chosen, p.rejected} == {"a", "b"})
+    assert (pair.chosen, pair.votes_for, pair.votes_against, pair.ties) == ("b", 1, 2, 0)
+    assert (pair.weights, pair.margin) == ((1.5, 0.75, 0), 0.75 / 2.25)
+    assert {d.reason for d in build(*votes, min_votes=4).excluded} == {"too few votes", "tied"}
+    below = {(d.id, d.reason, d.because_of) for d in build(*votes, min_margin=0.34).excluded}
+    assert ("s:b/a, MX", "below margin", "0.33 <= 0.34") in below
+
+
+def test_weights_whose_sums_are_equal_are_contested_whatever_floats_make_of_them() -> None:
+    for shares in ((0.1, 0.2), (0.7, 0.1, 0.1), (1.1, 2.2)):
+        against = weighing(round(sum(shares), 2), vote("q", "bcd", "a"))
+        found = build(*(weighing(w, vote(f"p{n}", "a", "bcd")) for n, w in enumerate(shares)), against)
+        assert found.kept == ()
+        assert {d.reason for d in found.excluded} == {"contested", "tied"}
+
+
+def test_a_slate_is_unacceptable_to_half_by_weight() -> None:
+    bad = vote("p1", "a", "bcd", none=True)
+    assert build(weighing(0.5, bad), vote("p2", "a", "bcd")).kept
+    (why,) = build(weighing(0.5, bad), weighing(0.5, vote("p2", "a", "bcd"))).excluded
+    assert (why.reason, why.because_of) == ("none is acceptable", "0.5 of 1")
+    (why,) = build(weighing(1.5, bad), vote("p2", "a", "bcd")).excluded
+    assert why.because_of == "1.5 of 2.5"
+
+
+def test_votes_that_all_weigh_one_are_counted_as_if_there_were_no_weights() -> None:
+    found = build(vote("p1", "a", "bcd"), vote("p2", "a", "bcd"), weighing(0.5, vote("p9", "b", "acd", country="PT")))
+    (mexico,) = {p.weights for p in found.kept if p.country == "MX"}
+    (portugal,) = {p.weights for p in found.kept if p.country == "PT"}
+    assert (mexico, portugal) == (None, (0.5, 0, 0))
+    assert all(isinstance(number, int) for p in found.kept if p.country == "MX" for number in p.votes)
+
+
+weighted_votes = st.lists(st.tuples(st.permutations("abcd"), st.integers(1, 40)), min_size=1, max_size=6)
+
+
+@given(weighted_votes, st.integers(2, 7))
+def test_a_weight_is_as_good_as_so_many_people_who_say_the_same(told: list[tuple[list[str], int]], size: int) -> None:
+    weighed = build(*(weighing(n / 20, vote(f"p{k}", *order)) for k, (order, n) in enumerate(told)))
+    crowd = build(*(vote(f"p{k}-{i}", *order) for k, (order, n) in enumerate(told) for i in range(n)))
+    assert {(p.chosen, p.rejected, round(p.margin, 9)) for p in weighed.kept} == {
+        (p.chosen, p.rejected, round(p.margin, 9)) for p in crowd.kept
+    }
+    # Which weight is called 1 does not matter either.
+    other = build(*(weighing(n / size, vote(f"p{k}", *order)) for k, (order, n) in enumerate(told)))
+    assert {(p.chosen, p.rejected) for p in other.kept} == {(p.chosen, p.rejected) for p in weighed.kept}

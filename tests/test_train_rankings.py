@@ -1,16 +1,19 @@
 """What counts as a ranking of a slate that several people judged, and what the objective's settings make of it."""
 
+import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from projects import fill, frozen, make_project
+from projects import fill, frozen, make_project, other_way
 from train_snapshots import preference_rows, write_snapshot
 
 from annotation.config import check_settings
@@ -18,11 +21,11 @@ from annotation.errors import TrainError
 from annotation.files import read_parquet, write_parquet, write_whole
 from annotation.tables import export
 from annotation.tasks.ranking.preferences import build_preferences
+from annotation.tasks.ranking.tables import WEIGHED, ranking_rows
 from annotation.tasks.ranking.tables import preference_rows as counted_rows
-from annotation.tasks.ranking.tables import ranking_rows
 from annotation.types import Answer, Candidate, Judgement, Prompt, Slate
 from train.data.objective import apply_objective
-from train.data.pairs import Pair
+from train.data.pairs import Pair, one_row_per_vote
 from train.data.plan import pairs_of_slates
 from train.data.preflight import check_not_empty
 from train.data.read import read_slates
@@ -30,6 +33,7 @@ from train.data.regions import for_region, regions, with_country
 from train.data.rows import source_digest
 from train.data.slates import RankedSlate, Ranking, slate_of_pair
 from train.data.split import split_by_prompt
+from train.engine.losses import Kind, objective, targets
 from train.settings import DpoSettings, RegionSettings, load_recipe
 
 PROMPT = Prompt.make("¿Qué se come?", country="MX", language="es", topic="comida", system="Eres de aquí.")
@@ -48,10 +52,11 @@ def snapshot(folder: Path, judged: Sequence[Answer[Judgement]], *, min_votes: in
     """The files that `annot sync` would freeze, by the same functions."""
     prompts, candidates = {PROMPT.id: PROMPT}, {answer.id: answer.text for answer in ANSWERS}
     counted = build_preferences([SLATE], judged, pseudonym=str, min_margin=min_margin, min_votes=min_votes)
-    rows = ranking_rows(judged, {"s1": SLATE}, prompts, candidates, str)
+    rows = [{"weight": None, **row} for row in ranking_rows(judged, {"s1": SLATE}, prompts, candidates, str)]
     # A table needs a row to have columns: the tests that look at nothing else have preferences of another slate.
     other = preference_rows(1, per_prompt=1)
-    home = write_snapshot(folder, "abc", [*counted_rows(counted.kept, prompts, candidates), *other], rankings=rows)
+    pairs = [{**dict.fromkeys(WEIGHED), **row} for row in counted_rows(counted.kept, prompts, candidates)]
+    home = write_snapshot(folder, "abc", [*pairs, *other], rankings=rows)
     facts = json.loads((home / "snapshot.json").read_text())
     asked = {"task": {"ranking": {"min_votes": min_votes, "min_margin": min_margin}}}
     facts["settings"] = check_settings(asked, place="test").model_dump(mode="json")
@@ -416,6 +421,143 @@ def test_weights_that_trl_would_ignore_are_refused() -> None:
     slate = replace(divided(), weight=0.5)
     with pytest.raises(TrainError, match="f:1 has a weight or a margin, which TRL's losses ignore"):
         apply_objective([slate], dpo(objective="trl", label_smoothing=0.0))
+
+
+# -- votes that weigh more or less than 1 --------------------------------------------------------------------------
+
+
+def weighing(weight: float, given: Answer[Judgement]) -> Answer[Judgement]:
+    return replace(given, weight=weight)
+
+
+EVERYBODY = (
+    said("ana", [1, 2, 3, 4]),
+    said("eva", [1, 2, 3, 4]),
+    said("leo", [2, 1, 1, 9]),
+    said("teo", [4, 3, 2, 1], "AR"),
+    said("mia", [1, 1, 2, 3]),
+    said("sol", [1, 2, 3, 4], none_acceptable=True),
+)
+
+
+def digest(rows: Iterable[Any]) -> str:
+    return hashlib.sha256(json.dumps([row.row() for row in rows]).encode()).hexdigest()[:16]
+
+
+def test_where_all_votes_weigh_one_training_is_given_what_it_was_given_before_there_were_weights(
+    tmp_path: Path,
+) -> None:
+    slates = read_slates(snapshot(tmp_path, EVERYBODY)).slates
+    taught = apply_objective(slates, dpo(objective="pairwise", weight="people", margin=0.5))[0]
+    rows = one_row_per_vote(pairs_of_slates(slates))
+    assert [digest(slates), digest(taught), digest(rows)] == [
+        "76a6a0a005c4a031",
+        "39b813d47a7721eb",
+        "54c7d1b793879061",
+    ]
+    written = [{**row, "weight": 1.0} for row in read_parquet(tmp_path / "snapshots" / "abc" / "rankings.parquet")]
+    write_parquet(tmp_path / "mine.parquet", written)
+    bare = [{name: cell for name, cell in row.items() if name != "weight"} for row in written]
+    write_parquet(tmp_path / "bare.parquet", bare)
+    assert digest(read_slates(tmp_path / "mine.parquet").slates) == digest(
+        read_slates(tmp_path / "bare.parquet").slates
+    )
+
+
+def test_a_vote_of_half_the_weight_has_half_the_share(tmp_path: Path) -> None:
+    judged = [
+        said("ana", [1, 2, 3, 3]),
+        weighing(0.5, said("leo", [2, 1, 3, 3])),
+        weighing(0.5, said("eva", [2, 1, 3, 3])),
+    ]
+    (slate,) = read_slates(snapshot(tmp_path / "level", judged)).slates
+    assert [(r.weight, r.people) for r in slate.rankings] == [(0.5, 1), (0.5, 1)]
+    assert (slate.people, slate.target) == (2, 0)
+    assert {(p.better, p.worse) for p in slate.comparisons} == {(0, 2), (0, 3), (1, 2), (1, 3)}, "0 and 1 are level"
+    (slate,) = read_slates(snapshot(tmp_path / "two", judged[:2])).slates
+    assert [(r.weight, r.people) for r in slate.rankings] == [(1 / 1.5, 1), (0.5 / 1.5, 0.5)]
+    (first, *_) = slate.comparisons
+    assert (first.better, first.votes_for, first.votes_against, first.smoothing) == (0, 1, 0.5, 0.5 / 1.5)
+    assert first.lead == pytest.approx(1 / 3)
+    assert (slate.people, slate.stages) == (1.5, 2)
+    # 10 who weigh little are outweighed, and are 10 people: no slate has too few votes for it.
+    few = [said("ana", [1, 2, 3, 4]), *(weighing(0.05, said(f"p{n}", [4, 3, 2, 1])) for n in range(10))]
+    (slate,) = read_slates(snapshot(tmp_path / "few", few, min_votes=11)).slates
+    assert (slate.people, slate.target, len(slate.comparisons)) == (1.5, 0, 6)
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "plackett_luce"])
+def test_the_loss_of_two_people_of_whom_one_weighs_half_is_as_arithmetic_says(tmp_path: Path, kind: Kind) -> None:
+    """The difference of two rewards is 0.4: ln(1 + e^-0.4) = 0.5130152524 and ln(1 + e^0.4) = 0.9130152524."""
+    pair = {"prompt": "¿Qué?", "candidates": ["sí", "no"]}
+    told = [{**pair, "ranks": [1, 2], "annotator": "ana"}, {**pair, "ranks": [2, 1], "annotator": "leo", "weight": 0.5}]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told), encoding="utf-8")
+    (slate,) = apply_objective(read_slates(tmp_path / "mine.jsonl").slates, dpo(objective=kind))[0]
+    rewards = torch.tensor([0.3, -0.1], dtype=torch.float64, requires_grad=True)
+    loss = objective(rewards, targets([slate], kind))
+    loss.backward()
+    assert float(loss) == pytest.approx((2 * 0.5130152524 + 0.9130152524) / 3, abs=1e-9)
+    assert rewards.grad is not None
+    # The slope is sigmoid(0.4) = 0.5986876601 less the share of votes for the first, two of three.
+    assert rewards.grad.tolist() == pytest.approx([0.5986876601 - 2 / 3, 2 / 3 - 0.5986876601], abs=1e-9)
+
+
+def test_weighted_votes_are_the_same_in_a_snapshot_and_in_both_exported_files(tmp_path: Path) -> None:
+    project = make_project(tmp_path, '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n')
+    slates = fill(project, 3)
+    before = frozen(project).id
+    other_way(project, slates, "mx_3")
+    project.ledger.decide("mx_3", weight=0.25, reason="a test")
+    assert frozen(project).id != before
+    read = read_slates(project.snapshot_folder(frozen(project).id))
+    assert {(r.weight, r.people) for slate in read.slates for r in slate.rankings} == {
+        (2 / 2.25, 2),
+        (0.25 / 2.25, 0.25),
+    }
+    export(project, tmp_path / "exports")
+    assert read_slates(tmp_path / "exports" / "rankings.parquet").slates == read.slates
+    pairs = read_slates(tmp_path / "exports" / "preferences.jsonl").slates
+    votes = {(c.votes_for, c.votes_against, c.ties) for slate in read.slates for c in slate.comparisons}
+    assert {(c.votes_for, c.votes_against, c.ties) for slate in pairs for c in slate.comparisons} == votes
+    assert votes == {(2, 0.25, 0), (0.25, 0, 2)}, "and what two hold for equal, one may decide"
+    # Of whom all votes weigh one nothing is added: the older id stands for the older rows.
+    project.ledger.decide("mx_3", excluded="a test", weight=1.0)
+    assert frozen(project).id == before
+    assert not {*WEIGHED, "weight"} & {
+        name
+        for table in ("preferences", "rankings")
+        for row in read_parquet(project.snapshot_folder(before) / f"{table}.parquet")
+        for name, cell in row.items()
+        if cell is not None
+    }
+
+
+def test_trl_is_given_rows_whose_numbers_come_to_the_votes() -> None:
+    """Votes of 0.75 : 0.25 twenty times are fifteen rows and five; whole votes are as many rows as ever."""
+    pair = Pair("f:1", "¿Qué?", "sí", "no", votes_for=0.75, votes_against=0.25)
+    rows = one_row_per_vote([pair] * 20)
+    assert Counter(row.chosen for row in rows) == {"sí": 15, "no": 5}
+    assert len(one_row_per_vote([replace(pair, votes_for=3, votes_against=1)])) == 4
+    tenths = [replace(pair, votes_for=0.1 * n, votes_against=0.1) for n in range(1, 12)]
+    said_so = Counter(row.chosen for row in one_row_per_vote(tenths))
+    assert abs(said_so["sí"] - 6.6) <= 0.5
+    assert abs(said_so["no"] - 1.1) <= 0.5
+    fixed = apply_objective([slate_of_pair(pair)], dpo(objective="trl", loss="robust", label_smoothing=0.1))[0]
+    assert pairs_of_slates(fixed)[0].chosen == "sí", "with a fixed smoothing TRL hears which one wins, by weight"
+
+
+def test_a_weight_that_is_none_is_refused_with_its_place_and_a_vote_of_none_does_not_count(tmp_path: Path) -> None:
+    row = {"prompt": "¿Qué?", "candidates": ["sí", "no"], "ranks": [1, 2], "annotator": "ana"}
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps({**row, "weight": -1}) + "\n", encoding="utf-8")
+    with pytest.raises(TrainError, match=r"mine.jsonl:1, weight = -1: it must be a number from 0 to 1000"):
+        read_slates(path)
+    against = {**row, "ranks": [2, 1], "annotator": "leo", "weight": 0}
+    path.write_text("".join(json.dumps(one) + "\n" for one in (row, against)), encoding="utf-8")
+    (slate,) = read_slates(path).slates
+    assert (slate.people, slate.comparisons[0].votes_against) == (1, 0)
+    path.write_text(json.dumps(against) + "\n", encoding="utf-8")
+    assert [one.reason for one in read_slates(path).excluded] == ["its weight is 0"]
 
 
 # -- regions ------------------------------------------------------------------------------------------------

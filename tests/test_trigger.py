@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from campaigns import kills
+from fake_argilla import FakeArgilla
 from picture_projects import describe
-from projects import annot, fill, frozen, judge, make_project, quotas
+from projects import annot, fill, frozen, judge, make_project, other_way, quotas
 
 from annotation.backups.make import back_up
 from annotation.backups.restore import restore
@@ -25,6 +27,7 @@ from annotation.project import Project
 from annotation.tables import export
 from annotation.tasks.ranking.slates import DESCRIPTION
 from annotation.types import Slate
+from sync.cycle import sync_once
 from sync.reporting.next_step import next_step
 from sync.reporting.status import report
 from sync.trigger import Launch, launches, trigger
@@ -113,6 +116,39 @@ def test_a_snapshot_that_was_deleted_is_frozen_again_for_a_run_that_lacks_it(tmp
     later = trigger(project, quotas(project))
     assert later is not None
     assert (later.state, later.run) == ("handed over", first.run), "what it was trained on is not asked for any more"
+
+
+def weights_in(project: Project, snapshot: str) -> list[float | None]:
+    """What the vote of every row of a snapshot's rankings weighs, where it says so."""
+    return [row["weight"] for row in read_parquet(project.snapshot_folder(snapshot) / "rankings.parquet")]
+
+
+def test_a_snapshot_holds_the_weights_of_its_moment_and_a_later_decision_changes_no_run(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings())
+    fill(project, 3)
+    project.ledger.decide("mx_2", weight=0.5, reason="a test")
+    launch = trigger(project, quotas(project))
+    assert launch is not None
+    assert Counter(weights_in(project, launch.snapshot_id)) == {None: 3, 0.5: 3}
+    project.ledger.decide("mx_2", weight=1.5)
+    again = trigger(project, quotas(project))
+    assert again is not None
+    assert (again.run, again.state, len(launched(project))) == (launch.run, "handed over", 1)
+    assert Counter(weights_in(project, launch.snapshot_id)) == {None: 3, 0.5: 3}
+    assert frozen(project).id != launch.snapshot_id, "an export and the next snapshot hear it"
+
+
+def test_weights_that_follow_what_is_measured_are_brought_up_to_date_before_a_run_is_frozen(tmp_path: Path) -> None:
+    project = make_project(tmp_path, settings(target=12).replace("overlap = 2", "overlap = 5"))
+    slates = fill(project, 12, ("mx_1", "mx_2", "mx_3", "mx_4"))
+    project.ledger.decide("mx_1", auto=True)
+    other_way(project, slates, "mx_9")
+    project.ledger.decide("mx_9", auto=True)
+    (launch,) = sync_once(project, FakeArgilla()).launches
+    assert launch.state == "started"
+    (weight,) = {person.weight for person in project.ledger.people() if person.username == "mx_9"}
+    assert weight < 0.5
+    assert Counter(weights_in(project, launch.snapshot_id)) == {None: 48, weight: 12}
 
 
 def test_a_launcher_that_fails_is_told_and_not_repeated_until_asked(tmp_path: Path) -> None:
@@ -368,7 +404,7 @@ def test_an_export_is_trls_conversational_form_and_says_what_was_set_aside(tmp_p
 def test_an_export_is_a_folder_that_the_library_datasets_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = make_project(tmp_path / "p", settings())
     fill(project, 2)
-    project.ledger.exclude("mx_2", "the same order always")
+    project.ledger.decide("mx_2", excluded="the same order always")
     folder = project.folder / "exports"
     for _ in range(2):
         rows = export(project, folder).rows

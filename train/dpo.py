@@ -20,7 +20,7 @@ from typing import Any
 from annotation.errors import TrainError
 from annotation.files import write_whole
 from annotation.images.store import link_pictures
-from annotation.ledger import now
+from annotation.ledger_file import now
 from annotation.screen import Progress, silent
 from annotation.types import content_id
 from train.data.held_back import sentences_beside

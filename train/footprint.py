@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any
 
 from annotation.files import write_whole
-from annotation.ledger import now
+from annotation.ledger_file import now
 from train.run_folder import read_facts
 from train.settings import FootprintSettings
 

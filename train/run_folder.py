@@ -34,7 +34,7 @@ from pydantic import ValidationError
 
 from annotation.errors import AnnotError, SettingsError, TrainError, TrainLater
 from annotation.files import write_whole
-from annotation.ledger import now
+from annotation.ledger_file import now
 from annotation.screen import Progress, silent
 from train.settings import Recipe
 

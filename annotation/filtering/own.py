@@ -82,4 +82,5 @@ def _judgement(row: Mapping[str, Any], places: Mapping[str, int]) -> FoundJudgem
     ranked = {one: rank for one, rank in zip(row["candidate_ids"], row["ranks"], strict=False) if rank is not None}
     levels = sorted(set(ranked.values()))
     tiers = tuple(tuple(places[one] for one, rank in ranked.items() if rank == level) for level in levels)
-    return FoundJudgement(tiers, row["none_acceptable"], row["annotator"], row["country"], row["rewrite"])
+    said = (row["none_acceptable"], row["annotator"], row["country"], row["rewrite"])
+    return FoundJudgement(tiers, *said, row.get("weight", 1.0))

@@ -92,6 +92,8 @@ def kept_rows(
         else:
             asked = {"prompt": show(row.prompt), "system": show(row.system)}
             rows += [{**asked, **about, **said} for said in form(row, show, pseudonym)]
+    if not paired and any(WEIGHTS[0] in row for row in rows):  # a column is in all rows, or in none
+        rows = [{**row, WEIGHTS[0]: row.get(WEIGHTS[0], 1.0)} for row in rows]
     return rows
 
 
@@ -119,6 +121,7 @@ def _rankings(row: Row, show: Callable[[str], str], pseudonym: Callable[[str], s
                 "annotator": pseudonym_of(one.annotator, pseudonym) if one.annotator else "",
                 "none_acceptable": one.none_acceptable,
                 "rewrite": show(one.rewrite),
+                **({"weight": one.weight} if one.weight != 1 else {}),
             }
         )
     return rows

@@ -12,8 +12,8 @@ from annotation.ledger import Ledger, Response
 from annotation.lineage.node import Node, beginning, day, some
 from annotation.lineage.subject import Home
 from annotation.tasks import TASKS
-from annotation.tasks.answers import newest_responses, read_answers, roster
-from annotation.tasks.page import AUTHOR
+from annotation.tasks.answers import decisions, newest_responses, read_answers, roster
+from annotation.tasks.page import AUTHOR, CONTROL, TEXTS_OF
 from annotation.tasks.stereotype.item import NAME as STEREOTYPE
 from annotation.types import SEATS, Answer, Item, Judgement
 
@@ -25,16 +25,26 @@ def item_node(home: Home, ledger: Ledger, item: Item, most: int | None, *, judge
     pushed = ledger.rows("select count(*) as n from pushes where item_id = ? and record_id <> ''", item.id)[0]["n"]
     seats = [str(seat) for seat in item.content.get("seats", ())]
     group = f"{item.country}, {item.language}, {item.topic}, place {item.position + 1} in the order"
-    asked = "" if item.purpose == "work" else f", asked for {item.purpose}"
+    kind = f" ({item.content[CONTROL]})" if CONTROL in item.content else ""
+    asked = "" if item.purpose == "work" else f", asked for {item.purpose}{kind}"
+    made = ledger.rows("select id from side_items where parent = ? and purpose <> 'adjudication'", item.id)
     state = (
-        f", {'its prompt' if item.prompt_id else 'it'} was removed"
+        f", the control item {made[0]['id']} was made of it"
+        if item.removed and made
+        else f", {'its prompt' if item.prompt_id else 'it'} was removed"
         if item.removed
         else ""
         if pushed
         else ", not in Argilla"
     )
-    below = judgement_nodes(home, ledger, item, most) if judgements else []
-    below += [candidate_node(ledger, seat, SEATS[place]) for place, seat in enumerate(seats)]
+    below = [*judgement_nodes(home, ledger, item, most), *_decision_nodes(home, ledger, item)] if judgements else []
+    texts = item.content.get(TEXTS_OF, {})
+    below += [
+        Node("candidate", f"seat {SEATS[place]}; made for this item; {beginning(texts[seat])}", seat)
+        if seat in texts
+        else candidate_node(ledger, seat, SEATS[place])
+        for place, seat in enumerate(seats)
+    ]
     if item.prompt_id:
         below.append(prompt_node(home, ledger, item.prompt_id))
     facts = {"task": item.task, "country": item.country, "language": item.language, "topic": item.topic, "seats": seats}
@@ -62,11 +72,23 @@ def judgement_nodes(home: Home, ledger: Ledger, item: Item, most: int | None, on
             "status": response.status,
             "counts": answer is not None,
         }
+        if answer and answer.weight != 1:
+            said, facts["weight"] = f"{said}; weighs {answer.weight:g}", answer.weight
         line = f"{name}, {response.country}, {day(response.updated_at)}: {said}"
         return Node("judgement", line, response.response_id, facts)
 
     ordered = sorted(responses, key=lambda response: response.updated_at)
     return some(map(node, ordered), most, len(ordered))
+
+
+def _decision_nodes(home: Home, ledger: Ledger, item: Item) -> Iterator[Node]:
+    """What adjudicators decided of an item, in each country once."""
+    for decision in decisions(ledger, {item.id: item}, roster(ledger)):
+        answer = decision.answer
+        name = home.pseudonym(answer.annotator)
+        line = f"{name}, {answer.country}, {day(answer.submitted_at)}: {_said(item, answer)}"
+        facts = {"annotator": name, "country": answer.country, "at": answer.submitted_at, "gap": decision.gap}
+        yield Node("decision", line, answer.response_id, facts)
 
 
 def _said(item: Item, answer: Answer[Any]) -> str:

@@ -13,7 +13,8 @@ from annotation.backups.make import archives
 from annotation.errors import ProjectError, SourceError
 from annotation.files import write_whole
 from annotation.images.store import files_of, is_needed
-from annotation.ledger import BUSY_S, Ledger, now
+from annotation.ledger import Ledger
+from annotation.ledger_file import BUSY_S, now
 from annotation.lineage.backward import money
 from annotation.lineage.erase import (
     SAYS_NOTHING,
@@ -141,7 +142,7 @@ def _typed(ledger: Ledger, username: str) -> list[str]:
 def _plan_prompt(home: Home, project: Project, ledger: Ledger, prompt_id: str) -> Forgetting:
     already = prompt_id in ledger.forgotten("prompt")
     (prompt,) = ledger.prompts([prompt_id])
-    items = [row["id"] for row in ledger.rows("select id from items where prompt_id = ?", prompt_id)]
+    items = ledger.items_with(prompt_id)
     answers, answered = _said(ledger, items)
     known = {
         (row["item_id"], row["country"])

@@ -36,7 +36,7 @@ SHORTEST = 4
 """Signs of the beginning of an id that stand for the whole of it, where no other begins so."""
 
 _TABLES = {
-    "item": "items",
+    "item": "(select id from items union all select id from side_items)",
     "prompt": "prompts",
     "candidate": "candidates",
     "association": f"(select distinct json_extract(content, '$.id') as id from items where task = '{STEREOTYPE}')",
@@ -116,7 +116,8 @@ def find_subject(home: Home, what: str, kinds: Collection[str] = tuple(KINDS)) -
         more = f" and {len(found) - 4} others" if len(found) > 4 else ""
         raise SourceError(f'"{what}" may mean {named}{more}; say which, as it is written here.')
     ways = [way for kind, way in KINDS.items() if kind in kinds]
-    raise SourceError(f'Nothing here is called "{what}"; name it by {", ".join(ways[:-1])}, or {ways[-1]}.')
+    named = f"{', '.join(ways[:-1])}, or {ways[-1]}" if ways[1:] else ways[0]
+    raise SourceError(f'Nothing here is called "{what}"; name it by {named}.')
 
 
 def _named(home: Home, what: str, kinds: Collection[str]) -> Iterator[Subject]:

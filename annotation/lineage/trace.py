@@ -24,7 +24,7 @@ from annotation.lineage.snapshots import SnapshotFolder, Wanted, people_by_count
 from annotation.lineage.subject import Home, Subject, release_facts
 from annotation.screen import counted
 from annotation.tasks.ranking.file_judgements import count_judgements
-from annotation.types import SEATS, Item
+from annotation.types import SEATS, Item, Person
 
 ELSEWHERE = "not in this project's ledger: it came from elsewhere, and nothing more is known here"
 
@@ -245,6 +245,12 @@ def _person(home: Home, subject: Subject, _most: int | None) -> Node:
         json.dumps(sorted({row["item_id"] for row in answers if row["status"] == "submitted"})),
     ):
         tasks[row["task"]] = row["n"]
+    for row in ledger.rows(
+        """select purpose, count(*) as n from side_items where id in (select value from json_each(?))
+           group by purpose""",
+        json.dumps(sorted({row["item_id"] for row in answers if row["status"] == "submitted"})),
+    ):
+        tasks[f"{row['purpose']}, which is no work"] = row["n"]
     people = {person.username: person for person in ledger.people()}
     person = people.get(subject.id)
     forgotten = subject.id in ledger.forgotten("person")
@@ -255,6 +261,7 @@ def _person(home: Home, subject: Subject, _most: int | None) -> Node:
         if person is None
         else f"{person.role}, {person.country}{'' if person.active else ', left'}"
         + (f", left out ({person.excluded.replace(subject.id, name)})" if person.excluded else "")
+        + _weight(person)
     )
     times = span(min(r["first"] for r in answers), max(r["last"] for r in answers)) if answers else ""
     written = ledger.rows("select count(*) as n from prompts where author = ?", subject.id)[0]["n"]
@@ -266,6 +273,12 @@ def _person(home: Home, subject: Subject, _most: int | None) -> Node:
     below += _in_files(ledger, annotator=name)
     way = way_of(home, Wanted(annotator=name), {(row["item_id"], row["country"]) for row in answers})
     return Node("person", about, name, {"forgotten": forgotten}, [*below, _into(way.nodes())])
+
+
+def _weight(person: Person) -> str:
+    """What somebody's votes weigh, where that is not 1, and whether it follows what is measured."""
+    weighs = f", votes weigh {person.weight:g}" if person.weight != 1 or person.auto else ""
+    return f"{weighs}{', as measured' * person.auto}" if not person.excluded else ""
 
 
 def _prompt(home: Home, subject: Subject, most: int | None) -> Node:
@@ -338,7 +351,7 @@ def _ledger(home: Home) -> Ledger:
 
 
 def _items_of(ledger: Ledger, prompt_id: str) -> list[Item]:
-    return ledger.items(ids=[row["id"] for row in ledger.rows("select id from items where prompt_id = ?", prompt_id)])
+    return ledger.items(ids=ledger.items_with(prompt_id))
 
 
 def _countries(ledger: Ledger, items: Iterable[str]) -> set[tuple[str, str]]:

@@ -57,7 +57,7 @@ class Preflight:
         prompts: Different prompts among them.
         countries: Slates per country among them ("" where none is named).
         answers: Of the slates kept, rewrites included.
-        rankings: Of those slates, one per person.
+        rankings: Of those slates, one per person, each by the weight of its author's votes; as `ties` and `tied_share`.
         comparisons: Pairs that enough of them agree on.
         ties: Pairs of answers that a person put on one level.
         tied_share: Of all pairs of answers that people compared.
@@ -85,9 +85,9 @@ class Preflight:
     prompts: int
     countries: dict[str, int]
     answers: int
-    rankings: int
+    rankings: float
     comparisons: int
-    ties: int
+    ties: float
     tied_share: float
     dropped: tuple[Dropped, ...]
     dropped_answers: tuple[Dropped, ...]
@@ -107,6 +107,7 @@ class Preflight:
 
     def lines(self) -> list[tuple[str, str]]:
         """Label and value of every count, in the order in which a person wants to know."""
+        weighed = "" if isinstance(self.rankings, int) else " by the weight of their authors' votes"
         countries = ", ".join(f"{name or 'none named'} {count}" for name, count in sorted(self.countries.items()))
         return [
             ("slates read", f"{self.read} from {self.source} ({self.form})"),
@@ -115,7 +116,7 @@ class Preflight:
             ("rankings dropped", _counted(self.dropped_rankings)),
             ("slates kept", f"{self.kept} over {self.prompts} prompts, {self.answers} answers"),
             ("countries", countries or "-"),
-            ("judgements", f"{self.rankings} rankings, {self.comparisons} pairs that are clear"),
+            ("judgements", f"{self.rankings} rankings{weighed}, {self.comparisons} pairs that are clear"),
             ("ties", f"{self.ties} ({self.tied_share:.1%} of what people compared)"),
             ("truncated", f"{self.truncated} answers (limit {self.max_length} tokens, longest {self.longest})"),
             ("answers without EOS", f"{self.ends_missing} of {self.answers}"),

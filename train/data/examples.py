@@ -16,6 +16,8 @@ from annotation.reading.conversations import HUMAN, read_turns
 from annotation.reading.examples import Example, Examples, FoundJudgement
 from annotation.reading.names import SYNONYMS
 from annotation.reading.pictures import PICTURE_COLUMNS
+from annotation.tasks.ranking.preferences import whole
+from annotation.tasks.ranking.tables import WEIGHED
 from annotation.text.locales import fold, language_code
 from annotation.types import Dropped
 from train.data.cells import country_of, is_gap, label, share, votes
@@ -27,7 +29,7 @@ from train.data.texts import Message, as_answer
 
 NOT_JUDGED = "nothing says which answer is better"
 
-COUNTS = ("votes_for", "votes_against", "ties", "weight", "margin")
+COUNTS = ("votes_for", "votes_against", "ties", "weight", "margin", *WEIGHED)
 """Columns that say how often, how much and by how much the chosen answer is better."""
 
 RANKED = ("candidates", "ranks")
@@ -178,13 +180,20 @@ def _pair(example: Example, seats: tuple[int, int], cells: Mapping[str, Any], pr
         cells["language"],
         cells["topic"],
         label(cells, "slate_id", place),
-        votes(cells, "votes_for", 1, place),
-        votes(cells, "votes_against", 0, place),
-        votes(cells, "ties", 0, place),
+        *_votes(cells, place),
         share(cells, "weight", 1.0, place),
         share(cells, "margin", 0.0, place),
         cells["image"],
     )
+
+
+def _votes(cells: Mapping[str, Any], place: str) -> tuple[float, float, float]:
+    """Votes for, against and tied: what they weigh, where the row says so; else how many people."""
+    weights = [share(cells, name, -1, place) for name in WEIGHED]
+    if min(weights) >= 0 and any(weights):
+        votes_for, votes_against, ties = map(whole, weights)
+        return votes_for, votes_against, ties
+    return votes(cells, "votes_for", 1, place), votes(cells, "votes_against", 0, place), votes(cells, "ties", 0, place)
 
 
 def _ranking(

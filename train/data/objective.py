@@ -1,10 +1,11 @@
 """The objective on a slate: whether it learns anything from it, and its settings put onto it.
 
 - For the listwise objective (`plackett_luce`) every person's ranking is one, weighted so that all rankings of a slate
-  sum to 1: a slate counts once per country, however many people saw it, and what they disagree about is heard.
-- For the pairwise objective the votes are counted first, as in preferences.parquet: a pair is a comparison where more
-  people are for than against and the thresholds of `[preferences]` are met; its smoothing is the share of votes
-  against.
+  sum to 1: a slate counts once per country, however many people saw it, and what they disagree about is heard. A
+  person whose votes weigh half as much as another's has half the share.
+- For the pairwise objective the votes are counted first, each by its weight, as in preferences.parquet: a pair is a
+  comparison where more votes are for than against and the thresholds of `[preferences]` are met; its smoothing is the
+  share of votes against.
 - Who ranked fewer than two answers compared nothing and does not count.
 """
 

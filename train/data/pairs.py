@@ -4,10 +4,15 @@ TRL's own losses (`dpo.objective = "trl"`) train on pairs; everything else train
 pair is the smallest. With `dpo.label_smoothing = "votes"` TRL gets one row per vote, votes against with the answers
 swapped. The expected gradient of k votes for and m against is that of conservative DPO with label smoothing
 m / (k + m), times k + m. Ties are no row: they say nothing about which answer is better.
+
+TRL's rows have no weight: where votes are no whole numbers, because somebody's weigh more or less than 1, what is left
+of a vote is carried to the next pair, so that over all pairs the votes on either side come to as many rows, to within
+half a row.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,9 +37,9 @@ class Pair:
         language: ISO 639-1, or "".
         topic: Group of the prompt, or "".
         slate_id: Where both stood, or "".
-        votes_for: People for whom chosen is better; 1 where the source has no votes.
-        votes_against: People for whom rejected is better.
-        ties: People for whom both are equal.
+        votes_for: Votes for which chosen is better, each by its weight; 1 where the source has no votes.
+        votes_against: Votes for which rejected is better.
+        ties: Votes for which both are equal.
         weight: Of this row in the loss, beside the others.
         margin: By how much the chosen answer's reward should be ahead, in reward units.
         image: Id of the picture that the prompt is about, or "".
@@ -48,9 +53,9 @@ class Pair:
     language: str = ""
     topic: str = ""
     slate_id: str = ""
-    votes_for: int = 1
-    votes_against: int = 0
-    ties: int = 0
+    votes_for: float = 1
+    votes_against: float = 0
+    ties: float = 0
     weight: float = 1.0
     margin: float = 0.0
     image: str = ""
@@ -104,8 +109,16 @@ def read_pairs(path: Path) -> tuple[Pair, ...]:
 
 
 def one_row_per_vote(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-    """Repeat each pair once per vote, with the answers swapped for votes against; ties are no row."""
+    """Repeat each pair once per vote, with the answers swapped for votes against; ties are no row.
+
+    Parts of votes are carried on, those for and those against apart: a row is due when half a vote or more is.
+    """
     rows: list[Pair] = []
+    due = [0.0, 0.0]
     for pair in pairs:
-        rows += [pair] * pair.votes_for + [pair.swapped()] * pair.votes_against
+        for side, (row, votes) in enumerate(((pair, pair.votes_for), (pair.swapped(), pair.votes_against))):
+            owed = round(due[side] + votes, 9)
+            times = math.floor(owed + 0.5)
+            rows += [row] * times
+            due[side] = owed - times
     return tuple(rows)

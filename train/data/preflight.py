@@ -10,6 +10,7 @@ from pathlib import Path
 
 from annotation.errors import TrainError
 from annotation.screen import Progress, silent
+from annotation.tasks.ranking.preferences import whole
 from annotation.types import Dropped
 from train.data.counts import OFTEN, PictureTokens, Preflight, reasons
 from train.data.encoding import chat_marks, encode_whole, ends_well, unwritten
@@ -235,7 +236,7 @@ def _counts(source: Slates, sieve: _Sieve) -> Preflight:
         prompts=len({slate.prompt_key for slate in kept}),
         countries=dict(Counter(slate.country for slate in kept)),
         answers=len(answers),
-        rankings=sum(ranking.people for slate in kept for ranking in slate.rankings),
+        rankings=whole(sum(ranking.people for slate in kept for ranking in slate.rankings)),
         comparisons=sum(len(slate.comparisons) for slate in kept),
         ties=ties,
         tied_share=ties / compared if compared else 0.0,
@@ -286,14 +287,15 @@ def _usable(
     return left, gone, gone[0].reason if gone else why_uninformative(left)
 
 
-def _ties(slates: Iterable[RankedSlate]) -> tuple[int, int]:
+def _ties(slates: Iterable[RankedSlate]) -> tuple[float, float]:
     """Pairs of answers that one person put on one level, and all pairs that one person compared."""
-    ties = compared = 0
+    ties: float = 0
+    compared: float = 0
     for slate in slates:
         for ranking in slate.rankings:
             ties += ranking.people * sum(math.comb(len(tier), 2) for tier in ranking.tiers)
             compared += ranking.people * math.comb(sum(len(tier) for tier in ranking.tiers), 2)
-    return ties, compared
+    return whole(ties), compared
 
 
 def _content(slate: RankedSlate) -> tuple[str, str, frozenset[tuple[frozenset[str], ...]]]:

@@ -5,7 +5,7 @@ Who votes and how votes are counted is annotation/tasks/ranking/preferences.py, 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from reprlib import repr as short
@@ -13,10 +13,11 @@ from typing import Any
 
 from annotation.errors import TrainError
 from annotation.reading.cells import unpacked
-from annotation.tasks.ranking.preferences import PairVotes, too_few_votes, voters
+from annotation.tasks.ranking.preferences import PairVotes, too_few_votes, voters, whole
+from annotation.tasks.ranking.tables import weights_of
 from annotation.types import Dropped, content_id
-from train.data.cells import country_of, flag, is_gap, label, picture_id, system_text, whole_number
-from train.data.objective import ALL_TIED, ALONE, NOT_RANKED
+from train.data.cells import country_of, flag, is_gap, label, picture_id, share, system_text, whole_number
+from train.data.objective import ALL_TIED, ALONE, NOT_RANKED, WEIGHTLESS
 from train.data.slates import Comparison, RankedSlate, Ranking, count_votes
 from train.data.texts import Message, as_answer, as_question, question_of
 
@@ -39,6 +40,7 @@ class RankingRow:
         topic: Group of the prompt, or "".
         seats: Names of the answers, or ().
         image: Id of the picture that the prompt is about, or "".
+        weight: Of the person's votes; 0: they do not count.
     """
 
     place: str
@@ -54,6 +56,7 @@ class RankingRow:
     topic: str = ""
     seats: tuple[str, ...] = ()
     image: str = ""
+    weight: float = 1.0
 
     @property
     def shown(self) -> tuple[object, ...]:
@@ -105,7 +108,7 @@ def ranking_from_row(row: Mapping[str, Any], place: str, asked: tuple[Message, .
         asked: The prompt, where it is read already; else it is made of the cells `prompt` and `system`.
 
     Raises:
-        TrainError: It is no ranking, or a rank, a flag or a rewrite is not what it must be.
+        TrainError: It is no ranking, or a rank, a flag, a rewrite or a weight is not what it must be.
     """
     answers, ranks = unpacked(row.get("candidates")), unpacked(row.get("ranks"))
     ranks = [] if is_gap(ranks) or ranks == "" else ranks
@@ -147,6 +150,7 @@ def ranking_from_row(row: Mapping[str, Any], place: str, asked: tuple[Message, .
         topic,
         tuple(named),
         image,
+        share(row, "weight", 1.0, place),
     )
 
 
@@ -219,13 +223,20 @@ def _by_slate(
 
 def _rankings(name: str, people: Sequence[RankingRow], min_votes: int) -> tuple[tuple[Ranking, ...], Dropped | None]:
     """The orders that count for a slate, the same ones together; or why the slate is excluded."""
-    voting, dropped = voters(name, people)
-    orders = [one.tiers for one in voting if one.compares]
-    if not dropped and not orders:
+    if not (counting := [one for one in people if one.weight]):
+        return (), Dropped(name, WEIGHTLESS)
+    voting, dropped = voters(name, counting, [whole(one.weight) for one in counting])
+    voting = [one for one in voting if one.compares]
+    if not dropped and not voting:
         dropped = Dropped(name, NOT_RANKED if len(people[0].answers) > 1 else ALONE)
-    if dropped := dropped or too_few_votes(name, len(orders), min_votes):
+    if dropped := dropped or too_few_votes(name, len(voting), min_votes):
         return (), dropped
-    return tuple(Ranking(tiers, count / len(orders), count) for tiers, count in Counter(orders).items()), None
+    orders: dict[tuple[tuple[int, ...], ...], float] = defaultdict(int)
+    for one in voting:
+        orders[one.tiers] += one.weight
+    votes = {tiers: whole(weight) for tiers, weight in orders.items()}
+    everybody = whole(sum(votes.values()))
+    return tuple(Ranking(tiers, weight / everybody, weight) for tiers, weight in votes.items()), None
 
 
 def _slate(
@@ -252,7 +263,7 @@ def _slate(
         first.topic,
         first.slate_id,
         first.seats,
-        sum(ranking.people for ranking in rankings),
+        whole(sum(ranking.people for ranking in rankings)),
         image=first.image,
         rewrites=tuple(one.rewrite for one in people if one.rewrite) if first.image else (),
     )
@@ -282,12 +293,12 @@ def _tiers(ranks: Sequence[int | None]) -> tuple[tuple[int, ...], ...]:
 def _comparison(row: Mapping[str, Any], seats: Sequence[str]) -> Comparison:
     """A comparison as a row of preferences.parquet has it."""
     better, worse = seats.index(row["chosen_id"]), seats.index(row["rejected_id"])
-    return Comparison.of_votes(PairVotes(better, worse, row["votes_for"], row["votes_against"], row["ties"]))
+    return Comparison.of_votes(PairVotes(better, worse, *weights_of(row)))
 
 
 def _best(rankings: Sequence[Ranking]) -> int | None:
     """The answer that wins most comparisons with the others (Borda's count); a draw goes to the earlier seat."""
-    score: Counter[int] = Counter()
+    score: dict[int, float] = defaultdict(int)
     for ranking in rankings:
         below = sum(len(tier) for tier in ranking.tiers)
         above = 0
@@ -296,4 +307,4 @@ def _best(rankings: Sequence[Ranking]) -> int | None:
             for answer in tier:
                 score[answer] += ranking.people * (below - above)
             above += len(tier)
-    return min(score, key=lambda answer: (-score[answer], answer)) if score else None
+    return min(score, key=lambda answer: (-whole(score[answer]), answer)) if score else None

@@ -14,7 +14,7 @@ from annotation.reading.hub import HUB_NAME
 from annotation.reading.rows import Limits
 from annotation.reading.table import FORMATS, read_table
 from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
-from annotation.tasks.ranking.tables import MARKED
+from annotation.tasks.ranking.tables import SPARSE
 
 LIMITS = Limits(total=16 * 2**30)
 """A run's judgements stand in one file, which may be larger than what people add to a project."""
@@ -129,7 +129,7 @@ def check_snapshot(folder: Path, tables: Sequence[Sequence[Mapping[str, Any]]]) 
     for number, table in enumerate(tables):
         digest.update(b"], [" if number else b"[[")
         for place, row in enumerate(table):
-            held = {key: value for key, value in row.items() if value is not None or key not in MARKED}
+            held = {key: value for key, value in row.items() if value is not None or key not in SPARSE}
             digest.update(b", " if place else b"")
             digest.update(json.dumps(held, sort_keys=True, ensure_ascii=False).encode())
     digest.update(b"]]")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from annotation.tasks.ranking.preferences import PairVotes, count_pair, places_of
+from annotation.tasks.ranking.preferences import PairVotes, count_pair, places_of, whole
 from annotation.types import SEATS
 from train.data.pairs import Pair, prompt_key
 from train.data.texts import Text, from_json, to_json
@@ -26,12 +26,12 @@ class Ranking:
         tiers: Indices into the slate's answers, best first; equals share a tier. Answers that are in no tier were not
             ranked and are compared with nothing.
         weight: Its share of the slate's rankings, in (0, 1]; the weights of a slate sum to 1.
-        people: How many of them gave this very order.
+        people: How many of them gave this very order, each by the weight of their votes: an int where all weigh 1.
     """
 
     tiers: tuple[tuple[int, ...], ...]
     weight: float = 1.0
-    people: int = 1
+    people: float = 1
 
     @property
     def stages(self) -> int:
@@ -50,15 +50,15 @@ class Comparison:
     """A preference between two answers of a slate, with its votes.
 
     Attributes:
-        better: Index of the answer that more people prefer.
+        better: Index of the answer that more votes prefer.
         worse: Index of the other one.
         smoothing: Probability that the label is wrong (Mitchell 2023, conservative DPO), in [0, 0.5]: the share of
             votes against, ties left out; or a fixed number where the settings give one.
         weight: How much it counts beside the slate's other comparisons.
         margin: By how much the better answer's reward should be ahead, in reward units (beta * log-ratio).
-        votes_for: People who prefer `better`.
-        votes_against: People who prefer `worse`.
-        ties: People for whom both are equal.
+        votes_for: Votes for `better`, each by its weight, as all of these.
+        votes_against: Votes for `worse`.
+        ties: Votes for which both are equal.
     """
 
     better: int
@@ -66,9 +66,9 @@ class Comparison:
     smoothing: float = 0.0
     weight: float = 1.0
     margin: float = 0.0
-    votes_for: int = 1
-    votes_against: int = 0
-    ties: int = 0
+    votes_for: float = 1
+    votes_against: float = 0
+    ties: float = 0
 
     @classmethod
     def of_votes(cls, votes: PairVotes[int], *, margin: float = 0.0) -> Comparison:
@@ -86,7 +86,7 @@ class Comparison:
     @property
     def lead(self) -> float:
         """Votes for minus votes against, as a share of all, ties included; 0 where nobody voted."""
-        return (self.votes_for - self.votes_against) / max(self.votes_for + self.votes_against + self.ties, 1)
+        return (self.votes_for - self.votes_against) / ((self.votes_for + self.votes_against + self.ties) or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class RankedSlate:
         topic: Group of the prompt, or "".
         slate_id: The slate's id, or "".
         seats: Names of the answers: candidate ids, or empty for a file.
-        people: How many people's rankings are counted here.
+        people: How many people's rankings are counted here, each by the weight of their votes.
         weight: Of this example in the loss.
         image: Id of the picture that the prompt is about, or "".
         rewrites: Of pictures: what people wrote in the place of all answers; what descriptions are measured with.
@@ -122,7 +122,7 @@ class RankedSlate:
     topic: str = ""
     slate_id: str = ""
     seats: tuple[str, ...] = ()
-    people: int = 1
+    people: float = 1
     weight: float = 1.0
     image: str = ""
     rewrites: tuple[str, ...] = ()
@@ -234,7 +234,7 @@ def seat_name(slate: RankedSlate, answer: int) -> str:
 def slate_of_pair(pair: Pair) -> RankedSlate:
     """A pair as a slate of two: index 0 is the chosen answer, index 1 the rejected one."""
     votes = {((0,), (1,)): pair.votes_for, ((1,), (0,)): pair.votes_against, ((0, 1),): pair.ties}
-    people = sum(votes.values())
+    people = whole(sum(votes.values()))
     ahead, behind = max(pair.votes_for, pair.votes_against), min(pair.votes_for, pair.votes_against)
     better = 0 if pair.votes_for == ahead else 1
     counted = PairVotes(better, 1 - better, ahead, behind, pair.ties)

@@ -30,7 +30,7 @@ def score_slate(slate: RankedSlate, answers: Sequence[AnswerScore], beta: float)
     size = len(answers)
     right = dict.fromkeys(("rewards", "before", "after"), 0.0)
     count = tau_sum = 0.0
-    people = 0
+    people: float = 0
     ahead = np.zeros((size, size))  # votes for row over column
     for ranking in slate.rankings:
         place = places(ranking.tiers, size)
@@ -56,7 +56,7 @@ def score_slate(slate: RankedSlate, answers: Sequence[AnswerScore], beta: float)
         right["before"],
         right["after"],
         float(np.triu(np.maximum(ahead, ahead.T), 1).sum()),
-        tau_sum / max(people, 1),
+        tau_sum / (people or 1),
         people,
         sum(answer.kl for answer in answers),
         sum(answer.tokens for answer in answers),

@@ -41,7 +41,7 @@ class SlateScore:
         right_after: The same for the adapted model.
         most: Of them, those that agree with the majority on their pair: no order could reach more, since people differ.
         tau: Kendall's tau-b of the rewards, mean over the people who prefer any answer; 0 without any.
-        people: How many prefer any.
+        people: How many prefer any, each by the weight of their votes.
         kl: KL(adapted || base) summed over the tokens of all answers, in nats.
         tokens: How many.
     """
@@ -58,7 +58,7 @@ class SlateScore:
     right_after: float
     most: float
     tau: float
-    people: int
+    people: float
     kl: float
     tokens: int
 

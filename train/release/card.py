@@ -14,7 +14,7 @@ from train.evaluate.report import warnings
 from train.evaluate.run import read_evaluation
 from train.footprint import FILE as ENERGY
 from train.models.base import is_on_hub, public_name
-from train.release.few import FEW, FEWEST_SHOWN
+from train.release.few import FEW, FEWEST_SHOWN, weighted_votes
 from train.release.figures import Figure, Figures, plain
 from train.release.given import GIVEN, Given
 from train.release.loading import loading_code, sees_pictures
@@ -267,8 +267,18 @@ def _people(fig: Figures) -> list[str]:
         "",
         "Alpha of rankings within a country, ordinal, with a bootstrap interval over slates where there are enough.",
         "",
+        *_weighted(fig),
         *([f"The answers that were ranked come from {', '.join(drafted)}.", ""] if drafted else []),
     ]
+
+
+def _weighted(fig: Figures) -> list[str]:
+    """That votes were weighted, of how many people and by what rule; nothing where all weigh the same."""
+    weighted = fig.value(SNAPSHOT, "data", "weighted")
+    if not weighted:
+        return []
+    people = FEW if weighted["people"] < FEWEST_SHOWN else fig.number(SNAPSHOT, "data", "weighted", "people")
+    return [weighted_votes(people), ""]
 
 
 def _recipe(fig: Figures) -> list[str]:

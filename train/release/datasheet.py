@@ -13,8 +13,10 @@ from train.release.judged import DATA, Judged
 
 TABLES = {
     "slates": "questions with their answers as people saw them, which Argilla reads as records",
-    "preferences": "one answer preferred to another by the people of one country, with the votes",
-    "rankings": "what one person said of one slate; `ranks` and `candidate_problems` follow `candidates`",
+    "preferences": "one answer preferred to another by the people of one country, with the votes, and what they weigh "
+    "where not all weigh the same",
+    "rankings": "what one person said of one slate; `ranks` and `candidate_problems` follow `candidates`; `weight` of "
+    "the person's vote where it weighs more or less than others'",
     "set_aside": "pairs and slates that became no preference, and why",
     "prompt_checks": "what one person said of one prompt",
     "checked_prompts": "what people's checks of a prompt come to",

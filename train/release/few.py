@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotation.tally import ALL
+from annotation.item_counts import ALL
 
 FEWEST_SHOWN = 3
 """Of fewer people no number is given: they could be told apart."""
@@ -16,6 +16,8 @@ def without_few(facts: dict[str, Any]) -> dict[str, Any]:
     """Facts of `annotation.data_facts` without the sizes of small groups: words stand in their place."""
     found = {**facts, "people": _group(facts["people"]), "left_out": {**facts["left_out"]}}
     found["left_out"]["excluded_people"] = _shown(facts["left_out"]["excluded_people"])
+    if weighted := facts.get("weighted"):
+        found["weighted"] = {"people": _shown(weighted["people"])}
     found["tasks"] = {name: {**_group(task), "agreement": _agreement(task)} for name, task in facts["tasks"].items()}
     return found
 
@@ -44,3 +46,11 @@ def _agreement(task: dict[str, Any]) -> dict[str, Any]:
 
 def _shown(people: int) -> int | str:
     return FEW if 0 < people < FEWEST_SHOWN else people
+
+
+def weighted_votes(people: str) -> str:
+    """That votes were weighted, by what rule, and of how many people, in a sentence for a card."""
+    return (
+        f"Votes were counted by weight. Those of {people} people weigh more or less than one: the team's lead decided "
+        "that they follow how far each of these people agrees with the others of their country."
+    )

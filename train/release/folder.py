@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from annotation.errors import TrainError
 from annotation.files import whole_folder, write_whole
-from annotation.ledger import now
+from annotation.ledger_file import now
 from train.evaluate.gate import gate_of
 from train.models.base import public_name
 from train.release.figures import FIGURES, Figure, write_figures

@@ -7,6 +7,7 @@ from typing import Any
 
 from annotation.text.locales import name_of_country, name_of_language
 from train.evaluate.measure import markdown_table
+from train.release.few import weighted_votes
 from train.release.figures import Figures
 
 DATA = "dataset.json"
@@ -146,6 +147,7 @@ class Judged:
             )
             for reason in exams
         ]
+        weighted = self.data.get("weighted")
         return [
             *("## Preprocessing", ""),
             "Texts are mended (encoding, invisible characters) and near duplicates dropped when prompts are read. "
@@ -154,6 +156,7 @@ class Judged:
             "",
             *markdown_table(("left out or set aside", "count"), rows),
             "",
+            *([weighted_votes(self.text("data", "weighted", "people")), ""] if weighted else []),
             *self._drafted(),
         ]
 

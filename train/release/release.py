@@ -10,7 +10,7 @@ from typing import Any
 
 from annotation.errors import SettingsError, TrainError
 from annotation.files import write_whole
-from annotation.ledger import now
+from annotation.ledger_file import now
 from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.screen import Progress, silent
 from train.evaluate.gate import gate_of, remedy

@@ -2,11 +2,14 @@
 
     .venv/bin/python benchmarks/ledger.py --keep /tmp/million
     .venv/bin/python benchmarks/ledger.py --keep /tmp/middle --prompts 50000 --answers 200000 --only status export
+    .venv/bin/python benchmarks/ledger.py --keep /tmp/people --people 10000 --answers 1000000 --prompts 250000 \
+        --candidates 4 --only "first report" report "report after 1,000"
 
 Makes a project of 125,000 prompts with 8 candidates each, a slate for each, and 500,000 responses of 40 people in three
 countries, as a pull keeps them; then runs whole commands, one at a time, and prints the seconds that each took, those
 of the processor, and its peak memory. The first `annot status` counts everything, the second finds nothing new, the
-third counts what a pull of 1,000 more answers brought. Nothing that the texts say means anything.
+third counts what a pull of 1,000 more answers brought; so do the three of `annot report`. Nothing that the texts say
+means anything.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ from sync.simulated import Taste, simulate_judgement
 HERE = Path(__file__).parent.parent
 COUNTRIES = {"MX": "es", "PE": "es", "BR": "pt"}
 TOPICS = ("comida", "familia", "trabajo", "fiestas", "historia", "lugares", "musica", "deporte")
-CANDIDATES, SEATS, PEOPLE = 8, 4, 40
+CANDIDATES, SEATS, PEOPLE, DAYS = 8, 4, 40, 200
+A_DAY = 20
+"""Answers of a person on a day on which they work, where they give so few that they do not need every day."""
 SERVER, DATASET = "embedded", str(uuid.UUID(int=1))
 PAID, EDITED, OTHERS, REWRITTEN = 0.1, 0.05, 0.02, 0.02
 """Shares: prompts whose candidates Cohere drafted; responses with an earlier version; drafts and discarded ones;
@@ -66,7 +71,7 @@ class Texts:
         return found[:most]
 
 
-def make_project(folder: Path, prompts: int, answers: int) -> None:
+def make_project(folder: Path, prompts: int, answers: int, people: int, candidates: int) -> None:
     """The project, through the ledger's own methods; `made` is written last."""
     draw, began = random.Random(14), time.perf_counter()
     shutil.rmtree(folder, ignore_errors=True)
@@ -76,17 +81,20 @@ def make_project(folder: Path, prompts: int, answers: int) -> None:
     ledger, texts = project.ledger, Texts(draw)
     ledger.rows("pragma synchronous = off")
     asked = write_prompts(folder / "questions.jsonl", prompts, texts)
-    team = [Person(f"person{n:02}", "", "annotator", list(COUNTRIES)[n % 3], ("es",)) for n in range(PEOPLE)]
+    team = [Person(f"person{n:02}", "", "annotator", list(COUNTRIES)[n % 3], ("es",)) for n in range(people)]
+    of_country = {country: [person for person in team if person.country == country] for country in COUNTRIES}
+    needed = min(DAYS, max(1, round(answers / people / A_DAY)))
+    days = {person.username: draw.sample(range(DAYS), needed) for person in team}
     ledger.add_people(team)
     ledger.add_prompts(asked)
     for start in range(0, prompts, AT_ONCE):
-        items = add_slates(ledger, asked[start : start + AT_ONCE], start, texts, draw)
+        items = add_slates(ledger, asked[start : start + AT_ONCE], start, texts, draw, candidates)
         ends = [round(n * answers / prompts) for n in range(start, start + len(items) + 1)]
         found = [
             version
             for item, n, m in zip(items, ends, ends[1:], strict=False)
-            for who in draw.sample([p for p in team if p.country == item.country], m - n)
-            for version in versions(item, who, texts, draw)
+            for who in draw.sample(of_country[item.country], m - n)
+            for version in versions(item, who, texts, draw, days[who.username])
         ]
         ledger.add_responses(SERVER, [response for response, newest in found if not newest])
         ledger.add_responses(SERVER, [response for response, newest in found if newest])
@@ -111,14 +119,14 @@ def write_prompts(path: Path, prompts: int, texts: Texts) -> list[Prompt]:
 
 
 def add_slates(
-    ledger: Ledger, prompts: Sequence[Prompt], start: int, texts: Texts, draw: random.Random
+    ledger: Ledger, prompts: Sequence[Prompt], start: int, texts: Texts, draw: random.Random, candidates: int
 ) -> Sequence[Item]:
     """Candidates of some prompts, a slate for each, pushed."""
     items = []
     with ledger.transaction():
         for position, prompt in enumerate(prompts, start):
             paid, own = draw.random() < PAID, list[Candidate]()
-            for n in range(CANDIDATES):
+            for n in range(candidates):
                 candidate = Candidate.make(
                     prompt.id, texts.of(400, 800), model=f"model-{n % 4}", voice=f"voice {n}", settings={"seed": n}
                 )
@@ -142,10 +150,12 @@ def record_of(item: Item) -> str:
     return str(uuid.UUID(int=int(item.id, 16)))
 
 
-def versions(item: Item, person: Person, texts: Texts, draw: random.Random) -> Iterator[tuple[Response, bool]]:
+def versions(
+    item: Item, person: Person, texts: Texts, draw: random.Random, days: Sequence[int] = range(DAYS)
+) -> Iterator[tuple[Response, bool]]:
     """Versions of one response, as a pull keeps them, and whether each is the newest."""
     slate, response_id = slate_of(item), str(uuid.UUID(int=draw.getrandbits(128)))
-    moment = BEGAN + timedelta(seconds=draw.random() * 200 * 86_400)
+    moment = BEGAN + timedelta(days=draw.choice(days), hours=12 * draw.random())
     tastes = {seat: Taste(1 + int(seat[:8], 16) % 6, PROBLEMS[0] if seat[0] == "0" else "") for seat in slate.seats}
     judgement = simulate_judgement(slate, person.username, tastes, 14)
     for newest in [False, True] if draw.random() < EDITED else [True]:
@@ -159,7 +169,7 @@ def versions(item: Item, person: Person, texts: Texts, draw: random.Random) -> I
             "values": values,
             "status": status,
             "record_id": record_of(item),
-            "user_id": str(uuid.UUID(int=int(person.username[-2:]) + 1)),
+            "user_id": str(uuid.UUID(int=int(person.username.removeprefix("person")) + 1)),
             "inserted_at": moment.isoformat().removesuffix("+00:00"),
             "updated_at": at.removesuffix("+00:00"),
         }
@@ -201,6 +211,9 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "status": [*annot, "status", *here],
         "status after 1,000": [*annot, "status", *here],
         "status --json": [*annot, "status", "--json", *here],
+        "first report": [*annot, "report", "--out", str(folder / "report.html"), *here],
+        "report": [*annot, "report", "--out", str(folder / "report.html"), *here],
+        "report after 1,000": [*annot, "report", "--out", str(folder / "report.html"), *here],
         "export": [*annot, "export", *here],
         "freeze": [sys.executable, "-c", FREEZE, str(folder)],
         "prompts list": [*annot, "prompts", "list", *here],
@@ -229,6 +242,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=125_000)
     parser.add_argument("--answers", type=int, default=500_000)
+    parser.add_argument("--people", type=int, default=PEOPLE)
+    parser.add_argument("--candidates", type=int, default=CANDIDATES, help="of each prompt")
     parser.add_argument("--keep", type=Path, help="folder of the project, for the next run")
     parser.add_argument("--only", nargs="+", help="names of what is measured")
     parser.add_argument("--out", type=Path, help="JSON")
@@ -237,16 +252,17 @@ def main() -> None:
         folder = told.keep or Path(scratch) / "project"
         if not (folder / "made").exists():
             # In a process of its own: the memory of a command begins with that of whoever starts it.
-            maker = Process(target=make_project, args=(folder, told.prompts, told.answers))
+            sizes = (told.prompts, told.answers, told.people, told.candidates)
+            maker = Process(target=make_project, args=(folder, *sizes))
             maker.start()
             maker.join()
         found = {}
         for name, words in commands(folder).items():
             if told.only and name not in told.only:
                 continue
-            if name == "first status":
+            if name.startswith("first "):
                 shutil.rmtree(folder / CACHE, ignore_errors=True)
-            if name == "status after 1,000":
+            if name.endswith("after 1,000"):
                 answer_thousand(folder)
             run = found[name] = measure(name, words, Path(scratch) / "log")
             print(f"{name:20} {run['s']:8.2f} s {run['cpu_s']:8.2f} s of CPU {run['MB']:7.0f} MB", flush=True)

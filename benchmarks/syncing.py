@@ -34,7 +34,7 @@ from typing import Any
 
 from embedded_argilla import COUNTRIES, PACE_S, TOPICS, Person, client, free_port, judgement, prepare
 
-from annotation.ledger import now
+from annotation.ledger_file import now
 from annotation.migrations import MIGRATIONS
 from annotation.tasks.page import as_written
 

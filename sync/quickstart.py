@@ -69,7 +69,8 @@ class Summary:
             f"{self.prompts} {self.of}.\n"
             f"Agreement (Krippendorff's alpha, ordinal): {alpha}. Preferences: {self.preferences}.\n"
             f"The run is finished after {self.seconds:.0f} s: {self.run}\n"
-            f"Read {self.run / 'report.md'}; its judgements are simulated, and its base is {self.facts['base']}."
+            f"Read {self.run / 'report.md'}; its judgements are simulated, and its base is {self.facts['base']}.\n"
+            f"Open {self.project / 'report.html'}: what a lead looks at."
         )
 
 
@@ -267,6 +268,7 @@ def _simulate(project: Project, demo: Demo, say: Callable[[str], None], began: f
                 synced = sync_once(project, api)  # A run that was cut off is started again.
     finally:
         embedded.stop(project.argilla_home)
+    _write_report(project)
     overall = synced.report.agreement[demo.task].get("all")
     return Summary(
         project.folder,
@@ -315,6 +317,14 @@ def _open_to_people(project: Project, demo: Demo, say: Callable[[str], None]) ->
     finally:
         embedded.stop(project.argilla_home)
         print(f"annot: Argilla is stopped, everything is kept in {project.folder}.", file=sys.stderr)
+        print(f"annot: open {_write_report(project)}: what a lead looks at.", file=sys.stderr)
+
+
+def _write_report(project: Project) -> Path:
+    from sync.reporting.page.whole import write_report
+    from sync.reporting.page.words import words_in
+
+    return write_report(project, words_in(project.settings.project.languages), argilla_runs=False)
 
 
 def _print_logins(project: Project, demo: Demo, url: str) -> None:

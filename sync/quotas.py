@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from annotation.config import Settings
+from annotation.item_counts import Counts
 from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.quota_groups import Grouped, belongs, plan_quotas
 from annotation.screen import counted
 from annotation.selection.waiting import Waiting
-from annotation.tally import Counts, training_tasks
+from annotation.tally import training_tasks
 from annotation.tasks import TASKS
 from annotation.tasks.ranking.slates import DESCRIPTION, ranked_kinds, slate_task
 from annotation.types import Item, Quota

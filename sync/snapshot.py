@@ -15,7 +15,7 @@ from typing import IO, Any
 from annotation.data_facts import data_facts
 from annotation.files import write_whole
 from annotation.images.store import link_pictures
-from annotation.ledger import now
+from annotation.ledger_file import now
 from annotation.project import Project
 from annotation.tables import Tables, read_tables
 from annotation.tasks import TASKS

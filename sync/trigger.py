@@ -15,7 +15,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from annotation.errors import ProjectError
-from annotation.ledger import now
+from annotation.ledger_file import now
 from annotation.lineage.node import read_object
 from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.screen import counted

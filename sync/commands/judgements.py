@@ -94,7 +94,8 @@ def status(folder: Folder = Path(), json: Json = False) -> None:
         return
     # With pictures alone, no slates of texts are no news.
     shown = {name: number for name, number in counts.items() if number or name != "slates" or "pictures" not in counts}
-    table("", [name.replace("usd", "spent ($)") for name in shown], [tuple(shown.values())])
+    heads = {"usd": "spent ($)", "pushed_aside": "pushed control items, tests"}
+    table("", [heads.get(name, name) for name in shown], [tuple(shown.values())])
     here = f"running at {server.url}. {server.detail}".rstrip() if server.running else server.detail
     print(f"Argilla: {url or here.removeprefix('Argilla ')}")
     for trouble in filter(None, (begun, standing(project))):

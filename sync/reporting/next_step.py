@@ -23,10 +23,13 @@ _ADD_PROMPTS = "annot prompts add FILE: there is no prompt"
 
 
 def stock(project: Project) -> dict[str, int | float]:
-    """How much there is of everything before the judgements; dollars for "usd"."""
+    """How much there is of everything before the judgements; dollars for "usd"; "pushed_aside" is no work."""
     (have,) = project.ledger.rows(
         """select (select count(*) from candidates) as candidates,
-             (select count(distinct item_id) from pushes where record_id <> '') as pushed"""
+             (select count(distinct item_id) from pushes where record_id <> ''
+                and item_id not in (select id from side_items)) as pushed,
+             (select count(distinct item_id) from pushes where record_id <> ''
+                and item_id in (select id from side_items)) as aside"""
     )
     rows = project.ledger.rows("select task, count(*) as n from current_items where not removed group by 1")
     items = {row["task"]: row["n"] for row in rows}
@@ -36,6 +39,7 @@ def stock(project: Project) -> dict[str, int | float]:
         "candidates": have["candidates"],
         **waiting,
         "pushed": have["pushed"],
+        **({"pushed_aside": have["aside"]} if have["aside"] else {}),
         "usd": project.ledger.committed_usd(),
     }
 
@@ -151,24 +155,33 @@ def _more_slates(waiting: Waiting, candidates: float) -> str:
 
 def _unpushed(project: Project, countries: Collection[str]) -> tuple[int, Counter[str]]:
     """Items that `annot push` would send or take away, and the others by the country that has no team."""
-    rows = project.ledger.rows(
-        """select id from current_items where not removed
-           and id not in (select item_id from pushes where record_id <> '')"""
-    )
-    items = [
-        item for item in project.ledger.items(ids=[row["id"] for row in rows]) if in_project(item, project.settings)
+    rows = [
+        row["id"]
+        for table in ("current_items", "current_side_items")
+        for row in project.ledger.rows(
+            f"""select id from {table} where not removed
+                and id not in (select item_id from pushes where record_id <> '')"""
+        )
     ]
-    # Records of prompts that were removed or moved since they were sent are taken away while nobody has answered, and
-    # those of items that were removed by themselves in any case.
-    (stale,) = project.ledger.rows(
-        """select count(*) as n from current_items i join pushes p on p.item_id = i.id and p.record_id <> ''
-           where (i.removed or i.moved) and not exists (select 1 from responses r where r.item_id = i.id)
-               and p.at < (select max(at) from prompt_changes c where c.prompt_id = i.prompt_id)
-             or i.removed and p.at < (select max(at) from item_changes c where c.item_id = i.id)"""
+    items = [item for item in project.ledger.items(ids=rows) if in_project(item, project.settings)]
+    # Records of what was removed or moved since it was sent are taken away while nobody has answered, and those of
+    # sensitive tasks in any case.
+    hurtful = json.dumps([name for name, task in TASKS.items() if task.sensitive])
+    stale = sum(
+        row["n"]
+        for table in ("current_items", "current_side_items")
+        for row in project.ledger.rows(
+            f"""select count(*) as n from {table} i join pushes p on p.item_id = i.id and p.record_id <> ''
+                where (i.removed or i.moved) and (i.task in (select value from json_each(?))
+                    or not exists (select 1 from responses r where r.item_id = i.id))
+                  and (p.at < (select max(at) from prompt_changes c where c.prompt_id = i.prompt_id)
+                    or p.at < (select max(at) from item_changes c where c.item_id = i.id))""",
+            hurtful,
+        )
     )
-    homeless = Counter(item.country for item in items if item.country not in countries)
+    homeless = Counter(item.country for item in items if item.country not in countries and item.purpose == "work")
     fitting = (item for item in items if not TASKS[item.task].misfit(item, project.settings, project.folder))
-    return stale["n"] + sum(item.country in countries for item in fitting), homeless
+    return stale + sum(item.country in countries for item in fitting), homeless
 
 
 def _after_run(project: Project, last: Launch) -> str:

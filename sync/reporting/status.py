@@ -3,54 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 
 from annotation.agreement_by_country import agreement_by_country
-from annotation.exams.checked import include_points
-from annotation.ledger import Ledger
 from annotation.project import Project
 from annotation.quality.agreement import Agreement
-from annotation.quality.careless import doubts
 from annotation.screen import Progress, counted, silent
 from annotation.selection.waiting import Waiting, prompts_waiting
 from annotation.stereotypes.shared import shared_waiting
-from annotation.tally import Counts, count, training_tasks
+from annotation.tally import count, training_tasks
 from annotation.tasks import TASKS
-from annotation.tasks.answers import OTHER_TEXT, newest_responses
+from annotation.tasks.answers import OTHER_TEXT
 from annotation.tasks.duel.votes import count_duels
 from annotation.tasks.exam.settled import CHECKED
 from annotation.tasks.exam.task import Exam
+from annotation.team_settings import PointSettings, Rate
 from sync.quotas import QuotaState, all_met, capped, count_quotas, discarded, short_teams, what_is_coming
+from sync.reporting.forecast import Forecast, forecast
+from sync.reporting.people import Work, work_of_people
+from sync.reporting.trust import Trust, trust_in_people
 from sync.trigger import Launch, launches
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one person has done.
-
-    Attributes:
-        annotator: User name.
-        country: Of their team.
-        submitted: Items.
-        drafts: Answers saved and not submitted.
-        discarded: Items they passed over.
-        last_day: Items submitted in the last 24 hours.
-        per_day: Items submitted per day on which they worked.
-        last_seen: ISO 8601, or "".
-    """
-
-    annotator: str
-    country: str
-    submitted: int
-    drafts: int
-    discarded: int
-    last_day: int
-    per_day: float
-    last_seen: str
 
 
 @dataclass(frozen=True)
@@ -66,15 +41,21 @@ class Report:
         excluded: Reason -> how many were set aside for it.
         statuses: Status -> how many responses there are.
         unfit: Reason -> how many submitted responses are no answer.
+        problems: Task, country and kind -> how often people reported such a problem.
         times: Ten minutes (ISO 8601, UTC, without the last digit) -> items submitted in them.
         runs: Those that met quotas own.
         short_teams: Sentences where too few people are left for a quota.
         waiting: Prompts without a slate, by what could give them one.
         capped: A sentence where fewer items are owed than the targets, or "".
-        doubts: A sentence for every sign of careless answers.
+        trust: How far what people say can be trusted.
+        contested: Task, country and why -> items on which its people do not agree, or report a problem.
+        decisions: Task, country and state (`annotation.item_counts.STATES`) -> items that are to be decided, or were.
+        gaps: Task and country -> decided items for which the guidelines lack a rule.
+        forecast: When each quota that is not met will be.
         exams: Exam questions by country, exam, category and status.
         other_texts: A sentence where records show other texts on the server than were pushed, or "".
         votes: Country -> votes of a demo's visitors, apart from all of the above.
+        exam_rate: What checked exam questions earn.
         shared: Stereotypes that people shared, or took back, since they were taken in last.
     """
 
@@ -86,16 +67,27 @@ class Report:
     excluded: Mapping[str, int]
     statuses: Mapping[str, int]
     unfit: Mapping[str, int]
+    problems: Mapping[tuple[str, str, str], int]
     times: Mapping[str, int]
     runs: tuple[Launch, ...]
     short_teams: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    trust: Trust = field(default_factory=Trust)
+    contested: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    decisions: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    gaps: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    forecast: tuple[Forecast, ...] = ()
     other_texts: str = ""
     waiting: Waiting = field(default_factory=Waiting)
     capped: str = ""
     exams: Mapping[tuple[str, str, str, str], int] = field(default_factory=dict)
     votes: Mapping[str, int] = field(default_factory=dict)
     shared: int = 0
+    exam_rate: Rate = PointSettings().exams
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """A sentence for every sign of careless answers."""
+        return tuple(sign.sentence for sign in self.trust.signs)
 
     @property
     def checked_questions(self) -> int:
@@ -125,19 +117,27 @@ class Report:
             "answers": dict(self.answers),
             **{name: sum(of.get(name, 0) for of in self.made.values()) for name in chain(*self.made.values())},
             "set_aside": dict(self.excluded),
+            "problems": _rows(("task", "country", "kind"), self.problems),
+            **self.trust.as_json(),
+            "contested": _rows(("task", "country", "why"), self.contested),
+            "to_decide": _rows(("task", "country", "state"), self.decisions),
+            "gaps": _rows(("task", "country"), self.gaps),
+            "forecast": [one.as_json() for one in self.forecast],
             "runs": [asdict(launch) for launch in self.runs],
             "short_teams": list(self.short_teams),
             "doubts": list(self.doubts),
             "other_texts": self.other_texts,
             "capped": self.capped,
-            "exams": [
-                {**dict(zip(("country", "exam", "category", "status"), key, strict=True)), "questions": number}
-                for key, number in sorted(self.exams.items())
-            ],
-            "include_points": include_points(self.checked_questions),
+            "exams": _rows(("country", "exam", "category", "status"), self.exams, "questions"),
+            "include_points": self.exam_rate.earned(self.checked_questions),
             "votes": dict(self.votes),
             "shared_waiting": self.shared,
         }
+
+
+def _rows(names: Sequence[str], counts: Mapping[Any, int], number: str = "number") -> list[dict[str, Any]]:
+    """Counts as a list of objects, in order."""
+    return [{**dict(zip(names, key, strict=True)), number: n} for key, n in sorted(counts.items())]
 
 
 def report(project: Project, *, progress: Progress = silent) -> Report:
@@ -154,6 +154,8 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
     answers, made = Counter[str](), {n: Counter(dict.fromkeys(TASKS[n].counted, 0)) for n in training}
     exams = Counter[tuple[str, str, str, str]]()
     excluded, statuses, unfit, times = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    problems, contested, decisions = (Counter[tuple[str, str, str]]() for _ in range(3))
+    gaps = Counter[tuple[str, str]]()
     for key, number in counts.items():
         match key:
             case ("item", str(task), _, _, _, int(answered)):
@@ -166,29 +168,43 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
                 excluded[reason] += number
             case ("status", str(status)):
                 statuses[status] += number
+            case ("problem", str(task), str(country), str(kind)):
+                problems[task, country, kind] += number
+            case ("contested", str(task), str(country), str(why), *_):
+                contested[task, country, why] += number
+            case ("adjudication", str(task), str(country), str(state)):
+                decisions[task, country, state] += number
+            case ("gap", str(task), str(country)):
+                gaps[task, country] += number
             case ("unfit", str(reason)):
                 unfit[reason] += number
             case ("time", str(time)):
                 times[time] += number
     return Report(
         quotas,
-        _people(project.ledger, counts),
+        work_of_people(project.ledger, counts),
         agreement_by_country(project, counts),
         answers,
         made,
         excluded,
         statuses,
         unfit,
+        problems,
         times,
         runs,
         (*short_teams(quotas, project.ledger), *discarded(quotas, counts, project.ledger)),
-        doubts(counts, project.ledger),
+        trust_in_people(project, counts),
+        contested,
+        decisions,
+        gaps,
+        forecast(project, counts, quotas),
         _other_texts(project, unfit[OTHER_TEXT]),
         waiting,
         "" if runs and all_met(quotas) else capped(quotas, auto=project.settings.train.auto),
         exams,
         count_duels(project.ledger),
         shared_waiting(project),
+        project.settings.points.exams,
     )
 
 
@@ -203,58 +219,3 @@ def _other_texts(project: Project, answers: int) -> str:
         f"{counted(answers, 'answer')} came since: kept, not counted; `annot push --put-back` puts the texts back, and "
         "the next sync counts them."
     )
-
-
-def _people(ledger: Ledger, counts: Counts) -> tuple[Work, ...]:
-    country = {p.username: p.country for p in ledger.people()}
-    # Who left is shown only with what they answered.
-    done = {p.username: Counter[str]() for p in ledger.people() if p.role == "annotator" and p.active}
-    days = Counter[str]()
-    for key, number in counts.items():
-        match key:
-            case ("work", str(annotator), str(team), str(status)):
-                done.setdefault(annotator, Counter())[status] += number
-                country.setdefault(annotator, team)
-            case ("day", str(annotator), _):
-                days[annotator] += 1
-    last_seen, last_day = _last_seen(ledger), _last_day(ledger)
-    work = [
-        Work(
-            annotator,
-            country[annotator],
-            own["submitted"],
-            own["draft"],
-            own["discarded"],
-            last_day[annotator],
-            own["submitted"] / days[annotator] if days[annotator] else 0.0,
-            last_seen.get(annotator, ""),
-        )
-        for annotator, own in done.items()
-    ]
-    return tuple(sorted(work, key=lambda w: (w.country, -w.submitted, w.annotator)))
-
-
-def _last_seen(ledger: Ledger) -> dict[str, str]:
-    """When everybody answered last; what `annot move` copied has the time of the move and does not count."""
-    rows = ledger.rows(  # from name to name, and from the end of each: nobody's responses are read through
-        """with recursive people(name) as (select min(annotator) from responses union all
-             select (select min(annotator) from responses where annotator > name) from people where name is not null)
-           select name, (select updated_at from responses r where annotator = name and not exists
-               (select 1 from moved_responses m where m.response_id = r.response_id and m.updated_at = r.updated_at)
-             order by updated_at desc limit 1) as moment
-           from people where name is not null"""
-    )
-    return {row["name"]: row["moment"] for row in rows if row["moment"]}
-
-
-def _last_day(ledger: Ledger) -> Counter[str]:
-    """Items that everybody submitted in the last 24 hours."""
-    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="microseconds")
-    recent = {r["item_id"] for r in ledger.rows("select item_id from responses where updated_at >= ?", yesterday)}
-    found = newest_responses(ledger, recent) if recent else []
-    submitted = {
-        (response.annotator, response.item_id)
-        for response in found
-        if response.status == "submitted" and response.updated_at >= yesterday
-    }
-    return Counter(annotator for annotator, _ in submitted)

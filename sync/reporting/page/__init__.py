@@ -1,0 +1,1 @@
+"""The page of `annot report`: how a project stands, as one HTML file that needs nothing else."""

@@ -10,9 +10,10 @@ from hashlib import sha256
 
 from annotation.errors import NotEnoughOverlap
 from annotation.files import write_whole
+from annotation.item_counts import ALL, Counts, part_of
 from annotation.project import CACHE, Project
 from annotation.quality.agreement import FEWEST_ITEMS, Agreement, measure_agreement
-from annotation.tally import ALL, LAYOUT, Counts, part_of, training_tasks
+from annotation.tally import LAYOUT, training_tasks
 from annotation.tasks import TASKS
 from annotation.tasks.consent.task import NAME as CONSENT
 from annotation.tasks.share.sheet import NAME as SHARE

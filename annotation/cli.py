@@ -17,6 +17,7 @@ from annotation.screen import print_json
 
 COMMANDS = (
     "annotation.commands.collect",
+    "annotation.commands.controls",
     "annotation.commands.exams",
     "annotation.commands.extend",
     "annotation.commands.filtering",
@@ -24,10 +25,14 @@ COMMANDS = (
     "annotation.commands.images",
     "annotation.commands.lineage",
     "annotation.commands.stereotypes",
+    "sync.commands.adjudicate",
     "sync.commands.host",
     "sync.commands.team",
+    "sync.commands.people",
     "sync.commands.judgements",
+    "sync.commands.report",
     "sync.commands.votes",
+    "sync.commands.plan",
     "train.commands",
 )
 """Modules that put their commands into `app`. By name: nothing here imports upward."""

@@ -105,6 +105,18 @@ def judge(project: Project, slates: list[Slate], annotators: tuple[str, ...]) ->
     project.ledger.add_responses("test", responses)
 
 
+def other_way(project: Project, slates: Sequence[Slate], who: str) -> None:
+    """Submitted responses of somebody who says the contrary of what `judge` writes: D C B A, one a minute."""
+    project.ledger.add_people([Person(who, "", "annotator", "MX", ("es",))])
+    responses = []
+    for number, slate in enumerate(slates):
+        given = Judgement(tuple((candidate,) for candidate in reversed(slate.seats)))
+        raw = {"id": f"{slate.id}-{who}", "status": "submitted", "values": ranking_values(given, slate)}
+        moment = f"2026-01-02T{number // 60:02}:{number % 60:02}:00.000000"
+        responses.append(Response(raw["id"], slate.id, who, "MX", "submitted", moment, json.dumps(raw)))  # type: ignore[arg-type]
+    project.ledger.add_responses("test", responses)
+
+
 def quotas(project: Project) -> tuple[QuotaState, ...]:
     """How far the quotas have come."""
     return count_quotas(project.settings, count(project.ledger, project.settings))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from projects import fill, frozen, make_project
 
 from annotation.ledger import Response
@@ -80,7 +82,8 @@ def judged_project(folder: Path) -> Project:
         for number, who in enumerate(("ana.lopez", "beto_77", "carla.m", "rui.sa", "otto.k")):
             tiers = ((a,), (b,), (c, d)) if number else ((b,), (a,), (c,), (d,))
             answer(project, item, who, Judgement(tiers, {d: ("stereotype",)}, rewrite=TYPED if number == 1 else ""))
-    ledger.exclude("otto.k", "Otto Krause (otto@example.com) chose the same order always")
+    ledger.decide("otto.k", excluded="Otto Krause (otto@example.com) chose the same order always")
+    ledger.decide("carla.m", weight=0.9, auto=True, reason="Carla (carla.m) is new")
     frozen(project)
     change_prompts(project, Which(ids=(slates[0].prompt_id,)), {"removed": True})
     add_checks(ledger)
@@ -137,3 +140,12 @@ def finished(project: Project, name: str = "first") -> Path:
     done = {"adapter_sha256": digests["adapter_model.safetensors"], "adapter_files": digests}
     (run / "DONE").write_text(json.dumps(done), encoding="utf-8")
     return run
+
+
+def texts_in(folder: Path) -> Iterator[tuple[str, str]]:
+    """Every file below a folder, parquet files row by row."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            rows = path.suffix == ".parquet"
+            text = str(pq.read_table(path).to_pylist()) if rows else path.read_bytes().decode(errors="replace")
+            yield path.name, text + path.name

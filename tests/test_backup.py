@@ -98,7 +98,8 @@ def test_a_project_comes_back_as_it_was(project: Project, tmp_path: Path) -> Non
 def test_a_backup_of_a_ledger_that_is_written_to_is_one_moment(project: Project, tmp_path: Path) -> None:
     """Another process writes two tables in one transaction all the time: the copy never has one without the other."""
     write = (
-        "import sys; from pathlib import Path; from annotation.ledger import Ledger, now\n"
+        "import sys; from pathlib import Path\n"
+        "from annotation.ledger import Ledger\nfrom annotation.ledger_file import now\n"
         "ledger = Ledger(Path(sys.argv[1])); number = 0\n"
         "while True:\n"
         "    number += 1\n"

@@ -32,7 +32,7 @@ def started(
     """A project that was pushed, its one person, and the ids of the datasets by their rule."""
     project = project_of(folder, [country], toml)
     name = f"{country.lower()}_hurt"
-    add_team(project, world.api, [person(name, country, languages=(language,))])
+    add_team(project, world.api, [person(name, country, languages=(language, "es"))])  # the texts are in Spanish
     push(world.api, project.ledger, project.settings)
     datasets = [d for d in world.api.datasets() if d.workspace == country.lower()]
     return project, name, {rule: d.id for d in datasets for rule in d.rules}

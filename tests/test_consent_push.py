@@ -29,7 +29,7 @@ from annotation.tasks.consent.task import NAME, NO, YES, Consent, add_consents
 from annotation.tasks.consent.texts import TEXTS
 from annotation.tasks.duel.task import BOTH_BAD, Duels
 from annotation.tasks.form import CONSENT, GUARD, Form, Guard
-from annotation.tasks.page import TeamPage
+from annotation.tasks.page import PURPOSE, TeamPage
 from annotation.types import Item, Prompt
 from sync.argilla.client import ArgillaClient, connect
 from sync.argilla.protocol import Dataset
@@ -110,7 +110,7 @@ def test_the_warning_says_how_much_and_how_to_get_out_and_in_again(make: Callabl
     assert " 17 " in shown
     assert "{" not in shown + form.guidelines
     assert set(record["fields"]) == {field.name for field in form.fields}
-    assert set(record["metadata"]) == {one.name for one in form.metadata}
+    assert {*record["metadata"], PURPOSE} == {one.name for one in form.metadata}
     yes = {"es": "«Sí»", "pt": "«Sim»", "en": "“Yes”"}[language]
     assert yes in shown
     assert yes in form.guidelines
@@ -168,7 +168,7 @@ def test_the_consent_goes_first_whatever_task_is_named(make: Callable[..., Proje
     assert send(world, project).sent == {}
     for country in ("NI", "CR"):
         datasets = there(world, country)
-        assert datasets[GUARD].rules == {GUARD: {"question": "choice", "stop": BOTH_BAD, "most_a_day": 40}}
+        assert datasets[GUARD].rules[GUARD] == {"question": "choice", "stop": BOTH_BAD, "most_a_day": 40}
         assert count(world, datasets[GUARD]) == 4
 
 

@@ -38,7 +38,7 @@ def test_what_does_not_count_is_counted_by_reason_and_names_nobody(tmp_path: Pat
     slates = fill(project, 4, ("ana.lopez", "mx_2"))
     judge(project, slates[:1], ("mx_3",))
     change_prompts(project, Which(ids=(slates[0].prompt_id,)), {"removed": True})
-    project.ledger.exclude("ana.lopez", 'Ana López wrote "(nothing)"')
+    project.ledger.decide("ana.lopez", excluded='Ana López wrote "(nothing)"')
     taken = next(r for r in project.ledger.responses() if r.item_id == slates[1].id and r.annotator == "mx_2")
     stranger = replace(taken, response_id="other", annotator="el.dueño")
     project.ledger.add_responses(
@@ -60,6 +60,20 @@ def test_what_does_not_count_is_counted_by_reason_and_names_nobody(tmp_path: Pat
     }
     text = json.dumps(found, ensure_ascii=False)
     assert not [name for name in ("ana.lopez", "López", "mx_2", "dueño") if name in text]
+
+
+def test_weights_of_votes_are_told_as_numbers_of_people_and_only_where_there_are_any(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "p", TWO_TEAMS)
+    fill(project, 2, ("mx_1", "mx_2", "mx_3", "mx_4"))
+    assert "weighted" not in data_facts(project)
+    project.ledger.decide("mx_1", weight=0.5, auto=True, reason="mx_1 hurries")
+    project.ledger.decide("mx_2", weight=1.5, reason="knows it best")
+    project.ledger.decide("mx_3", auto=True)
+    project.ledger.decide("mx_4", weight=0.5, excluded="never reads")
+    project.ledger.add_people([Person("br_1", "", "annotator", "BR", ("pt",), weight=0.5)])  # who answered nothing
+    found = data_facts(project)
+    assert found["weighted"] == {"people": 2}
+    assert not [name for name in ("mx_1", "hurries", "knows it best") if name in json.dumps(found)]
 
 
 def test_sources_models_and_money_are_told(tmp_path: Path) -> None:

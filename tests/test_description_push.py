@@ -24,10 +24,11 @@ from sync.argilla.protocol import ArgillaApi, Dataset
 from sync.doctor import _places
 from sync.moving.copying import copy_records, ensure_dataset
 from sync.pull import pull
-from sync.push import push, put_texts_back
+from sync.push import push
 from sync.reporting.next_step import next_step
 from sync.reporting.status import report
 from sync.sheets import log_in_sheets
+from sync.taking_back import put_texts_back
 from sync.team import add_team
 
 TASK = TASKS[DESCRIPTION]

@@ -23,7 +23,7 @@ from annotation.backups.make import back_up
 from annotation.backups.restore import restore
 from annotation.config import check_settings
 from annotation.errors import ProjectError, SettingsError
-from annotation.exams.checked import count_questions, exam_questions, include_points, settled_questions
+from annotation.exams.checked import count_questions, exam_questions, settled_questions
 from annotation.exams.export import MANIFEST, YOURS, export_exams
 from annotation.exams.formats import (
     READERS,
@@ -50,8 +50,9 @@ from annotation.types import REGIONAL_FEATURES, Answer, ExamQuestion, Item, cont
 from sync.argilla.paging import walk
 from sync.cycle import sync_once
 from sync.moving.copying import copy_records, ensure_dataset
-from sync.push import push, put_texts_back
+from sync.push import push
 from sync.reporting.status import report
+from sync.taking_back import put_texts_back
 from sync.team import add_team
 
 EXAM = TASKS[NAME]
@@ -355,16 +356,15 @@ def test_from_pictures_to_checked_questions(world: World, project: Project, tmp_
 
     mended, secret = replace(TYPO, feature="culture"), "escribe a ana@example.org"
     said = {
-        names[0]: {0: replace(mended, comment=secret), 1: FINE, 2: FINE},
+        names[0]: {0: replace(mended, comment=secret), 1: FINE},
         names[1]: {0: mended, 1: Check("foreign"), 2: FINE},
         names[2]: {2: FINE},
     }
     say(world, project, said)
     synced = sync_once(project, world.api)
-    assert (synced.pulled.new, synced.pulled.texts) == (7, 0)
+    assert (synced.pulled.new, synced.pulled.texts) == (6, 0)
     assert project.ledger.changed_texts() == {}
     assert synced.report.made[NAME] == {CHECKED: 2, DISPUTED: 1}
-    assert synced.report.unfit == {"an answer to one's own": 1}
     checked = exam_questions(project.ledger, project.settings)
     assert [(q.number, q.question) for q in checked] == [("1", TYPO.question), ("3", questions[2].question)]
     every = exam_questions(project.ledger, project.settings, only_checked=False)
@@ -386,7 +386,11 @@ def test_from_pictures_to_checked_questions(world: World, project: Project, tmp_
     assert sync_once(project, world.api, whole=True).pulled.texts == 1
     assert project.ledger.changed_texts() == {}
 
-    # A third person settles what was disputed.
+    # A third person, whom the lead has asked for, settles what was disputed.
+    exam = project.settings.task.exam.model_copy(update={"overlap": 3})
+    task = project.settings.task.model_copy(update={"exam": exam})
+    project = Project(project.folder, project.settings.model_copy(update={"task": task}))
+    assert push(world.api, project.ledger, project.settings, tasks=[NAME]).sent == {}
     say(world, project, {names[2]: {1: Check("unclear")}})
     assert sync_once(project, world.api).report.made[NAME] == {CHECKED: 2, REJECTED: 1}
     done = export(project, tmp_path / "exports")
@@ -516,11 +520,12 @@ def test_status_counts_questions_by_exam_and_category_and_the_challenges_points(
     assert found.exams == count_questions(settled_questions(project.ledger, project.settings))
     shown = annot(project, "status")
     assert "Exam questions" in shown
-    assert "INCLUDE: 1 checked question, 0 of 1 point (half a point for each hundred)." in shown
+    assert "INCLUDE: 1 checked question, 0 of 1 points of the challenge (0.5 for each 100)." in shown
     told = json.loads(annot(project, "status", "--json"))
     assert told["include_points"] == 0
     assert sum(row["questions"] for row in told["exams"]) == 5
-    assert [include_points(number) for number in (99, 100, 199, 200, 900)] == [0, 0.5, 0.5, 1, 1]
+    points = project.settings.points.exams
+    assert [points.earned(number) for number in (99, 100, 199, 200, 900)] == [0, 0.5, 0.5, 1, 1]
     assert not any("slates" in line for line in shown.splitlines() if "targets ask for" in line)
 
 

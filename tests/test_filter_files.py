@@ -15,7 +15,7 @@ from cohere_server import KEY, Answer, CohereStandIn, say
 from hypothesis import given
 from hypothesis import strategies as st
 from preference_sets import SETTINGS, THINGS, Filter, looker, row
-from projects import fill, make_project
+from projects import fill, make_project, other_way
 
 from annotation.errors import ProjectError, SourceError
 from annotation.files import read_parquet
@@ -132,6 +132,24 @@ def test_the_projects_own_set_has_the_pairs_that_an_export_has(project: Project,
     assert {one["annotator"] for one in read_parquet(tmp_path / KEPT)} == {
         project.pseudonym(n) for n in ("mx_1", "mx_2")
     }
+
+
+def test_what_votes_of_the_projects_own_set_weigh_goes_along(project: Project, tmp_path: Path) -> None:
+    from train.data.read import read_slates
+
+    other_way(project, fill(project, 3), "mx_3")
+    project.ledger.decide("mx_3", weight=0.25, reason="a test")
+    found = filter_source(project, "", meaning=False, keep=["repeated", "contrast", "language"])
+    write_filtered(found, tmp_path, project.pseudonym)
+    assert sorted(one["weight"] for one in read_parquet(tmp_path / KEPT)) == [0.25] * 3 + [1.0] * 6
+    assert {slate.people for slate in read_slates(tmp_path / KEPT).slates} == {2.25}
+    # A file of counted pairs: how many people said so is no count of what won.
+    from annotation.tables import export
+
+    export(project, tmp_path / "export")
+    pairs = filter_source(project, str(tmp_path / "export" / "preferences.jsonl"), meaning=False)
+    assert {len(row.judgements) for row in pairs.kept} == {1}
+    assert {row.pairs for row in pairs.kept} == {((0, 1),)}
 
 
 def test_what_files_said_stands_apart_from_what_the_team_said(project: Project, tmp_path: Path) -> None:

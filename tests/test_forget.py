@@ -132,9 +132,20 @@ def test_no_file_of_the_project_keeps_a_forgotten_persons_name_or_words_but_thos
     assert chain.project.ledger.prompts([prompt_of(1).id])[0].author == ""
 
 
+def test_what_a_lead_wrote_of_somebody_is_forgotten_with_them_and_a_decision_on_others_names_them_no_more(
+    chain: Chain,
+) -> None:
+    annot(chain.project, "people", "set", ANA, "--weight", "auto", "--reason", f"{NAME} asked for it")
+    annot(chain.project, "people", "set", LEO, "--weight", "0", "--reason", f"copies {ANA} forty times")
+    forgotten(chain.project, ANA)
+    assert holding(chain.project.folder, ANA, NAME) == []
+    (leo,) = chain.project.ledger.people()
+    assert leo.excluded == f"copies {chain.project.pseudonym(ANA)} forty times"
+
+
 def test_no_lock_keeps_the_command_that_named_somebody(chain: Chain) -> None:
     folder = chain.project.folder
-    older = {"pid": 1, "command": ["team", "exclude", ANA], "since": "2026-01-01T00:00:00"}
+    older = {"pid": 1, "command": ["people", "set", ANA], "since": "2026-01-01T00:00:00"}
     (folder / ".locks" / "backup.json").write_text(json.dumps(older))
     annot(chain.project, "forget", ANA, "--yes")
     assert holding(folder / ".locks", ANA) == []
@@ -156,7 +167,7 @@ def test_marks_cannot_be_tested_without_the_projects_secret(chain: Chain) -> Non
 def test_a_reader_of_what_was_before_is_said_and_the_second_time_it_is_whole(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annotation.ledger.BUSY_S", 0.05)
+    monkeypatch.setattr("annotation.ledger_file.BUSY_S", 0.05)
     monkeypatch.setattr("annotation.lineage.forget.BUSY_S", 0.05)
     quotas(chain.project)
     folder = chain.project.folder

@@ -92,6 +92,19 @@ def test_a_person_is_found_by_any_of_their_names_and_shown_by_one(chain: Chain, 
     assert run["slates"] == {"trained on": 4, "held out": 1}
 
 
+def test_what_a_vote_weighs_is_told_of_the_person_and_of_each_judgement(chain: Chain, tmp_path: Path) -> None:
+    folder = shutil.copytree(chain.project.folder, tmp_path / "copy")
+    project = make_project(folder, (folder / "annot.toml").read_text())
+    project.ledger.decide(ANA, weight=0.35, auto=True, reason=f"{ANA} is new")
+    tree = json.loads(annot(project, "trace", f"person:{ANA}", "--json"))
+    assert tree["line"].endswith("annotator, MX, votes weigh 0.35, as measured")
+    told = nodes(json.loads(annot(project, "trace", f"item:{chain.slates[0].id}", "--json")), "judgement")
+    name = project.pseudonym(ANA)
+    assert {node["annotator"]: node.get("weight") for node in told} == {name: 0.35, project.pseudonym(LEO): None}
+    (own,) = (node["line"] for node in told if node["annotator"] == name)
+    assert "; weighs 0.35" in own
+
+
 def test_a_snapshot_and_a_release_folder_lead_to_the_run_and_back(chain: Chain) -> None:
     assert [run["id"] for run in nodes(traced(chain, chain.snapshot[:6]), "run")] == ["mexico-1"]
     folder = chain.project.folder / "exports" / "mexico-1" / "model"

@@ -240,3 +240,17 @@ def test_who_shared_an_association_has_no_say_in_its_sentence(tmp_path: Path) ->
     answer(project, ITEM, {"ana": Check(RIGHT), "mx_2": Check(RIGHT)})
     ((_, outcome),) = settled_items(project.ledger, project.settings)
     assert (outcome.status, outcome.answers) == (WAITING, 1)
+
+
+def test_a_sentence_that_hangs_is_what_the_adjudicator_says() -> None:
+    hung = said(Check(RIGHT), Check(UNFIT))
+    assert settle(ITEM, hung, OWED).status == DISPUTED
+    (decision,) = (replace(one, adjudicated=True) for one in said(Check("wording", "muy puntuales", (2,))))
+    found = settle(ITEM, [*hung, decision], OWED)
+    # Three people said three things.
+    assert (found.status, found.answers, found.agreeing, found.corrected) == (CHECKED, 3, 1, True)
+    assert [pair.attribute for pair in found.pairs] == ["muy puntuales"] * 2
+    skipped = replace(decision, value=Check("skip"))
+    assert settle(ITEM, [*hung, skipped], OWED).status == DISPUTED
+    # It is one more answer, and no more: most people's stands.
+    assert settle(ITEM, [*said(Check(UNFIT), Check(UNFIT)), decision], OWED).status == REJECTED

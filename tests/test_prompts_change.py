@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 
 from annotation.cli import app
 from annotation.errors import SettingsError
+from annotation.item_counts import Counts
 from annotation.project import Project
 from annotation.prompts.add import add_prompts, count_prompts
 from annotation.prompts.change import PromptsChanged, Which, change_prompts
 from annotation.tables import export
-from annotation.tally import Counts, count
+from annotation.tally import count
 from annotation.tasks.answers import answers
 from annotation.types import Candidate, Prompt
 from sync.pull import pull

@@ -64,6 +64,7 @@ def test_from_bundled_prompts_to_a_trained_adapter_although_it_is_killed_on_the_
     assert (run / "DONE").exists()
     assert (run / "adapter" / "adapter_model.safetensors").exists()
     assert "tiny random model" in (run / "report.md").read_text(encoding="utf-8")
+    assert "Cómo va annot demo (simulated)" in (folder / "report.html").read_text(encoding="utf-8")
 
     project = Project.open(folder)
     assert {person.username.split("_")[0] for person in project.ledger.people()} == {SIMULATED}

@@ -26,7 +26,7 @@ from annotation.tasks.page import LANGUAGES, TeamPage, as_typed, as_written
 from annotation.tasks.ranking import task, texts
 from annotation.text.hidden import count_hidden, without_hidden
 from annotation.text.locales import name_of_country
-from annotation.types import PROBLEMS, SEATS, Judgement, Prompt, Slate, in_order
+from annotation.types import PROBLEMS, SEATS, Judgement, Person, Prompt, Slate, in_order
 from sync.quickstart import COUNTRIES
 
 SLATE = Slate("s1", "p1", ("w", "x", "y", "z"), 0)
@@ -38,9 +38,12 @@ def response(ranks: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"id": "r1", "status": "submitted", "updated_at": "2026-01-02T03:04:05", "values": values}
 
 
+ANA = Person("ana", "Ana", "annotator", "MX", ("es",))
+
+
 def answers(told: dict[str, Any], slate: Slate = SLATE) -> Answers:
     said = Response("r1", slate.id, "ana", "MX", "submitted", "2026-01-02T03:04:05", json.dumps(told))
-    return read_answers([said], {slate.id: ranking_item(slate)}, {"ana": ""})
+    return read_answers([said], {slate.id: ranking_item(slate)}, {"ana": ANA})
 
 
 def read(told: dict[str, Any], slate: Slate = SLATE) -> Judgement:

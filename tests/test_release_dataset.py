@@ -180,6 +180,10 @@ def test_sums_of_people_tell_no_small_group(people: dict[str, int], total: int |
     found = without_few({"people": group, "tasks": {}, "left_out": {"excluded_people": 1}})
     assert found["people"]["people"] == total
     assert found["left_out"]["excluded_people"] == FEW
+    for number, shown in ((2, FEW), (3, 3)):
+        weighted = {"weighted": {"people": number}}
+        found = without_few({"people": group, "tasks": {}, "left_out": {"excluded_people": 1}, **weighted})
+        assert found["weighted"] == {"people": shown}
 
 
 def test_guidelines_are_beside_it_as_people_read_them(made: tuple[Project, Path, Path]) -> None:

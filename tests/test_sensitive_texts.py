@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from projects import annot, frozen
-from released_data import finished, judged_project
+from released_data import finished, judged_project, texts_in
 from story_projects import story, write_stories
 
 from annotation.ledger import Response
@@ -82,15 +81,6 @@ def _fitting(question: Question) -> Any:
         return question.numbers[0]
     option = next(iter(question.options), MARK)
     return [option] if question.kind == "multi_label_selection" else option
-
-
-def texts_in(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every file below a folder, parquet files row by row."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            rows = path.suffix == ".parquet"
-            text = str(pq.read_table(path).to_pylist()) if rows else path.read_bytes().decode(errors="replace")
-            yield path.name, text + path.name
 
 
 def leaking(folder: Path) -> list[str]:

@@ -79,7 +79,7 @@ def test_a_pair_stays_here_when_too_few_of_its_region_are_left(project: Project,
     for item in project.ledger.items("pair_check"):
         answer(project, item, {f"{item.country.lower()}_{n}": Check("right") for n in (7, 8)})
     assert {row["country"] for row in written(project, tmp_path / "out")[PAIRS]} == {"MX", "BR"}
-    project.ledger.exclude("br_0", "guesses")
+    project.ledger.decide("br_0", excluded="guesses")
     assert {row["country"] for row in written(project, tmp_path / "out")[PAIRS]} == {"MX"}
 
 

@@ -16,13 +16,14 @@ from stereotype_projects import SETTINGS, TEAM, answer, ask, rate, said_of, shar
 from annotation.project import Project
 from annotation.quality.agreement import Agreement
 from annotation.stereotypes.overview import overview
-from annotation.stereotypes.ratings import Group, Rated, rate_all, rated, stereotype_points
+from annotation.stereotypes.ratings import Group, Rated, rate_all, rated
 from annotation.stereotypes.shared import take_shared
 from annotation.tasks.answers import answered_items
 from annotation.tasks.consent.task import NAME as CONSENT
 from annotation.tasks.consent.task import NO, YES, add_consents
 from annotation.tasks.stereotype.item import NAME, item_of
 from annotation.tasks.stereotype.rating import HERE, OTHERS, SCALE, Rating, by_group
+from annotation.team_settings import PointSettings
 from annotation.types import Answer
 
 MATE, LATE, SING = (said_of("Argentina", said, target="AR") for said in ("toman mate", "llegan tarde", "cantan bien"))
@@ -133,10 +134,10 @@ def test_two_regions_never_mix(project: Project) -> None:
 def test_who_left_out_took_back_or_is_no_team_counts_nowhere(project: Project) -> None:
     (item,) = ask(project, (MATE, "AR"))
     rate(project, item, dict.fromkeys(TEAM["AR"], Rating(5)))
-    project.ledger.exclude("ana_01", "tried it out")
+    project.ledger.decide("ana_01", excluded="tried it out")
     answer(project, item, "beto_02", Rating(5), status="deleted")
     assert rated(project.ledger, project.settings) == []
-    project.ledger.exclude("ana_01", "")
+    project.ledger.decide("ana_01", excluded="")
     assert [one.raters for one in rated(project.ledger, project.settings)] == [3]
     rate(project, item, {"caro_03": Rating(stop=True)})
     assert rated(project.ledger, project.settings) == []
@@ -179,7 +180,8 @@ def test_distributions_count_every_rating_once(given_ratings: list[Rating]) -> N
 
 
 def test_points_count_whole_tens_and_no_more_than_one() -> None:
-    assert [stereotype_points(number) for number in (0, 9, 10, 39, 70, 100, 1000)] == [0, 0, 0.1, 0.3, 0.7, 1, 1]
+    points = PointSettings().stereotypes
+    assert [points.earned(number) for number in (0, 9, 10, 39, 70, 100, 1000)] == [0, 0, 0.1, 0.3, 0.7, 1, 1]
 
 
 # -- the list -----------------------------------------------------------------------------------------------
@@ -205,7 +207,7 @@ def test_the_list_is_counts_by_region_and_texts_only_where_asked_for(project: Pr
     said = annot(project, "stereotypes", "list")
     assert "Consent to see such texts: UY 2." in said
     assert "Shared by the team: 1, 1 wait for `annot stereotypes add --shared`." in said
-    assert "1 association rated by 3 people of a region or more: 0 of the challenge's 1 point" in said
+    assert "1 association rated by 3 people of a region or more: 0 of 1 points of the challenge (0.1 for" in said
     for text in ("mate", "tarde", "madrugan", "temprano"):
         assert text not in said
         assert text not in annot(project, "stereotypes", "list", "--json")

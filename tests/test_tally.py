@@ -22,10 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import ranking_values
 
-from annotation import tally
+from annotation import item_counts
 from annotation.config import Settings, check_settings
+from annotation.item_counts import Counts
 from annotation.ledger import Ledger, MovedResponse, Response
-from annotation.tally import Counts, count
+from annotation.tally import count
 from annotation.tasks.answers import answers, newest_responses, roster
 from annotation.tasks.ranking.preferences import build_preferences
 from annotation.tasks.ranking.slates import add_slates, read_slates
@@ -240,7 +241,7 @@ def test_only_items_that_somebody_answered_since_are_counted_again(
     story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[str] = []
-    real = tally.count_item
+    real = item_counts.count_item
 
     def noting(item: Item, *rest: Any) -> Counts:
         counted.append(item.id)

@@ -57,7 +57,6 @@ class Stage:
         tail = uuid4().hex[:6]
         add_team(self.project, world.api, [person(f"ana-{tail}"), person(f"rui-{tail}", "BR")])
         push(world.api, self.project.ledger, self.project.settings)
-        (self.project.folder / "progress.png").touch()  # nothing to draw yet
         name = self.project.settings.task.ranking.dataset
         self.dataset = next(d for d in world.api.datasets() if (d.name, d.workspace) == (name, "mx"))
         self.records = list(self.project.ledger.pushed(world.api.server, self.dataset.id).values())
@@ -327,7 +326,8 @@ def test_answers_come_home_while_it_is_not_yet_time_to_count_again(
 def test_the_watch_goes_on_when_argilla_is_away_and_stops_at_our_own_bugs(
     memory: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    looks = iter([ArgillaError("Argilla is not there."), None, ZeroDivisionError("ours")])
+    # A cycle looks when it reads, and when it says who is asked what.
+    looks = iter([ArgillaError("Argilla is not there."), None, None, ZeroDivisionError("ours")])
     datasets = memory.argilla.datasets
 
     def away() -> list[Any]:

@@ -47,7 +47,7 @@ from annotation.files import write_whole
 from annotation.hosting import embedded, storage
 from annotation.hosting.environment import ensure_environment
 from annotation.hosting.postgres import dump, held
-from annotation.ledger import now
+from annotation.ledger_file import now
 from annotation.project import CACHE, IGNORED, MOVING, Project
 from annotation.screen import Progress, silent
 

@@ -18,7 +18,7 @@ from annotation.hosting import embedded
 from annotation.hosting.environment import pinned_version
 from annotation.hosting.processes import RollingBackup
 from annotation.hosting.storage import numbers
-from annotation.ledger import now
+from annotation.ledger_file import now
 from annotation.project import Project
 from annotation.screen import Progress, silent
 

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 """The loopback address: nobody but this machine reaches it."""
 
+SETTING = "set argilla.port = {} in annot.toml"
+"""How the embedded Argilla is given another port."""
 
-def require_free(host: str, port: int) -> None:
-    """Refuse a port that cannot be listened on; ServerError names who has it, and another that is free."""
+
+def require_free(host: str, port: int, setting: str = SETTING) -> None:
+    """Refuse a port that cannot be listened on; ServerError names who has it, and how to take one that is free."""
     if not 1 <= port <= 65535:
         raise ServerError(f"{port} is no port; choose one between 1024 and 65535.")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
@@ -31,7 +34,7 @@ def require_free(host: str, port: int) -> None:
         except PermissionError as problem:
             raise ServerError(f"Port {port} needs an administrator's rights; choose one above 1023.") from problem
         except OSError as problem:
-            raise ServerError(port_sentence(port)) from problem
+            raise ServerError(port_sentence(port, setting)) from problem
 
 
 def listening_address(host: str) -> str:
@@ -127,8 +130,8 @@ def listens(pid: int, port: int) -> bool:
     return False
 
 
-def port_sentence(port: int) -> str:
-    """Who listens on a port, and what to do."""
+def port_sentence(port: int, setting: str = SETTING) -> str:
+    """Who listens on a port, and what to do: `setting` says how another is chosen."""
     import psutil
 
     user, remedy = "", "stop that program"
@@ -143,7 +146,7 @@ def port_sentence(port: int) -> str:
                     remedy = f"stop it with `annot down --project {shlex.quote(str(project))}`"
     if not user and (version := ask_version(port)):  # somebody else's process, which only they may look at
         user, remedy = f" by another Argilla ({version})", "stop that one"
-    return f"Port {port} is in use{user}: {remedy}, or set argilla.port = {free_port()} in annot.toml."
+    return f"Port {port} is in use{user}: {remedy}, or {setting.format(free_port())}."
 
 
 def role_and_home(process: psutil.Process) -> tuple[str, Path] | None:

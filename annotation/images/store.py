@@ -13,7 +13,8 @@ from pathlib import Path
 from annotation.errors import ProjectError
 from annotation.files import read_regular, write_whole
 from annotation.images.refine import MOST_BYTES
-from annotation.ledger import Ledger, now
+from annotation.ledger import Ledger
+from annotation.ledger_file import now
 from annotation.project import Project
 from annotation.types import Picture, Prompt, picture_file
 

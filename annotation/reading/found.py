@@ -38,6 +38,7 @@ class FoundJudgement:
         annotator: User name as written, or "".
         country: Of the person, as written; "" where the file does not say: that of the prompt.
         rewrite: An answer of their own, or "".
+        weight: Of the person's vote.
     """
 
     tiers: tuple[tuple[int, ...], ...]
@@ -45,6 +46,7 @@ class FoundJudgement:
     annotator: str = ""
     country: str = ""
     rewrite: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

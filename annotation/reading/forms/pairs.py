@@ -17,6 +17,9 @@ TEXTS = (
 """Keys of an answer's text where a cell holds an object."""
 
 VOTES = ("votes for", "votes against", "ties")
+WEIGHT = "weight_for"
+"""Column of an export with what the votes for the chosen answer weigh."""
+
 MOST_VOTES = 1000
 """More than that is no count of people."""
 
@@ -48,6 +51,10 @@ def pairs(sheet: Sheet) -> Reader | None:
     votes = [sheet.find((name,)) for name in VOTES]
     sheet.find(("annotators",))  # who voted, not how
 
+    def weighed(row: Row) -> bool:
+        """Whether votes weigh more or less than 1: how many people said so does not tell then which answer won."""
+        return not is_missing(row.values.get(WEIGHT))
+
     def read(row: Row) -> Found:
         cells = [row.values.get(column) for column in columns]
         about = tuple(
@@ -70,7 +77,7 @@ def pairs(sheet: Sheet) -> Reader | None:
                 judgements = [FoundJudgement((), True, *who)]
             elif both:
                 judgements = [FoundJudgement(((0, 1),), False, *who)]
-            elif votes[0] and (counts := _counts([row.values.get(column) for column in votes])):
+            elif votes[0] and (counts := _counts([row.values.get(column) for column in votes])) and not weighed(row):
                 ways = (((0,), (1,)), ((1,), (0,)), ((0, 1),))
                 judgements = [
                     FoundJudgement(way, country=said.country)

@@ -45,7 +45,7 @@ def test_a_contested_slate_is_decided_in_the_browser(
     judge, say_it = f"{country.lower()}_9", TEXTS[language]
     roster = tmp_path / "roster.csv"
     roster.write_text(
-        f"username,name,role,country,languages\n{judge},Demo,adjudicator,{country},{language}\n", encoding="utf-8"
+        f"username,name,role,country,languages\n{judge},Demo,adjudicator,{country},{language} es\n", encoding="utf-8"
     )
     annot(project, "team", "add", str(roster))
     assert "1 slate" in annot(project, "adjudicate", "--dry-run")

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.server, pytest.mark.browser]
 TYPED = f'<img src=x onerror="{hostile.RUN}"> **y** Vos dirías «dale», no «vale»'
 
 
-@pytest.mark.parametrize(("country", "language"), [("SV", "es"), ("MZ", "pt")])
+@pytest.mark.parametrize(("country", "language"), [("GQ", "es"), ("ST", "pt")])
 def test_a_contested_slate_is_decided_in_the_browser(
     browser: tuple[Browser, list[bytes]],  # noqa: F811
     outside: Outside,  # noqa: F811

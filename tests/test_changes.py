@@ -344,6 +344,7 @@ def test_a_request_that_waits_in_vain_ends_with_nothing(world: World) -> None:
         "more": False,
         "reset": False,
         "guards": True,
+        "assigns": True,
     }
 
 

@@ -100,7 +100,7 @@ def test_few_and_one_sided_rankings_give_finite_numbers(said: list[tuple[str, li
 
 
 def test_people_list_shows_it_by_country(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "p", '[project]\ncountries = ["MX"]\nlanguages = ["es"]\n')
+    project = make_project(tmp_path / "p", '[project]\ncountries = ["MX", "BO"]\nlanguages = ["es"]\n')
     project.ledger.add_people([Person(f"mx_{n}", "", "annotator", "MX", ("es",)) for n in (1, 2)])
     fill(project, 8)
     shown = annot(project, "people", "list", "--careful")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from fake_argilla import FakeArgilla
 from picture_projects import describe, files_in
 from projects import annot, fill, make_project, quotas
 
@@ -335,7 +336,7 @@ def finished(project: Project, run: str, gate: str) -> None:
 def test_the_next_step_looks_at_the_newest_run_of_each_task(project: Project) -> None:
     slates = [*fill(project, 2), *describe(project, 2)]
     project.ledger.add_pushes("test", "dataset", {slate.id: slate.id for slate in slates})
-    synced = _settle(project, Pulled())
+    synced = _settle(project, FakeArgilla(), Pulled())
     texts, pictures = (launch.run for launch in synced.launches)
     assert [launch.run for launch in synced.report.runs] == [texts, pictures]
     finished(project, texts, "passed")
@@ -343,16 +344,16 @@ def test_the_next_step_looks_at_the_newest_run_of_each_task(project: Project) ->
     finished(project, pictures, "failed")
     step = f"annot release {texts}; read runs/{pictures}/report.md; raise the quotas for another round"
     assert next_step(project, report(project), argilla_runs=True) == step
-    assert not _settle(project, Pulled()).changed
+    assert not _settle(project, FakeArgilla(), Pulled()).changed
 
 
 def test_a_sync_says_why_no_run_on_pictures_started(tmp_path: Path) -> None:
     project = make_project(tmp_path / "p", SETTINGS.replace("[task.description]", "[task.description]\nmin_votes = 9"))
     describe(project, 2)
-    (launch,) = _settle(project, Pulled()).launches
+    (launch,) = _settle(project, FakeArgilla(), Pulled()).launches
     assert launch.state == "failed"
     assert "every quota of the task description is met, but no preference is clear enough" in launch.detail
-    assert _settle(project, Pulled()).report.runs == (launch,)
+    assert _settle(project, FakeArgilla(), Pulled()).report.runs == (launch,)
 
 
 def test_the_doctor_looks_at_the_preset_of_pictures_where_there_are_some(tmp_path: Path) -> None:

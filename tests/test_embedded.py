@@ -27,7 +27,7 @@ from postgres import Postgres
 from projects import annot, fill, make_project
 from test_faster import run_in_server
 
-from annotation import ledger
+from annotation import ledger, ledger_file
 from annotation.backups.archive import opened
 from annotation.backups.copies import copy_sqlite
 from annotation.backups.make import rolling_folder
@@ -700,7 +700,7 @@ def test_a_project_of_the_previous_version_opens_on_another_address(
     fill(project, 2)
     project.ledger.close()
     with monkeypatch.context() as before:
-        before.setattr(ledger, "MIGRATIONS", MIGRATIONS[:1])
+        before.setattr(ledger_file, "MIGRATIONS", MIGRATIONS[:1])
         with_the_first_tables_only(project.folder / "ledger.sqlite")
     with rest(home) as client:
         kept = stored(client, dataset)

@@ -191,7 +191,7 @@ def test_a_moved_slate_goes_to_the_other_team_and_answers_of_the_first_do_not_co
 ) -> None:
     project = some_project(tmp_path / "p", name=dataset_name())
     tail = project.settings.task.ranking.dataset[-6:]
-    add_team(project, world.api, [person(f"ana-{tail}"), person(f"rui-{tail}", "BR", languages=("pt",))])
+    add_team(project, world.api, [person(f"ana-{tail}"), person(f"rui-{tail}", "BR", languages=("pt", "es"))])
     send(world, project)
     secrets = project.secrets()["passwords"]
     ana, rui = (world.annotator_client(f"{who}-{tail}", secrets[f"{who}-{tail}"]) for who in ("ana", "rui"))

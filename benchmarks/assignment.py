@@ -94,9 +94,9 @@ def work(at: Server, told: Json, number: int, seconds: float, *, assigned: bool)
         page = page or person.queue()
         if page:
             person.answer(page.pop(0)["id"], number)
-        person.progress()
-        if assigned:
+        elif assigned:  # as the page does where nothing is left
             person.ask("how one stands", "GET", f"/annot/assignment/{person.dataset}")
+        person.progress()
         until.wait(max(0.0, PACE_S - (time.perf_counter() - began)))
     person.http.close()
     return person

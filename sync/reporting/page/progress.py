@@ -27,7 +27,8 @@ def head(shown: Facts, words: Words) -> Iterator[Html]:
     found = shown.found
     days = _by_day(shown)
     week = (date.fromisoformat(shown.made_at[:10]) - timedelta(days=6)).isoformat()
-    done, owed = (sum(getattr(state, of) for state in found.quotas) for of in ("completed", "owed"))
+    done = sum(min(state.completed, state.owed) for state in found.quotas)
+    owed = sum(state.owed for state in found.quotas)
     tiles: list[tuple[str, object]] = [
         (words("complete"), words("shown_of", shown=words.number(done), all=words.number(owed))),
         (words("answers"), words.number(sum(work.submitted for work in found.people))),

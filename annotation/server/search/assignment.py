@@ -15,13 +15,11 @@ from uuid import UUID
 
 from argilla_server.enums import ResponseStatus, UserRole
 from argilla_server.models import Dataset, MetadataProperty, Record, User
-from argilla_server.search_engine import AndFilter, Filter, Order, RecordFilterScope
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from annotation.server.search import seats as tables
 from annotation.server.search.assignment_rule import ASSIGN, Rule
-from annotation.server.search.conditions import split_pending
 from annotation.server.search.next_records import choose
 from annotation.server.search.queue_order import Page
 from annotation.server.search.seats import MOST_HELD, places, rooms, seats, standing, uncounted, visits
@@ -380,22 +378,3 @@ class Room:
             return Refusal.NOT_THEIRS
         full = self.rule.overlap is not None and not found.control and found.taken >= self.rule.overlap
         return Refusal.NO_SEAT if full else None
-
-
-def is_told(part: Filter | Order) -> bool:
-    """Whether annotators are told what a filter or an order asks for: by all else control records could be found."""
-    scope = getattr(part, "scope", None)
-    return not (isinstance(scope, RecordFilterScope) and scope.property in {"status", "inserted_at", "updated_at"})
-
-
-def as_told(filter_: Filter | None) -> Filter | None:
-    """A filter without what annotators are not told."""
-    parts = filter_.filters if isinstance(filter_, AndFilter) else [filter_] if filter_ is not None else []
-    kept = [part for part in parts if is_told(part)]
-    return AndFilter(kept) if kept else None
-
-
-def is_queue(filter_: Filter | None) -> bool:
-    """Whether a filter asks for nothing but what a person has not answered."""
-    others, person = split_pending(as_told(filter_))
-    return person is not None and isinstance(others, AndFilter) and not others.filters

@@ -45,13 +45,14 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, async_object_session
 
 from annotation.server.search import consent, indexes, record_counts, seats, vectors
-from annotation.server.search.assignment import Room, as_told, is_queue, is_told
+from annotation.server.search.assignment import Room
 from annotation.server.search.conditions import Conditions, Schema, SearchRefused, not_ones_own, split_pending
 from annotation.server.search.dialects import Postgresql, Sqlite
 from annotation.server.search.metrics import compute_metrics
 from annotation.server.search.queue_order import Page, read_queue
 from annotation.server.search.record_counts import count_records
 from annotation.server.search.side_sessions import SideSession
+from annotation.server.search.told_filters import as_told, is_queue, is_told
 from annotation.server.words.fts5 import Fts5Table
 from annotation.server.words.text_index import Found, TextIndex
 from annotation.server.words.text_tables import documents

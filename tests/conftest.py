@@ -138,10 +138,18 @@ def argilla_server(argilla_on_sqlite: tuple[str, embedded.Owner]) -> tuple[str, 
     return argilla_on_sqlite
 
 
+@pytest.fixture(scope="module")
+def argilla_of_module(argilla_server: tuple[str, embedded.Owner]) -> Iterator[tuple[str, embedded.Owner]]:
+    """The same; nobody and nothing of this module is there for the next, which may work with the same country."""
+    yield argilla_server
+    with RealWorld(argilla_server[0], argilla_server[1].api_key) as world:
+        world.clear()
+
+
 @pytest.fixture
-def real_world(argilla_server: tuple[str, embedded.Owner]) -> Iterator[RealWorld]:
+def real_world(argilla_of_module: tuple[str, embedded.Owner]) -> Iterator[RealWorld]:
     """The real Argilla as annot sees it, and what people do there."""
-    url, owner = argilla_server
+    url, owner = argilla_of_module
     with RealWorld(url, owner.api_key) as world:
         yield world
 

@@ -347,6 +347,13 @@ class RealWorld:
         self._clients.append(AnnotatorClient(self.api.url, username, password))
         return self._clients[-1]
 
+    def clear(self) -> None:
+        """Delete all datasets, workspaces and people; the owner stays."""
+        for kind, shown in (("datasets", "/me/datasets"), ("workspaces", "/me/workspaces"), ("users", "/users")):
+            for item in self._rest.get(shown).raise_for_status().json()["items"]:
+                if item.get("role") != "owner":
+                    self._rest.delete(f"/{kind}/{item['id']}").raise_for_status()
+
     def delete_account(self, account_id: str) -> None:
         self._rest.delete(f"/users/{account_id}").raise_for_status()
 

@@ -12,6 +12,7 @@ from typing import Any
 import postgres as private_postgres
 import pytest
 from fake_argilla import FakeWorld, RealWorld, World
+from feed_client import Sql
 from hypothesis import HealthCheck, settings
 
 from annotation.hosting import embedded
@@ -152,6 +153,17 @@ def real_world(argilla_of_module: tuple[str, embedded.Owner]) -> Iterator[RealWo
     url, owner = argilla_of_module
     with RealWorld(url, owner.api_key) as world:
         yield world
+
+
+@pytest.fixture
+def sql(request: pytest.FixtureRequest, argilla_server: tuple[str, embedded.Owner]) -> Iterator[Sql]:
+    """The server's database."""
+    sqlite = argilla_server == request.getfixturevalue("argilla_on_sqlite")
+    home: Path = request.getfixturevalue("argilla_home" if sqlite else "argilla_postgresql_home")
+    server: private_postgres.Postgres | None = None if sqlite else request.getfixturevalue("postgres")
+    found = Sql(home, embedded.database_of(home), server)
+    yield found
+    found.close()
 
 
 @pytest.fixture(params=["in memory", pytest.param("real", marks=pytest.mark.server)])

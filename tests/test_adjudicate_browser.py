@@ -10,7 +10,7 @@ from fake_argilla import ranking_of
 from playwright.sync_api import Browser, expect
 from projects import annot, push_project
 from test_adjudicate import say
-from test_browser import Outside, browser, keep_picture, outside, rank_all  # noqa: F401
+from test_browser import Outside, browser, keep_picture, log_in, open_page, outside, rank_all  # noqa: F401
 
 from annotation.adjudicate import cases
 from annotation.hosting.embedded import Owner
@@ -56,15 +56,8 @@ def test_a_contested_slate_is_decided_in_the_browser(
     (room,) = (d for d in with_key.datasets() if d.workspace == country.lower() and "ecidir" in d.name)
     with_key.close()
 
-    context = browser[0].new_context(locale=f"{language}-{country}", viewport={"width": 1440, "height": 1500})
-    context.set_default_timeout(60_000)
-    expect.set_options(timeout=30_000)
-    page = context.new_page()
-    outside.listen_to(page)
-    page.goto(f"{url}/sign-in")
-    page.locator("input").first.fill(judge)
-    page.locator("input[type=password]").fill(project.secrets()["passwords"][judge])
-    page.keyboard.press("Enter")
+    page = open_page(browser[0], outside, f"{language}-{country}", height=1500)
+    log_in(page, url, judge, project.secrets()["passwords"][judge])
     page.get_by_text(room.name, exact=True).first.click()
     body = page.locator("body")
     expect(body).to_contain_text(say_it["said"])
@@ -80,7 +73,7 @@ def test_a_contested_slate_is_decided_in_the_browser(
     page.get_by_role("button", name="Enviar").click()
     expect(body).to_contain_text("nviado 1", use_inner_text=True)
     outside.assert_untouched(page)
-    context.close()
+    page.context.close()
 
     annot(project, "sync")
     (case,) = cases(project, gaps=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,6 @@ from fake_argilla import RealWorld
 from feed_client import Sql
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from postgres import Postgres
 from search_client import Client, Json, between, metadata, of_record, terms
 from test_consent import asking
 
@@ -169,17 +168,6 @@ class Person(Client):
 def argilla_server(argilla_on_each: tuple[str, Owner]) -> tuple[str, Owner]:
     """Every test here holds on both kinds of database."""
     return argilla_on_each
-
-
-@pytest.fixture
-def sql(request: pytest.FixtureRequest, argilla_server: tuple[str, Owner]) -> Iterator[Sql]:
-    """The server's database."""
-    sqlite = argilla_server == request.getfixturevalue("argilla_on_sqlite")
-    home: Path = request.getfixturevalue("argilla_home" if sqlite else "argilla_postgresql_home")
-    server: Postgres | None = None if sqlite else request.getfixturevalue("postgres")
-    found = Sql(home, embedded.database_of(home), server)
-    yield found
-    found.close()
 
 
 @pytest.fixture

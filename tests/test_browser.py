@@ -158,10 +158,21 @@ def drag(page: Page, seat: str, place: int) -> None:
 
 
 def log_in(page: Page, url: str, username: str, password: str) -> None:
+    """In whatever language the page speaks."""
     page.goto(f"{url}/sign-in")
-    page.locator('input[name="Nombre de usuario"]').fill(username)
+    page.locator("input").first.fill(username)
     page.locator("input[type=password]").fill(password)
-    page.get_by_role("button", name="Iniciar sesión").click()
+    page.keyboard.press("Enter")
+
+
+def open_page(browser: Browser, outside: Outside, locale: str, *, height: int = 1000) -> Page:
+    """A page on a laptop whose browser speaks a language, for example "es-EC"."""
+    context = browser.new_context(locale=locale, viewport={"width": 1440, "height": height})
+    context.set_default_timeout(60_000)
+    expect.set_options(timeout=30_000)
+    page = context.new_page()
+    outside.listen_to(page)
+    return page
 
 
 def test_a_ranking_by_keyboard_and_a_tie_by_dragging_are_stored_as_they_were_made(
@@ -466,15 +477,8 @@ def test_exam_questions_are_checked_with_their_picture_beside_them(
     url, owner = argilla_server
     monkeypatch.setenv("ARGILLA_API_KEY", owner.api_key)
     project, say = exam_project(tmp_path / country, url, country, language), TEXTS[language]
-    context = browser[0].new_context(locale=f"{language}-{country}", viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(60_000)
-    expect.set_options(timeout=30_000)
-    page, name = context.new_page(), f"{country.lower()}_1"
-    outside.listen_to(page)
-    page.goto(f"{url}/sign-in")
-    page.locator("input").first.fill(name)
-    page.locator("input[type=password]").fill(project.secrets()["passwords"][name])
-    page.keyboard.press("Enter")
+    page, name = open_page(browser[0], outside, f"{language}-{country}"), f"{country.lower()}_1"
+    log_in(page, url, name, project.secrets()["passwords"][name])
     page.get_by_text(say["dataset"], exact=True).first.click()
     body, typed = page.locator("body"), page.locator("[contenteditable]")
 
@@ -499,7 +503,7 @@ def test_exam_questions_are_checked_with_their_picture_beside_them(
         page.get_by_role("button", name="Enviar").click()
         expect(body).to_contain_text(f"nviado {done}", use_inner_text=True)
     outside.assert_untouched(page)
-    context.close()
+    page.context.close()
 
     assert "2 new" in annot(project, "sync")
     first, second = sorted(answers(project.ledger, "exam"), key=lambda answer: answer.item_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,10 +13,8 @@ from uuid import uuid4
 import pytest
 from fake_argilla import RealWorld
 from feed_client import Sql
-from postgres import Postgres
 from search_client import Client, Json, answered, of_record, terms
 
-from annotation.hosting import embedded
 from annotation.hosting.embedded import Owner
 from annotation.tasks.form import Field, Form, Guard, Property, Question
 
@@ -141,17 +139,6 @@ def make(real_world: RealWorld, argilla_server: tuple[str, Owner]) -> Callable[.
 @pytest.fixture
 def room(make: Callable[..., Room]) -> Room:
     return make()
-
-
-@pytest.fixture
-def sql(request: pytest.FixtureRequest, argilla_server: tuple[str, Owner]) -> Iterator[Sql]:
-    """The server's database."""
-    sqlite = argilla_server == request.getfixturevalue("argilla_on_sqlite")
-    home: Path = request.getfixturevalue("argilla_home" if sqlite else "argilla_postgresql_home")
-    server: Postgres | None = None if sqlite else request.getfixturevalue("postgres")
-    found = Sql(home, embedded.database_of(home), server)
-    yield found
-    found.close()
 
 
 # --- consent ------------------------------------------------------------------------------------------

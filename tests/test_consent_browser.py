@@ -106,10 +106,7 @@ def test_on_a_phone_in_portuguese_whoever_declines_sees_nothing_and_a_day_has_an
 ) -> None:
     project, name, datasets = started(real_world, tmp_path / "p", "MZ", "pt", "[stereotypes]\nmost_a_day = 2\n")
     url, say, consent = real_world.api.url, TEXTS["pt"], CONSENT_TEXTS["pt"]
-    phone.goto(f"{url}/sign-in")
-    phone.locator('input[name="Nome de usuário"]').fill(name)
-    phone.locator("input[type=password]").fill(project.secrets()["passwords"][name])
-    phone.get_by_role("button", name="Entrar").click()
+    log_in(phone, url, name, project.secrets()["passwords"][name])
     body = phone.locator("body")
     expect(body).to_contain_text("Seus datasets")
     for answer in ("no", YES):

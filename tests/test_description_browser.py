@@ -8,7 +8,7 @@ import pytest
 from picture_projects import add_picture
 from playwright.sync_api import Browser, Page, expect
 from projects import annot, make_project
-from test_browser import Outside, browser, keep_picture, outside, rank_all  # noqa: F401
+from test_browser import Outside, browser, keep_picture, log_in, outside, rank_all  # noqa: F401
 
 from annotation.hosting.embedded import Owner
 from annotation.project import Project
@@ -51,10 +51,7 @@ def push_pictures(folder: Path, url: str, country: str) -> Project:
 
 
 def open_queue(page: Page, url: str, name: str, password: str) -> None:
-    page.goto(f"{url}/sign-in")
-    page.locator("input").first.fill(name)
-    page.locator("input[type=password]").fill(password)
-    page.keyboard.press("Enter")
+    log_in(page, url, name, password)
     page.get_by_text(TEXTS["es"]["dataset"], exact=True).first.click()
     picture = page.locator(".fields img")
     expect(picture).to_be_visible()

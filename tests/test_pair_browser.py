@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from projects import annot
 from rated_projects import association, rated_project
-from test_browser import Outside, browser, keep_picture, outside  # noqa: F401
+from test_browser import Outside, browser, keep_picture, log_in, open_page, outside  # noqa: F401
 
 from annotation.hosting.embedded import Owner
 from annotation.stereotypes.pairs import checked_pairs, make_pairs
@@ -51,15 +51,8 @@ def test_a_sentence_is_mended_and_a_control_goes_in_the_browser(
     annot(project, "team", "add", str(roster))
     annot(project, "push", "--task", NAME)
 
-    context = browser[0].new_context(locale=f"{language}-{country}", viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(60_000)
-    expect.set_options(timeout=30_000)
-    page = context.new_page()
-    outside.listen_to(page)
-    page.goto(f"{url}/sign-in")
-    page.locator("input").first.fill(name)
-    page.locator("input[type=password]").fill(project.secrets()["passwords"][name])
-    page.keyboard.press("Enter")
+    page = open_page(browser[0], outside, f"{language}-{country}")
+    log_in(page, url, name, project.secrets()["passwords"][name])
     choose(page, CONSENT[language]["dataset"])
     choose(page, CONSENT[language]["yes"])
     page.get_by_role("button", name="Enviar").click()
@@ -80,7 +73,7 @@ def test_a_sentence_is_mended_and_a_control_goes_in_the_browser(
         page.get_by_role("button", name="Enviar").click()
         expect(body).to_contain_text(f"nviado {item + 1}", use_inner_text=True)
     outside.assert_untouched(page)
-    context.close()
+    page.context.close()
 
     annot(project, "sync")
     found = {answer.value.verdict: answer.value for answer in answers(project.ledger, NAME)}

@@ -11,7 +11,7 @@ import pytest
 from fake_argilla import RealWorld, person
 from playwright.sync_api import Browser, Page, expect
 from projects import make_project
-from test_browser import Outside, browser, keep_picture, outside, page
+from test_browser import Outside, browser, keep_picture, log_in, outside, page
 
 from annotation.project import Project
 from annotation.tasks.duel.texts import TEXTS
@@ -58,11 +58,8 @@ def password(project: Project, name: str) -> str:
 
 
 def enter(page: Page, world: RealWorld, project: Project, name: str) -> None:
-    """Log in, in whatever language."""
-    page.goto(f"{world.api.url}/sign-in")
-    page.locator("input").first.fill(name)
-    page.locator("input[type=password]").fill(password(project, name))
-    page.locator("input[type=password]").press("Enter")
+    """Log in, and wait until that is done."""
+    log_in(page, world.api.url, name, password(project, name))
     expect(page).not_to_have_url(re.compile("sign-in"))
 
 

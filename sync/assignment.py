@@ -60,10 +60,8 @@ class Rules:
                 self._groups[task, country, room_of(group)].append(group)
                 if purpose == "control":
                     self._controls.add((task, country))
-
-        self._gone = dict[
-            str, str
-        ]()  # item that somebody has answered -> the country where it counts; "" where nowhere
+        # Item that somebody has answered -> the country where it counts; "" where nowhere.
+        self._gone: dict[str, str] = {}
         for table in ("current_items", "current_side_items"):
             query = f"""select id, case when removed then '' else country end as country from {table}
                         where (removed or moved) and id in (select item_id from responses)"""

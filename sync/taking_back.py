@@ -58,11 +58,14 @@ def put_texts_back(api: ArgillaApi, ledger: Ledger, *, progress: Progress = sile
     Raises:
         ArgillaError: Argilla is not there, or one of the records is not.
     """
-    items = {record: item for record, (server, item) in ledger.changed_texts().items() if server == api.server}
-    for done, item in enumerate(ledger.items(ids=items.values())):
-        progress(done, len(items))
+    records: dict[str, list[str]] = defaultdict(list)
+    for record_id, (server, item_id) in ledger.changed_texts().items():
+        if server == api.server:
+            records[item_id].append(record_id)
+    for done, item in enumerate(ledger.items(ids=records)):
+        progress(done, len(records))
         task = TASKS[item.task]
         fields = record_in_room(task, item, Texts.of(ledger, task, [item]), None)["fields"]
-        for record_id in (record for record, own in items.items() if own == item.id):
+        for record_id in records[item.id]:
             api.set_texts(record_id, fields)
-    return len(items)
+    return sum(map(len, records.values()))

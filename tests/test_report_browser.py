@@ -81,6 +81,7 @@ def test_hostile_names_and_texts_run_nothing_call_nobody_and_break_no_layout(
     path = written(project, "--names", "--language", "en")
     for width in WIDTHS.values():
         opened = shown(path, width, "light")
+        opened.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         text = opened.page.inner_text("body")
         assert opened.page.title() == f"How {title} stands"
         assert opened.page.evaluate("top.brokenIn ?? null") is None
@@ -121,12 +122,13 @@ def test_the_page_asks_for_nothing_and_fits_a_phone_a_laptop_and_paper(
     assert_nothing_is_cut(opened.page, paper)
 
 
-def assert_nothing_is_cut(page: Page, paper: Path) -> None:
-    """Every row of the tables that are printed stands on one page of the paper, whole."""
-    import pypdfium2
+def letters(text: str) -> str:
+    return re.sub(r"\W", "", text)
 
-    def letters(text: str) -> str:
-        return re.sub(r"\W", "", text)
+
+def assert_nothing_is_cut(page: Page, paper: Path) -> None:
+    """Every row of the tables that are printed, and every contested item, stands on one page of the paper, whole."""
+    import pypdfium2
 
     sheets = [letters(sheet.get_textpage().get_text_range()) for sheet in pypdfium2.PdfDocument(paper)]
     cells = [row.locator("th, td").all_text_contents() for row in page.locator("tbody tr").all() if row.is_visible()]
@@ -134,6 +136,16 @@ def assert_nothing_is_cut(page: Page, paper: Path) -> None:
     assert len(cells) > 20
     for row in cells:
         assert any(all(letters(cell) in sheet for cell in row) for sheet in sheets), row
+    cases = page.locator(".case")
+    assert cases.count() > 2
+    for case in cases.all():
+        texts = case.locator("dd").all_text_contents()
+        assert any(all(letters(text) in sheet for text in texts) for sheet in sheets), texts
+    # On the screen their texts are shown when somebody opens them.
+    page.emulate_media(media="screen")
+    assert not cases.locator("dd").first.is_visible()
+    cases.locator("summary").first.click()
+    assert cases.locator("dd").first.is_visible()
 
 
 def test_pseudonyms_stand_in_the_place_of_names_unless_asked(tmp_path: Path) -> None:

@@ -78,6 +78,20 @@ class Added:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """Items that somebody has answered, and those that were sent, of all tasks: read once."""
+
+    answered: frozenset[str]
+    sent: frozenset[str]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> _Touched:
+        answered = ledger.rows("select distinct item_id from responses")
+        sent = ledger.rows("select distinct item_id from pushes where record_id <> ''")
+        return cls(*(frozenset(row["item_id"] for row in rows) for rows in (answered, sent)))
+
+
 def add_controls(
     project: Project,
     number: int,
@@ -123,10 +137,10 @@ def add_controls(
             raise ProjectError(
                 "There are no items to make control items of; run `annot select` (or `annot prompts review`) first."
             )
-        places, notes = list[Place](), list[str]()
+        places, notes, touched = list[Place](), list[str](), _Touched.of(ledger)
         for (name, of), own in wanted.items():
             material = _material(project, every[name])
-            place, taken = _fill(project, own, material, (name, of), purpose, number, progress)
+            place, taken = _fill(project, own, material, (name, of), purpose, number, touched, progress)
             places.append(place)
             notes += _short(project.settings, own, taken)
             ledger.remove_items(taken)
@@ -161,6 +175,7 @@ def _fill(
     named: tuple[str, str],
     purpose: str,
     number: int,
+    touched: _Touched,
     progress: Progress,
 ) -> tuple[Place, list[str]]:
     """Make what is missing for a task and country; also the ids of the items whose places it takes."""
@@ -169,7 +184,7 @@ def _fill(
     there = sum(item.purpose == purpose and not item.removed for item in side)
     used, kinds = {item.prompt_id for item in side}, in_order_of(f"{material.seed} {country} {purpose}", KINDS[task])
     made = list[Item]()
-    for base in _free(ledger, own, used):
+    for base in _free(own, used, touched):
         if there + len(made) >= number:
             break
         turn = (there + len(made)) % len(kinds)
@@ -185,16 +200,14 @@ def _fill(
     return Place(task, country, there, len(made), dict(of_kind), missing, left), [item.parent for item in made]
 
 
-def _free(ledger: Ledger, own: Sequence[Item], used: set[str]) -> list[Item]:
+def _free(own: Sequence[Item], used: set[str], touched: _Touched) -> list[Item]:
     """Items that nobody has answered, of prompts without a control item: first those not sent, the last before."""
-    answered = {row["item_id"] for row in ledger.rows("select distinct item_id from responses")}
-    sent = {row["item_id"] for row in ledger.rows("select distinct item_id from pushes where record_id <> ''")}
     free = [
         item
         for item in own
-        if not item.removed and not item.moved and item.id not in answered and item.prompt_id not in used
+        if not item.removed and not item.moved and item.id not in touched.answered and item.prompt_id not in used
     ]
-    return sorted(free, key=lambda item: (item.id in sent, -item.position))
+    return sorted(free, key=lambda item: (item.id in touched.sent, -item.position))
 
 
 def _short(settings: Settings, own: Sequence[Item], taken: Sequence[str]) -> list[str]:

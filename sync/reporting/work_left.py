@@ -50,6 +50,13 @@ class Work:
 
 
 def works_left(project: Project, counts: Counts, open_: Sequence[QuotaState]) -> list[Work]:
+    """What each quota that is not met still needs, in their order.
+
+    Args:
+        project: The project.
+        counts: From `annotation.tally.count`.
+        open_: From `sync.quotas.count_quotas`, those that are not met.
+    """
     person = one_name(project.ledger.people())
     items: dict[tuple[str, str], list[tuple[Item, int, int]]] = defaultdict(list)
     answered: dict[tuple[str, str], list[tuple[Item, str, int]]] = defaultdict(list)

@@ -6,6 +6,7 @@ The rule stands in the metadata of Argilla's datasets (`assignment_rule`); who h
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,6 +26,8 @@ from annotation.server.search.queue_order import Page
 from annotation.server.search.seats import MOST_HELD, places, rooms, seats, standing, uncounted, visits
 
 DAY = timedelta(hours=24)
+
+NO_LIMIT = sys.maxsize  # of people at a record, or of records of a person
 
 
 class Why(StrEnum):
@@ -252,7 +255,7 @@ class Room:
             free=free,
             coming=0 if self.closed else free + await self._controls_among(free, slots, controls),
             full=full,
-            room=min(room.values(), default=MOST_HELD * 1_000_000),
+            room=min(room.values(), default=NO_LIMIT),
             capped=capped[-1] if capped else None,
         )
 
@@ -281,7 +284,7 @@ class Room:
         if self.rule.turns is not None:
             unseen = *self.suitable(), *self.in_turn(), self.not_mine(), places.c.control == 0
             rows = (await self.session.execute(select(places.c.taken, places.c.answered).where(*unseen))).all()
-            overlap = self.rule.overlap or len(rows) + MOST_HELD * 1_000_000
+            overlap = self.rule.overlap or NO_LIMIT
             free = sum(1 for taken, _ in rows if taken < overlap)
             return free, sum(1 for taken, answered in rows if answered < overlap <= taken)
 

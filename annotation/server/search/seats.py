@@ -247,20 +247,18 @@ async def _begin(session: AsyncSession, dataset_id: UUID) -> None:
     if session.get_bind().dialect.name == "postgresql":
         # Records and answers that are being added know nothing of this yet: their transactions end first.
         await session.execute(text("LOCK TABLE records, responses IN SHARE ROW EXCLUSIVE MODE"))
-    control, *others = _described(session.get_bind().dialect.name, "records")
-    described = ", ".join((control, *others))
-    filled = f"""
-INSERT INTO annot_seats ({_SEAT})
-SELECT responses.record_id, responses.user_id, records.dataset_id, {control}, CAST(responses.status AS VARCHAR),
-  CASE WHEN responses.status = 'submitted' THEN 1 ELSE 0 END, 0, responses.updated_at
-FROM records JOIN responses ON responses.record_id = records.id WHERE records.dataset_id = :dataset;
-INSERT INTO annot_places ({_PLACE})
-SELECT records.id, records.dataset_id, {described}, records.inserted_at,
-  (SELECT coalesce(sum(holds), 0) FROM annot_seats WHERE record_id = records.id),
-  (SELECT coalesce(sum(holds), 0) FROM annot_seats WHERE record_id = records.id)
-FROM records WHERE records.dataset_id = :dataset;
-"""
-    for statement in filled.split(";")[:2]:
+    described = _described(session.get_bind().dialect.name, "records")
+    taken = "(SELECT coalesce(sum(holds), 0) FROM annot_seats WHERE record_id = records.id)"
+    for statement in (
+        f"""INSERT INTO annot_seats ({_SEAT})
+            SELECT responses.record_id, responses.user_id, records.dataset_id, {described[0]},
+              CAST(responses.status AS VARCHAR), CASE WHEN responses.status = 'submitted' THEN 1 ELSE 0 END, 0,
+              responses.updated_at
+            FROM records JOIN responses ON responses.record_id = records.id WHERE records.dataset_id = :dataset""",
+        f"""INSERT INTO annot_places ({_PLACE})
+            SELECT records.id, records.dataset_id, {", ".join(described)}, records.inserted_at, {taken}, {taken}
+            FROM records WHERE records.dataset_id = :dataset""",
+    ):
         await session.execute(text(statement).bindparams(bindparam("dataset", dataset_id, type_=Uuid)))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 
 from annotation.adjudicate import Case
 from annotation.item_counts import STATES
+from annotation.quality.contested import PROBLEM
 from annotation.tasks import TASKS
 from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
 from annotation.types import SEATS
@@ -26,7 +28,6 @@ def contested(shown: Facts, words: Words) -> Iterator[Html]:
     yield tag("p", words("contested_says"), class_="soft")
     places = sorted({key[:2] for key in (*found.contested, *found.decisions)})
     whys = [why for why, number in _by_last(found.contested).items() if number]
-    heads = ("task", "country", *(words.of("why_contested", why) for why in whys))
     rows = [
         (
             words.of("tasks", task),
@@ -37,8 +38,8 @@ def contested(shown: Facts, words: Words) -> Iterator[Html]:
         for task, country in places
     ]
     states = [words.of("adjudication", state) for state in STATES]
-    columns = (words(heads[0]), words(heads[1]), *heads[2:], *states)
-    yield table("", columns, rows, numbers=range(2, len(columns)))
+    heads = (words("task"), words("country"), *(words.of("why_contested", why) for why in whys), *states)
+    yield table("", heads, rows, numbers=range(2, len(heads)))
     if any(TASKS[task].sensitive for task, _ in places):
         yield tag("p", words("contested_sensitive"), class_="soft")
     yield from _cases((case for case in shown.cases if case.texts), words)
@@ -52,23 +53,30 @@ def _by_last(counted: Mapping[tuple[str, str, str], int]) -> Counter[str]:
 
 
 def _cases(cases: Iterable[Case], words: Words) -> Iterator[Html]:
-    for case in cases:
-        said = [
-            words.of("why_contested", one.why)
-            + (f" ({words.of('kinds', one.about.rpartition(':')[2])})" if one.why == "problem" else "")
-            + (f": {words('votes_of', most=words.number(one.most), votes=words.number(one.votes))}" if one.most else "")
-            for one in case.reasons
-        ]
-        fields = [
-            (tag("dt", _field(case.task, name, words)), tag("dd", typed(text))) for name, text in case.texts.items()
-        ]
-        yield tag(
-            "article",
-            tag("h3", f"{words.of('tasks', case.task).capitalize()} · {country_name(case.country, words)}"),
-            tag("p", "; ".join([*said, words.of("adjudication", case.state)]), class_="soft"),
-            tag("p", typed(case.rule)) if case.rule else None,
-            tag("dl", fields),
-        )
+    """By task and country a line for each, which opens on the texts that people saw."""
+    for (task, country), own in groupby(cases, key=lambda case: (case.task, case.country)):
+        yield tag("h3", f"{words.of('tasks', task).capitalize()} · {country_name(country, words)}")
+        for case in own:
+            fields = [
+                (tag("dt", _field(task, name, words)), tag("dd", typed(text))) for name, text in case.texts.items()
+            ]
+            why = "; ".join([*_reasons(case, words), words.of("adjudication", case.state)])
+            rule = tag("strong", typed(case.rule)) if case.rule else None
+            summary = tag("summary", typed(case.beginning()), rule, tag("span", why, class_="soft"))
+            yield tag("details", summary, tag("dl", fields), class_="case")
+
+
+def _reasons(case: Case, words: Words) -> Iterator[str]:
+    """Why a case is one; the problems together, each with the letter of the answer that it is of."""
+    for why, own in groupby(case.reasons, key=lambda one: one.why):
+        parts = []
+        for one in own:
+            seat, _, kind = one.about.rpartition(":") if why == PROBLEM else ("", "", "")
+            votes = words("votes_of", most=words.number(one.most), votes=words.number(one.votes)) if one.most else ""
+            kind = words.of("kinds", kind) if kind else ""
+            parts.append(f"{seat} {kind}".strip() + (f" ({votes})" if kind and votes else votes))
+        said = ", ".join(filter(None, parts))
+        yield f"{words.of('why_contested', why)}{said and f': {said}'}"
 
 
 def _field(task: str, name: str, words: Words) -> str:

@@ -41,11 +41,10 @@ def head(shown: Facts, words: Words) -> Iterator[Html]:
     yield facts(tiles)
     if shown.next:
         command = re.search(r"annot ([a-z]+)", shown.next)
-        what = words.of("next_step", command[1] if command else "other")
         yield tag(
             "section",
             tag("strong", f"{words('next')}: "),
-            what if what != (command and command[1]) else words.of("next_step", "other"),
+            words.of("next_step", command[1] if command else "", "other"),
             tag("div", tag("span", words("next_own"), class_="soft"), " ", tag("code", shown.next, lang="en")),
             class_="next",
             aria_label=words("next"),

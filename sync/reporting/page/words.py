@@ -28,9 +28,9 @@ class Words:
         """A sentence or a word, with these values in it."""
         return str(self._said[name]).format(**values)
 
-    def of(self, group: str, name: str) -> str:
-        """A word of a group, for example of "kinds"; one that nobody has translated stays as it is."""
-        return str(self._said[group].get(name, name))
+    def of(self, group: str, name: str, otherwise: str = "") -> str:
+        """A word of a group, for example of "kinds"; of one that it lacks, another word of it, or the name itself."""
+        return str(self._said[group].get(name, self._said[group].get(otherwise, name)))
 
     def number(self, value: float, digits: int = 0) -> str:
         """A number; thousands stand apart."""

@@ -70,6 +70,7 @@ class Answer:
         delay_s: Before anything is sent.
         hang_up: Close the connection without an answer.
         dribble_s: Send the body byte by byte with this pause.
+        charset: What Content-Type says of the body; "" is nothing.
     """
 
     body: Any = None
@@ -78,6 +79,7 @@ class Answer:
     delay_s: float = 0.0
     hang_up: bool = False
     dribble_s: float = 0.0
+    charset: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,8 @@ Behaviour = Callable[[dict[str, Any], int], Answer | None]
 class CohereStandIn:
     """A server on a free port of the loopback interface, in a thread of this process."""
 
+    path = "/v2/chat"
+
     def __init__(self, behaviour: Behaviour | None = None, *, delay_s: float = 0.0, key: str = KEY) -> None:
         self.behaviour: Behaviour = behaviour or (lambda _body, _seen: None)
         self.delay_s = delay_s
@@ -198,6 +202,9 @@ class CohereStandIn:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                stand_in._send(self, stand_in.shown(self.path, self.headers.get("Authorization", "")))
 
             def do_POST(self) -> None:
                 stand_in._handle(self)
@@ -229,6 +236,24 @@ class CohereStandIn:
         """Requests that got an answer that is paid for."""
         return [request for request in self.requests if request.status == 200]
 
+    def shown(self, path: str, authorization: str) -> Answer:  # noqa: ARG002
+        """What GET says."""
+        return Answer({"message": "404 page not found"}, 404)
+
+    def said(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A proper answer."""
+        return say(body)
+
+    def unfit(self, body: dict[str, Any]) -> str:
+        """What is wrong with a request."""
+        return unfit(body)
+
+    def billed(self, body: Any) -> tuple[int, int]:
+        """Tokens that an answer bills."""
+        usage = body.get("usage") if isinstance(body, dict) else None
+        units = (usage or {}).get("billed_units") or {}
+        return int(units.get("input_tokens", 0)), int(units.get("output_tokens", 0))
+
     def forget(self) -> None:
         """Start anew: nothing was asked, nothing was billed."""
         with self._lock:
@@ -252,22 +277,21 @@ class CohereStandIn:
 
     def _respond(self, handler: BaseHTTPRequestHandler, body: dict[str, Any], key: str, seen: int) -> None:
         answer = self.behaviour(body, seen)
-        if handler.path != "/v2/chat":
+        if handler.path != self.path:
             answer = Answer({"message": "404 page not found"}, 404)
         elif key != self.key:
             answer = Answer({"message": f"invalid api token: {key}"}, 401)
-        elif wrong := unfit(body):
+        elif wrong := self.unfit(body):
             answer = Answer({"message": wrong}, 400)
         elif answer is None:
-            answer = Answer(say(body), delay_s=self.delay_s)
-        billed = (0, 0)
-        if answer.status == 200 and not answer.hang_up:
-            usage = answer.body.get("usage") if isinstance(answer.body, dict) else None
-            units = (usage or {}).get("billed_units") or {}
-            billed = (int(units.get("input_tokens", 0)), int(units.get("output_tokens", 0)))
+            answer = Answer(self.said(body), delay_s=self.delay_s)
+        billed = self.billed(answer.body) if answer.status == 200 and not answer.hang_up else (0, 0)
         # Billed when the work is begun: that the asker is gone when it is done helps nobody.
         with self._lock:
             self.requests.append(Request(body, key, answer.status, billed, time.monotonic()))
+        self._send(handler, answer)
+
+    def _send(self, handler: BaseHTTPRequestHandler, answer: Answer) -> None:
         time.sleep(answer.delay_s)
         if answer.hang_up:
             handler.close_connection = True
@@ -276,7 +300,7 @@ class CohereStandIn:
             return
         content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         handler.send_response(answer.status)
-        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Type", "application/json" + (answer.charset and f"; charset={answer.charset}"))
         handler.send_header("Content-Length", str(len(content)))
         for header, value in answer.headers.items():
             handler.send_header(header, value)

@@ -29,15 +29,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from annotation.config import DraftSettings, Settings, read_settings
-from annotation.drafting.cohere import Cohere, Fault, Reply
+from annotation.drafting.cohere import Cohere
 from annotation.drafting.draft import Drafted, Tally, draft, outlook
 from annotation.drafting.personas import personas
 from annotation.drafting.plan import estimate, plan, slots
 from annotation.drafting.prices import OURS, Price, read_prices
 from annotation.drafting.verdict import verdict
 from annotation.drafting.workers import Patience
+from annotation.drafting.writer import Fault, Reply
 from annotation.errors import BudgetExhausted, DraftError, SettingsError
-from annotation.ledger import Call, Ledger, Outcome
+from annotation.ledger import Ledger
+from annotation.money import Call, Outcome, committed_usd, reserve, settle, settle_lost
 from annotation.project import Project, init_project
 from annotation.types import Prompt
 
@@ -127,7 +129,7 @@ def test_every_prompt_gets_its_answers_and_the_ledger_knows_what_they_cost(
     assert done.outcomes == {"answer": Tally(16, done.usd)}
     assert (done.open, done.short) == (0, ())
     assert answers_per_prompt(project) == {4}
-    assert done.usd == pytest.approx(billed_usd(stand_in, project)) == pytest.approx(project.ledger.committed_usd())
+    assert done.usd == pytest.approx(billed_usd(stand_in, project)) == pytest.approx(committed_usd(project.ledger))
     assert sum(candidate.cost_usd for candidate in project.ledger.candidates()) == pytest.approx(done.usd)
     [row] = {row["raw"] for row in project.ledger.rows("select raw from outcomes limit 1")}
     assert json.loads(row)["usage"]["billed_units"]["output_tokens"] > 0
@@ -282,7 +284,7 @@ def test_what_was_paid_for_in_vain_is_replaced_by_a_spare_and_never_asked_again(
     assert answers_per_prompt(project) == {4}
     assert (done.open, done.short) == (0, ())
     assert set(Counter(request.name for request in stand_in.requests).values()) == {1}
-    assert project.ledger.committed_usd() == pytest.approx(done.usd)
+    assert committed_usd(project.ledger) == pytest.approx(done.usd)
     assert done.usd >= billed_usd(stand_in, project) - 1e-9
 
 
@@ -343,7 +345,7 @@ def test_a_retry_after_of_hours_ends_the_run_with_a_sentence(tmp_path: Path, sta
     project = make_project(tmp_path)
     with pytest.raises(DraftError, match=r"wait 120 minutes before calling command-"):
         draft(project, patience=QUICK)
-    assert project.ledger.committed_usd() == 0
+    assert committed_usd(project.ledger) == 0
 
 
 def test_one_slow_down_pauses_the_model_for_all(tmp_path: Path, stand_in: CohereStandIn) -> None:
@@ -394,7 +396,7 @@ def test_a_server_that_is_not_there_is_told_once_ends_the_run_and_costs_nothing(
     with pytest.raises(DraftError, match=r'5 calls in a row failed.*"unreachable"'):
         draft(project, patience=QUICK)
     assert capsys.readouterr().err.count("annot: cannot reach Cohere (no connection") == 1
-    assert project.ledger.committed_usd() == 0
+    assert committed_usd(project.ledger) == 0
     assert project.ledger.candidates() == []
 
 
@@ -412,7 +414,7 @@ def test_five_failures_in_a_row_end_the_run(tmp_path: Path, stand_in: CohereStan
     with pytest.raises(DraftError, match=r'5 calls in a row failed, the last one to command-\S+ with "broken"'):
         draft(project, patience=QUICK)
     assert 5 <= len(stand_in.requests) <= 7
-    assert project.ledger.committed_usd() > 0
+    assert committed_usd(project.ledger) > 0
 
 
 def test_failures_between_answers_do_not_end_the_run(tmp_path: Path, stand_in: CohereStandIn) -> None:
@@ -443,7 +445,7 @@ def test_a_refusal_that_no_retry_would_mend_ends_the_run_at_once(
     with pytest.raises(DraftError, match=sentence):
         draft(project, patience=QUICK)
     assert len(stand_in.requests) <= 4
-    assert project.ledger.committed_usd() == 0
+    assert committed_usd(project.ledger) == 0
     # The cause is mended: the same slots are called, and nothing is missing.
     stand_in.behaviour = lambda _body, _seen: None
     assert draft(project, patience=QUICK).answers == 80
@@ -488,7 +490,7 @@ def test_sixty_four_calls_at_once_cannot_overshoot_the_budget(
     with pytest.raises(BudgetExhausted, match=r"draft.budget_usd = 0.\d\d is reached"):
         draft(project, patience=QUICK)
     assert max(committed_over_time(project), default=0.0) <= budget + 1e-9
-    assert billed_usd(stand_in, project) == pytest.approx(project.ledger.committed_usd())
+    assert billed_usd(stand_in, project) == pytest.approx(committed_usd(project.ledger))
     if budget == 0.05:
         assert stand_in.most_at_once >= 4
         assert len(stand_in.answered) >= 20  # What calls gave back was used for others.
@@ -525,22 +527,22 @@ def test_what_is_committed_is_what_the_calls_say_and_never_more_than_the_budget(
         if step == "reserve":
             call = Call(f"slot {number}", 0, "p", number, "m", "v", {}, amount)
             try:
-                ledger.reserve(call, budget)
+                reserve(ledger, call, budget)
                 open_calls.append(call)
             except BudgetExhausted:
                 pass
         elif step == "lost":
-            assert ledger.settle_lost() == len(open_calls)
+            assert settle_lost(ledger) == len(open_calls)
             open_calls.clear()
         elif open_calls:
             call = open_calls.pop(0)
-            ledger.settle(call, Outcome(step, call.reserved_usd * share if step == "settle" else 0.0))
+            settle(ledger, call, Outcome(step, call.reserved_usd * share if step == "settle" else 0.0))
         [row] = ledger.rows(
             """select coalesce(sum(coalesce(o.usd, c.reserved_usd)), 0) as usd
                from calls c left join outcomes o using (slot_id, attempt)"""
         )
-        assert ledger.committed_usd() == pytest.approx(row["usd"], abs=1e-9)
-        assert ledger.committed_usd() <= budget + 1e-8
+        assert committed_usd(ledger) == pytest.approx(row["usd"], abs=1e-9)
+        assert committed_usd(ledger) <= budget + 1e-8
     ledger.close()
 
 
@@ -559,7 +561,7 @@ def test_a_bill_above_what_a_call_can_cost_ends_the_run(tmp_path: Path, stand_in
     with pytest.raises(DraftError, match=r"could cost .* at most; check its price"):
         draft(project)
     assert len(stand_in.requests) == 1
-    assert project.ledger.committed_usd() == pytest.approx(billed_usd(stand_in, project))
+    assert committed_usd(project.ledger) == pytest.approx(billed_usd(stand_in, project))
 
 
 def test_a_trial_key_ends_at_its_monthly_limit_counted_over_runs(tmp_path: Path, stand_in: CohereStandIn) -> None:
@@ -679,6 +681,7 @@ import aiolimiter, filelock, httpx, py3langid, stamina
 from cohere import AsyncClientV2, SystemChatMessageV2, UserChatMessageV2
 from annotation.drafting.draft import draft
 from annotation.drafting.workers import Patience
+from annotation.drafting.writer import Fault, Reply
 from annotation.project import Project
 
 AsyncClientV2("imports the rest of the SDK")
@@ -798,7 +801,7 @@ def test_a_run_killed_at_any_moment_goes_on_and_never_pays_for_a_candidate_twice
                 assert answers_per_prompt(project) == {3}
                 # Nobody was asked twice for what was answered once, and everything that was billed is in the ledger.
                 assert set(Counter(request.name for request in server.answered).values()) == {1}
-                assert project.ledger.committed_usd() >= billed_usd(server, project) - 1e-9
+                assert committed_usd(project.ledger) >= billed_usd(server, project) - 1e-9
                 rows = calls_of(project)
                 assert all(row["outcome"] for row in rows)
                 lost = {json.loads(row["settings"])["seed"] for row in rows if row["outcome"] == "lost"}
@@ -831,7 +834,7 @@ def test_ctrl_c_waits_for_the_calls_under_way_and_the_next_run_goes_on(tmp_path:
             assert children.wait() == 0
             assert answers_per_prompt(project) == {4}
             assert set(Counter(request.name for request in server.requests).values()) == {1}
-            assert project.ledger.committed_usd() == pytest.approx(billed_usd(server, project))
+            assert committed_usd(project.ledger) == pytest.approx(billed_usd(server, project))
         finally:
             children.close()
 
@@ -852,13 +855,15 @@ def test_a_second_ctrl_c_leaves_at_once_and_counts_the_calls_as_spent(tmp_path: 
             assert time.monotonic() - began < 5
             rows = calls_of(project)
             assert [row["outcome"] for row in rows] == ["lost"] * 3
-            assert project.ledger.committed_usd() == pytest.approx(sum(row["reserved_usd"] for row in rows))
+            assert committed_usd(project.ledger) == pytest.approx(sum(row["reserved_usd"] for row in rows))
         finally:
             children.close()
 
 
 def test_our_own_bug_keeps_its_traceback_and_leaves_no_call_open(tmp_path: Path) -> None:
     class Buggy:
+        name, chosen_with = "buggy", "nothing"
+
         async def answer(self, _slot: object, _picture: bytes) -> Reply | Fault:
             raise ZeroDivisionError("a bug")
 

@@ -11,7 +11,9 @@ import pytest
 
 from annotation.drafting.from_file import draft_from_file
 from annotation.errors import SourceError
+from annotation.money import committed_usd
 from annotation.project import Project, init_project
+from annotation.rounds import own_candidates
 from annotation.types import Candidate, Prompt
 
 MOLE = Prompt.make("¿Qué lleva el mole poblano?", country="MX", language="es", topic="comida")
@@ -71,7 +73,8 @@ def test_every_format_brings_the_same_candidates(project: Project, tmp_path: Pat
     assert (first.prompt_id, first.text, first.model, first.voice) == (MOLE.id, rows[0]["response"], "aya", "abuela")
     assert (second.prompt_id, second.text, second.voice) == (FEIJOADA.id, rows[1]["response"], "")
     assert str(first.settings["source"]).startswith(f"{name}:")
-    assert first.cost_usd == project.ledger.committed_usd() == 0
+    assert own_candidates(project.ledger, {first.id, second.id}) == set()  # a file's are not the aligned model's own
+    assert first.cost_usd == committed_usd(project.ledger) == 0
     again = draft_from_file(project, path)
     assert (again.new, again.known) == (0, 2)
     assert len(project.ledger.candidates()) == 2

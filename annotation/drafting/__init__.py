@@ -1,1 +1,1 @@
-"""Candidates: drafted by Cohere, or read from a file written elsewhere."""
+"""Candidates: drafted by Cohere or another model, or read from a file written elsewhere."""

@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from annotation.drafting.cohere import Writer
 from annotation.drafting.draft import Outlook, calls_this_month, open_service
 from annotation.drafting.personas import Persona
 from annotation.drafting.plan import FREE, Slot, Todo, estimate
 from annotation.drafting.prices import Price, place_of_prices, read_prices
 from annotation.drafting.workers import Patience, Workers
+from annotation.drafting.writer import Writer
 from annotation.ledger import Ledger
+from annotation.money import committed_usd, settle_lost
 from annotation.project import Project
 from annotation.screen import Progress, silent
 from annotation.types import Prompt, content_id
@@ -113,7 +114,7 @@ def ask(
     prices = _prices(project, questions)
     with project.lock("draft"):
         ledger = project.ledger
-        ledger.settle_lost()
+        settle_lost(ledger)
         if todo := _plan(ledger, questions):
             schemas = {work.prompt.id: question.schema for question, work in todo}
             workers = Workers(
@@ -130,7 +131,7 @@ def ask(
             try:
                 asyncio.run(workers.work([work for _, work in todo]))
             finally:
-                ledger.settle_lost()
+                settle_lost(ledger)
             workers.raise_what_stopped_it()
     return answered(ledger, questions)
 
@@ -166,7 +167,7 @@ def outlook_of(project: Project, questions: Sequence[Question], *, answer_tokens
     return Outlook(
         len(todo),
         models,
-        project.settings.draft.budget_usd - (ledger.committed_usd() if ledger else 0.0),
+        project.settings.draft.budget_usd - (committed_usd(ledger) if ledger else 0.0),
         monthly and (*monthly, needed),
         read_prices(project.folder).date.isoformat(),
     )

@@ -7,33 +7,28 @@ dropped; none of them leaves this module.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-import re
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from annotation.drafting.pictures import data_uri
+from annotation.drafting.writer import (
+    CONNECT_S,
+    Fault,
+    Reply,
+    count_of,
+    is_address,
+    is_key,
+    refusal,
+    text_of,
+    without_secrets,
+)
 from annotation.errors import DraftError
 
 if TYPE_CHECKING:
     import httpx
 
     from annotation.drafting.plan import Slot
-
-CONNECT_S = 10.0
-"""How long a connection may take to open; a call that never reached Cohere costs nothing."""
-
-DETAIL_CHARS = 300
-
-PIECE = 8
-"""Letters of the key in a row from which a text gives it away."""
-
-LONG = 64
-"""Letters of base64 in a row that are no word of an answer, whatever picture they are of."""
-
-_RUN = re.compile(r"(?:data:image/jpeg;base64,)?[A-Za-z0-9+/=]{16,}")
 
 STOPS = {
     401: "Cohere does not accept the key (401); check CO_API_KEY, or make a new key in Cohere's dashboard.",
@@ -43,59 +38,6 @@ STOPS = {
 }
 """Answers after which no other call can succeed, in one sentence each: without the body, which may echo the key."""
 
-TRANSIENT = (408, 409, 425, 499)
-"""Refusals that say nothing about the request; so does every 5xx."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, with what Cohere bills for it.
-
-    Attributes:
-        text: The model's answer; its thinking is left out.
-        finish: finish_reason, for example "COMPLETE" or "MAX_TOKENS".
-        input_tokens: Billed units; None when Cohere did not say.
-        output_tokens: Billed units; None when Cohere did not say.
-        raw: The body as it came.
-    """
-
-    text: str
-    finish: str
-    input_tokens: int | None
-    output_tokens: int | None
-    raw: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A failed call.
-
-    Attributes:
-        outcome: One of the ledger's words. "rate limited", "server error", "rejected" and "unreachable" cost nothing;
-            after "broken", "timeout" and "lost" nobody can know.
-        detail: One line for a person, without the key.
-        status: HTTP status, or None when there was no response.
-        retry_after_s: How long Cohere asks to wait, or None.
-        raw: The body as it came, when the call may have been billed.
-    """
-
-    outcome: str
-    detail: str
-    status: int | None = None
-    retry_after_s: float | None = None
-    raw: str = ""
-
-
-class Writer(Protocol):
-    """Service that answers prompts: all that drafting needs of it."""
-
-    async def answer(self, slot: Slot, picture: bytes = b"") -> Reply | Fault:
-        """Call once, without any retry; `picture` is the JPEG that the slot shows."""
-
-    async def close(self) -> None:
-        """Let go of the connections."""
-
-
 _arrived: ContextVar[list[httpx.Response]] = ContextVar("arrived")
 _shown: ContextVar[str] = ContextVar("shown", default="")
 """The address that holds the picture of the call under way."""
@@ -103,6 +45,8 @@ _shown: ContextVar[str] = ContextVar("shown", default="")
 
 class Cohere:
     """The real SDK. Retries are ours to make (each costs a reservation), so its own are off."""
+
+    name, chosen_with = "Cohere", "draft.models"
 
     def __init__(self, key: str, *, timeout_s: float, connections: int) -> None:
         """Make a client; CO_API_URL in the environment names another address than Cohere's.
@@ -114,10 +58,10 @@ class Cohere:
         import httpx
 
         self._key = key.strip()
-        if not re.fullmatch(r"[!-~]+", self._key):
+        if not is_key(self._key):
             raise DraftError("CO_API_KEY is no key: it holds blanks or characters that no key has; copy it again.")
         url = os.environ.get("CO_API_URL") or None
-        if url is not None and not _is_address(url):
+        if url is not None and not is_address(url):
             raise DraftError(f"CO_API_URL = {url!r} is no address; unset it, or write one that starts with https://.")
 
         async def note(response: httpx.Response) -> None:
@@ -175,8 +119,8 @@ class Cohere:
             if not responses or not responses[-1].is_success:
                 raise
             detail = f"JSON of an unknown shape ({type(error).__name__})"
-            return Fault("broken", detail, responses[-1].status_code, raw=self._clean(responses[-1].text))
-        return self._read(response, self._clean(responses[-1].text))
+            return Fault("broken", detail, responses[-1].status_code, raw=self._clean(text_of(responses[-1].content)))
+        return self._read(response, self._clean(text_of(responses[-1].content)))
 
     def _read(self, response: Any, raw: str) -> Reply | Fault:
         content = getattr(getattr(response, "message", None), "content", None)
@@ -188,61 +132,15 @@ class Cohere:
             return Fault("broken", "JSON of an unknown shape", 200, raw=raw)
         billed = getattr(getattr(response, "usage", None), "billed_units", None)
         tokens_in, tokens_out = getattr(billed, "input_tokens", None), getattr(billed, "output_tokens", None)
-        return Reply("".join(texts).strip(), finish, _count(tokens_in), _count(tokens_out), raw)
+        return Reply(self._clean("".join(texts).strip()), finish, count_of(tokens_in), count_of(tokens_out), raw)
 
     def _refusal(self, status: int, body: object, headers: dict[str, str], responses: list[httpx.Response]) -> Fault:
         if 200 <= status < 300:
-            return Fault("broken", "no valid JSON", status, raw=self._clean(responses[-1].text))
+            return Fault("broken", "no valid JSON", status, raw=self._clean(text_of(responses[-1].content)))
         if status in STOPS:
             return Fault("rejected", STOPS[status], status)
         message = body.get("message", body) if isinstance(body, dict) else body
-        detail = f"{status}: {self._clean(' '.join(str(message).split()))}"[:DETAIL_CHARS]
-        if status == 429:
-            return Fault("rate limited", detail, status, _wait_s(headers))
-        if status >= 500 or status in TRANSIENT:
-            return Fault("server error", detail, status, _wait_s(headers))
-        return Fault("rejected", detail, status)
+        return refusal(status, self._clean(" ".join(str(message).split())), headers)
 
     def _clean(self, text: str) -> str:
-        """Take the key out, and every piece of it or of the picture that a server may show as a reminder."""
-        if picture := _shown.get():
-            text = _RUN.sub(lambda run: "[picture]" if len(run[0]) >= LONG or run[0] in picture else run[0], text)
-        size = min(PIECE, len(self._key))
-        shown = bytearray(len(text))
-        for start in range(len(self._key) - size + 1):
-            at = text.find(self._key[start : start + size])
-            while at >= 0:
-                shown[at : at + size] = b"x" * size
-                at = text.find(self._key[start : start + size], at + 1)
-        runs = itertools.groupby(zip(text, shown, strict=True), key=lambda pair: bool(pair[1]))
-        return "".join("[key]" if hidden else "".join(letter for letter, _ in run) for hidden, run in runs)
-
-
-def _is_address(url: str) -> bool:
-    import httpx
-
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        return False
-    return parsed.scheme in ("http", "https") and bool(parsed.host)
-
-
-def _count(tokens: object) -> int | None:
-    if isinstance(tokens, bool) or not isinstance(tokens, int | float) or not 0 <= tokens < 1e9:
-        return None
-    return round(tokens)
-
-
-def _wait_s(headers: dict[str, str]) -> float | None:
-    """Retry-After in seconds, given as a number or as a date; None when it is absent or makes no sense."""
-    import email.utils
-    import time
-
-    header = next((value for name, value in headers.items() if name.lower() == "retry-after"), "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", header):
-        return float(header)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
+        return without_secrets(text, self._key, _shown.get())

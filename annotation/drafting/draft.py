@@ -13,16 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from annotation.drafting.cohere import Cohere, Writer
+from annotation.drafting.cohere import Cohere
 from annotation.drafting.pictures import require_pictures
 from annotation.drafting.plan import ModelEstimate, Todo, estimate, plan
 from annotation.drafting.prices import Price, place_of_prices, read_prices
+from annotation.drafting.source import Source
 from annotation.drafting.workers import Patience, Workers
+from annotation.drafting.writer import Writer
 from annotation.errors import DraftError
 from annotation.images.store import read_pictures
+from annotation.money import committed_usd, settle_lost
 from annotation.project import Project
 from annotation.prompts.review import only_accepted
 from annotation.quota_groups import in_project
+from annotation.rounds import current_round, open_prompts
 from annotation.screen import Progress, silent
 from annotation.tasks.page import own_texts
 from annotation.types import Dropped, Prompt
@@ -88,6 +92,11 @@ class Outlook:
         return sum(line.most_usd for line in self.models)
 
     @property
+    def free(self) -> bool:
+        """Whether none of its calls is billed."""
+        return bool(self.models) and self.most_usd == 0
+
+    @property
     def months(self) -> int:
         """How many months the monthly limit makes it take, with this one, of which some calls are used."""
         used, most, needed = self.monthly or (0, 1, 0)
@@ -99,15 +108,15 @@ class Outlook:
         return max((line.minutes for line in self.models), default=0.0)
 
 
-def outlook(project: Project, *, limit: int | None = None) -> Outlook:
-    """Forecast a run, without a key and without changing anything.
+def outlook(project: Project, *, limit: int | None = None, source: Source | None = None) -> Outlook:
+    """Forecast a run, without a key and without changing anything; `source` as for `draft`.
 
     Raises:
         DraftError: There are no prompts, or the file of a picture is missing.
         SettingsError: A model has no price.
     """
-    prices = _prices(project)
-    todo = _plan(project)[0][:limit]
+    project, prices = source.drafted_in(project) if source else project, _prices(project, source)
+    todo = _plan(project, source)[0][:limit]
     _require_pictures(project, todo)
     key = project.settings.draft.key
     models, monthly = tuple(estimate(todo, prices, key)), calls_this_month(project, prices)
@@ -115,7 +124,7 @@ def outlook(project: Project, *, limit: int | None = None) -> Outlook:
     return Outlook(
         len(todo),
         models,
-        project.settings.draft.budget_usd - project.ledger.committed_usd(),
+        project.settings.draft.budget_usd - committed_usd(project.ledger),
         monthly and (*monthly, needed),
         read_prices(project.folder).date.isoformat(),
     )
@@ -128,6 +137,7 @@ def draft(
     patience: Patience | None = None,
     progress: Progress = silent,
     writer: Callable[[str], Writer] | None = None,
+    source: Source | None = None,
 ) -> Drafted:
     """Draft answers until every prompt has draft.candidates of them, or no slot is left to call.
 
@@ -139,6 +149,7 @@ def draft(
         patience: How often a call that cost nothing is tried again.
         progress: Gets answers, answers wanted and dollars.
         writer: Makes the service out of the key; None is Cohere.
+        source: Another model, whose own answers are drafted beside those that are there; None is Cohere.
 
     Raises:
         DraftError: There is no key or no prompt, the file of a picture is missing, Cohere refuses, too many calls
@@ -146,23 +157,28 @@ def draft(
         BudgetExhausted: The next call could cost more than is left of draft.budget_usd.
         KeyboardInterrupt: Ctrl-C. Calls under way were waited for; with a second Ctrl-C they count as spent.
     """
-    prices = _prices(project)
+    project, prices = source.drafted_in(project) if source else project, _prices(project, source)
     with project.lock("draft"):
         mark = last_outcome(project)
-        project.ledger.settle_lost()
-        todo = _plan(project)[0][:limit]
+        settle_lost(project.ledger)
+        todo = _plan(project, source)[0][:limit]
         _require_pictures(project, todo)
         if todo:
-            service = open_service(project, writer, "answers written elsewhere come in with `annot draft --from FILE`")
+            if source:
+                service = source.opened(project.settings.draft)
+            else:
+                service = open_service(
+                    project, writer, "answers written elsewhere come in with `annot draft --from FILE`"
+                )
             wanted = sum(work.missing for work in todo)
             monthly = calls_this_month(project, prices)
             workers = Workers(project, prices, service, patience or Patience(), progress, wanted, monthly)
             try:
                 asyncio.run(workers.work(todo))
             finally:
-                project.ledger.settle_lost()
+                settle_lost(project.ledger)
             workers.raise_what_stopped_it()
-        return drafted(project, mark)
+        return drafted(project, mark, source)
 
 
 def open_service(project: Project, writer: Callable[[str], Writer] | None, otherwise: str) -> Writer:
@@ -195,10 +211,11 @@ def outcomes_since(project: Project, mark: int) -> dict[str, Tally]:
     return {row["outcome"]: Tally(row["calls"], row["usd"]) for row in rows}
 
 
-def drafted(project: Project, mark: int) -> Drafted:
+def drafted(project: Project, mark: int, source: Source | None = None) -> Drafted:
     """Result of the calls since a mark, from the ledger."""
+    project = source.drafted_in(project) if source else project
     outcomes = outcomes_since(project, mark)
-    todo, short = _plan(project)
+    todo, short = _plan(project, source)
     wanted = project.settings.draft.candidates
     return Drafted(
         outcomes["answer"].calls if "answer" in outcomes else 0,
@@ -212,8 +229,10 @@ def drafted(project: Project, mark: int) -> Drafted:
 # -- what the ledger knows ----------------------------------------------------------------------------------
 
 
-def _prices(project: Project) -> dict[str, Price]:
+def _prices(project: Project, source: Source | None) -> dict[str, Price]:
     """Prices of what the project's prompts need: a team without pictures needs no price of a model that sees."""
+    if source:
+        return source.prices(read_prices(project.folder).models)
     draft = project.settings.draft
     rows = project.ledger.rows("select distinct image != '' as seen from current_prompts where not removed")
     seen = {bool(row["seen"]) for row in rows} or {False}
@@ -225,7 +244,7 @@ def _require_pictures(project: Project, todo: Sequence[Todo]) -> None:
     require_pictures(project.folder, (work.prompt.image for work in todo if work.prompt.image))
 
 
-def _plan(project: Project) -> tuple[list[Todo], dict[str, int]]:
+def _plan(project: Project, source: Source | None = None) -> tuple[list[Todo], dict[str, int]]:
     prompts = project.ledger.prompts()
     if not prompts:
         raise DraftError("There are no prompts to answer yet; run `annot prompts add FILE` first.")
@@ -245,11 +264,22 @@ def _plan(project: Project) -> tuple[list[Todo], dict[str, int]]:
                 f"No prompt is accepted yet, and {why}; run `annot prompts review`, then `annot sync` when people have "
                 "answered."
             )
-    return what_to_draft(project, prompts)
+    asked = open_prompts(project.ledger)
+    return what_to_draft(project, [prompt for prompt in prompts if asked is None or prompt.id in asked], source)
 
 
-def what_to_draft(project: Project, prompts: Sequence[Prompt]) -> tuple[list[Todo], dict[str, int]]:
-    """What these prompts still lack, as `plan` says it: an answer counts wherever it came from."""
+def what_to_draft(
+    project: Project, prompts: Sequence[Prompt], source: Source | None = None
+) -> tuple[list[Todo], dict[str, int]]:
+    """What these prompts still lack, as `plan` says it: an answer counts wherever it came from, or a source's.
+
+    A source is not asked about prompts that have their slate of this round already: nobody would see its answers.
+    """
+    now = current_round(project.ledger)
+    if source:
+        rows = project.ledger.rows("select prompt_id from items where round = ?", now)
+        seated = {row["prompt_id"] for row in rows}
+        prompts = [prompt for prompt in prompts if source.takes(prompt) and prompt.id not in seated]
     if not prompts:
         return [], {}
     calls = project.ledger.rows(
@@ -261,10 +291,14 @@ def what_to_draft(project: Project, prompts: Sequence[Prompt]) -> tuple[list[Tod
         prompts,
         project.settings.draft,
         project.settings.project.seed,
-        answered=project.ledger.count_candidates(prompt.id for prompt in prompts),
+        answered=project.ledger.count_candidates(
+            (prompt.id for prompt in prompts), fresh=True, model=source.model if source else ""
+        ),
         called={row["slot_id"]: (int(row["attempt"]), row["outcome"]) for row in calls},
         texts=own_texts(project.folder),
         pictures=read_pictures(project.ledger, {prompt.image for prompt in prompts if prompt.image}),
+        number_of_round=now,
+        persona=source.persona if source else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from annotation.config import DraftSettings
 from annotation.drafting.personas import Persona, describers, personas
 from annotation.drafting.pictures import Shown, show
 from annotation.drafting.prices import Key, Price
+from annotation.rounds import SOURCE
 from annotation.types import Picture, Prompt, content_id
 
 FREE = ("rate limited", "server error", "rejected", "unreachable")
@@ -36,11 +37,12 @@ class Slot:
         id: Hash of the whole request and the slot's number.
         prompt_id: The prompt that is answered.
         number: 0 first; those from draft.candidates on are spares.
-        model: Cohere's name of the model.
+        model: The service's name of the model.
         persona: Who answers.
         text: The user message.
         settings: temperature, seed and max_tokens, as sent.
         shown: The picture that goes with the text, or None.
+        own: The model answers as itself: its answer may be known again as the aligned model's own.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Slot:
     text: str
     settings: Mapping[str, Any]
     shown: Shown | None = None
+    own: bool = False
 
     @property
     def text_bytes(self) -> int:
@@ -69,8 +72,9 @@ class Slot:
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """What is kept of how the answer was made: the settings, and how closely the model looked."""
-        return {**self.settings, **({"detail": self.shown.detail} if self.shown else {})}
+        """What is kept of how the answer was made: the settings, how closely the model looked, and whose it is."""
+        detail = {"detail": self.shown.detail} if self.shown else {}
+        return {**self.settings, **detail, **({SOURCE: self.model} if self.own else {})}
 
     def most_usd(self, price: Price) -> float:
         """The most that the call can cost, in dollars."""
@@ -121,18 +125,25 @@ def slots(
     seed: int,
     texts: Mapping[str, str] | None = None,
     picture: Picture | None = None,
+    number_of_round: int = 1,
+    persona: Persona | None = None,
 ) -> Iterator[Slot]:
     """The slots of a prompt: draft.candidates of them, then as many spares.
 
     Models take turns fastest, then temperatures; personas come in an order of the prompt's own. The same settings
-    and seed (and texts of the project's own for a language) give the same slots, whatever else the project holds. What
-    is asked about a picture differs by focus and length too.
+    and seed (and texts of the project's own for a language) give the same slots, whatever else the project holds; in
+    each round others. What is asked about a picture differs by focus and length too. A `persona` that is given answers
+    alone: the model as itself.
     """
-    dice = random.Random(content_id(str(seed), prompt.id))
+    later = (str(number_of_round),) if number_of_round > 1 else ()
+    dice = random.Random(content_id(str(seed), prompt.id, *later))
     shown = show(picture, draft.picture_detail) if picture else None
     models = draft.picture_models if shown else draft.models
     count = 2 * draft.candidates
-    cast = describers(prompt, dice, texts, count) if shown else personas(prompt, dice, texts)
+    if persona is not None:
+        cast = [persona]
+    else:
+        cast = describers(prompt, dice, texts, count) if shown else personas(prompt, dice, texts)
     first_model = dice.randrange(len(models))
     for number in range(count):
         model = models[(first_model + number) % len(models)]
@@ -141,11 +152,11 @@ def slots(
             "seed": dice.getrandbits(31),
             "max_tokens": draft.max_tokens,
         }
-        persona = cast[number % len(cast)]
-        request = (model, persona.system, prompt.text, *(f"{name}={value}" for name, value in settings.items()))
+        speaks = cast[number % len(cast)]
+        request = (model, speaks.system, prompt.text, *(f"{name}={value}" for name, value in settings.items()))
         seen = (f"detail={shown.detail}",) if shown else ()  # The picture itself is part of the prompt's id.
         name = content_id(prompt.id, str(number), *request, *seen)
-        yield Slot(name, prompt.id, number, model, persona, prompt.text, settings, shown)
+        yield Slot(name, prompt.id, number, model, speaks, prompt.text, settings, shown, persona is not None)
 
 
 def plan(
@@ -157,6 +168,8 @@ def plan(
     called: Mapping[str, tuple[int, str | None]],
     texts: Mapping[str, str] | None = None,
     pictures: Mapping[str, Picture] = {},
+    number_of_round: int = 1,
+    persona: Callable[[Prompt], Persona] | None = None,
 ) -> tuple[list[Todo], dict[str, int]]:
     """Plan the calls that each prompt still needs.
 
@@ -169,6 +182,8 @@ def plan(
             called, or when its last attempt certainly cost nothing.
         texts: The project's own, from `annotation.tasks.page.own_texts`.
         pictures: Id -> picture, of the prompts that are about one.
+        number_of_round: In which people are asked.
+        persona: Who alone answers a prompt; None is all personas in turn.
 
     Returns:
         What is to be done, and for prompts that lack answers but have no slot left: prompt id -> answers that it has.
@@ -179,7 +194,8 @@ def plan(
         if has >= draft.candidates:
             continue
         ready = []
-        for slot in slots(prompt, draft, seed, texts, pictures[prompt.image] if prompt.image else None):
+        picture, alone = pictures[prompt.image] if prompt.image else None, persona(prompt) if persona else None
+        for slot in slots(prompt, draft, seed, texts, picture, number_of_round, alone):
             attempt, outcome = called.get(slot.id, (-1, FREE[0]))
             if outcome in FREE:
                 ready.append((slot, attempt + 1))

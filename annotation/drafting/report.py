@@ -11,8 +11,10 @@ from typing import Any
 from annotation.drafting.draft import Drafted, Outlook, Tally, draft, drafted, last_outcome, outlook
 from annotation.drafting.from_file import NEARLY, SEVERAL_HAVE_IT, SEVERAL_PICTURES, SEVERAL_PROMPTS, draft_from_file
 from annotation.drafting.prices import OURS, read_prices
+from annotation.drafting.source import Source
 from annotation.errors import AnnotError, SettingsError
 from annotation.files import write_whole
+from annotation.money import committed_usd
 from annotation.project import Project
 from annotation.screen import count_reasons, counted, print_json, progress, show_dropped, table
 
@@ -41,9 +43,9 @@ def write_prices(project: Project, *, json: bool = False) -> None:
         print(f"{path} is written; edit the prices and limits there. Next: annot draft --dry-run")
 
 
-def show_outlook(project: Project, limit: int | None, *, json: bool = False) -> None:
+def show_outlook(project: Project, limit: int | None, source: Source | None = None, *, json: bool = False) -> None:
     """Show what a run would do."""
-    seen = outlook(project, limit=limit)
+    seen = outlook(project, limit=limit, source=source)
     if json:
         print_json(outlook_as_json(seen))
         return
@@ -55,34 +57,36 @@ def show_outlook(project: Project, limit: int | None, *, json: bool = False) -> 
 def outlook_table(project: Project, seen: Outlook, title: str) -> None:
     """Print what a run would call, a line for each model."""
     table(
-        f"{title} (prices of {seen.prices_date}, {project.settings.draft.key} key)",
+        title if seen.free else f"{title} (prices of {seen.prices_date}, {project.settings.draft.key} key)",
         ("model", "calls", "tokens in", "tokens out", "dollars", "at most", "minutes"),
-        ((*astuple(line)[:-1], f"{line.minutes:.1f}") for line in seen.models),
+        ((*astuple(line)[:-1], "–" if seen.free else f"{line.minutes:.1f}") for line in seen.models),
     )
 
 
-def draft_and_show(project: Project, limit: int | None, *, ask_first: bool, json: bool = False) -> None:
+def draft_and_show(
+    project: Project, limit: int | None, source: Source | None = None, *, ask_first: bool, json: bool = False
+) -> None:
     """Draft, and show what came of it, also when the run ends early."""
-    seen = outlook(project, limit=limit)
+    seen = outlook(project, limit=limit, source=source)
     if seen.models and not json:
         print(outlook_sentence(project, seen, counted(seen.prompts, "prompt")))
     # Without a key the run ends with its sentence: nobody has to agree to that.
-    if seen.models and ask_first and project.secret("CO_API_KEY") is not None:
+    if seen.models and not seen.free and ask_first and (source or project.secret("CO_API_KEY") is not None):
         import typer
 
         typer.confirm("Draft now?", default=True, abort=True)
     mark = last_outcome(project)
     try:
         with progress("drafting") as bar:
-            done = draft(project, limit=limit, progress=bar)
+            done = draft(project, limit=limit, progress=bar, source=source)
     except (AnnotError, KeyboardInterrupt) as error:
         if json and isinstance(error, AnnotError):  # one object on stdout, not two
-            print_json({**_drafted_as_json(project, drafted(project, mark)), "error": str(error)})
+            print_json({**_drafted_as_json(project, drafted(project, mark, source)), "error": str(error)})
             print(f"annot: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
-        _show(project, drafted(project, mark), json=json)
+        _show(project, drafted(project, mark, source), source, json=json)
         raise
-    _show(project, done, json=json)
+    _show(project, done, source, json=json)
 
 
 def take_from_file(project: Project, source: Path, *, json: bool = False) -> None:
@@ -102,6 +106,8 @@ def take_from_file(project: Project, source: Path, *, json: bool = False) -> Non
 def outlook_sentence(project: Project, seen: Outlook, what: str) -> str:
     """What a run costs, how long it takes, and what may end it early; `what` says what it brings."""
     calls = sum(line.calls for line in seen.models)
+    if seen.free:
+        return f"{counted(calls, 'call')} for {what}: they cost nothing. How long they take shows when it runs."
     key = project.settings.draft.key
     sentences = [
         f"{counted(calls, 'call')} for {what}: about ${seen.usd:.2f}, "
@@ -142,7 +148,7 @@ def outlook_as_json(seen: Outlook) -> dict[str, Any]:
 
 
 def _drafted_as_json(project: Project, done: Drafted) -> dict[str, Any]:
-    return {**asdict(done), "committed_usd": project.ledger.committed_usd()}
+    return {**asdict(done), "committed_usd": committed_usd(project.ledger)}
 
 
 def outcomes_table(outcomes: Mapping[str, Tally]) -> None:
@@ -151,24 +157,23 @@ def outcomes_table(outcomes: Mapping[str, Tally]) -> None:
     table("what came back", ("outcome", "calls", "dollars"), rows)
 
 
-def _show(project: Project, done: Drafted, *, json: bool) -> None:
+def _show(project: Project, done: Drafted, source: Source | None, *, json: bool) -> None:
     if json:
         print_json(_drafted_as_json(project, done))
         return
     outcomes_table(done.outcomes)
     if done.outcomes:
-        print(
-            f"{counted(done.answers, 'new candidate')} for ${done.usd:.4f}; ${project.ledger.committed_usd():.4f} of "
-            f"${project.settings.draft.budget_usd:.2f} are spent."
-        )
+        spent, budget = committed_usd(project.ledger), project.settings.draft.budget_usd
+        price = f" for ${done.usd:.4f}; ${spent:.4f} of ${budget:.2f} are spent" if done.usd or not source else ""
+        print(f"{counted(done.answers, 'new candidate')}{price}.")
         sys.stdout.flush()
     if done.outcomes and done.open:
         print(
             f"{counted(done.open, 'prompt still lacks', 'prompts still lack')} answers; "
-            "run `annot draft` again to go on."
+            f"run {'the same command' if source else '`annot draft`'} again to go on."
         )
     if done.short:
-        wanted = project.settings.draft.candidates
+        wanted = source.answers if source else project.settings.draft.candidates
         print(
             f"{counted(len(done.short), 'prompt has', 'prompts have')} fewer than {wanted} answers and no "
             "spare call left, for example "

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from annotation.drafting.cohere import Fault, Reply, Writer
 from annotation.drafting.pictures import read_picture
 from annotation.drafting.plan import FREE, Slot, Todo
 from annotation.drafting.prices import Price
 from annotation.drafting.verdict import normal_form, verdict
+from annotation.drafting.writer import DETAIL_CHARS, Fault, Reply, Writer, writable
 from annotation.errors import BudgetExhausted, DraftError
-from annotation.ledger import Call, Outcome
+from annotation.money import Call, Outcome, committed_usd, reserve, settle
 from annotation.project import Project
 from annotation.screen import Progress, counted
 from annotation.text.privacy import mask, mask_json
@@ -119,7 +120,7 @@ class Workers:
         self._folder, self._ledger = project.folder, project.ledger
         self._settings = project.settings.draft
         self._prices = prices
-        self._service = service
+        self._service, self._name = service, service.name
         self._patience = patience
         self._progress = progress
         self._wanted, self._answers = wanted, 0
@@ -219,12 +220,16 @@ class Workers:
         return outcome
 
     def _tell_reach(self, outcome: Outcome) -> None:
-        """Say that Cohere cannot be reached, once, and when it is reached again: retries would look like slowness."""
+        """Say once that the service cannot be reached, and when it is again: retries would look like slowness."""
         away = outcome.outcome == "unreachable"
         if away and not self._away:
-            print(f"annot: cannot reach Cohere ({outcome.detail}); trying again.", file=sys.stderr, flush=True)
+            print(
+                f"annot: cannot reach {self._name} ({outcome.detail}); trying again.",
+                file=sys.stderr,
+                flush=True,
+            )
         elif self._away and not away:
-            print("annot: Cohere is reached again.", file=sys.stderr, flush=True)
+            print(f"annot: {self._name} is reached again.", file=sys.stderr, flush=True)
         self._away = away
 
     async def _call(self, work: Todo, slot: Slot, attempt: int, earlier: set[str]) -> tuple[Outcome, float | None]:
@@ -251,9 +256,10 @@ class Workers:
 
     async def _reserve(self, call: Call) -> None:
         """Set the cost aside; while calls under way may still give back some of theirs, wait for them."""
+        budget = self._settings.budget_usd if call.reserved_usd else math.inf  # what is free needs none
         while True:
             try:
-                self._ledger.reserve(call, self._settings.budget_usd)
+                reserve(self._ledger, call, budget)
             except BudgetExhausted as error:
                 if not self._under_way:
                     await self._stop_here(error)
@@ -267,15 +273,16 @@ class Workers:
         """Send a reserved call and settle it. Nothing but a second Ctrl-C cuts this off."""
         reply = await self._service.answer(slot, picture)
         candidate = None
-        raw = mask_json(reply.raw, work.prompt.country)
+        raw = writable(mask_json(reply.raw, work.prompt.country))
         waits.append(None)
         if isinstance(reply, Reply):
             price = self._prices[slot.model]
             usd = call.reserved_usd
             if reply.input_tokens is not None and reply.output_tokens is not None:
                 usd = price.usd(reply.input_tokens, reply.output_tokens)
-            text, _ = mask(reply.text, work.prompt.country)
-            kind = self._judge(text, reply.finish, work.prompt, earlier)
+            text, _ = mask(writable(reply.text), work.prompt.country)
+            finish = writable(reply.finish)[:DETAIL_CHARS]
+            kind = self._judge(text, finish, work.prompt, earlier)
             if kind == "answer" and self._makes_candidates:
                 candidate = Candidate.make(
                     slot.prompt_id,
@@ -285,11 +292,12 @@ class Workers:
                     settings=slot.recorded,
                     cost_usd=usd,
                 )
-            outcome = Outcome(kind, usd, reply.input_tokens or 0, reply.output_tokens or 0, reply.finish, raw=raw)
+            outcome = Outcome(kind, usd, reply.input_tokens or 0, reply.output_tokens or 0, finish, raw=raw)
         else:
             free = reply.outcome in FREE
+            reply = replace(reply, detail=writable(reply.detail))
             outcome = Outcome(reply.outcome, 0.0 if free else call.reserved_usd, detail=reply.detail, raw=raw)
-        self._ledger.settle(call, outcome, candidate)
+        settle(self._ledger, call, outcome, candidate)
         if isinstance(reply, Fault):
             waits[0] = self._handle_fault(slot, reply)
         else:
@@ -297,14 +305,14 @@ class Workers:
             if outcome.usd > call.reserved_usd + 1e-9:
                 self._stop_new_calls(
                     DraftError(
-                        f"Cohere billed {outcome.usd:.6f} dollars for a call to {slot.model} that could cost "
+                        f"{self._name} billed {outcome.usd:.6f} dollars for a call to {slot.model} that could cost "
                         f"{call.reserved_usd:.6f} at most; check its price in prices.toml before going on."
                     )
                 )
         if candidate is not None:
             earlier.add(normal_form(candidate.text))
         self._answers += outcome.outcome == "answer"
-        note = f"${self._ledger.committed_usd():.4f} of ${self._settings.budget_usd:.2f}"
+        note = f"${committed_usd(self._ledger):.4f} of ${self._settings.budget_usd:.2f}" if call.reserved_usd else ""
         self._progress(self._answers, self._wanted, note)
         return outcome
 
@@ -317,8 +325,8 @@ class Workers:
                 # A model that has answered others dislikes this prompt; one that never did is called wrongly.
                 self._stop_new_calls(
                     DraftError(
-                        f"Cohere rejected a call to {slot.model} ({fault.detail}); mend draft.models or the prompt "
-                        f"{slot.prompt_id}, then run the same command again."
+                        f"{self._name} rejected a call to {slot.model} ({fault.detail}); mend "
+                        f"{self._service.chosen_with} or the prompt {slot.prompt_id}, then run the same command again."
                     )
                 )
         if fault.retry_after_s is None:
@@ -326,8 +334,8 @@ class Workers:
         if fault.retry_after_s > self._patience.longest_wait_s:
             self._stop_new_calls(
                 DraftError(
-                    f"Cohere asks to wait {fault.retry_after_s / 60:.0f} minutes before calling {slot.model} again "
-                    f"({fault.detail}); run `annot draft` then."
+                    f"{self._name} asks to wait {fault.retry_after_s / 60:.0f} minutes before calling {slot.model} "
+                    f"again ({fault.detail}); run `annot draft` then."
                 )
             )
         self._limits[slot.model].pause(fault.retry_after_s)

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from annotation.drafting.ask import Question, answered, ask, outlook_of
-from annotation.drafting.cohere import Writer
 from annotation.drafting.workers import Patience
+from annotation.drafting.writer import Writer
 from annotation.exams.found import FoundExam, FoundQuestion
 from annotation.project import Project
 from annotation.screen import Progress, counted, silent

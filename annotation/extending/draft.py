@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 
 from annotation.drafting.ask import Question, ask, outlook_of
-from annotation.drafting.cohere import Writer
 from annotation.drafting.draft import Outlook
 from annotation.drafting.workers import Patience
+from annotation.drafting.writer import Writer
 from annotation.errors import SettingsError
 from annotation.extending.gaps import READY, SLATE, Cell, find_gaps, prompt_states
 from annotation.extending.questions import (

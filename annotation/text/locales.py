@@ -38,6 +38,9 @@ COUNTRY_ALIASES = {
 }
 """Names in use that ISO 3166 and its translations lack."""
 
+_COUNTRY = {"es": "País", "pt": "País"}
+"""Language -> what a country is called before its name in a system text; "Country" in every other language."""
+
 LANGUAGE_ALIASES = {
     "castellano": "es",
     "castelhano": "es",
@@ -156,6 +159,11 @@ def name_of_country(code: str, language: str) -> str:
     name = names.gettext(english) if language != "en" else english
     head, comma, tail = name.partition(", ")
     return f"{tail} {head}" if comma else name  # "Congo, República Democrática del" is an index entry, not a name.
+
+
+def country_line(country: str, language: str) -> str:
+    """Line of the system text with the country: "País: México."; whoever uses such an adapter writes the same."""
+    return f"{_COUNTRY.get(language, 'Country')}: {name_of_country(country, language or 'en')}."
 
 
 def common_language(country: str) -> str:

@@ -154,6 +154,16 @@ def test_each_country_gives_its_share_and_another_seed_other_prompts() -> None:
     assert split_by_prompt(pairs, 0.1, 1).held_out != split.held_out
 
 
+def test_what_was_held_out_stays_held_out_when_prompts_are_added() -> None:
+    """Else a later run trains on what an earlier one was measured on, and little is left to compare them on."""
+    pairs = [pair(f"{country} {number}", country) for country in ("AR", "BR", "MX") for number in range(110)]
+    of_both = 0
+    for seed in range(10):
+        before = set(split_by_prompt([row for row in pairs if int(str(row.prompt)[3:]) < 100], 0.2, seed).held_out)
+        of_both += len(before & set(split_by_prompt(pairs, 0.2, seed).held_out))
+    assert of_both > 0.9 * 10 * 60
+
+
 def test_the_same_question_under_another_persona_stays_on_one_side() -> None:
     def asked(system: str) -> Pair:
         talk = ({"role": "system", "content": system}, {"role": "user", "content": " ¿Qué se come? "})

@@ -750,6 +750,12 @@ def test_a_refused_run_leaves_no_base_for_other_judgements(tmp_path: Path) -> No
     made = make_tiny_base(tmp_path / "afresh", all_texts(read_slates(tmp_path / "mine.jsonl").slates), seed=0)
     assert (tmp_path / "run" / "base" / "tokenizer.json").read_bytes() == (made / "tokenizer.json").read_bytes()
 
+    held = tmp_path / "run" / "held_out_slates.jsonl"
+    held.write_text("".join(reversed(held.read_text().splitlines(keepends=True))))
+    (tmp_path / "run" / "DONE").unlink()
+    with pytest.raises(TrainError, match="another version of annot, which held out other slates; choose another --run"):
+        train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=few, quiet=True)
+
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:8]))
     with pytest.raises(TrainError, match=r"mine.jsonl holds other judgements than when the run run was begun; choose"):
         train(tmp_path / "run", tmp_path / "mine.jsonl", overrides=few, quiet=True)

@@ -25,6 +25,7 @@ from annotation.screen import Progress, silent
 from annotation.types import content_id
 from train.data.held_back import sentences_beside
 from train.data.plan import Plan, make_plan
+from train.data.rounds import count_rounds
 from train.data.rows import read_rows, source_digest
 from train.engine import distributed
 from train.engine.adapter import check_float32, check_targets, gathered_weights, save_adapter
@@ -51,6 +52,7 @@ from train.run_folder import (
     as_begun,
     begun_with,
     check_adapter,
+    check_held_out,
     check_same,
     claimed,
     finished_run,
@@ -225,6 +227,7 @@ def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog, source
     if begun:
         check_same(folder, base)
         check_content(plan.base, plan.recipe.base, begun)
+        check_held_out(folder, [slate.id for slate in plan.slates.held_out])
     else:
         facts = {
             "run": folder.name,
@@ -236,6 +239,7 @@ def begin(facts: Mapping[str, Any], plan: Plan, device: str, log: RunLog, source
             "steps": plan.steps,
             "train_rows": len(plan.pairs.train),
             "train_slates": len(plan.slates.train),
+            **({"rounds": told} if len(told := count_rounds(plan.slates.train)) > 1 else {}),
             "held_out_pairs": len(plan.pairs.held_out),
             "device": device,
             "versions": {"python": sys.version.split()[0], **{name: version(name) for name in LIBRARIES}},

@@ -10,6 +10,7 @@ checkpoints/            to go on from after a crash; gone when the run is done
 preflight.json          what was looked at before; energy.json: what was used
 adapter/                the result
 report.md               what it is worth; evaluation.json and evaluation_… are what `annot evaluate` found
+against/OTHER.json      how it ranks compared with another run, slate by slate
 given.json              what people said of a release; dataset.json and merged.json: what was measured for it
 releases.jsonl          where it was given away; demo/ is its page on this machine, with the votes
 evaluation_tasks/       exams and local rows as tasks of lm-evaluation-harness
@@ -343,6 +344,25 @@ def check_same(folder: Path, facts: Mapping[str, Any]) -> None:
                 f"the run {folder.name} was begun with {place} = {old!r}, and now it is {new!r}; "
                 "choose another --run, or give the same settings to go on with it."
             )
+
+
+def check_held_out(folder: Path, slates: Sequence[str]) -> None:
+    """Refuse to go on with a run of another annot that held out other slates: it has learnt from some of these.
+
+    Args:
+        folder: The run's.
+        slates: Ids of the slates that are held out now.
+
+    Raises:
+        TrainError: Others were.
+    """
+    path = folder / "held_out_slates.jsonl"
+    rows = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if rows and [json.loads(row)["id"] for row in rows] != list(slates):
+        raise TrainError(
+            f"the run {folder.name} was begun by another version of annot, which held out other slates; choose another "
+            "--run to begin anew."
+        )
 
 
 def _first_difference(place: str, old: Any, new: Any) -> tuple[str, Any, Any]:

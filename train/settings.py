@@ -58,6 +58,9 @@ class DataSettings(Section):
     held_out: float = Field(gt=0, le=0.5)
     split: Literal["prompt", "group"] = "prompt"
     repeated: bool = True
+    earlier_rounds: float = Field(
+        1.0, ge=0, le=1, description="weight of a slate for each round by which it is older than the newest"
+    )
     columns: Mapping[str, str] = {}
     max_length: int = Field(ge=16, le=2**20)
     on_overflow: Literal["drop", "error", "truncate"]
@@ -222,6 +225,10 @@ class Recipe(Section):
                 )
             if self.data.on_overflow == "truncate":
                 raise ValueError('TRL would cut pictures too; set data.on_overflow = "drop", or another dpo.objective')
+        if 0 < self.data.earlier_rounds < 1 and self.dpo.objective == "trl":
+            raise ValueError(
+                "no weight reaches TRL's losses: set data.earlier_rounds=0 or 1, or choose another dpo.objective"
+            )
         if self.region.country and self.region.others and self.dpo.objective == "trl":
             raise ValueError("no weight reaches TRL's losses: set region.others=0, or choose another dpo.objective")
         return self

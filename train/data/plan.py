@@ -19,6 +19,7 @@ from train.data.pictures import check_pictures, first_alike
 from train.data.preflight import check_not_empty, preflight
 from train.data.read import read_slates
 from train.data.regions import Region, for_region, regions, with_country
+from train.data.rounds import by_round, count_rounds
 from train.data.slates import RankedSlate
 from train.data.split import Split, all_texts, groups_of, split_by_prompt
 from train.libraries import work_offline
@@ -77,11 +78,17 @@ class Plan:
             f"{'base':<22}{self.base.shown}",
             *([f"{'licence':<22}{self.base.licence}"] if self.base.licence else []),
             f"{'device':<22}{device}",
+            *([f"{'rounds':<22}{self._rounds()}"] if len(count_rounds(self.slates.train)) > 1 else []),
             f"{'split by prompt':<22}{len(rows.train)} {unit} to train on{self._of_others()}, {len(rows.held_out)} "
             f"{'pairs ' if self.by_trl else ''}held out",
             *([f"{'near duplicates':<22}{prompts} prompts stay on one side, in {groups} groups"] if groups else []),
             f"{'plan':<22}{self.steps} steps of {optimiser.batch * optimiser.accumulate} {unit}",
         ]
+
+    def _rounds(self) -> str:
+        """Part of a line: the slates to train on of every round, and what those of earlier ones weigh."""
+        parts = (f"{number} of round {name}" for name, number in count_rounds(self.slates.train).items())
+        return f"{', '.join(parts)}; each earlier round weighs {self.recipe.data.earlier_rounds:g} of the next one"
 
     def _of_others(self) -> str:
         """Part of a line: the slates of other countries than the one that an adapter is for."""
@@ -105,6 +112,7 @@ class Plan:
             "grouped_prompts": self.together[0],
             "groups": self.together[1],
             "regions": [asdict(region) for region in self.regions],
+            "rounds": {str(name): number for name, number in count_rounds(self.slates.train).items()},
             "steps": self.steps,
             "recipe": self.recipe.model_dump(mode="json"),
         }
@@ -166,7 +174,7 @@ def make_plan(
         notice = f"all {len(groups)} prompts are near duplicates: what is held out of them says little."
         read, groups = replace(read, notices=(*read.notices, notice)), {}
     everybody = split_by_prompt(kept, data.held_out, recipe.run.seed, groups)
-    split = for_region(everybody, recipe.region)
+    split = for_region(by_round(everybody, data.earlier_rounds), recipe.region)
     pairs, held_out = (pairs_of_slates(side) for side in (split.train, split.held_out))
     if not held_out:
         raise TrainError(

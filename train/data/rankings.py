@@ -41,6 +41,7 @@ class RankingRow:
         seats: Names of the answers, or ().
         image: Id of the picture that the prompt is about, or "".
         weight: Of the person's votes; 0: they do not count.
+        round: Of the project in which they were asked.
     """
 
     place: str
@@ -57,6 +58,7 @@ class RankingRow:
     seats: tuple[str, ...] = ()
     image: str = ""
     weight: float = 1.0
+    round: int = 1
 
     @property
     def shown(self) -> tuple[object, ...]:
@@ -151,6 +153,7 @@ def ranking_from_row(row: Mapping[str, Any], place: str, asked: tuple[Message, .
         tuple(named),
         image,
         share(row, "weight", 1.0, place),
+        whole_number(row.get("round")) or 1,
     )
 
 
@@ -266,6 +269,7 @@ def _slate(
         whole(sum(ranking.people for ranking in rankings)),
         image=first.image,
         rewrites=tuple(one.rewrite for one in people if one.rewrite) if first.image else (),
+        round=first.round,
     )
 
 

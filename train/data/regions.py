@@ -15,13 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from annotation.errors import TrainError
-from annotation.text.locales import name_of_country
+from annotation.text.locales import country_line
 from train.data.slates import RankedSlate
 from train.data.split import Split
 from train.settings import RegionSettings
-
-WORDS = {"es": "País", "pt": "País"}
-"""Language -> what a country is called before its name in a system text; "Country" in every other language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +122,6 @@ def with_country(slates: Sequence[RankedSlate]) -> tuple[RankedSlate, ...]:
             prompt = ({"role": "system", "content": line}, *slate.prompt)
         changed.append(replace(slate, prompt=prompt))
     return tuple(changed)
-
-
-def country_line(country: str, language: str) -> str:
-    """Line of the system text with the country: "País: México."; whoever uses such an adapter writes the same."""
-    return f"{WORDS.get(language, 'Country')}: {name_of_country(country, language or 'en')}."
 
 
 def region_line(region: Region) -> str:

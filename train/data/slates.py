@@ -109,6 +109,7 @@ class RankedSlate:
         weight: Of this example in the loss.
         image: Id of the picture that the prompt is about, or "".
         rewrites: Of pictures: what people wrote in the place of all answers; what descriptions are measured with.
+        round: Of the project in which people were asked, 1 first.
     """
 
     id: str
@@ -126,6 +127,7 @@ class RankedSlate:
     weight: float = 1.0
     image: str = ""
     rewrites: tuple[str, ...] = ()
+    round: int = 1
 
     @property
     def prompt_key(self) -> str:
@@ -196,10 +198,13 @@ class RankedSlate:
         return f"{self.slate_id}:{self.seats[pair.better]}:{self.seats[pair.worse]}:{self.country}"
 
     def row(self) -> dict[str, Any]:
-        """As a line of JSON; `from_row` reads it. Of texts it says nothing of pictures: hashes stay the same."""
-        facts = {
-            name: getattr(self, name) for name in self.__slots__ if self.image or name not in ("image", "rewrites")
-        }
+        """As a line of JSON; `from_row` reads it. Of texts it says nothing of pictures: hashes stay the same.
+
+        Nor does it name the first round.
+        """
+        left_out = {"image", "rewrites"} if not self.image else set[str]()
+        left_out |= {"round"} if self.round == 1 else set()
+        facts = {name: getattr(self, name) for name in self.__slots__ if name not in left_out}
         facts["prompt"] = to_json(self.prompt)
         facts["answers"] = [to_json(answer) for answer in self.answers]
         facts["rankings"] = [{name: getattr(r, name) for name in Ranking.__slots__} for r in self.rankings]

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Generic, Protocol, TypeVar
 
 from annotation.config import PromptSettings
@@ -87,9 +88,11 @@ def split_by_prompt(
 ) -> Split[AnyExample]:
     """Keep a share of the prompts out of training, spread evenly over the countries.
 
-    Prompts, or groups of them, are put in order of (countries, hash of seed and prompt) and every 1/share-th is held
-    out: systematic sampling, so each country gives its share to within one, and the same prompts are held out on every
-    machine. A group that is more than half of what is to be held out is trained on, unless there are no others.
+    Of each country's prompts, or groups of them, those with the smallest hash of seed and prompt are held out
+    (bottom-k sampling), so each country gives its share to within one, and the same prompts are held out on every
+    machine. Where prompts are added, as in a later round, nearly all that were held out still are, and runs can be
+    compared on them. A group that is more than half of what is to be held out is trained on, unless there are no
+    others.
 
     Args:
         rows: All examples: slates, or pairs.
@@ -116,8 +119,13 @@ def split_by_prompt(
     sizes = Counter(group.values())
     least = max(min(sizes.values()), share * len(own) / 2)
     ordered = sorted((key for key in countries if sizes[key] <= max(least, 1)), key=place)
-    due = [int(i * share + 0.5) for i in range(len(ordered) + 1)]  # held out of the first i, to the nearest
-    held = {key for i, key in enumerate(ordered) if due[i + 1] > due[i]}
+    held, before = set[str](), 0
+    for _, keys in groupby(ordered, key=lambda key: sorted(countries[key])):
+        mine = list(keys)
+        after = before + len(mine)
+        due = int(after * share + 0.5) - int(before * share + 0.5)  # so that all of them come to the nearest
+        held.update(mine[:due])
+        before = after
     held = held or {ordered[-1]}
     return Split(
         tuple(row for row in rows if group[row.prompt_key] not in held),

@@ -1,21 +1,26 @@
-"""Two measured runs compared, slate by slate, on what both kept out of training."""
+"""Two measured runs compared, slate by slate, on what both kept out of training; kept in the folder of one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from annotation.errors import TrainError
+from annotation.files import write_whole
 from train.data.rows import read_rows
 from train.evaluate.ranking import SLATES
 from train.evaluate.ranking_summary import SlateScore
 from train.evaluate.run import read_evaluation
 from train.run_folder import finished_run
 from train.statistics import Estimate, mean_over_prompts
+
+AGAINST = "against"
+"""Folder in a run's of what it was compared with: a file for each other run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +129,28 @@ def compare(folder: Path, other: Path, *, seed: int = 0) -> tuple[Versus, ...]:
             "the same data.held_out and run.seed."
         )
     return versus([ours[name] for name in shared], [theirs[name] for name in shared], seed=seed)
+
+
+def comparison_file(other: str) -> str:
+    """File of a run's folder with its comparison with another run."""
+    return f"{AGAINST}/{other}.json"
+
+
+def keep_comparison(folder: Path, other: Path, found: Sequence[Versus], bases: str) -> Path:
+    """Write a comparison as against/OTHER.json into a run's folder, with the keys of both measurements.
+
+    Whoever reads it sees by the keys whether the runs are still as they were measured then.
+
+    Args:
+        folder: The run's.
+        other: That of the run that it was compared with.
+        found: From `compare`.
+        bases: From `warn_of_bases`.
+    """
+    keys = [measured.keys["ranking"] for run in (folder, other) if (measured := read_evaluation(run))]
+    facts = {"run": folder.name, "against": other.name, "keys": keys, "bases": bases}
+    path = folder / comparison_file(other.name)
+    path.parent.mkdir(exist_ok=True)
+    groups = [asdict(one) for one in found]
+    write_whole(path, json.dumps({**facts, "groups": groups}, ensure_ascii=False, indent=2).encode())
+    return path

@@ -141,8 +141,10 @@ class Measure(Protocol[Scores]):
 
 
 def save_figure(path: Path, figure: Any) -> Path:
-    """Write a figure of matplotlib's as PNG, whole or not at all."""
-    write_whole(path, lambda beside: figure.savefig(beside, dpi=120))
+    """Write a figure of matplotlib's in the format that its suffix names, whole or not at all."""
+    form = path.suffix.removeprefix(".")
+    undated = {"CreationDate": None} if form == "pdf" else {}
+    write_whole(path, lambda beside: figure.savefig(beside, dpi=120, format=form, metadata=undated))
     return path
 
 

@@ -191,8 +191,14 @@ OBJECTIVES = {
 """Objective → what its loss is called in a plot."""
 
 
-def draw_plots(folder: Path) -> tuple[Path, ...]:
-    """Draw metrics.jsonl as one PNG per plot; a plot without any point is left out."""
+def draw_plots(folder: Path, to: Path | None = None, suffix: str = ".png") -> tuple[Path, ...]:
+    """Draw metrics.jsonl of a run, a file per plot; a plot without any point is left out.
+
+    Args:
+        folder: Of the run.
+        to: Where the files go; default: the run's folder.
+        suffix: Of the files: what they are.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -220,5 +226,5 @@ def draw_plots(folder: Path) -> tuple[Path, ...]:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
-        drawn.append(save_figure(folder / f"{name}.png", figure))
+        drawn.append(save_figure((to or folder) / f"{name}{suffix}", figure))
     return tuple(drawn)

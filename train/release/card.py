@@ -44,6 +44,16 @@ RECIPE = (
 )
 """Settings that a card shows: the name for people, and where it stands in a run's recipe."""
 
+COUNTS = (
+    ("slates", "kept"),
+    ("prompts", "prompts"),
+    ("answers", "answers"),
+    ("rankings by people", "rankings"),
+    ("preferences of a country's people", "comparisons"),
+    ("ties of single people", "ties"),
+)
+"""What a preflight counted: the name for people, and its key."""
+
 SIMULATED_WARNING = "**The judgements are simulated: programs ranked the answers, not people.**"
 
 UNMEASURED = {
@@ -147,13 +157,7 @@ def _front(fig: Figures, found: Evaluation | None, weights: Weights, given: Give
 
 def _banners(fig: Figures) -> list[str]:
     """What somebody has to know before anything else."""
-    lines = []
-    if fig.value("run.json", "base_is_tiny_and_random"):
-        lines.append("**The base is a tiny model with random weights: it shows that the way works, and nothing more.**")
-    if fig.value("DONE", "diverged"):
-        lines.append(f"**The training counts as diverged**: {fig.text('DONE', 'diverged')}")
-    if fig.value(SNAPSHOT, "data", "simulated"):
-        lines.append(SIMULATED_WARNING)
+    lines = cautions(fig)
     gate = gate_of(fig.run)
     if not fig.value(EVALUATION):
         lines.append("**Ungated: nothing says what it is worth; it was not measured by `annot evaluate`.**")
@@ -163,8 +167,20 @@ def _banners(fig: Figures) -> list[str]:
     return [line for banner in lines for line in (f"> {banner}", "")]
 
 
+def cautions(fig: Figures) -> list[str]:
+    """Sentences without which every number of a run would be misread."""
+    lines = []
+    if fig.value("run.json", "base_is_tiny_and_random"):
+        lines.append("**The base is a tiny model with random weights: it shows that the way works, and nothing more.**")
+    if fig.value("DONE", "diverged"):
+        lines.append(f"**The training counts as diverged**: {fig.text('DONE', 'diverged')}")
+    if fig.value(SNAPSHOT, "data", "simulated"):
+        lines.append(SIMULATED_WARNING)
+    return lines
+
+
 def _what_it_is(fig: Figures, weights: Weights) -> list[str]:
-    base = f"{_base(fig)} (version {fig.text('run.json', 'base_version')})"
+    base = f"{base_of(fig)} (version {fig.text('run.json', 'base_version')})"
     what = f"A LoRA adapter. Its base is {base}; it was"
     if weights.kind == "merged":
         what = (
@@ -201,7 +217,8 @@ def _for_country(fig: Figures) -> str:
     return f" It was trained for {name_of_country(country, 'en')}: others count less, or not at all." if country else ""
 
 
-def _base(fig: Figures) -> str:
+def base_of(fig: Figures) -> str:
+    """Name of the base, for others."""
     name = public_name(fig.facts)
     return f"`{fig.shown(name, 'run.json', 'base')}`" if name else "a tiny random model"
 
@@ -211,15 +228,7 @@ def _data(fig: Figures, given: Given) -> list[str]:
     lines = ["## Data", ""]
     if given.dataset:
         lines += [f"The data has a repository of its own: the dataset `{fig.text(GIVEN, 'dataset')}`.", ""]
-    counts = (
-        ("slates", "kept"),
-        ("prompts", "prompts"),
-        ("answers", "answers"),
-        ("rankings by people", "rankings"),
-        ("preferences of a country's people", "comparisons"),
-        ("ties of single people", "ties"),
-    )
-    rows = [(what, fig.number("preflight.json", key)) for what, key in counts]
+    rows = [(what, fig.number("preflight.json", key)) for what, key in COUNTS]
     countries = fig.value("preflight.json", "countries") or {}
     rows += [(f"slates of {name_of_country(c, 'en')}", fig.number("preflight.json", "countries", c)) for c in countries]
     for kind in ("dropped", "dropped_answers", "dropped_rankings"):
@@ -243,10 +252,26 @@ def _data(fig: Figures, given: Given) -> list[str]:
 
 def _people(fig: Figures) -> list[str]:
     """Who judged and how far they agree, by country, and what drafted the answers; never a name."""
-    at = (SNAPSHOT, "data", "tasks", fig.value(SNAPSHOT, "task") or RANKING)
-    if not fig.value(*at):
+    if not (rows := people_rows(fig)):
         return ["Who judged, and how far they agree, was not recorded with this run.", ""]
-    rows = []
+    return [
+        *markdown_table(PEOPLE_COLUMNS, list(rows.values())),
+        "",
+        ALPHA,
+        "",
+        *(part for sentence in (weighted_sentence(fig), drafted_sentence(fig)) if sentence for part in (sentence, "")),
+    ]
+
+
+PEOPLE_COLUMNS = ("country", "people", "rankings", "Krippendorff's alpha")
+
+ALPHA = "Alpha of rankings within a country, ordinal, with a bootstrap interval over slates where there are enough."
+
+
+def people_rows(fig: Figures) -> dict[str, tuple[str, ...]]:
+    """Country -> who judged and how far they agree, by the snapshot of a run; nothing where it does not say."""
+    at = (SNAPSHOT, "data", "tasks", fig.value(SNAPSHOT, "task") or RANKING)
+    rows = dict[str, tuple[str, ...]]()
     for country in fig.value(*at, "answers_by_country") or {}:
         people = fig.value(*at, "people_by_country", country) or 0
         shown = FEW if people < FEWEST_SHOWN else fig.number(*at, "people_by_country", country)
@@ -255,77 +280,96 @@ def _people(fig: Figures) -> list[str]:
             alpha = fig.number(*agreed, "alpha", form=".2f")
             if fig.value(*agreed, "low") is not None:
                 alpha += f" [{', '.join(fig.number(*agreed, end, form='.2f') for end in ('low', 'high'))}]"
-        rows.append((name_of_country(country, "en"), shown, fig.number(*at, "answers_by_country", country), alpha))
+        name = name_of_country(country, "en")
+        rows[country] = (name, shown, fig.number(*at, "answers_by_country", country), alpha)
+    return rows
+
+
+def drafted_sentence(fig: Figures) -> str:
+    """What drafted the answers; "" where the snapshot does not say."""
     models = fig.value(SNAPSHOT, "data", "candidates", "models") or []
     drafted = [
         f"{fig.text(SNAPSHOT, 'data', 'candidates', 'models', number, 'model')} "
         f"({fig.number(SNAPSHOT, 'data', 'candidates', 'models', number, 'on_slates')})"
         for number in range(len(models))
     ]
-    return [
-        *markdown_table(("country", "people", "rankings", "Krippendorff's alpha"), rows),
-        "",
-        "Alpha of rankings within a country, ordinal, with a bootstrap interval over slates where there are enough.",
-        "",
-        *_weighted(fig),
-        *([f"The answers that were ranked come from {', '.join(drafted)}.", ""] if drafted else []),
-    ]
+    return f"The answers that were ranked come from {', '.join(drafted)}." if drafted else ""
 
 
-def _weighted(fig: Figures) -> list[str]:
-    """That votes were weighted, of how many people and by what rule; nothing where all weigh the same."""
+def weighted_sentence(fig: Figures) -> str:
+    """That votes were weighted, of how many people and by what rule; "" where all weigh the same."""
     weighted = fig.value(SNAPSHOT, "data", "weighted")
     if not weighted:
-        return []
+        return ""
     people = FEW if weighted["people"] < FEWEST_SHOWN else fig.number(SNAPSHOT, "data", "weighted", "people")
-    return [weighted_votes(people), ""]
+    return weighted_votes(people)
 
 
 def _recipe(fig: Figures) -> list[str]:
+    return ["## Recipe", "", *markdown_table(("setting", "value"), recipe_rows(fig)), ""]
+
+
+def recipe_rows(fig: Figures) -> list[tuple[str, str]]:
+    """Settings of a run that decide its result, and what it ran on."""
     rows = [(name, fig.text("run.json", "recipe", *at)) for name, at in RECIPE]
     rows += [("steps", fig.number("run.json", "steps")), ("machine", fig.text("run.json", "device"))]
     rows += [(name, fig.text("run.json", "versions", name)) for name in fig.value("run.json", "versions") or {}]
-    return ["## Recipe", "", *markdown_table(("setting", "value"), rows), ""]
+    return rows
 
 
 def _limits(fig: Figures, found: Evaluation | None, given: Given) -> list[str]:
     """What a reader must not take from the numbers."""
-    measured = found.summaries if found else {}
-    unmeasured = {**UNMEASURED, **(UNMEASURED_SIGHT if sees_pictures(fig) else {})}
-    meant = "answering people of these countries as they would like to be answered"
-    meant = "describing pictures as people of these countries would" if sees_pictures(fig) else meant
-    missing = [what for name, what in unmeasured.items() if name not in measured]
     return [
-        "## Limits",
+        *("## Limits", ""),
+        *(f"- {sentence}" for sentence in limits(fig, found)),
         "",
-        "- The held-out prompts come from the same people and the same drafts as the rest: they say little about other "
-        "people, other topics or other countries.",
-        "- Preferences are those of the people who judged. A country's people disagree, and nobody speaks for all.",
-        *(f"- {fig.quoted(sentence, REPORT)}" for sentence in (warnings(found) if found else ())),
-        *([f"- Not measured: {'; '.join(missing)}."] if missing else []),
-        "- Safety was not measured.",
-        "",
-        f"It is meant for {meant}, and for studying that. "
-        "It is not meant for advice on which somebody's health, rights or money depend, nor for saying what a country "
-        "thinks.",
+        intended_use(fig),
         *(["", f"Contact: {fig.text(GIVEN, 'contact')}"] if given.contact else []),
         "",
     ]
 
 
-def _footprint(fig: Figures) -> list[str]:
-    lines, process = ["## Energy and carbon", ""], _last_process(fig)
-    if not process:
-        return [*lines, "Not measured.", ""]
-    kwh, grams = (fig.number(ENERGY, "*", key, form=".3g", scale=s) for key, s in (("kwh", 1), ("kg_co2e", 1000)))
+def limits(fig: Figures, found: Evaluation | None) -> list[str]:
+    """Sentences on what a reader must not take from the numbers of a run."""
+    measured = found.summaries if found else {}
+    unmeasured = {**UNMEASURED, **(UNMEASURED_SIGHT if sees_pictures(fig) else {})}
+    missing = [what for name, what in unmeasured.items() if name not in measured]
     return [
-        *lines,
+        "The held-out prompts come from the same people and the same drafts as the rest: they say little about other "
+        "people, other topics or other countries.",
+        "Preferences are those of the people who judged. A country's people disagree, and nobody speaks for all.",
+        *(fig.quoted(sentence, REPORT) for sentence in (warnings(found) if found else ())),
+        *([f"Not measured: {'; '.join(missing)}."] if missing else []),
+        "Safety was not measured.",
+    ]
+
+
+def intended_use(fig: Figures) -> str:
+    """What a model is meant for, and what it is not."""
+    meant = "answering people of these countries as they would like to be answered"
+    meant = "describing pictures as people of these countries would" if sees_pictures(fig) else meant
+    return (
+        f"It is meant for {meant}, and for studying that. "
+        "It is not meant for advice on which somebody's health, rights or money depend, nor for saying what a country "
+        "thinks."
+    )
+
+
+def _footprint(fig: Figures) -> list[str]:
+    return ["## Energy and carbon", "", footprint_sentence(fig) or "Not measured.", ""]
+
+
+def footprint_sentence(fig: Figures) -> str:
+    """What the training of a run took; "" where it was not measured."""
+    if not (process := _last_process(fig)):
+        return ""
+    kwh, grams = (fig.number(ENERGY, "*", key, form=".3g", scale=s) for key, s in (("kwh", 1), ("kg_co2e", 1000)))
+    return (
         f"The training took {kwh} kWh and {grams} g CO₂ equivalent in "
         f"{fig.number(ENERGY, '*', 'seconds', form=',.0f')} s on {fig.text(ENERGY, process, 'hardware')}, with the "
         f"electricity of {fig.text(ENERGY, process, 'grid')} (CodeCarbon). The measurement at the end of the "
-        "training is in it; drafting, selection, `annot evaluate` and runs before this one are not.",
-        "",
-    ]
+        "training is in it; drafting, selection, `annot evaluate` and runs before this one are not."
+    )
 
 
 def _last_process(fig: Figures) -> str:

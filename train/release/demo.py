@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from annotation.children import ends_with_parent
 from annotation.errors import ServerError, SettingsError, TrainError
 from annotation.files import lock_file
 from annotation.hosting.address import HOST, free_port, require_free
@@ -92,7 +92,7 @@ def serve_demo(run: Path, ready: Callable[[Demo], None], *, project: Project | N
             env={**os.environ, **settings},
             stdout=log,
             stderr=log,
-            preexec_fn=_end_with_parent,
+            preexec_fn=ends_with_parent(),
         )
     try:
         while not _answers(demo.url):
@@ -107,13 +107,6 @@ def serve_demo(run: Path, ready: Callable[[Demo], None], *, project: Project | N
     finally:
         page.terminate()
         page.wait()
-
-
-def _end_with_parent() -> None:
-    """Have Linux end the page when this command is killed: the port would stay taken."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def _answers(url: str) -> bool:

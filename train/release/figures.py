@@ -1,7 +1,8 @@
 """Figures of a card: every number in it is read from a file of the run's folder, and where it stood is kept beside it.
 
 A card is text with figures in it; `Figures.page` gives the text and the list of its figures, which becomes
-figures.json.
+figures.json. A page about several runs has the figures of each, written into one list (`Figures.beside`): their files
+are then named from the project's folder.
 `why_not` looks a figure up again and says what does not fit: the lint of a release and `annot trace` go by it.
 """
 
@@ -40,10 +41,13 @@ class Figure:
     Attributes:
         line: The line of the card in which it is shown, or its key in the card's front matter.
         shown: How it is written there.
-        file: File of the run's folder.
+        file: File of the run's folder; of a page about several runs, of the project's.
         at: JSON pointer (RFC 6901) to the value, or to the object in which all of the numbers are; `*` takes the sum
             over all. In a text, the words around it.
         scale: By what the value was multiplied: 1,000 for grams of what is measured in kilograms.
+        page: Name of the file that shows it, where several pages have one figures.json.
+        marks: What stands between thousands and the decimal mark, where the page writes numbers in another way than
+            English does.
     """
 
     line: str
@@ -51,18 +55,35 @@ class Figure:
     file: str
     at: str
     scale: float = 1
+    page: str = ""
+    marks: str = ""
+
+    @property
+    def plain(self) -> str:
+        """As it would be written in English, with nothing between thousands."""
+        if not self.marks:
+            return self.shown
+        return self.shown.replace(self.marks[0], "").replace(self.marks[1], ".")
 
 
 class Figures:
     """Figures of one card, as they are written into it."""
 
-    def __init__(self, run: Path) -> None:
-        """Read from a run's folder."""
-        self.run = run
+    def __init__(self, run: Path, within: str = "") -> None:
+        """Read from a run's folder; `within` names it from the project's, on a page about several runs."""
+        self.run, self._within = run, within
+        self.marks: tuple[str, str, str] | None = None
+        """How a page in another language writes numbers: between thousands, the decimal mark, after a percentage."""
         self.facts: dict[str, Any] = read_json(run / "run.json") or {}
         self._files: dict[str, Any] = {}
         self._made: list[Figure] = []
         self._front: list[Figure] = []
+
+    def beside(self, run: Path, within: str) -> Figures:
+        """Figures of another run on the same page."""
+        other = Figures(run, within)
+        other._made, other._front = self._made, self._front
+        return other
 
     def value(self, file: str, *at: str | int) -> Any:
         """What stands there; None where nothing does."""
@@ -81,7 +102,12 @@ class Figures:
             return "not measured"
         if not isinstance(found, int | float) or isinstance(found, bool) or not abs(found) < MOST:
             raise TrainError(f"{self.run / file} is damaged: at {pointer(*at)} there is no number; {DAMAGED}.")
-        return self._mark(format(found * scale, form), file, pointer(*at), scale)
+        shown, marks = format(found * scale, form), ""
+        if self.marks:
+            thousands, decimal, percent = self.marks
+            shown = "".join({",": thousands, ".": decimal, "%": percent}.get(sign, sign) for sign in shown)
+            marks = thousands + decimal
+        return self._mark(shown, file, pointer(*at), scale, marks)
 
     def text(self, file: str, *at: str | int, absent: str = "not known") -> str:
         """A text, which may hold numbers, on one line; `absent` where there is none."""
@@ -93,7 +119,7 @@ class Figures:
         found = self.value(file, *at)
         if found is not None:
             found *= scale
-            self._front.append(Figure(key, str(found), file, pointer(*at), scale))
+            self._front.append(Figure(key, str(found), self._within + file, pointer(*at), scale))
         return found
 
     def shown(self, text: str, file: str, *at: str | int) -> str:
@@ -118,22 +144,22 @@ class Figures:
             marked.append(self.quoted(cell, text, line) if place is None else self._mark(cell, file, place))
         return marked
 
-    def page(self, card: str) -> tuple[str, list[Figure]]:
-        """The card without marks, and its figures in their order."""
+    def page(self, card: str, name: str = "") -> tuple[str, list[Figure]]:
+        """The card without marks, and its figures in their order; `name` is its file's, where there are several."""
         figures, lines = list[Figure](), list[str]()
         for line in card.split("\n"):
             clean = _MARKED.sub(lambda found: found[2], line)
             for found in _MARKED.finditer(line):
                 made = self._made[int(found[1])]
-                figures.append(replace(made, line=clean))
+                figures.append(replace(made, line=clean, page=name))
             lines.append(clean)
         return "\n".join(lines), [*figures, *self._front]
 
-    def _mark(self, shown: str, file: str, at: str, scale: float = 1) -> str:
+    def _mark(self, shown: str, file: str, at: str, scale: float = 1, marks: str = "") -> str:
         shown = shown.replace(_BEGIN, "").replace(_END, "")
         if not NUMBER.search(shown):
             return shown
-        self._made.append(Figure("", shown, file, at, scale))
+        self._made.append(Figure("", shown, self._within + file, at, scale, marks=marks))
         return f"{_BEGIN}{len(self._made) - 1},{shown}{_END}"
 
 
@@ -144,7 +170,9 @@ def plain(text: str) -> str:
 
 def write_figures(figures: Sequence[Figure]) -> bytes:
     """The content of figures.json."""
-    return json.dumps([asdict(figure) for figure in figures], ensure_ascii=False, indent=1).encode()
+    optional = ("page", "marks")
+    rows = [{key: value for key, value in asdict(figure).items() if value or key not in optional} for figure in figures]
+    return json.dumps(rows, ensure_ascii=False, indent=1).encode()
 
 
 def read_figures(path: Path) -> list[Figure]:
@@ -157,7 +185,14 @@ def read_figures(path: Path) -> list[Figure]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         texts = ("line", "shown", "file", "at")
-        return [Figure(**{key: str(row[key]) for key in texts}, scale=float(row["scale"])) for row in rows]
+        return [
+            Figure(
+                **{key: str(row[key]) for key in texts},
+                scale=float(row["scale"]),
+                **{key: str(row.get(key, "")) for key in ("page", "marks")},
+            )
+            for row in rows
+        ]
     except (OSError, ValueError, TypeError, KeyError):
         raise TrainError(f"{path} is gone or damaged; {remedy}.") from None
 
@@ -172,7 +207,7 @@ def why_not(figure: Figure, run: Path) -> str:
     found = look_up(read_json(run / figure.file), figure.at)
     if found is None:
         return f"{figure.file} has nothing at {figure.at or 'its top'}"
-    stands = _stands(figure.shown, list(_leaves(found)), figure.scale)
+    stands = _stands(figure.plain, list(_leaves(found)), figure.scale)
     return "" if stands else f"{figure.file} says otherwise at {figure.at or 'its top'}"
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from annotation.licences import refused
 from annotation.text.locales import language_code
 from annotation.text.privacy import EMAIL, KINDS, PHONE, mask
-from train.release.figures import FIGURES, NUMBER, read_figures, why_not
+from train.release.figures import FIGURES, NUMBER, Figure, read_figures, why_not
 from train.release.folder import read_release
 from train.release.hub.contents import CARD, YOURS
 
@@ -47,7 +47,7 @@ HOME, TOKEN = re.compile(rb"(?:/home|/Users)/[\w.-]+/"), re.compile(rb"\bhf_[A-Z
 PICTURES = "data/pictures.parquet"
 """Of a dataset: pictures that are given away."""
 
-METHOD = ("95 %", "1,024 pixels")
+METHOD = re.compile(r"95 %|1,024 pixels")
 """Numbers of the method, in the words of a card."""
 
 
@@ -73,6 +73,36 @@ def lint(folder: Path, run: Path) -> list[str]:
     if (folder / FIGURES).exists():
         found += _numbers(folder, run, front, _written(card))
     return [f"{folder.name}: {sentence}" for sentence in found]
+
+
+def lint_page(
+    path: Path,
+    home: Path,
+    body: Iterable[tuple[int, str]],
+    figures: Sequence[Figure],
+    *,
+    allowed: re.Pattern[str] = METHOD,
+    written: Callable[[str], str] = str,
+) -> list[str]:
+    """What does not fit in a page about a project's runs: a token, a path of this machine, numbers that no run says.
+
+    Args:
+        path: Of the page.
+        home: The project's folder: the files of figures are named from there.
+        body: The numbered lines that annot wrote in it.
+        figures: Of the page.
+        allowed: Numbers of the method, and names.
+        written: How the page writes what a figure shows.
+    """
+    name, content = path.name, path.read_bytes()
+    found = [f"{name} holds a token"] if TOKEN.search(content) else []
+    if any(str(folder).encode() in content for folder in {Path.home(), home.resolve()} - {Path("/")}):
+        found.append(f"{name} holds a path of this machine")
+    found += [f"{name} says {one.shown[:80]!r}, and {why}" for one in figures if (why := why_not(one, home))]
+    unread = unread_numbers(body, figures, allowed=allowed, written=written)
+    return found + [
+        f"{name} line {number} says {strange}, which stands in no run's folder" for number, strange in unread
+    ]
 
 
 def _leaks(folder: Path, files: Iterable[str], run: Path) -> Iterator[str]:
@@ -154,6 +184,25 @@ def _numbers(folder: Path, run: Path, front: Mapping[str, Any], body: list[tuple
     for key, value in _leaves(front):
         if str(value) not in shown:
             yield f"{CARD}: {key} is {value} in its head, which stands nowhere in the run's folder"
+    for number, strange in unread_numbers(body, figures):
+        yield f"{CARD} line {number} says {strange}, which stands nowhere in the run's folder"
+
+
+def unread_numbers(
+    body: Iterable[tuple[int, str]],
+    figures: Sequence[Figure],
+    *,
+    allowed: re.Pattern[str] = METHOD,
+    written: Callable[[str], str] = str,
+) -> Iterator[tuple[int, str]]:
+    """Numbers of a page that are in none of its figures, with their lines.
+
+    Args:
+        body: The numbered lines that annot wrote.
+        figures: Of the page.
+        allowed: Numbers of the method, and names.
+        written: How the page writes what a figure shows.
+    """
     lines: dict[str, list[str]] = {}
     for figure in figures:
         lines.setdefault(figure.line, []).append(figure.shown)
@@ -163,10 +212,10 @@ def _numbers(folder: Path, run: Path, front: Mapping[str, Any], body: list[tuple
         if code:
             continue
         left = line
-        for words in (*sorted(lines.get(line, ()), key=len, reverse=True), *METHOD):
-            left = left.replace(words, "", 1)
-        if strange := NUMBER.search(left):
-            yield f"{CARD} line {number} says {strange[0]}, which stands nowhere in the run's folder"
+        for words in sorted(lines.get(line, ()), key=len, reverse=True):
+            left = left.replace(written(words), "", 1)
+        if strange := NUMBER.search(allowed.sub("", left)):
+            yield number, strange[0]
 
 
 def _leaves(front: Any, key: str = "") -> Iterator[tuple[str, float]]:

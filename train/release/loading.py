@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from annotation.images.question import QUESTION
-from train.data.regions import country_line
+from annotation.text.locales import country_line
 from train.models.base import is_on_hub
 from train.release.figures import Figures
 from train.release.given import Given

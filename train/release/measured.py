@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from annotation.text.locales import name_of_country
 from train.evaluate.bias_groups import CANNOT_TELL, TOO_FEW
 from train.evaluate.evaluation import Evaluation
 from train.evaluate.gate import EVALUATION
-from train.evaluate.measure import markdown_table
+from train.evaluate.measure import Summary, Table
 from train.release.figures import Figures
 from train.release.loading import sees_pictures
 from train.statistics import FEWEST_PROMPTS
@@ -26,26 +28,31 @@ def evaluation(fig: Figures, found: Evaluation | None) -> list[str]:
         ]
     asked = [fig.number(EVALUATION, "settings", key) for key in ("gate_prompts", "gate_accuracy")]
     lines += [
-        *_in_short(fig, found),
+        *in_short(fig, found),
         f"**Gate: {found.gate.verdict}**: {fig.text(EVALUATION, 'gate_reason')}. It asks every group of at least "
         f"{asked[0]} held-out prompts for an accuracy whose interval begins above {asked[1]}; smaller groups are shown "
         "and not judged.",
         "",
-        *_bias(fig, found),
+        *bias_by_country(fig, found),
     ]
     for name, summary in found.summaries.items():
-        for shown in summary.tables():
-            title = shown.title[:1].upper() + shown.title[1:]
-            rows = [fig.row(row, EVALUATION, "measures", name, text=REPORT) for row in shown.rows]
-            note = [fig.quoted(shown.note, REPORT), ""] if shown.note else []
-            lines += [*([f"### {fig.quoted(title, REPORT)}", ""] if title else [])]
-            lines += [*markdown_table(shown.columns, rows), "", *note]
+        for shown in measured_tables(fig, name, summary):
+            lines += [*([f"### {shown.title}", ""] if shown.title else []), *shown.markdown()]
         there = (plot for plot in summary.plots() if (fig.run / plot).exists())
         lines += [*(f"![{plot.rpartition('.')[0]}]({plot})" for plot in there), ""]
     return lines
 
 
-def _in_short(fig: Figures, found: Evaluation) -> list[str]:
+def measured_tables(fig: Figures, name: str, summary: Summary) -> Iterator[Table]:
+    """Tables of a measure, with their figures."""
+    for shown in summary.tables():
+        title = shown.title[:1].upper() + shown.title[1:]
+        rows = [fig.row(row, EVALUATION, "measures", name, text=REPORT) for row in shown.rows]
+        note = fig.quoted(shown.note, REPORT) if shown.note else ""
+        yield Table(fig.quoted(title, REPORT) if title else "", shown.columns, rows, note)
+
+
+def in_short(fig: Figures, found: Evaluation) -> list[str]:
     """The one number that a reader should take along."""
     if "ranking" not in found.summaries:
         return []
@@ -84,7 +91,7 @@ def _sight(fig: Figures, found: Evaluation) -> list[str]:
     return [*lines, ""] if lines else []
 
 
-def _bias(fig: Figures, found: Evaluation) -> list[str]:
+def bias_by_country(fig: Figures, found: Evaluation) -> list[str]:
     """A line for each country whose stereotypes were measured, of others and of its own."""
     lines = []
     for number, group in enumerate(fig.value(EVALUATION, "measures", "bias", "groups") or () if found else ()):

@@ -16,9 +16,8 @@ from annotation.images.store import read_picture
 from annotation.json_pointer import look_up
 from annotation.project import Project
 from annotation.prompts.review import accepted_prompts, only_accepted, rejected_prompts
-from annotation.text.locales import common_language, name_of_country
+from annotation.text.locales import common_language, country_line, name_of_country
 from annotation.text.privacy import mask_typed
-from train.data.regions import country_line
 from train.data.rows import read_rows
 from train.evaluate.gate import gate_of
 from train.evaluate.ranking_summary import RankingSummary

@@ -31,6 +31,7 @@ COMMANDS = (
     "sync.commands.people",
     "sync.commands.judgements",
     "sync.commands.report",
+    "sync.commands.rounds",
     "sync.commands.votes",
     "sync.commands.plan",
     "train.commands",

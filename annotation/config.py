@@ -80,6 +80,7 @@ class SelectSettings(Section):
         MULTILINGUAL, description='a Hub id, a folder, or "package:NAME" for a model inside an installed package'
     )
     slate: int = Field(4, ge=2, le=len(SEATS), description="answers per slate")
+    own_seats: int = Field(2, ge=0, lt=len(SEATS), description="of those, the aligned model's own; one seat is others'")
     min_chars: int = Field(20, ge=1)
     off_topic: float = Field(
         thresholds_of(MULTILINGUAL).off_topic,

@@ -14,6 +14,7 @@ from annotation.errors import SettingsError
 from annotation.images.store import read_pictures
 from annotation.item_counts import Counts
 from annotation.ledger import Ledger
+from annotation.money import committed_usd
 from annotation.project import Project
 from annotation.prompts.proposed import origin_of
 from annotation.prompts.review import visitors_prompts, waiting_prompts
@@ -66,9 +67,9 @@ def data_facts(project: Project) -> dict[str, Any]:
     aside: dict[str, Counter[str]] = defaultdict(Counter)
     for key, number in counts.items():
         match key:
-            case ("item", str(task), _, _, _, int(answered)):
+            case ("item", str(task), _, _, _, int(answered), *_):
                 items[task][answered] += number
-            case ("person", str(task), _, _, _, str(annotator)):
+            case ("person", str(task), _, _, _, str(annotator), *_):
                 who[task].add(annotator)
             case ("team", str(task), str(team)):
                 answers[task][team] += number
@@ -251,7 +252,7 @@ def _candidates(ledger: Ledger, people: tuple[Person, ...]) -> dict[str, Any]:
     return {
         "candidates": drafted.total(),
         "on_slates": shown.total(),
-        "usd": round(ledger.committed_usd(), 4),
+        "usd": round(committed_usd(ledger), 4),
         "models": [
             {
                 "model": mask_typed(model, None, people),  # it may be the name of a file

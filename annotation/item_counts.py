@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 from annotation.config import Settings
@@ -15,15 +15,19 @@ from annotation.tasks import TASKS
 from annotation.tasks.answers import Asked, one_person, read_answers
 from annotation.tasks.base import Task
 from annotation.tasks.page import AUTHOR, CONTROL
-from annotation.types import Answer, Item, Person
+from annotation.tasks.ranking.preferences import places_of
+from annotation.types import Answer, Item, Judgement, Person
 
 Key = tuple[str | int, ...]
 Counts = Counter[Key]
 """Sums by what they are of; the first word of a key says which:
 
-    item, TASK, COUNTRY, TOPIC, LANGUAGE, N    items of a group that N people answered
+    item, TASK, COUNTRY, TOPIC, LANGUAGE, N    items of a group that N people answered; with the number of their round
+        behind it, those of an earlier round, which are owed no more
     refused, TASK, COUNTRY, N, M    items that N people answered and M discarded
-    person, TASK, COUNTRY, TOPIC, LANGUAGE, ANNOTATOR    answers of a person to a group's items
+    person, TASK, COUNTRY, TOPIC, LANGUAGE, ANNOTATOR    answers of a person to a group's items; rounds as above
+    own, TASK, ROUND, COUNTRY, WINS, TIES, LOSSES    slates with answers of the aligned model's own and others, by the
+        votes of a country's people, or of ALL, on each two of them
     team, TASK, COUNTRY    answers of a country's people
     made, TASK, NAME; excluded, TASK, REASON    what the answers come to, see `Task.outcome`
     place, TASK, *PLACE    items by their place in a table of the task's own
@@ -64,6 +68,7 @@ def count_item(
     asked: Asked,
     lengths: Mapping[str, int],
     changed: Collection[str] = (),
+    own: Set[str] = frozenset(),
 ) -> Counts:
     """What the newest responses to one item count for, and what was decided of it.
 
@@ -75,6 +80,7 @@ def count_item(
         asked: Adjudicators' decisions.
         lengths: Candidate -> characters, of those on the item.
         changed: Who changed what they had submitted.
+        own: Candidates that the aligned model wrote.
     """
     task, counts = TASKS[item.task], Counts()
     read = read_answers(responses, {item.id: item}, team)
@@ -89,14 +95,15 @@ def count_item(
                 counts["control", item.task, item.purpose, answer.annotator, kind, right] += 1
         return counts
     group = (item.task, item.country, item.topic, item.language)
+    earlier = (item.round,) if item.closed else ()
     if not item.removed:
-        counts["item", *group, len(read.kept)] = 1
+        counts["item", *group, len(read.kept), *earlier] = 1
         refused = sum(
             r.status == "discarded" and r.annotator in team and not team[r.annotator].excluded for r in responses
         )
-        if refused:
+        if refused and not item.closed:
             counts["refused", item.task, item.country, len(read.kept), refused] = 1
-    counts.update(("person", *group, answer.annotator) for answer in read.kept)
+    counts.update(("person", *group, answer.annotator, *earlier) for answer in read.kept)
     said = {r.annotator for r in responses if r.status == "submitted" and r.annotator in team}
     counts.update(("submitted", item.task, who) for who in {one_person(team, name).username for name in said})
     changed = {one_person(team, name).username for name in changed if name in team}
@@ -121,10 +128,23 @@ def count_item(
     countries: dict[str, list[Answer[Any]]] = defaultdict(list)
     for answer in read.kept:
         countries[answer.country].append(answer)
+    mine = own & set(task.candidates(item))
     for name, answers in ((ALL, read.kept), *countries.items()):
+        if mine and answers:
+            counts["own", item.task, item.round, name, *count_own(mine, answers)] = 1
         if len(answers) >= 2:
             _count_units(task, name, {answer.annotator: units[answer.annotator] for answer in answers}, counts)
     return counts
+
+
+def count_own(own: Set[str], answers: Sequence[Answer[Judgement]]) -> tuple[int, int, int]:
+    """Votes on each two answers of which one is the aligned model's own: for it, tied, and for the other."""
+    votes = Counter[int]()
+    for answer in answers:
+        place = {} if answer.value.none_acceptable else places_of(answer.value.tiers)
+        for mine in place.keys() & own:
+            votes.update((at > place[mine]) - (at < place[mine]) for other, at in place.items() if other not in own)
+    return votes[1], votes[0], votes[-1]
 
 
 def _count_contested(

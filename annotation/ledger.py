@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from annotation.errors import BudgetExhausted
 from annotation.ledger_file import LedgerFile, now
 from annotation.types import Candidate, Dropped, Item, Person, Prompt, mark_of
 
@@ -27,46 +26,6 @@ as `association`; of all other tasks no item has either."""
 
 BORROWED = "of_prompt"
 """Key in the content of an item that is no work: another prompt, whose answer stands on it and goes with that one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that may cost money.
-
-    Attributes:
-        slot_id: Names the place of the answer: prompt, slot number, model, voice and sampling.
-        attempt: 0 first; a slot is tried again only when the last attempt certainly cost nothing.
-        reserved_usd: The most it can cost, in dollars.
-    """
-
-    slot_id: str
-    attempt: int
-    prompt_id: str
-    slot: int
-    model: str
-    voice: str
-    settings: Mapping[str, Any]
-    reserved_usd: float
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a call.
-
-    Attributes:
-        outcome: "answer", "empty", "refused", "wrong language", "duplicate", "cut", "broken", "timeout", "lost",
-            or one that cost nothing: "rate limited", "server error", "rejected", "unreachable".
-        usd: What it cost; the whole reservation where nobody can know.
-        detail: One line for a person.
-        raw: The answer as it came, JSON.
-    """
-
-    outcome: str
-    usd: float
-    input_tokens: int = 0
-    output_tokens: int = 0
-    detail: str = ""
-    raw: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +150,17 @@ class Ledger(LedgerFile):
         query = f"select id, prompt_id, text, model, voice, settings, cost_usd from candidates {which} order by rowid"
         return [Candidate(**{**dict(r), "settings": json.loads(r["settings"])}) for r in self.rows(query, *values)]
 
-    def count_candidates(self, prompts: Iterable[str]) -> dict[str, int]:
-        """Prompt id -> candidates, of those among some prompts that have any."""
-        which = "where prompt_id in (select value from json_each(?)) group by prompt_id"
-        found = self.rows(f"select prompt_id, count(*) as n from candidates {which}", json.dumps(list(prompts)))
+    def count_candidates(self, prompts: Iterable[str], *, fresh: bool = False, model: str = "") -> dict[str, int]:
+        """Prompt id -> candidates, of all models or of one, for those of some prompts that have any.
+
+        Args:
+            prompts: Their ids.
+            fresh: Only those that were on no slate of an earlier round.
+            model: Its name; "" counts all.
+        """
+        which = "where prompt_id in (select value from json_each(?)) and ? in ('', model) group by prompt_id"
+        table, wanted = "fresh_candidates" if fresh else "candidates", json.dumps(list(prompts))
+        found = self.rows(f"select prompt_id, count(*) as n from {table} {which}", wanted, model)
         return {row["prompt_id"]: row["n"] for row in found}
 
     def known_candidates(self, ids: Iterable[str]) -> set[str]:
@@ -226,76 +192,10 @@ class Ledger(LedgerFile):
         found = self.rows("select id, reason, because_of from dropped where step = ? order by rowid", step)
         return [Dropped(r["id"], r["reason"], r["because_of"]) for r in found]
 
-    # -- money --------------------------------------------------------------------------------------------
-
-    def committed_usd(self) -> float:
-        """Dollars spent, plus all that is reserved for calls without an outcome."""
-        # Sums of floats leave dust: what was set aside and given back must be nothing.
-        return round(float(self.rows("select committed_usd from spending")[0]["committed_usd"]), 10)
-
-    def reserve(self, call: Call, budget_usd: float) -> None:
-        """Set the cost of a call aside before it is sent.
-
-        Raises:
-            BudgetExhausted: The call could exceed the budget; nothing is reserved.
-        """
-        with self.transaction() as db:
-            committed = self.committed_usd()
-            if committed + call.reserved_usd > budget_usd + 1e-9:
-                raise BudgetExhausted(
-                    f"draft.budget_usd = {budget_usd:.2f} is reached: {committed:.4f} dollars are spent or reserved "
-                    f"and the next call could cost {call.reserved_usd:.4f}; raise it in annot.toml to go on."
-                )
-            db.execute(
-                "insert into calls values (?,?,?,?,?,?,?,?,?)",
-                (
-                    call.slot_id,
-                    call.attempt,
-                    call.prompt_id,
-                    call.slot,
-                    call.model,
-                    call.voice,
-                    json.dumps(dict(call.settings)),
-                    call.reserved_usd,
-                    now(),
-                ),
-            )
-
-    def settle(self, call: Call, outcome: Outcome, candidate: Candidate | None = None) -> None:
-        """Record what became of a call and, in the same transaction, the candidate that it brought."""
-        with self.transaction() as db:
-            if candidate is not None:
-                self.add_candidates([candidate])
-            db.execute(
-                "insert into outcomes values (?,?,?,?,?,?,?,?,?,?)",
-                (
-                    call.slot_id,
-                    call.attempt,
-                    outcome.outcome,
-                    outcome.usd,
-                    outcome.input_tokens,
-                    outcome.output_tokens,
-                    candidate.id if candidate else None,
-                    outcome.detail,
-                    outcome.raw,
-                    now(),
-                ),
-            )
-
-    def settle_lost(self) -> int:
-        """Give every call that was cut off the outcome "lost", paid in full. Only while no draft is running."""
-        with self.transaction() as db:
-            return db.execute(
-                """insert into outcomes
-                   select slot_id, attempt, 'lost', reserved_usd, 0, 0, null, 'the run was cut off', '', ?
-                   from calls where (slot_id, attempt) not in (select slot_id, attempt from outcomes)""",
-                (now(),),
-            ).rowcount
-
     # -- items, people, pushes ---------------------------------------------------------------------------
 
     def add_items(self, items: Iterable[Item]) -> int:
-        """Keep items. A prompt that has one in a task keeps it, as it is. Returns how many were new.
+        """Keep items. A prompt that has one in a task (and round) keeps it, as it is. Returns how many were new.
 
         Those that are no work stand in a table of their own: of one prompt there may be several in a task. About a
         forgotten association, and beside the work about a forgotten prompt, none is kept.
@@ -309,7 +209,7 @@ class Ledger(LedgerFile):
                 if not work and item.prompt_id in prompts:
                     continue
                 db.execute(
-                    f"insert or ignore into {'items' if work else 'side_items'} values (?,?,?,?,?,?,?,?,?,?,?,?)",
+                    f"insert or ignore into {'items' if work else 'side_items'} values (?,?,?,?,?,?,?,?,?,?,?,?,?)",
                     (
                         item.id,
                         item.task,
@@ -323,6 +223,7 @@ class Ledger(LedgerFile):
                         None if item.expected is None else json.dumps(item.expected, ensure_ascii=False),
                         item.parent,
                         now(),
+                        item.round,
                     ),
                 )
             return db.total_changes - before
@@ -337,7 +238,7 @@ class Ledger(LedgerFile):
         """
         tables = ("current_items", "current_side_items") if ids is not None else (_table(side=side),)
         which, values = self._named(ids) if task is None else ("where task = ?", (task,))
-        columns = "id, task, position, country, language, topic, content, prompt_id, purpose, expected, parent"
+        columns = "id, task, position, country, language, topic, content, prompt_id, purpose, expected, parent, round"
         return [
             Item(
                 **{
@@ -347,11 +248,12 @@ class Ledger(LedgerFile):
                     "expected": r["expected"] and json.loads(r["expected"]),
                     "removed": bool(r["removed"]),
                     "moved": bool(r["moved"]),
+                    "closed": bool(r["closed"]),
                 }
             )
             for table in tables
             for r in self.rows(
-                f"select {columns}, removed, moved from {table} {which} order by task, position", *values
+                f"select {columns}, removed, moved, closed from {table} {which} order by task, position", *values
             )
         ]
 

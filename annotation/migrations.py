@@ -248,6 +248,38 @@ def _team_operations(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+def _rounds(db: sqlite3.Connection) -> None:
+    """Rounds: prompts that were chosen to be asked about anew. Items of earlier rounds are closed: nobody is asked.
+
+    An item that is of no round has 0. Candidates that stand on a slate of an earlier round are not fresh.
+    """
+    earlier = "between 1 and (select coalesce(max(number), 1) - 1 from rounds)"
+    for table, view in (("items", "current_items"), ("side_items", "current_side_items")):
+        (made,) = db.execute("select sql from sqlite_master where name = ?", (view,)).fetchone()
+        db.execute(f"alter table {table} add column round integer not null default 0")
+        db.execute(f"drop view {view}")
+        db.execute(made.replace("o.parent,", f"o.parent, o.round, o.round {earlier} as closed,"))
+    for statement in (
+        "create table rounds (number integer primary key, started_at text not null, facts text not null)",
+        """create table round_prompts (round integer not null references rounds(number),
+             prompt_id text not null references prompts(id), reason text not null, primary key (round, prompt_id))""",
+        "create index rounds_of_prompt on round_prompts(prompt_id, round)",
+        "update items set round = 1 where task in ('ranking', 'description') and purpose = 'work'",
+        "drop index item_of_prompt",
+        """create unique index item_of_prompt on items(task, prompt_id, round)
+             where purpose = 'work' and prompt_id is not null""",
+        "create index slates_by_round on items(prompt_id, round) where round > 0",
+        f"""create view open_prompts as select p.id from prompts p where
+              exists (select 1 from round_prompts c where c.prompt_id = p.id
+                        and c.round = (select max(number) from rounds))
+              or not exists (select 1 from items i where i.prompt_id = p.id and i.round {earlier} and i.round > 0)""",
+        f"""create view fresh_candidates as select c.* from candidates c where not exists
+              (select 1 from items i, json_each(i.content, '$.seats') s
+               where i.prompt_id = c.prompt_id and i.round {earlier} and i.round > 0 and s.value = c.id)""",
+    ):
+        db.execute(statement)
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _first_tables,
     _moves,
@@ -264,5 +296,6 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _file_ratings,
     _pictures,
     _team_operations,
+    _rounds,
 )
 """Applied once each, in this order, and recorded; never edited once released."""

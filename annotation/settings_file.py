@@ -54,6 +54,7 @@ languages = {languages}   # ISO 639; what prompts may be in
 # A Hub id, a folder, or "package:NAME" for a model inside an installed Python package.
 {encoder}
 # slate = 4                # answers on a slate
+# own_seats = 2            # of them the aligned model's own, where `annot draft --source` brought so many
 # min_chars = 20
 # off_topic = {off_topic:<12} # least cosine to the other answers, or to the prompt; docs/scale.md: by encoder
 # near_duplicate = {near_duplicate:<7} # cosine similarity from which two answers are one

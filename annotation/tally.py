@@ -19,13 +19,14 @@ from annotation.config import Settings
 from annotation.item_counts import Counts, count_item
 from annotation.ledger import Ledger, Response
 from annotation.project import CACHE
+from annotation.rounds import own_candidates
 from annotation.screen import Progress, silent
 from annotation.tasks import TASKS
 from annotation.tasks.answers import Asked, newest_responses, roster
 from annotation.tasks.ranking.slates import RANKING
 from annotation.types import Person
 
-LAYOUT = 9
+LAYOUT = 10
 """Another number, and everything is counted anew: raise it when what is counted changes."""
 
 AT_ONCE = 2000
@@ -128,6 +129,7 @@ _WRITTEN_AT = {
     "prompt_changes": "at",
     "item_changes": "at",
     "forgotten": "at",
+    "rounds": "started_at",
 }
 """Tables whose rows are counted, and the column that tells when one was written."""
 
@@ -169,6 +171,8 @@ def _changed(ledger: Ledger, kept: Mapping[str, Any]) -> set[str]:
         "item_changes": "select item_id as id from item_changes where seq > ?",
         "forgotten": """select distinct item_id as id from responses where annotator in
                         (select id from forgotten where seq > ?)""",
+        "rounds": """select id from items where round > 0 and round < (select max(number) from rounds)
+                     and exists (select 1 from rounds where rowid > ?)""",
     }
     changed = {row["id"] for table, query in queries.items() for row in ledger.rows(query, kept[table][0])}
     decide = "select parent from side_items where purpose = 'adjudication' and id in (select value from json_each(?))"
@@ -195,11 +199,10 @@ def _count_again(
     fresh, changed = [], changed_answers(ledger, ids)
     items = {item.id: item for item in ledger.items(ids=ids)}
     asked = Asked.of(ledger, items, team)
-    lengths = ledger.candidate_lengths(
-        {candidate for item in items.values() for candidate in TASKS[item.task].candidates(item)}
-    )
+    seated = {candidate for item in items.values() for candidate in TASKS[item.task].candidates(item)}
+    lengths, own = ledger.candidate_lengths(seated), own_candidates(ledger, seated)
     for item in items.values():
-        counts = count_item(item, responses[item.id], settings, team, asked, lengths, changed.get(item.id, ()))
+        counts = count_item(item, responses[item.id], settings, team, asked, lengths, changed.get(item.id, ()), own)
         total.update(counts)
         fresh.append((item.id, _written(counts)))
     db.executemany("insert or replace into items values (?, ?)", fresh)

@@ -342,6 +342,8 @@ class Item:
         parent: The item that it came from, or "".
         removed: It, or its prompt, was taken out: nobody is asked any more, and no answer counts.
         moved: Its prompt was given another country: answers of other countries' teams do not count.
+        round: In which answers to its prompt were put before people, 1 first; 0 for what is of no round.
+        closed: Of an earlier round: nobody is asked any more, and its answers count on.
     """
 
     id: str
@@ -357,6 +359,8 @@ class Item:
     parent: str = ""
     removed: bool = False
     moved: bool = False
+    round: int = 0
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,12 +397,16 @@ class Slate:
         prompt_id: The prompt they answer.
         seats: Candidate ids in the order of the screen: seats[0] is A. Shuffled once, saved before pushing.
         position: Place in the order of annotation, 0 first.
+        round: In which people are asked, 1 first: in each a prompt has one slate.
+        closed: Of an earlier round.
     """
 
     id: str
     prompt_id: str
     seats: tuple[str, ...]
     position: int
+    round: int = 1
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ from multiprocessing import Process
 from pathlib import Path
 
 from annotation.files import write_whole
-from annotation.ledger import Call, Ledger, Outcome, Response
+from annotation.ledger import Ledger, Response
+from annotation.money import Call, Outcome, reserve, settle
 from annotation.project import CACHE, Project, init_project
 from annotation.tasks import TASKS
 from annotation.tasks.ranking.slates import item_of, slate_of
@@ -135,8 +136,8 @@ def add_slates(
                     continue
                 call = Call(f"{prompt.id}-{n}", 0, prompt.id, n, candidate.model, candidate.voice, {"seed": n}, 1e-4)
                 raw = json.dumps({"message": {"content": [{"type": "text", "text": candidate.text}]}})
-                ledger.reserve(call, 500.0)
-                ledger.settle(call, Outcome("answer", 1e-4, 300, 150, raw=raw), candidate)
+                reserve(ledger, call, 500.0)
+                settle(ledger, call, Outcome("answer", 1e-4, 300, 150, raw=raw), candidate)
             ledger.add_candidates(own)
             seats = tuple(c.id for c in draw.sample(own, SEATS))
             items.append(item_of(Slate(content_id(prompt.id, *sorted(seats)), prompt.id, seats, position), prompt))

@@ -144,6 +144,43 @@ def planted_slates(count: int, *, people: int, noise: Noise, seed: int) -> list[
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that a country's people are asked.
+
+    Attributes:
+        country: ISO 3166-1 alpha-2.
+        language: ISO 639-1.
+        things: What its answers speak of, as places in WORDS.
+        text: The question, which gives no regional word away.
+    """
+
+    country: str
+    language: str
+    things: tuple[int, ...]
+    text: str
+
+
+def ask(number: int, chance: random.Random) -> Asked:
+    """One question; the countries take turns."""
+    country = tuple(COUNTRIES)[number % len(COUNTRIES)]
+    _, language = COUNTRIES[country]
+    things = tuple(chance.sample(range(len(WORDS[language])), SLOTS))
+    return Asked(country, language, things, _question(language, country, things, number, chance))
+
+
+def drafted(asked: Asked, share: float, chance: random.Random) -> str:
+    """An answer of a model that says each thing with the country's own word with probability `share`."""
+    own = sum(chance.random() < share for _ in range(SLOTS))
+    return _answer(asked.language, asked.country, asked.things, own, chance)
+
+
+def local_words(text: str, country: str) -> int:
+    """How many of a country's own words a text has, whoever wrote it: what its people go by."""
+    _, language = COUNTRIES[country]
+    return sum(names[country] in text for names in WORDS[language])
+
+
 def _slate(number: int, country: str, people: int, noise: Noise, chance: random.Random, place: str) -> Planted:
     _, language = COUNTRIES[country]
     things = chance.sample(range(len(WORDS[language])), SLOTS)
@@ -152,23 +189,62 @@ def _slate(number: int, country: str, people: int, noise: Noise, chance: random.
         own = chance.randint(0, SLOTS)
         answers.append(_answer(language, country, things, own, chance))
         local.append(own)
+    rankings = _rankings(local, people, noise, chance)
+    question = _question(language, country, things, number, chance)
+    return _planted(f"{place}-{number}", Asked(country, language, tuple(things), question), answers, rankings)
+
+
+def planted_slate(
+    name: str,
+    asked: Asked,
+    answers: Sequence[str],
+    *,
+    people: int,
+    noise: Noise,
+    chance: random.Random,
+    number: int = 1,
+) -> Planted:
+    """A slate of answers, whoever wrote them, that people of the country rank in round `number`."""
+    local = [local_words(text, asked.country) for text in answers]
+    return _planted(name, asked, answers, _rankings(local, people, noise, chance), number)
+
+
+def _rankings(local: Sequence[int], people: int, noise: Noise, chance: random.Random) -> tuple[Ranking, ...]:
     orders: dict[tuple[tuple[int, ...], ...], int] = {}
     for _ in range(people):
-        order = _ranked(local, noise, chance)
+        order = ranked(local, noise, chance)
         orders[order] = orders.get(order, 0) + 1
-    rankings = tuple(Ranking(tiers, times / people, times) for tiers, times in orders.items())
+    return tuple(Ranking(tiers, times / people, times) for tiers, times in orders.items())
+
+
+def _best(rankings: Sequence[Ranking], answers: int) -> int:
+    """The answer that people put first, on the mean."""
+    places = [
+        sum(one.people * tier for one in rankings for tier, seats in enumerate(one.tiers) if seat in seats)
+        for seat in range(answers)
+    ]
+    return places.index(min(places))
+
+
+def _planted(
+    name: str, asked: Asked, answers: Sequence[str], rankings: tuple[Ranking, ...], number: int = 1
+) -> Planted:
+    local = tuple(local_words(text, asked.country) for text in answers)
+    people = sum(ranking.people for ranking in rankings)
     slate = RankedSlate(
-        f"{place}-{number}:{country}",
-        ({"role": "user", "content": _question(language, country, things, number, chance)},),
+        f"{name}:{asked.country}",
+        ({"role": "user", "content": asked.text},),
         tuple(({"role": "assistant", "content": text},) for text in answers),
         rankings,
         count_votes(rankings),
-        country=country,
-        language=language,
-        slate_id=f"{place}-{number}",
+        country=asked.country,
+        language=asked.language,
+        slate_id=name,
         people=people,
+        target=_best(rankings, len(answers)),
+        round=number,
     )
-    return Planted(slate, tuple(local))
+    return Planted(slate, local)
 
 
 def _question(language: str, country: str, things: Sequence[int], number: int, chance: random.Random) -> str:
@@ -187,7 +263,8 @@ def _answer(language: str, country: str, things: Sequence[int], own: int, chance
     return chance.choice(TOLD[language]).format(*words)
 
 
-def _ranked(local: Sequence[int], noise: Noise, chance: random.Random) -> tuple[tuple[int, ...], ...]:
+def ranked(local: Sequence[int], noise: Noise, chance: random.Random) -> tuple[tuple[int, ...], ...]:
+    """Tiers of seats, the best first, as one person ranks answers with so many local words."""
     felt = [noise.strength * own - math.log(-math.log(max(chance.random(), 1e-12))) for own in local]
     order = sorted(range(len(local)), key=lambda seat: -felt[seat])
     tiers: list[list[int]] = []
@@ -202,10 +279,17 @@ def _ranked(local: Sequence[int], noise: Noise, chance: random.Random) -> tuple[
     return tuple(tuple(sorted(tier)) for tier in tiers)
 
 
-def make_base(folder: Path, *, steps: int, seed: int = 0) -> tuple[Path, list[float]]:
+def make_base(folder: Path, *, steps: int, seed: int = 0, vocabulary: int = 640) -> tuple[Path, list[float]]:
     """Make a model of 0.3M weights that has learnt to answer, in the wrong country's words.
 
     About three in four of the words that it reads are of Spain or Portugal; it knows the others and seldom says them.
+
+    Args:
+        folder: Where it goes.
+        steps: Updates, of 24 answers each.
+        seed: Of everything.
+        vocabulary: Tokens. With 640 most words are spelt; with 1600 nearly all are one token, and few steps are enough
+            for it to write whole sentences.
 
     Returns:
         Its folder, and the loss per token of each step.
@@ -215,7 +299,7 @@ def make_base(folder: Path, *, steps: int, seed: int = 0) -> tuple[Path, list[fl
 
     chance = random.Random(seed)
     talks = [_talk(chance, number) for number in range(4000)]
-    make_tiny_base(folder, [text for talk in talks for text in talk], seed=seed, vocabulary=640)
+    make_tiny_base(folder, [text for talk in talks for text in talk], seed=seed, vocabulary=vocabulary)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     torch.manual_seed(seed)
     model = LlamaForCausalLM(

@@ -6,7 +6,7 @@ A push writes it before the first record, and a sync keeps it true: people join,
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ from annotation.config import Settings
 from annotation.ledger import Ledger
 from annotation.quality.entry import entry_results
 from annotation.quota_groups import belongs, plan_quotas
+from annotation.rounds import current_round
+from annotation.tally import counted_items
 from annotation.tasks import TASKS
 from annotation.tasks.adjudication import ADJUDICATOR, adjudicators
 from annotation.tasks.answers import one_person, roster
@@ -54,7 +56,9 @@ class Rules:
         self._groups: dict[tuple[str, str, Room], list[Item]] = defaultdict(list)
         self._controls = set[tuple[str, str]]()
         for table in ("current_items", "current_side_items"):
-            query = f"select distinct task, country, purpose, topic, language from {table} where not removed"
+            query = (
+                f"select distinct task, country, purpose, topic, language from {table} where not (removed or closed)"
+            )
             for task, country, purpose, topic, language in ledger.rows(query):
                 group = Item("", task, 0, country, language, topic, purpose=purpose)
                 self._groups[task, country, room_of(group)].append(group)
@@ -66,6 +70,7 @@ class Rules:
             query = f"""select id, case when removed then '' else country end as country from {table}
                         where (removed or moved) and id in (select item_id from responses)"""
             self._gone |= {row["id"]: row["country"] for row in ledger.rows(query)}
+        self._gone |= dict.fromkeys(self._begun_earlier(), "")
 
     def of(self, task: str, country: str, room: Room, overlap: int, datasets: Mapping[Room, str]) -> dict[str, Any]:
         """The rule of a dataset, as JSON.
@@ -109,6 +114,16 @@ class Rules:
         """Records that stay since somebody has answered them, and that nobody else should answer in vain."""
         pushed = self._ledger.pushed(self._server, dataset) if self._gone else {}
         return sorted(record for item, record in pushed.items() if self._gone.get(item, country) != country)
+
+    def _begun_earlier(self) -> Iterator[str]:
+        """Items of earlier rounds that some have answered, and too few: whoever has not is asked no more."""
+        if current_round(self._ledger) == 1:
+            return
+        answered = {row["item_id"] for row in self._ledger.rows("select distinct item_id from responses")}
+        for item_id, own in counted_items(self._ledger, self._settings, "item").items():
+            for _, task, _, _, _, people, *earlier in own:
+                if earlier and item_id in answered and int(people) < TASKS[str(task)].settings(self._settings).overlap:
+                    yield item_id
 
     def unread(self, task: str, country: str) -> str:
         """A sentence where work is in a language that nobody on the team reads; "" where somebody reads all."""

@@ -130,7 +130,7 @@ def people(project: Project, *, progress: Progress = silent) -> tuple[Known, ...
     answers: dict[str, Counter[str]] = defaultdict(Counter)
     for key, number in counts.items():
         match key:
-            case ("person", str(task), _, _, _, str(annotator)):
+            case ("person", str(task), _, _, _, str(annotator), *_):
                 answers[annotator][task] += number
     right = {task: control_results(counts, task) for task in {str(key[1]) for key in counts if key[0] == "control"}}
     trust: dict[str, dict[str, Reliability]] = defaultdict(dict)

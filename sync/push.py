@@ -15,6 +15,7 @@ from typing import Any
 from annotation.config import Settings
 from annotation.errors import ArgillaError
 from annotation.ledger import Ledger
+from annotation.rounds import current_round
 from annotation.screen import Progress, counted, silent
 from annotation.tally import count
 from annotation.tasks import TASKS
@@ -63,7 +64,7 @@ class Pushed:
     Attributes:
         sent: Items sent now, by workspace; in a dry run, those that would be.
         aside: Of these, those that are no work: workspace -> purpose -> how many.
-        taken: Items that were removed or moved, or whose prompts were, taken away again, since nobody had answered.
+        taken: Items that were removed, moved or closed, taken away again, since nobody had answered.
         standing: Items that were there already.
         later: Items of work that `limit` left for another time.
         dropped: Items that are not sent, and why.
@@ -121,9 +122,9 @@ def push(
 ) -> Pushed:
     """Send every item that is not there yet to the dataset of its task, country and room.
 
-    Items that were removed, or whose prompt was, or moved to another country, are taken away where nobody has answered
-    them yet; those of sensitive tasks in any case. With the items of a sensitive task come the consents of their
-    countries, first of all.
+    Items that were removed or closed, or whose prompt was removed or moved to another country, are taken away where
+    nobody has answered them yet; those of sensitive tasks in any case. With the items of a sensitive task come the
+    consents of their countries, first of all.
 
     Args:
         api: Argilla.
@@ -155,7 +156,7 @@ def push(
     notes = list[str]()
     assigns = api.assigns()
     taken = take_back(api, ledger, {item.id: item for own in items.values() for item in own}, notes, dry_run=dry_run)
-    items = {name: [item for item in own if not item.removed] for name, own in items.items()}
+    items = {name: [item for item in own if not (item.removed or item.closed)] for name, own in items.items()}
     vectors = vectors or {}
 
     def vector_of(item: Item) -> Collection[float] | None:
@@ -215,7 +216,7 @@ def push(
             "no JPEG or WebP, or is too large for Argilla"
         )
     sent = Counter(out.teams[place].workspace for place, _ in out.chosen)
-    notes += short_teams(count_quotas(settings, count(ledger, settings)), ledger)
+    notes += short_teams(count_quotas(settings, count(ledger, settings), now=current_round(ledger)), ledger)
     aside: dict[str, Counter[str]] = defaultdict(Counter)
     for place, item in out.chosen:
         if item.purpose != "work":

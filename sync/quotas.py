@@ -31,6 +31,7 @@ class QuotaState:
         answers: Submitted answers to the group's items.
         people: Annotators behind them.
         coming: Prompts of the group that may still become items.
+        round: In which people are asked: from the second on what was chosen for it is owed, and no more.
     """
 
     quota: Quota
@@ -39,13 +40,17 @@ class QuotaState:
     answers: int
     people: int
     coming: int
+    round: int = 1
 
     @property
     def owed(self) -> int:
         """The target; where there are fewer items and no more can come, those that there are.
 
-        A group without any owes its target all the same: its absence must not look like a met quota.
+        A group without any owes its target all the same: its absence must not look like a met quota. In a later round
+        a group without any was not chosen.
         """
+        if self.round > 1:
+            return min(self.quota.target, self.items + self.coming)
         return self.quota.target if self.coming or not self.items else min(self.quota.target, self.items)
 
     @property
@@ -64,7 +69,7 @@ class QuotaState:
 
 
 def count_quotas(
-    settings: Settings, counts: Counts, coming: Mapping[str, Sequence[Grouped]] | None = None
+    settings: Settings, counts: Counts, coming: Mapping[str, Sequence[Grouped]] | None = None, now: int = 1
 ) -> tuple[QuotaState, ...]:
     """Count how far every quota of every task has come. An item counts for every group it belongs to.
 
@@ -76,15 +81,16 @@ def count_quotas(
         counts: From `annotation.tally.count`.
         coming: Task -> prompts that may still become items, with every task that starts runs of which there are any
             prompts; None where nobody looked, so that no target is capped.
+        now: The round in which people are asked. Slates of earlier ones are owed by nobody.
     """
     groups: dict[str, list[tuple[Item, int, int]]] = {name: [] for name in TASKS}
     people: dict[tuple[str, ...], Counter[str]] = {}
     for key, number in counts.items():
-        if key[0] == "item":
+        if key[0] == "item" and len(key) == 6:
             _, of, country, topic, language, answered = key
             group = Item("", str(of), 0, str(country), str(language), str(topic))
             groups[str(of)].append((group, int(answered), number))
-        elif key[0] == "person":
+        elif key[0] == "person" and len(key) == 6:
             people.setdefault(tuple(map(str, key[1:5])), Counter())[str(key[5])] += number
     states, training = [], training_tasks(counts, coming or ())
     for name in TASKS:
@@ -102,6 +108,7 @@ def count_quotas(
                     answers=sum(answered * number for _, answered, number in own),
                     people=len(set().union(*(people.get(cell, ()) for cell in cells))),
                     coming=1 if coming is None else sum(belongs(prompt, quota) for prompt in coming.get(name, ())),
+                    round=now if TASKS[name].trains else 1,
                 )
             )
     return tuple(states)
@@ -124,7 +131,7 @@ def capped(states: Sequence[QuotaState], *, auto: bool) -> str:
     """A sentence where groups owe fewer items than their target, because no more can come; "" where none does."""
     said, then = [], ", and training starts when they are complete; train.auto = false holds it" if auto else ""
     for name in owing(states):
-        own = (state for state in states if state.quota.task == name and state.owed < state.quota.target)
+        own = (s for s in states if s.quota.task == name and s.round == 1 and s.owed < s.quota.target)
         if groups := ", ".join(f"{state.group} {state.owed} of {state.quota.target}" for state in own):
             said.append(
                 f"Fewer {TASKS[name].many} than the targets ask for, and no more can come: only those are owed "
@@ -142,7 +149,7 @@ def owing(states: Sequence[QuotaState]) -> tuple[str, ...]:
 def all_met(states: Sequence[QuotaState], task: str = "") -> bool:
     """Whether every quota of the tasks that start runs is met, or of one of them; without any, none is."""
     owed = [state for state in states if state.quota.task in ([task] if task else owing(states))]
-    return bool(owed) and all(state.met for state in owed)
+    return any(state.owed for state in owed) and all(state.met for state in owed)
 
 
 def discarded(states: Sequence[QuotaState], counts: Counts, ledger: Ledger) -> tuple[str, ...]:

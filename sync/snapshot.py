@@ -17,6 +17,7 @@ from annotation.files import write_whole
 from annotation.images.store import link_pictures
 from annotation.ledger_file import now
 from annotation.project import Project
+from annotation.rounds import current_round
 from annotation.tables import Tables, read_tables
 from annotation.tasks import TASKS
 from annotation.tasks.ranking.slates import RANKING
@@ -71,6 +72,7 @@ def freeze(project: Project, quotas: Sequence[QuotaState], task: str = RANKING) 
             "id": snapshot_id,
             "task": task,
             "made_at": now(),
+            **({"round": number} if (number := current_round(project.ledger)) > 1 else {}),
             **{Path(file).stem: counts[file] for file in reversed(counts)},
             "quotas": [
                 {**asdict(state.quota), "completed": state.completed, "people": state.people} for state in quotas

@@ -1,4 +1,4 @@
-"""Items taken back: records of what was removed or moved leave Argilla, unless somebody has answered them."""
+"""Items taken back: records of what was removed, moved or closed leave Argilla, unless somebody has answered them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,17 @@ def take_back(api: ArgillaApi, ledger: Ledger, items: Mapping[str, Item], notes:
     stays in the ledger, and a last answer that no sync brought home would not count.
     """
     taken, answered = 0, 0
+    # Whatever somebody has answered stays; of earlier rounds there may be thousands, which nobody has to look up again.
+    known = {row["item_id"] for row in ledger.rows("select distinct item_id from responses")}
+    closed = {item.id for item in items.values() if item.closed and item.id not in known}
     for dataset in api.datasets():
         unwanted: dict[tuple[str, bool], list[str]] = defaultdict(list)
         for item_id in ledger.pushed(api.server, dataset.id):
             item = items.get(item_id)
-            if item and (item.removed or (item.moved and item.country != country_of(dataset.workspace))):
+            if item is None:
+                continue
+            moved = item.moved and item.country != country_of(dataset.workspace)
+            if item.removed or item.id in closed or moved:
                 unwanted[TASKS[item.task].label, TASKS[item.task].sensitive].append(item_id)
         for (label, always), own in unwanted.items():
             for start in range(0, len(own), AT_ONCE):
@@ -39,7 +45,7 @@ def take_back(api: ArgillaApi, ledger: Ledger, items: Mapping[str, Item], notes:
                 free = [record["id"] for name, record in there.items() if name not in kept]
                 gone = {item_id: "" for item_id in part if item_id not in kept}
                 taken += len(free)
-                answered += len(part) - len(gone)
+                answered += sum(not items[item_id].closed for item_id in kept)
                 if free and not dry_run:
                     api.remove_records(dataset.id, free)
                 if not dry_run:

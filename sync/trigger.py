@@ -108,8 +108,8 @@ def _key(states: Sequence[QuotaState]) -> str:
     parts = []
     for state in states:
         q, target = state.quota, state.quota.target if state.completed >= state.quota.target else "all there is"
-        named = [] if q.task == RANKING else [q.task]
-        parts.append(json.dumps([*named, q.country, q.topic, q.language, target, q.overlap]))
+        named, later = [] if q.task == RANKING else [q.task], [state.round] if state.round > 1 else []
+        parts.append(json.dumps([*named, q.country, q.topic, q.language, target, q.overlap, *later]))
     return content_id(*parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,8 +14,10 @@ from fake_argilla import FakeWorld, World, person, ranking_of, some_project
 from test_push import dataset_name, send
 from test_rooms import rooms, with_side_items
 
+from annotation.ledger import Response
 from annotation.project import Project
 from annotation.quality.entry import entry_results
+from annotation.rounds import start_round
 from annotation.tasks.consent.task import add_consents
 from annotation.tasks.consent.texts import TEXTS
 from annotation.tasks.form import ASSIGN
@@ -197,6 +200,40 @@ def test_nobody_else_is_asked_about_what_was_removed_after_somebody_had_answered
     project.ledger.remove_items([records[0]["external_id"]], removed=False)
     keep(world, project)
     assert rule_of(world, dataset)["gone"] == []
+
+
+@pytest.mark.parametrize("last", ["discarded", "draft"])
+def test_nobody_else_is_asked_about_a_slate_of_an_earlier_round_that_too_few_have_answered(
+    project: Project, last: str
+) -> None:
+    world, overlap = FakeWorld(), project.settings.task.ranking.overlap
+    names = [f"ana{n}" for n in range(overlap)]
+    join(world, project, *map(person, names))
+    send(world, project)
+    (dataset,) = rooms(world.api, project).values()
+    begun, whole, *_ = walk(world.api, dataset.id)
+    values = ranking_of("1234")
+    project.ledger.add_responses(
+        world.api.server,
+        [
+            Response(
+                f"{record['id']}-{who}",
+                record["external_id"],
+                who,
+                "MX",
+                last if record is begun and who == names[-1] else "submitted",
+                "2026-01-01T00:00:00.000000+00:00",
+                json.dumps({"id": f"{record['id']}-{who}", "record_id": record["id"], "values": values}),
+            )
+            for record in (begun, whole)
+            for who in names
+        ],
+    )
+    keep(world, project)
+    assert rule_of(world, dataset)["gone"] == []
+    start_round(project.ledger, {}, {})
+    keep(world, project)
+    assert rule_of(world, dataset)["gone"] == [begun["id"]]
 
 
 def test_the_work_opens_to_whoever_passed_the_entry_test(world: World, project: Project) -> None:

@@ -44,6 +44,7 @@ from annotation.lineage.subject import Home, find_subject
 from annotation.lineage.trace import trace
 from annotation.project import Project
 from annotation.prompts.change import Which, change_prompts
+from annotation.rounds import start_round
 from annotation.tally import count
 from annotation.tasks import TASKS
 from annotation.tasks.base import Texts
@@ -159,6 +160,21 @@ def test_the_last_items_that_nobody_was_sent_give_their_places_first(project: Pr
     added = add_controls(project, 9, country="BO")
     assert {item.parent for item in side(project)} == {item.id for item in (*work[10:-2], work[-1])}
     assert [(place.made, place.missing, place.left) for place in added.places] == [(9, 0, 11)]
+
+
+def test_a_new_round_closes_no_control_item_and_makes_none_of_what_it_closed(project: Project) -> None:
+    add_controls(project, 2, task="ranking")
+    add_controls(project, 4, task="ranking", entry=True)
+    slate = next(item for item in standing(project) if item.task == "ranking")
+    mark_control(project, slate.id, worst="B", reason="one answer is empty")
+    there = side(project)
+    assert there
+    start_round(project.ledger, {}, {})
+    assert {item.task for item in standing(project) if item.closed} == {"ranking"}
+    assert side(project) == there
+    assert not any(item.closed or item.round for item in there)
+    with pytest.raises(ProjectError, match="run `annot select`"):
+        add_controls(project, 9, task="ranking")
 
 
 def test_adding_again_adds_what_is_missing(project: Project) -> None:

@@ -26,6 +26,7 @@ from annotation import item_counts
 from annotation.config import Settings, check_settings
 from annotation.item_counts import Counts
 from annotation.ledger import Ledger, MovedResponse, Response
+from annotation.rounds import SOURCE, start_round
 from annotation.tally import count
 from annotation.tasks.answers import answers, newest_responses, roster
 from annotation.tasks.ranking.preferences import build_preferences
@@ -36,6 +37,8 @@ from sync.quotas import count_quotas
 COUNTRIES, PEOPLE = ("MX", "BR"), ("ana", "leo", "rui")
 SLATES = 4
 SEATS = ("a", "b", "c")
+ROUND = 1000
+"""What a slate's number grows by from round to round."""
 
 
 def settings_of(**ranking: object) -> Settings:
@@ -77,6 +80,26 @@ class Story:
             self.ledger.add_items([item])
             return
         add_slates(self.ledger, [Slate(f"s{number}", prompt.id, tuple(f"{number}{seat}" for seat in SEATS), number)])
+
+    def start_round(self, numbers: Sequence[int]) -> None:
+        """Choose some rankings' prompts for another round, and seat other answers to the first of them, one its own."""
+        chosen = {n: self.ledger.items(ids=[f"s{n}"])[0].prompt_id for n in numbers if n % 4 != 3}
+        begun = start_round(self.ledger, dict.fromkeys(chosen.values(), "contested"), {})
+        for n, prompt_id in list(chosen.items())[:1]:
+            number = n + ROUND * (begun.number - 1)
+            how = {SOURCE: "m"}
+            made = [
+                Candidate(f"{number}{seat}", prompt_id, seat, "m", settings=how if seat == "a" else {})
+                for seat in SEATS
+            ]
+            self.ledger.add_candidates(made)
+            if not self.ledger.prompts([prompt_id])[0].removed:
+                add_slates(self.ledger, [Slate(f"s{number}", prompt_id, tuple(one.id for one in made), number)])
+
+    def newest(self, number: int) -> int:
+        """The number of the newest slate of what is asked under a number."""
+        later = (number + ROUND * n for n in range(9, 0, -1))
+        return next((n for n in later if self.ledger.items(ids=[f"s{n}"])), number)
 
     def respond(
         self, number: int, who: str, ranks: Sequence[int], status: str = "submitted", *, server: str = "old"
@@ -135,6 +158,8 @@ Step = st.one_of(
         st.just("respond"), Numbers, Who, Ranks, st.sampled_from(["submitted", "submitted", "draft", "discarded"])
     ),
     st.tuples(st.just("elsewhere"), Numbers, Who, Ranks),
+    st.tuples(st.just("again"), Numbers, Who, Ranks),
+    st.tuples(st.just("round"), st.lists(Numbers, max_size=3, unique=True)),
     st.tuples(st.just("withdraw"), st.integers(0, 99)),
     st.tuples(st.just("move"), st.integers(0, 99), st.sampled_from(["before", "after", "never"])),
     st.tuples(st.just("join")),
@@ -161,6 +186,10 @@ def test_after_any_history_the_counts_are_those_of_a_fresh_start(
                 story.respond(number, who, ranks, status)
             case ("elsewhere", number, who, ranks):
                 story.respond(number, who, ranks, server="new")
+            case ("again", number, who, ranks):
+                story.respond(story.newest(number), who, ranks)
+            case ("round", numbers):
+                story.start_round(numbers)
             case ("withdraw" | "move", which, *how) if given := story.ledger.responses("old"):
                 number, who = int(given[which % len(given)].item_id[1:]), given[which % len(given)].annotator
                 story.move(number, who, *how) if how else story.withdraw(number, who)
@@ -202,7 +231,8 @@ def assert_plain(story: Story, counts: Counts) -> None:
     items = {item.id: item for item in story.ledger.items("ranking")}
     for state in count_quotas(story.settings, counts):
         if state.quota.task == "ranking":
-            own = [item.id for item in items.values() if item.country == state.quota.country and not item.removed]
+            asked_now = [item for item in items.values() if not (item.removed or item.closed)]
+            own = [item.id for item in asked_now if item.country == state.quota.country]
             people = {slate: {a.annotator for a in ranked if a.item_id == slate} for slate in own}
             assert (state.items, state.answers) == (len(own), sum(map(len, people.values())))
             assert state.completed == sum(len(who) >= asked.overlap for who in people.values())

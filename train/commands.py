@@ -1,4 +1,4 @@
-"""Commands with a model on this machine: `annot train`, `evaluate`, `release`, `demo`, and `describe` before them."""
+"""Commands with a model on this machine: `annot train`, `evaluate`, `release`, `paper`, `talk`, `demo`, `serve` …"""
 
 from __future__ import annotations
 
@@ -177,7 +177,14 @@ def evaluate(
         shows_pictures,
         stories_about,
     )
-    from train.evaluate.compare import VERSUS_COLUMNS, check_measured, compare, versus_rows, warn_of_bases
+    from train.evaluate.compare import (
+        VERSUS_COLUMNS,
+        check_measured,
+        compare,
+        keep_comparison,
+        versus_rows,
+        warn_of_bases,
+    )
     from train.evaluate.run import evaluate as evaluate_run
     from train.run_folder import check_name
 
@@ -214,6 +221,8 @@ def evaluate(
         )
     versus = compare(runs / run, runs / against) if against else ()
     bases = warn_of_bases(runs / run, runs / against) if against else ""
+    if against:
+        keep_comparison(runs / run, runs / against, versus, bases)
     if json:
         print_json(
             {**found.as_json(), "already": found.already, "against": [asdict(one) for one in versus], "bases": bases}
@@ -278,6 +287,59 @@ def release(
     print_json(asdict(done)) if json else print("\n".join(done.lines()))
 
 
+@app.command(epilog="Example: annot paper our-paper, then write in our-paper/words.md and run it again")
+def paper(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to make, or one that was made before.")],
+    folder: Folder = Path(),
+    run: Annotated[
+        str, typer.Option(metavar="NAME", help="The run it is about; default: the newest that passed its gate.")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Write a paper from the finished runs: LaTeX (ACL) and Markdown, with every number read from a run."""
+    from annotation.screen import print_json, progress
+    from train.libraries import quiet_libraries
+    from train.release.paper.make import make_paper
+    from train.run_folder import check_name
+
+    if run:
+        check_name(run)
+    with progress("writing") as bar, quiet_libraries(None):
+        done = make_paper(folder.expanduser().resolve(), to.expanduser(), run=run, progress=bar)
+    print_json(asdict(done)) if json else print("\n".join(done.lines()))
+
+
+@app.command(epilog="Example: annot talk our-talk --language es")
+def talk(
+    to: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to make, or one that was made before.")],
+    folder: Folder = Path(),
+    run: Annotated[
+        str, typer.Option(metavar="NAME", help="The run it is about; default: the newest that passed its gate.")
+    ] = "",
+    language: Annotated[
+        Literal["es", "pt", "en"] | None,
+        typer.Option(help="Of the talk; default: that of the talk in FOLDER, else the project's first."),
+    ] = None,
+    rate: Annotated[int, typer.Option(min=60, max=240, help="Words that are spoken in a minute.")] = 130,
+    json: Json = False,
+) -> None:
+    """Make a talk of five minutes: slides for a browser, as PDF and for Marp, and the words to be spoken, timed."""
+    from annotation.screen import print_json, progress
+    from train.libraries import quiet_libraries
+    from train.release.talk.talk import make_talk
+    from train.run_folder import check_name
+
+    if run:
+        check_name(run)
+    home = folder.expanduser().resolve()
+    settings = open_project(folder).settings if (home / "annot.toml").exists() else None
+    with progress("making the talk") as bar, quiet_libraries(None):
+        done = make_talk(
+            home, to.expanduser(), run=run, language=language or "", rate=rate, settings=settings, progress=bar
+        )
+    print_json(asdict(done)) if json else print("\n".join(done.lines()))
+
+
 @app.command(epilog="Example: annot demo l40s-8b-lora-bf16-2f6c")
 def demo(
     run: Annotated[str, typer.Argument(help="Name of a finished run.")],
@@ -299,3 +361,28 @@ def demo(
         print_json(asdict(shown)) if json else print(f"{run}: {shown.url}\n{ending}", flush=True)
 
     serve_demo(home / "runs" / run, ready, project=project, port=port)
+
+
+@app.command(epilog="Example: annot serve l40s-8b-lora-bf16-2f6c")
+def serve(
+    run: Annotated[str, typer.Argument(help="Name of a finished run.")],
+    folder: Folder = Path(),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of this machine; 0 takes one that is free.")] = 8000,
+    json: Json = False,
+) -> None:
+    """Serve the model of a finished run to this machine: any client of OpenAI's chat completions can talk to it."""
+    from annotation.screen import print_json
+    from train.run_folder import check_name
+    from train.serve import Served
+    from train.serve import serve as serve_run
+
+    check_name(run)
+
+    def ready(served: Served) -> None:
+        if json:
+            print_json(asdict(served))
+        else:
+            print(f"{run}: {served.url}, as the model {served.model}\nCtrl-C ends it; it asks for no key.")
+        sys.stdout.flush()
+
+    serve_run(folder.expanduser().resolve() / "runs" / run, ready, port=port)

@@ -38,7 +38,7 @@ ORDER = (
         "contributions",
         "export",
     ),
-    *("train", "evaluate", "release", "demo", "votes", "trace", "forget"),
+    *("train", "evaluate", "release", "paper", "talk", "demo", "serve", "votes", "round", "trace", "forget"),
     *("doctor", "logs", "down", "backup", "restore", "move", "server", "quickstart"),
 )
 """Commands in the order of work: that of `annot --help`."""
@@ -102,6 +102,9 @@ controls_app = typer.Typer(
 adjudicate_app = typer.Typer(cls=InOrder, invoke_without_command=True)
 server_app = typer.Typer(cls=InOrder, help="Look after the embedded Argilla.", no_args_is_help=True)
 votes_app = typer.Typer(cls=InOrder, help="Votes of a demo's visitors.", no_args_is_help=True)
+round_app = typer.Typer(
+    cls=InOrder, help="Rounds: prompts that people are asked about anew, with other answers.", no_args_is_help=True
+)
 app.add_typer(prompts_app, name="prompts")
 app.add_typer(exams_app, name="exams")
 app.add_typer(stereotypes_app, name="stereotypes")
@@ -112,6 +115,7 @@ app.add_typer(controls_app, name="controls")
 app.add_typer(adjudicate_app, name="adjudicate")
 app.add_typer(server_app, name="server")
 app.add_typer(votes_app, name="votes")
+app.add_typer(round_app, name="round")
 
 
 def _show_version(wanted: bool) -> None:

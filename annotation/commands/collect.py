@@ -267,10 +267,30 @@ def change_and_show(folder: Path, which: Which, changes: dict[str, Any], *, dry_
 @app.command(epilog="Example: annot draft --dry-run, then annot draft --limit 5, then annot draft")
 def draft(
     folder: Folder = Path(),
-    source: Annotated[
+    file: Annotated[
         Path | None,
         typer.Option("--from", metavar="FILE", help="Take answers written elsewhere from a file; nothing is paid."),
     ] = None,
+    source: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN|URL",
+            help="Ask another model than Cohere's for its own answers: that of a finished run, or of a server that "
+            "speaks OpenAI's chat completions (vLLM, llama.cpp, TGI, Ollama), such as http://127.0.0.1:8000/v1.",
+        ),
+    ] = "",
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="With --source URL: one of its models; default: the only one.")
+    ] = "",
+    answers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=32, help="With --source: its answers to each prompt; default: half of draft.candidates."
+        ),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="With --source URL: it describes pictures; a run says it by itself.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show calls, tokens, dollars and minutes; no key.")
     ] = False,
@@ -279,20 +299,27 @@ def draft(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
     json: Json = False,
 ) -> None:
-    """Draft candidate answers with Cohere, or take them from a file."""
+    """Draft candidate answers with Cohere or another model, or take them from a file."""
     from annotation.drafting import report
+    from annotation.drafting.source import find_source
 
-    if sum((source is not None, dry_run, prices)) > 1:
+    if sum((file is not None, dry_run, prices)) > 1:
         raise SettingsError("annot draft takes one of --from, --dry-run and --prices at a time.")
+    if source and (file is not None or prices):
+        raise SettingsError("annot draft --source asks a model; leave out --from and --prices.")
+    if not source and (model or answers or pictures):
+        raise SettingsError("--model, --answers and --pictures are about another model; add --source RUN or URL.")
     project = open_project(folder)
     if prices:
         report.write_prices(project, json=json)
-    elif source is not None:
-        report.take_from_file(project, source, json=json)
-    elif dry_run:
-        report.show_outlook(project, limit, json=json)
+    elif file is not None:
+        report.take_from_file(project, file, json=json)
     else:
-        report.draft_and_show(project, limit, ask_first=not yes and sys.stdin.isatty(), json=json)
+        other = find_source(project, source, model=model, answers=answers, pictures=pictures) if source else None
+        if dry_run:
+            report.show_outlook(project, limit, other, json=json)
+        else:
+            report.draft_and_show(project, limit, other, ask_first=not yes and sys.stdin.isatty(), json=json)
 
 
 # -- select -------------------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ def trace(
     what: Annotated[
         str,
         typer.Argument(
-            help="A run, a snapshot, a release's folder or its card; a user name or pseudonym; or the id of a pair, "
-            "slate, item, response, prompt, candidate or association."
+            help="A run, a snapshot, a release's folder or its card; a paper or slides; a user name or pseudonym; or "
+            "the id of a pair, slate, item, response, prompt, candidate or association."
         ),
     ],
     claim: Annotated[str, typer.Argument(help='After a card: the figure as it stands there, "61 %".')] = "",
@@ -36,7 +36,7 @@ def trace(
     from annotation.screen import print_json
 
     home = Home.open(folder)
-    if claim or Path(what).name == "README.md":
+    if claim or Path(what).suffix in (".md", ".tex"):
         tree = trace_claim(home, Path(what), claim, everything=everything)
     else:
         tree = trace_subject(home, find_subject(home, what), everything=everything)

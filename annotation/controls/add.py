@@ -129,9 +129,11 @@ def add_controls(
     with ledger.undone() if dry_run else ledger.transaction():
         every = {name: items for name in ([task] if task else KINDS) if (items := ledger.items(name))}
         wanted = {
-            (name, of): [item for item in items if item.country == of]
+            (name, of): [item for item in items if item.country == of and not item.closed]
             for name, items in every.items()
-            for of in ([country] if country else sorted({item.country for item in items if not item.removed}))
+            for of in (
+                [country] if country else sorted({item.country for item in items if not (item.removed or item.closed)})
+            )
         }
         if not any(wanted.values()):
             raise ProjectError(

@@ -79,6 +79,8 @@ def make_control(base: Item, purpose: str, kinds: Sequence[str], material: Mater
                 purpose="entry" if purpose == "entry" else "control",
                 expected=expected,
                 parent=base.id,
+                round=0,  # a new one closes no control item, and no entry test
+                closed=False,
             )
     return None
 

@@ -113,6 +113,8 @@ def mark_control(
             purpose="control",
             expected=known,
             parent=item.id,
+            round=0,
+            closed=False,
         )
         if not ledger.add_items([control]):  # it was one before
             raise SettingsError(f"{item_id} was a control item before; mark another one.")

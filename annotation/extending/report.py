@@ -15,6 +15,7 @@ from annotation.extending.draft import DraftPlan, Wish, draft_prompts, plan_draf
 from annotation.extending.gaps import find_gaps
 from annotation.extending.take_in import TakenIn, open_answers, take_in
 from annotation.extending.worth import Worth, worth
+from annotation.money import committed_usd
 from annotation.project import Project
 from annotation.screen import count_reasons, counted, print_json, progress, show_dropped, table
 from annotation.selection.embedding import Encoder, open_encoder
@@ -168,7 +169,7 @@ def _as_json(project: Project, found: TakenIn, outcomes: dict[str, Tally]) -> di
         "kept": [asdict(prompt) for prompt in found.kept],
         "dropped": [asdict(drop) for drop in found.dropped],
         "outcomes": {outcome: asdict(tally) for outcome, tally in outcomes.items()},
-        "committed_usd": project.ledger.committed_usd(),
+        "committed_usd": committed_usd(project.ledger),
         "missing": find_gaps(project).missing,
         "worth": [one.as_json() for one in worth(project)],
     }
@@ -181,7 +182,7 @@ def _show(project: Project, found: TakenIn, outcomes: dict[str, Tally]) -> None:
     show_dropped("proposals", count_reasons(found.dropped), REMEDIES)
     usd = sum(tally.usd for tally in outcomes.values())
     print(
-        f"{counted(len(found.kept), 'new prompt')} for ${usd:.4f}; ${project.ledger.committed_usd():.4f} of "
+        f"{counted(len(found.kept), 'new prompt')} for ${usd:.4f}; ${committed_usd(project.ledger):.4f} of "
         f"${project.settings.draft.budget_usd:.2f} are spent."
     )
     if missing := find_gaps(project).missing:

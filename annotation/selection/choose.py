@@ -44,6 +44,7 @@ class Answered:
         seats: Ids on the slate that stands, () where there is none.
         picture: It is about a picture, which its text says nothing of.
         margins: Of the candidates (`annotation.selection.generic`); () where they are not told.
+        own: Ids of those that the aligned model wrote.
     """
 
     prompt_id: str
@@ -54,6 +55,7 @@ class Answered:
     seats: tuple[str, ...] = ()
     picture: bool = False
     margins: tuple[float, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +189,14 @@ def _choose_stack(
                 reasons[p][index] = None
     distances: Whole = UNIT - pairs
     open_ones = [p for p, prompt in enumerate(prompts) if not prompt.seats]
-    for p, medoids in _medoids(distances, alive, open_ones, thresholds.slate):
+    shared, seats = _shared(prompts, open_ones, alive, thresholds)
+    for p, medoids in _medoids(distances, alive, [p for p in open_ones if p not in shared], thresholds.slate):
         chosen[p] = medoids
+    # Each side has its own medoids: neither is chosen for how it differs from the other.
+    for mine, k in ((True, seats), (False, thresholds.slate - seats)) if shared else ():
+        sides = np.array([[(id_ in prompt.own) == mine for id_ in prompt.ids] for prompt in prompts]) & alive
+        for p, medoids in _medoids(distances, sides, sorted(shared), k):
+            chosen[p] = tuple(sorted((*chosen[p], *medoids)))
     usable = alive.sum(axis=1).tolist()
     for p, prompt in enumerate(prompts):
         yield Choice(
@@ -198,6 +206,21 @@ def _choose_stack(
             bool(chosen[p]) and math.comb(usable[p], len(chosen[p])) > EXACT_SUBSETS,
             tuple(_candidate_outcomes(prompt, reasons[p], centroid[p], distances[p], chosen[p])),
         )
+
+
+def _shared(
+    prompts: Sequence[Answered], open_ones: Sequence[int], alive: Flags, thresholds: SelectSettings
+) -> tuple[set[int], int]:
+    """Prompts of whose slates the aligned model's answers have seats of their own, and how many these are.
+
+    Enough answers have to be usable on both sides; the slates of all other prompts are chosen from all answers alike.
+    """
+    seats, shared = min(thresholds.own_seats, thresholds.slate - 1), set[int]()
+    for p in (p for p in open_ones if prompts[p].own and seats):
+        own = sum(alive[p, index] for index, id_ in enumerate(prompts[p].ids) if id_ in prompts[p].own)
+        if own >= seats and alive[p].sum() - own >= thresholds.slate - seats:
+            shared.add(p)
+    return shared, seats
 
 
 def _medoids(distances: Whole, alive: Flags, open_ones: Sequence[int], k: int) -> Iterator[tuple[int, tuple[int, ...]]]:

@@ -79,7 +79,7 @@ class Selection:
 
     Attributes:
         slates: New in this run, in the order of annotation; in a dry run, those that would be.
-        standing: All slates, these included.
+        standing: All slates of the round, these included.
         waiting: Prompts that could have a slate and that `limit` left for another run.
         table: Outcome of every candidate: a pyarrow table with the fields of `CandidateOutcome`.
         prompts: Every prompt that has candidates.
@@ -90,6 +90,7 @@ class Selection:
         long: Answers that are longer than the encoder reads at once: they are read in parts, to their end.
         targets: Slates owed by group, as "MX" or "MX · comida"; of pictures as "MX · pictures".
         few_pictures: Language -> pictures, where there are too few to tell which descriptions would fit any picture.
+        round: In which people are asked.
     """
 
     slates: tuple[Slate, ...]
@@ -103,6 +104,7 @@ class Selection:
     long: int = 0
     targets: Mapping[str, int] = field(default_factory=dict)
     few_pictures: Mapping[str, int] = field(default_factory=dict)
+    round: int = 1
 
     @property
     def candidates(self) -> tuple[CandidateOutcome, ...]:

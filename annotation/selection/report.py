@@ -40,7 +40,10 @@ REMEDIES = {
 def show(selection: Selection) -> None:
     """Print what was decided and why."""
     size = selection.thresholds.slate
-    parts = [f"{counted(len(selection.slates), 'new slate')} of {size} answers; {selection.standing} stand in all"]
+    parts = [
+        f"{counted(len(selection.slates), 'new slate')} of {size} answers; {selection.standing} stand in "
+        f"{f'round {selection.round}' if selection.round > 1 else 'all'}"
+    ]
     if selection.waiting:
         parts.append(f"{counted(selection.waiting, 'more prompt is', 'more prompts are')} ready for another run")
     print("; ".join(parts) + ".")

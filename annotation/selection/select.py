@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from annotation.errors import ProjectError, SettingsError
 from annotation.project import Project
 from annotation.quota_groups import in_project
+from annotation.rounds import current_round, open_prompts
 from annotation.screen import Progress, counted, silent
 from annotation.selection.choose import choose
 from annotation.selection.embedding import Encoder, open_encoder
@@ -45,9 +46,9 @@ class _Found:
     """What a selection begins with.
 
     Attributes:
-        prompts: Those that have a slate or can get one, by id, in the order of the ids.
-        every: All slates.
-        slates: Those of the prompts.
+        prompts: Those that have a slate in this round or can get one, by id, in the order of the ids.
+        every: All slates, of all rounds.
+        slates: Those of the prompts, of this round.
         contents: Shard to `content_of` it.
         named: The encoder, without opening it.
     """
@@ -76,8 +77,9 @@ def select(
 ) -> Selection:
     """Give every prompt with enough usable answers a slate and a place in the order of annotation.
 
-    A prompt that has a slate keeps it, with its seats and its place; new ones come after all that stand. With nothing
-    new this returns what the last run found, and loads no model.
+    A prompt that has a slate keeps it, with its seats and its place; new ones come after all that stand. In a later
+    round prompts that were chosen for it get another one, of answers that no earlier slate holds. With nothing new this
+    returns what the last run found, and loads no model.
 
     Args:
         project: Its prompts, candidates and slates are in the ledger.
@@ -115,9 +117,9 @@ def select(
         stands = {slate.prompt_id for slate in found.slates}
         ready = [prompt_id for prompt_id, seats in chosen.items() if seats and prompt_id not in stands]
         order = order_prompts(found.prompts, ready, found.slates, of_prompt, settings, limit)
-        first = found.every[-1].position + 1 if found.every else 0
+        first, now = found.every[-1].position + 1 if found.every else 0, current_round(project.ledger)
         new = tuple(
-            make_slate(prompt_id, chosen[prompt_id], position=position, seed=settings.project.seed)
+            replace(make_slate(prompt_id, chosen[prompt_id], position=position, seed=settings.project.seed), round=now)
             for position, prompt_id in enumerate(order, first)
         )
         everyone = [*found.slates, *new]
@@ -133,6 +135,7 @@ def select(
             long=sum(sum(table["long"].to_pylist()) for table in tables),
             targets={group_name(quota): quota.target for quota in owed_quotas(settings, found.prompts.values())},
             few_pictures=few_pictures,
+            round=now,
         )
         if not dry_run:
             add_slates(project.ledger, new)
@@ -183,14 +186,21 @@ def _find(project: Project, encoder: Encoder | None) -> _Found:
     if not everyone:
         raise ProjectError(f"{project.folder} has no prompts yet; run `annot prompts add FILE` (or images add FOLDER).")
     every = read_slates(project.ledger)
-    stand = {slate.prompt_id for slate in every}
+    stand, asked = {slate.prompt_id for slate in every if not slate.closed}, open_prompts(project.ledger)
     # Of a country that the project does not name nothing new is begun; what people may have ranked stays.
     prompts = {p.id: p for p in everyone if p.id in stand or in_project(p, project.settings)}
     if not prompts:
         raise ProjectError(
             "All prompts are of countries that annot.toml does not name; add those to project.countries."
         )
-    slates = [slate for slate in every if slate.prompt_id in prompts]
+    if asked is not None:
+        prompts = {name: prompt for name, prompt in prompts.items() if name in asked}
+    if not prompts:
+        raise ProjectError(
+            "Every prompt that was chosen for this round is gone; add others with `annot prompts add FILE`, or start "
+            "the next round with `annot round start`."
+        )
+    slates = [slate for slate in every if slate.prompt_id in prompts and not slate.closed]
     languages = {prompt.id: prompt.language for prompt in prompts.values()}
     shards = shard_names(project.ledger.rows("select count(*) from candidates")[0][0])
     contents = {shard: content_of(project.ledger, shard, languages) for shard in shards}

@@ -20,6 +20,7 @@ from annotation.config import SelectSettings
 from annotation.errors import EncoderError
 from annotation.files import write_whole
 from annotation.ledger import Ledger
+from annotation.rounds import SOURCE
 from annotation.screen import Progress, silent
 from annotation.selection.choose import Answered, choose
 from annotation.selection.embedding import Encoder
@@ -27,7 +28,7 @@ from annotation.selection.embedding import Encoder
 LARGEST = 2**15
 """Candidates of a shard, at most about: their texts and vectors take 200 MB. So many are chosen from in one process."""
 
-LAYOUT = 2
+LAYOUT = 3
 """Counted up when what is chosen depends on something else: what an older annot chose is chosen anew."""
 
 
@@ -72,7 +73,7 @@ def content_of(ledger: Ledger, shard: str, languages: Mapping[str, str]) -> str:
     "" where no prompt in it has answers.
     """
     found, empty = hashlib.sha256(), True
-    query = "select prompt_id, id from candidates where prompt_id between ? and ? order by prompt_id, id"
+    query = "select prompt_id, id from fresh_candidates where prompt_id between ? and ? order by prompt_id, id"
     for prompt_id, candidate_id in ledger.rows(query, shard, _last(shard)):
         if prompt_id in languages:
             found.update(f"{prompt_id} {languages[prompt_id]} {candidate_id}\n".encode())
@@ -84,7 +85,8 @@ def read_answered(
     ledger: Ledger, shard: str, seats: Mapping[str, Sequence[str]], margins: Mapping[str, tuple[float, ...]]
 ) -> list[Answered]:
     """Prompts of a shard that have answers, by id."""
-    query = "select prompt_id, id, text from candidates where prompt_id between ? and ? order by prompt_id, id"
+    query = f"""select prompt_id, id, text, json_extract(settings, '$.{SOURCE}') is not null as own
+                from fresh_candidates where prompt_id between ? and ? order by prompt_id, id"""
     answers = {
         prompt_id: list(rows)
         for prompt_id, rows in itertools.groupby(ledger.rows(query, shard, _last(shard)), lambda row: row["prompt_id"])
@@ -100,6 +102,7 @@ def read_answered(
             tuple(seats.get(id_, ())),
             bool(image),
             margins.get(id_, ()),
+            tuple(row["id"] for row in answers[id_] if row["own"]),
         )
         for id_, language, text, image in ledger.rows(query, shard, _last(shard))
         if id_ in answers
@@ -153,7 +156,7 @@ def prepare_shards(
             texts = {name: [getattr(one, name) for one in prompts] for name in ("prompt_id", "language", "text")}
             lists = {
                 name: pa.array([getattr(one, name) for one in prompts], pa.list_(pa.string()))
-                for name in ("ids", "texts", "seats")
+                for name in ("ids", "texts", "seats", "own")
             }
             about = {
                 "picture": pa.array([one.picture for one in prompts], pa.bool_()),
@@ -192,6 +195,7 @@ def select_shard(work: Work, shard: str, progress: Progress = silent) -> None:
             tuple(one["seats"]),
             one["picture"],
             tuple(one["margins"]),
+            tuple(one["own"]),
         )
         for one in table.to_pylist()
     ]

@@ -54,6 +54,7 @@ def write_selection(project: Project, selection: Selection, vectors: Floats, mar
         "long": selection.long,
         "targets": dict(selection.targets),
         "few_pictures": dict(selection.few_pictures),
+        "round": selection.round,
     }
     write_whole(folder / "selection.json", json.dumps(facts, ensure_ascii=False, indent=1).encode())
 

@@ -1,4 +1,4 @@
-"""Prompts that have no slate yet, by what could still give them one."""
+"""Prompts that have no slate yet in this round, by what could still give them one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from annotation.drafting.draft import what_to_draft
 from annotation.project import SELECTION, Project
 from annotation.prompts.review import only_accepted, rejected_prompts, untried_prompts
 from annotation.quota_groups import in_project
+from annotation.rounds import current_round
 from annotation.selection.outcome import TOO_FEW
-from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
 from annotation.types import Prompt
 
 
@@ -38,13 +38,13 @@ class Waiting:
 
 
 def prompts_waiting(project: Project) -> Waiting:
-    """Look at every prompt of the project that has no slate."""
+    """Look at every prompt of the project that has no slate in this round, and should have one."""
     ledger, settings = project.ledger, project.settings
     rows = ledger.rows(
         """select id from current_prompts p where not removed
-           and not exists (select 1 from items where prompt_id = p.id and task in (?, ?))""",
-        RANKING,
-        DESCRIPTION,
+           and id in (select id from open_prompts)
+           and not exists (select 1 from items where prompt_id = p.id and round = ?)""",
+        current_round(ledger),
     )
     prompts = [prompt for prompt in ledger.prompts([row["id"] for row in rows]) if in_project(prompt, settings)]
     if not prompts:
@@ -55,7 +55,7 @@ def prompts_waiting(project: Project) -> Waiting:
         rejected = rejected_prompts(ledger, settings) | untried_prompts(ledger)
         to_check = [prompt for prompt in prompts if prompt.id not in accepted and prompt.id not in rejected]
         prompts = [prompt for prompt in prompts if prompt.id in accepted]
-    answers = ledger.count_candidates(prompt.id for prompt in prompts)
+    answers = ledger.count_candidates((prompt.id for prompt in prompts), fresh=True)
     few = _had_too_few(project) if answers else {}
     to_select = [
         prompt

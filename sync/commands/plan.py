@@ -33,6 +33,7 @@ def plan(
     json: Json = False,
 ) -> None:
     """Say how long each quota needs at the pace of the last weeks, and what is out of reach with this team."""
+    from annotation.rounds import current_round
     from annotation.screen import print_json, progress
     from annotation.selection.waiting import prompts_waiting
     from annotation.tally import count
@@ -47,7 +48,8 @@ def plan(
     until = check_deadline(by.date()) if by else None
     with progress("counting") as bar:
         counts = count(project.ledger, project.settings, progress=bar)
-    quotas = count_quotas(project.settings, counts, what_is_coming(project, prompts_waiting(project)))
+    now = current_round(project.ledger)
+    quotas = count_quotas(project.settings, counts, what_is_coming(project, prompts_waiting(project)), now)
     added = added_people(add or (), country or (), quotas)
     found = forecast(project, counts, quotas, add=added, pace=pace, by=until)
     if json:

@@ -161,11 +161,11 @@ def contributions(project: Project, *, counts: Counts | None = None, progress: P
         match key:
             case ("submitted" | "changed" as what, str(task), str(who)):
                 work[what][who, task] += number
-            case ("person", str(task), _, _, _, str(who)):
+            case ("person", str(task), _, _, _, str(who), *_):
                 work["accepted"][who, task] += number
             case ("whole", str(task), str(who)) if task in overlaps:
                 ranked[who] += number / overlaps[task]
-            case ("item", str(task), _, _, _, int(answered)) if task in overlaps and answered >= overlaps[task]:
+            case ("item", str(task), _, _, _, int(answered), *_) if task in overlaps and answered >= overlaps[task]:
                 team["preferences"] += number
             case ("written", task, str(who), name) if (task, name) in ((PROMPT_CHECK, ACCEPTED), (Exam.name, CHECKED)):
                 whole["prompts" if task == PROMPT_CHECK else "exams"][who] += number

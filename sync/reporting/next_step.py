@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from annotation.money import committed_usd
 from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.quota_groups import in_project
+from annotation.rounds import SOURCE, current_round
 from annotation.screen import counted
 from annotation.selection.waiting import Waiting
 from annotation.tasks import TASKS
 from annotation.tasks.exam.item import NAME as EXAM
 from annotation.tasks.pair_check.item import NAME as PAIR_CHECK
-from annotation.tasks.ranking.slates import DESCRIPTION, RANKING
+from annotation.tasks.ranking.slates import DESCRIPTION, RANKING, slate_task
 from annotation.tasks.stereotype.item import NAME as STEREOTYPE
 from sync.quotas import all_met, owing
 from sync.reporting.status import Report
+from sync.rounds import newest_runs
 from sync.trigger import Launch, task_of
 
 _ADD_PROMPTS = "annot prompts add FILE: there is no prompt"
@@ -40,7 +43,7 @@ def stock(project: Project) -> dict[str, int | float]:
         **waiting,
         "pushed": have["pushed"],
         **({"pushed_aside": have["aside"]} if have["aside"] else {}),
-        "usd": project.ledger.committed_usd(),
+        "usd": committed_usd(project.ledger),
     }
 
 
@@ -56,16 +59,17 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
     have, waiting, quotas = have or stock(project), found.waiting, found.quotas
     people = [person for person in project.ledger.people() if person.active]
     runs = argilla_runs or bool(project.settings.argilla.url)
-    ranked = any(have.get(TASKS[name].many) for name in owing(quotas))
+    ranked = _is_asked(project, any(have.get(TASKS[name].many) for name in owing(quotas)))
     lasts = _last_runs(project, found)
     if not have["prompts"] and not any(have.get(task.many) for task in TASKS.values() if not task.trains):
         return "annot prompts add FILE, or annot images add FOLDER"
-    if not ranked and (collect := _more_slates(waiting, have["candidates"])):
+    if not ranked and (collect := _own_answers(project, waiting) or _more_slates(waiting, have["candidates"])):
         return collect
     if unmeasured := [last for last in lasts if last.state == "finished" and _unmeasured(project, found, last)]:
         return f"annot evaluate {unmeasured[0].run}"
     if not runs:
-        return "annot up"
+        done = lasts and all(state.met for state in quotas) and all(last.state == "finished" for last in lasts)
+        return _after_runs(project, lasts) if done else "annot up"
     if not people:
         return "annot team add roster.csv"
     if found.shared:
@@ -91,7 +95,7 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
     if found.short_teams:
         return "annot team add roster.csv with more people, or a lower overlap in annot.toml, as said above"
     if lasts and all_met(quotas):
-        return "; ".join(dict.fromkeys(_after_run(project, last) for last in lasts))
+        return _after_runs(project, lasts)
     to_go = [
         f"{task.many} to complete: {', '.join(f'{s.group} {s.owed - s.completed}' for s in owed)}"
         for name, task in TASKS.items()
@@ -99,6 +103,27 @@ def next_step(project: Project, found: Report, *, argilla_runs: bool, have: Mapp
         and (owed := [state for state in quotas if state.quota.task == name and not state.met])
     ]
     return "; ".join(["annot sync --watch", *to_go])
+
+
+def _is_asked(project: Project, anything: bool) -> bool:
+    """Whether there are slates of this round; in the first one, whether there is anything at all."""
+    if (now := current_round(project.ledger)) == 1:
+        return anything
+    return bool(project.ledger.rows("select 1 from items where round = ? limit 1", now))
+
+
+def _own_answers(project: Project, waiting: Waiting) -> str:
+    """The command that lets the newest run answer the prompts of a later round; "" where it, or another, has."""
+    prompts = {prompt.id: slate_task(prompt) for prompt in (*waiting.to_draft, *waiting.to_select)}
+    runs = {task: run for task, run in newest_runs(project).items() if task in prompts.values()}
+    if current_round(project.ledger) == 1 or not runs:
+        return ""
+    query = """select 1 from fresh_candidates where prompt_id in (select value from json_each(?))
+               and json_extract(settings, '$.' || ?) is not null limit 1"""
+    if project.ledger.rows(query, json.dumps(list(prompts)), SOURCE):
+        return ""
+    said = ", then ".join(f"annot draft --source {run.name}" for run in runs.values())
+    return f"{said}: the aligned model's own answers to the prompts of the round, then annot draft for the others"
 
 
 def _last_runs(project: Project, found: Report) -> list[Launch]:
@@ -159,22 +184,22 @@ def _unpushed(project: Project, countries: Collection[str]) -> tuple[int, Counte
         row["id"]
         for table in ("current_items", "current_side_items")
         for row in project.ledger.rows(
-            f"""select id from {table} where not removed
+            f"""select id from {table} where not removed and not closed
                 and id not in (select item_id from pushes where record_id <> '')"""
         )
     ]
     items = [item for item in project.ledger.items(ids=rows) if in_project(item, project.settings)]
-    # Records of what was removed or moved since it was sent are taken away while nobody has answered, and those of
-    # sensitive tasks in any case.
+    # Records of what was removed, moved or closed since it was sent are taken away while nobody has answered, and those
+    # of sensitive tasks in any case.
     hurtful = json.dumps([name for name, task in TASKS.items() if task.sensitive])
     stale = sum(
         row["n"]
         for table in ("current_items", "current_side_items")
         for row in project.ledger.rows(
             f"""select count(*) as n from {table} i join pushes p on p.item_id = i.id and p.record_id <> ''
-                where (i.removed or i.moved) and (i.task in (select value from json_each(?))
+                where (i.removed or i.moved or i.closed) and (i.task in (select value from json_each(?))
                     or not exists (select 1 from responses r where r.item_id = i.id))
-                  and (p.at < (select max(at) from prompt_changes c where c.prompt_id = i.prompt_id)
+                  and (i.closed or p.at < (select max(at) from prompt_changes c where c.prompt_id = i.prompt_id)
                     or p.at < (select max(at) from item_changes c where c.item_id = i.id))""",
             hurtful,
         )
@@ -184,13 +209,19 @@ def _unpushed(project: Project, countries: Collection[str]) -> tuple[int, Counte
     return stale + sum(item.country in countries for item in fitting), homeless
 
 
+def _after_runs(project: Project, lasts: Sequence[Launch]) -> str:
+    return "; ".join(dict.fromkeys(_after_run(project, last) for last in lasts))
+
+
 def _after_run(project: Project, last: Launch) -> str:
     """What comes next when every quota is met and their run is known."""
     given_away = (project.run_folder(last.run) / "releases.jsonl").exists()
     if last.state == "finished" and _gate(project, last)[0] == "passed" and not given_away:
         return f"annot release {last.run}"
     if last.state == "finished":
-        return f"read runs/{last.run}/report.md; raise the quotas for another round"
+        passed = _gate(project, last)[0] == "passed"
+        more = "annot round start --dry-run shows what the next round would ask" if passed else "raise the quotas"
+        return f"read runs/{last.run}/report.md; {more}{'' if passed else ' for another round'}"
     if last.state == "failed":
         key = "picture_preset" if task_of(project, last.snapshot_id) == DESCRIPTION else "preset"
         return f"mend what is said above (often by another train.{key} in annot.toml), then annot sync --relaunch"

@@ -11,6 +11,7 @@ from typing import Any
 from annotation.agreement_by_country import agreement_by_country
 from annotation.project import Project
 from annotation.quality.agreement import Agreement
+from annotation.rounds import current_round
 from annotation.screen import Progress, counted, silent
 from annotation.selection.waiting import Waiting, prompts_waiting
 from annotation.stereotypes.shared import shared_waiting
@@ -24,6 +25,7 @@ from annotation.team_settings import PointSettings, Rate
 from sync.quotas import QuotaState, all_met, capped, count_quotas, discarded, short_teams, what_is_coming
 from sync.reporting.forecast import Forecast, forecast
 from sync.reporting.people import Work, work_of_people
+from sync.reporting.rounds import RoundState, by_round
 from sync.reporting.trust import Trust, trust_in_people
 from sync.trigger import Launch, launches
 
@@ -57,6 +59,7 @@ class Report:
         votes: Country -> votes of a demo's visitors, apart from all of the above.
         exam_rate: What checked exam questions earn.
         shared: Stereotypes that people shared, or took back, since they were taken in last.
+        rounds: Every round, the first one first.
     """
 
     quotas: tuple[QuotaState, ...]
@@ -83,6 +86,7 @@ class Report:
     votes: Mapping[str, int] = field(default_factory=dict)
     shared: int = 0
     exam_rate: Rate = PointSettings().exams
+    rounds: tuple[RoundState, ...] = ()
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -132,6 +136,7 @@ class Report:
             "include_points": self.exam_rate.earned(self.checked_questions),
             "votes": dict(self.votes),
             "shared_waiting": self.shared,
+            "rounds": [one.as_json() for one in self.rounds],
         }
 
 
@@ -150,7 +155,8 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
     counts = count(project.ledger, project.settings, progress=progress)
     waiting = prompts_waiting(project)
     coming, runs = what_is_coming(project, waiting), tuple(launches(project))
-    quotas, training = count_quotas(project.settings, counts, coming), training_tasks(counts, coming)
+    now = current_round(project.ledger)
+    quotas, training = count_quotas(project.settings, counts, coming, now), training_tasks(counts, coming)
     answers, made = Counter[str](), {n: Counter(dict.fromkeys(TASKS[n].counted, 0)) for n in training}
     exams = Counter[tuple[str, str, str, str]]()
     excluded, statuses, unfit, times = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
@@ -158,7 +164,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
     gaps = Counter[tuple[str, str]]()
     for key, number in counts.items():
         match key:
-            case ("item", str(task), _, _, _, int(answered)):
+            case ("item", str(task), _, _, _, int(answered), *_):
                 answers[task] += answered * number
             case ("made", str(task), str(name)):
                 made.setdefault(task, Counter())[name] += number
@@ -205,6 +211,7 @@ def report(project: Project, *, progress: Progress = silent) -> Report:
         count_duels(project.ledger),
         shared_waiting(project),
         project.settings.points.exams,
+        by_round(project, counts),
     )
 
 

@@ -15,6 +15,7 @@ from sync.quotas import QuotaState
 from sync.reporting.forecast import Forecast
 from sync.reporting.people import first_to_look_at
 from sync.reporting.plan_terminal import in_days
+from sync.reporting.rounds import sentences
 from sync.reporting.status import Report
 
 MOST_PEOPLE, MOST_LINES = 20, 6
@@ -30,6 +31,10 @@ def show(found: Report, *, brief: bool = False) -> None:
             ("group", "complete", "target", f"people per {task.one}", "judgements", "people", "state"),
             [(s.group, s.completed, s.quota.target, s.quota.overlap, s.answers, s.people, _verdict(s)) for s in own],
         )
+    if len(found.rounds) > 1:
+        now = found.rounds[-1]
+        print(f"Round {now.number}, since {now.started_at[:10]}; what came of each: `annot round list`.")
+        _show_lines("", sentences(found.rounds[-1:]), "annot round list")
     if not brief:
         _show_people(found)
         _show_exams(found)

@@ -62,15 +62,16 @@ def works_left(project: Project, counts: Counts, open_: Sequence[QuotaState]) ->
     answered: dict[tuple[str, str], list[tuple[Item, str, int]]] = defaultdict(list)
     own: dict[tuple[str, str], list[tuple[Item, str, int]]] = defaultdict(list)
     for key, number in counts.items():
-        if key[0] == "item":
+        if key[0] == "item" and len(key) == 6:
             group = Item("", str(key[1]), 0, str(key[2]), str(key[4]), str(key[3]))
             items[group.task, group.country].append((group, int(key[5]), number))
-        elif key[0] == "person":
+        elif key[0] == "person" and len(key) == 6:
             group = Item("", str(key[1]), 0, str(key[2]), str(key[4]), str(key[3]))
             answered[group.task, group.country].append((group, person(str(key[5])), number))
     for row in project.ledger.rows(
         f"""select task, country, language, topic, json_extract(content, '$.{AUTHOR}') as author, count(*) as number
-            from current_items where content like '%"{AUTHOR}"%' and not removed group by 1, 2, 3, 4, 5"""
+            from current_items where content like '%"{AUTHOR}"%' and not removed and not closed
+            group by 1, 2, 3, 4, 5"""
     ):
         if row["author"]:
             group = Item("", row["task"], 0, row["country"], row["language"], row["topic"])

@@ -43,7 +43,7 @@ def argilla(table: Table) -> Table | None:
         rows.append(Row(row.place, {**fields, SAID: tuple(said)}))
     notices = [
         f'The rankings in "{name}" were not read ({counted(times, "answer")}): they name the answers in the same order '
-        "everywhere and hold no ranks, which Argilla's library loses; read them from the server, or with `annot pull`."
+        "everywhere and hold no ranks, which Argilla's library loses; read them from the server, or with `annot sync`."
         for name, times in lost.items()
     ]
     if unheard:

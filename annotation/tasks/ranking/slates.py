@@ -16,14 +16,15 @@ DESCRIPTION = "description"
 
 def slate_of(item: Item) -> Slate:
     """The slate that an item of the ranking is."""
-    return Slate(item.id, item.prompt_id, tuple(item.content["seats"]), item.position)
+    return Slate(item.id, item.prompt_id, tuple(item.content["seats"]), item.position, item.round, item.closed)
 
 
 def item_of(slate: Slate, prompt: Prompt) -> Item:
     """A slate as an item: seats are stored with it, so they never change."""
     picture = {PICTURE: picture_file(prompt.image, view=True)} if prompt.image else {}
     group, content = (prompt.country, prompt.language, prompt.topic), {"seats": list(slate.seats), **picture}
-    return Item(slate.id, slate_task(prompt), slate.position, *group, content, slate.prompt_id)
+    task = slate_task(prompt)
+    return Item(slate.id, task, slate.position, *group, content, slate.prompt_id, round=slate.round)
 
 
 def slate_task(prompt: Prompt) -> str:
@@ -45,7 +46,7 @@ def read_slates(ledger: Ledger) -> list[Slate]:
 
 
 def add_slates(ledger: Ledger, slates: Iterable[Slate]) -> int:
-    """Keep slates. A prompt that has one keeps it. Returns how many were new."""
+    """Keep slates. A prompt that has one of the same round keeps it. Returns how many were new."""
     slates = list(slates)
     prompts = {prompt.id: prompt for prompt in ledger.prompts({slate.prompt_id for slate in slates})}
     return ledger.add_items(item_of(slate, prompts[slate.prompt_id]) for slate in slates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from annotation.task_tables import RankingSettings
@@ -31,6 +32,7 @@ PREFERENCES: Mapping[str, Kind] = {
     "chosen_problems": "texts",
     "rejected_problems": "texts",
     **DECISION,
+    "round": "int",
     "weight_for": "float",
     "weight_against": "float",
     "weight_ties": "float",
@@ -47,18 +49,19 @@ RANKINGS: Mapping[str, Kind] = {
     "none_acceptable": "bool",
     "rewrite": "text",
     **DECISION,
+    "round": "int",
     "weight": "float",
 }
 MARKED = ("candidate_problems", "chosen_problems", "rejected_problems")
 """Problems that somebody marked."""
 WEIGHED = ("weight_for", "weight_against", "weight_ties")
 """What the votes of a pair weigh."""
-SPARSE = (*MARKED, *WEIGHED, "weight", *DECISION)
-"""Columns that a row has only where somebody marked a problem, where an adjudicator decided, or where somebody's vote
-does not weigh 1: so snapshots of older projects keep their ids."""
+SPARSE = (*MARKED, *WEIGHED, "weight", *DECISION, "round")
+"""Columns that a row has only where somebody marked a problem, where an adjudicator decided, where somebody's vote does
+not weigh 1, or of a later round than the first: so snapshots of older projects keep their ids."""
 IMAGE = "image"
 """Column with the id of the picture that a prompt is about; only tables of such prompts have it."""
-_IN_MESSAGES = (IMAGE, "prompt", "chosen", "rejected", "system", "chosen_problems", "rejected_problems", *DECISION)
+_IN_MESSAGES = (IMAGE, "prompt", "chosen", "rejected", "system", *MARKED[1:], *DECISION, "round")
 """Columns that messages hold, or that only some rows have."""
 FROZEN = ("preferences.parquet", "rankings.parquet")
 """Tables that a snapshot keeps, in the order in which its id is computed."""
@@ -95,7 +98,7 @@ def ranking_tables(
     slates = {item.id: slate_of(item) for item in items.values()}
     found = _preferences(slates.values(), answers, settings, pseudonym)
     aside = [{name: getattr(dropped, name) for name in SET_ASIDE} for dropped in found.excluded]
-    pairs = preference_rows(found.kept, texts.prompts, texts.candidates)
+    pairs = preference_rows(found.kept, texts.prompts, texts.candidates, {name: s.round for name, s in slates.items()})
     rankings = ranking_rows(answers, slates, texts.prompts, texts.candidates, pseudonym, texts.people)
     image: dict[str, Kind] = {**_ABOUT, IMAGE: "text"} if pictures else {}
     weighted = any(person.weight != 1 for person in texts.people)
@@ -119,7 +122,10 @@ def _preferences(
 
 
 def preference_rows(
-    preferences: Iterable[Preference], prompts: Mapping[str, Prompt], candidates: Mapping[str, str]
+    preferences: Iterable[Preference],
+    prompts: Mapping[str, Prompt],
+    candidates: Mapping[str, str],
+    rounds: Mapping[str, int] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Preferences with their texts, one row each: what preferences.parquet holds. No model, voice or user name."""
     rows = []
@@ -148,6 +154,7 @@ def preference_rows(
                 **({"chosen_problems": list(pair.chosen_problems)} if pair.chosen_problems else {}),
                 **({"rejected_problems": list(pair.rejected_problems)} if pair.rejected_problems else {}),
                 **({"adjudicated": True} if pair.adjudicated else {}),
+                **_of_round(rounds.get(pair.slate_id, 1)),
                 **(dict(zip(WEIGHED, map(float, pair.weights), strict=True)) if pair.weights else {}),
             }
         )
@@ -189,10 +196,15 @@ def ranking_rows(
                 "rewrite": mask_typed(judgement.rewrite, answer.country, people),
                 **({"candidate_problems": of_each} if any(of_each) else {}),
                 **decision_of(answer),
+                **_of_round(slate.round),
                 **({"weight": answer.weight} if answer.weight != 1 else {}),
             }
         )
     return sorted(rows, key=lambda row: (row["slate_id"], row["annotator"]))
+
+
+def _of_round(number: int) -> dict[str, int]:
+    return {"round": number} if number > 1 else {}
 
 
 def conversational(row: Mapping[str, Any], *, weighted: bool = False) -> dict[str, Any]:

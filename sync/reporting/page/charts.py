@@ -53,17 +53,20 @@ def columns(values: Sequence[int], alt: str) -> Html:
     )
 
 
-def whisker(value: float, low: float | None, high: float | None) -> Html:
-    """A value from 0 to 1 with its interval; what is below 0 lies at the left end. The numbers stand beside it."""
+def whisker(value: float, low: float | None, high: float | None, *, least: float = 0.0) -> Html:
+    """A value up to 1 with its interval; what is below the least lies at the left end. The numbers stand beside it."""
 
     def at(number: float) -> str:
-        return f"{100 * min(max(number, 0.0), 1.0):.1f}%"
+        return f"{100 * min(max((number - least) / (1 - least), 0.0), 1.0):.1f}%"
 
     middle = {"y1": "50%", "y2": "50%"}
     return tag(
         "svg",
         tag("line", x1=0, x2="100%", **middle, class_="axis"),
-        [tag("line", x1=at(end), x2=at(end), y1="20%", y2="80%", class_="axis") for end in (0.0, 0.5, 1.0)],
+        [
+            tag("line", x1=at(end), x2=at(end), y1="20%", y2="80%", class_="axis")
+            for end in sorted({least, 0.0, 0.5, 1.0})
+        ],
         None if low is None or high is None else tag("line", x1=at(low), x2=at(high), **middle, class_="whisker"),
         tag("circle", cx=at(value), cy="50%", r=5, class_="dot"),
         class_="dots",

@@ -114,6 +114,7 @@ def only(facts: Facts, countries: Collection[str]) -> Facts:
             unfit={},
             times={},
             runs=(),
+            rounds=(),
             short_teams=(),
             other_texts="",
             capped="",

@@ -14,7 +14,7 @@ from annotation.files import write_whole
 from annotation.project import Project
 from annotation.screen import Progress, silent
 from annotation.text.locales import name_of_country
-from sync.reporting.page import disputed, people, progress, rest
+from sync.reporting.page import disputed, people, progress, rest, rounds
 from sync.reporting.page.facts import Facts, gather
 from sync.reporting.page.html import Html, tag
 from sync.reporting.page.words import Words
@@ -147,6 +147,7 @@ def _chapters(shown: Facts, words: Words, name: Callable[[str], str]) -> Iterato
         "votes": rest.votes(shown, words),
         "money": rest.money(shown, words),
         "runs": rest.runs(shown, words) if shown.countries is None else (),
+        "rounds": rounds.rounds(shown, words),
         "notes": rest.notes(shown, words),
     }
     for key, parts in of.items():

@@ -1,6 +1,8 @@
 # make quickstart   set everything up and run the main job (ARGS=--simulate: no people needed)
 # make test         set everything up, lint, and run every test
 # make test-long    longer campaigns of kill -9 than the suite's, every architecture of transformers, a real model
+# make docs         docs/ and the READMEs as a site that opens from disk and needs no network: site/index.html
+# make notebook     run docs/align.ipynb and keep what it prints
 # make lint | fix   ruff and mypy --strict | what ruff can mend by itself
 
 SHELL := /bin/sh
@@ -12,7 +14,7 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PYTHONDONTWRITEBYTECODE :=
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: quickstart test test-long lint fix constraints clean
+.PHONY: quickstart test test-long docs lint fix notebook constraints clean
 .DELETE_ON_ERROR:
 
 $(BIN)/uv:
@@ -35,7 +37,7 @@ $(BIN)/uv:
 
 .venv/dev.stamp: .venv/real.stamp
 	@echo "Installing what the tests need ..."
-	@$(UV) --editable '.[train,demo,evaluate,space,real,scale,dev]'
+	@$(UV) --editable '.[train,demo,evaluate,space,real,scale,docs,dev]'
 	@touch $@
 
 quickstart: .venv/$(if $(findstring --real,$(ARGS)),real,run).stamp
@@ -56,17 +58,29 @@ fix: .venv/dev.stamp
 test: lint
 	@sh tests/browser.sh
 	@sh tests/tesseract.sh
+	@sh tests/latex.sh
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: .venv/dev.stamp
 	@ANNOT_LONG=1 $(BIN)/python -m pytest --timeout 1800 -k 'kill or every_architecture or real_model' $$(grep -l "from campaigns import" tests/*.py)
 	@$(BIN)/python -m tests.kill_argilla --rounds 50
 
+# Only what makes the site: annot itself is not needed.
+.venv/docs.stamp: pyproject.toml constraints.txt | $(BIN)/uv
+	@$(UV) zensical
+	@touch $@
+
+docs: .venv/docs.stamp
+	@$(BIN)/python docs/site/build.py site
+
+notebook: .venv/dev.stamp
+	@$(BIN)/python -m tests.notebooks
+
 constraints: | $(BIN)/uv
-	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra evaluate --extra space --extra real --extra scale --extra dev pyproject.toml \
+	@$(BIN)/uv pip compile --quiet --no-annotate --no-header --extra train --extra demo --extra evaluate --extra space --extra real --extra scale --extra docs --extra dev pyproject.toml \
 	  | sed 's/+cpu//' > constraints.new
 	@{ echo "# Exact versions that annot is tested with: names and versions only. Made by 'make constraints'."; cat constraints.new; } > constraints.txt
 	@rm constraints.new
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info

@@ -10,7 +10,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from projects import frozen, make_project, ranking_values
 
-from annotation.ledger import Call, Outcome, Response
+from annotation.ledger import Response
+from annotation.money import Call, Outcome, reserve, settle
 from annotation.project import Project
 from annotation.tasks.ranking.slates import add_slates
 from annotation.types import Candidate, Judgement, Person, Prompt, Slate
@@ -95,8 +96,8 @@ def paid_project(folder: Path, *, slates: int = 6, target: int = 3) -> tuple[Pro
         drafts = [candidate_of(prompt, place) for place in range(4)]
         for place, draft in enumerate(drafts):
             call = Call(f"slot-{number}-{place}", 0, prompt.id, place, draft.model, draft.voice, draft.settings, 0.005)
-            ledger.reserve(call, 10)
-            ledger.settle(call, Outcome("answer", 0.002, 20, 30, raw=json.dumps({"said": draft.text})), draft)
+            reserve(ledger, call, 10)
+            settle(ledger, call, Outcome("answer", 0.002, 20, 30, raw=json.dumps({"said": draft.text})), draft)
         made.append(Slate(f"slate{number:04}", prompt.id, tuple(draft.id for draft in drafts), number))
     add_slates(ledger, made)
     ledger.add_responses("server", [answer(slate, ANA, rewrite=TYPED) for slate in made])

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from projects import make_project
 
-from annotation.ledger import Call, Outcome, Response
+from annotation.ledger import Response
+from annotation.money import Call, Outcome, reserve, settle
 from annotation.project import Project
 from annotation.tasks import TASKS
 from annotation.tasks.ranking.slates import item_of
@@ -81,9 +82,9 @@ def busy_project(
         ledger.add_prompts([prompt])
         for n, answer in enumerate(answers):
             call = Call(f"{number}-{n}", 0, prompt.id, n, f"command-{'ar'[n % 2]}", "", {}, 0.02)
-            ledger.reserve(call, 40.0)
+            reserve(ledger, call, 40.0)
             if number or n:
-                ledger.settle(call, Outcome("answer", 0.011, 310, 140, raw="{}"), answer)
+                settle(ledger, call, Outcome("answer", 0.011, 310, 140, raw="{}"), answer)
         ledger.add_candidates(answers)
         items.append(item_of(Slate(f"slate{number:03}", prompt.id, tuple(a.id for a in answers), number), prompt))
     ledger.add_items(items)

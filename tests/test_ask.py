@@ -14,6 +14,7 @@ from projects import make_project
 
 from annotation.drafting.ask import Question, answered, ask, outlook_of
 from annotation.errors import BudgetExhausted, DraftError, SettingsError
+from annotation.money import committed_usd
 from annotation.project import Project
 
 SCHEMA: dict[str, Any] = {
@@ -70,7 +71,7 @@ def test_an_answer_is_paid_once_and_read_from_the_ledger_afterwards(
     billed = sum(
         0.0375 * tokens_in + 0.15 * tokens_out for tokens_in, tokens_out in (r.billed for r in server.requests)
     )
-    assert project.ledger.committed_usd() == pytest.approx(billed / 1e6)
+    assert committed_usd(project.ledger) == pytest.approx(billed / 1e6)
 
 
 @pytest.mark.parametrize(

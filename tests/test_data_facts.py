@@ -7,7 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from annotation.data_facts import data_facts, table_of
-from annotation.ledger import Call, Outcome, Response
+from annotation.ledger import Response
+from annotation.money import Call, Outcome, reserve, settle
 from annotation.prompts.change import Which, change_prompts
 from annotation.prompts.review import add_checks
 from annotation.tasks import TASKS
@@ -89,9 +90,9 @@ def test_sources_models_and_money_are_told(tmp_path: Path) -> None:
     )
     first = project.ledger.prompts()[0]
     call = Call("s", 0, first.id, 0, "model-b", "", {}, 0.5)
-    project.ledger.reserve(call, 10)
+    reserve(project.ledger, call, 10)
     made = [Candidate.make(first.id, text, model="model-b", cost_usd=0.25) for text in ("sí", "claro")]
-    project.ledger.settle(call, Outcome("answer", 0.25), made[0])
+    settle(project.ledger, call, Outcome("answer", 0.25), made[0])
     project.ledger.add_candidates([*made, Candidate.make(first.id, "no", model="model-a")])
     from annotation.tasks.ranking.slates import add_slates
 

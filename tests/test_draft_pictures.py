@@ -33,6 +33,7 @@ from annotation.errors import BudgetExhausted, DraftError, SettingsError, Source
 from annotation.extending.gaps import find_gaps
 from annotation.images.question import QUESTION
 from annotation.images.store import read_pictures
+from annotation.money import committed_usd
 from annotation.project import Project
 from annotation.types import Prompt, content_id
 
@@ -64,7 +65,7 @@ def test_every_picture_gets_descriptions_from_a_model_that_sees_and_the_ledger_k
     done = draft(project)
     assert (done.answers, set(done.outcomes)) == (16, {"answer"})
     assert answers_per_prompt(project) == {4}
-    assert done.usd == pytest.approx(billed_usd(stand_in, project)) == pytest.approx(project.ledger.committed_usd())
+    assert done.usd == pytest.approx(billed_usd(stand_in, project)) == pytest.approx(committed_usd(project.ledger))
     blocks = [parts_of(request.body["messages"][1]) for request in stand_in.requests]
     assert Counter(request.model == VISION for request in stand_in.requests) == {True: 8, False: 8}
     about = [parts for parts in blocks if len(parts) == 2]
@@ -108,7 +109,7 @@ def test_tokens_of_a_picture_are_known_before_the_call_as_the_service_bills_them
     price = calls_of(project)[0]["reserved_usd"]
     assert line.most_usd == pytest.approx(price)
     assert tokens < line.input_tokens < tokens + 1000
-    assert project.ledger.committed_usd() < price
+    assert committed_usd(project.ledger) < price
 
 
 def test_nothing_of_a_picture_is_in_the_ledger_the_log_or_a_sentence_even_when_the_server_echoes_it(
@@ -178,7 +179,7 @@ def test_a_model_that_does_not_see_is_refused_by_the_service_and_costs_nothing(
     project = make_project(tmp_path, picture_models=["command-r7b-12-2024"])
     with pytest.raises(DraftError, match=r"400.*does not support image input"):
         draft(project)
-    assert project.ledger.committed_usd() == 0
+    assert committed_usd(project.ledger) == 0
     assert not stand_in.answered
 
 
@@ -222,7 +223,7 @@ def test_tokens_of_pictures_count_for_the_hard_budget(tmp_path: Path, stand_in: 
     with pytest.raises(BudgetExhausted):
         draft(project)
     assert 0 < len(stand_in.answered) < 48
-    assert billed_usd(stand_in, project) <= project.ledger.committed_usd() <= 0.05
+    assert billed_usd(stand_in, project) <= committed_usd(project.ledger) <= 0.05
 
 
 def with_key(folder: Path, key: str, *, pictures: int, texts: int) -> Project:
@@ -331,7 +332,7 @@ def test_a_run_about_pictures_killed_at_any_moment_never_pays_for_a_description_
                 assert children.wait() == 0
                 assert answers_per_prompt(project) == {3}
                 assert set(Counter(request.name for request in server.answered).values()) == {1}
-                assert project.ledger.committed_usd() >= billed_usd(server, project) - 1e-9
+                assert committed_usd(project.ledger) >= billed_usd(server, project) - 1e-9
                 lost = {json.loads(row["settings"])["seed"] for row in calls_of(project) if row["outcome"] == "lost"}
                 got = contents(project)
                 assert {slot for slot in expected if slot[1] not in lost} <= got.keys()

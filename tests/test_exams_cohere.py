@@ -21,6 +21,7 @@ from projects import make_project
 from annotation.errors import BudgetExhausted, DraftError
 from annotation.exams.found import FoundExam, FoundQuestion
 from annotation.exams.with_cohere import read_doubtful_pages
+from annotation.money import committed_usd
 from annotation.project import Project
 from annotation.types import Dropped
 
@@ -139,12 +140,12 @@ def test_a_page_is_paid_for_once(project: Project, monkeypatch: pytest.MonkeyPat
     with telling(SEVEN) as server:
         monkeypatch.setenv("CO_API_URL", server.url)
         first = read_doubtful_pages(project, EXAM, "MX")
-        spent = project.ledger.committed_usd()
+        spent = committed_usd(project.ledger)
         assert read_doubtful_pages(project, EXAM, "MX") == first
         monkeypatch.delenv("CO_API_KEY")
         assert read_doubtful_pages(project, EXAM, "MX") == first
     assert len(server.requests) == 1
-    assert spent == project.ledger.committed_usd() > 0
+    assert spent == committed_usd(project.ledger) > 0
 
 
 def test_a_dry_run_says_what_it_may_cost_and_sends_and_makes_nothing(

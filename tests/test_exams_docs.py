@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from doc_pages import blocks_of, mexico
+from doc_pages import mexico, page
 from fake_argilla import person
 from finished_runs import finished_run, ranked_slates
 from test_train_exams import bbq_rows
@@ -16,8 +16,6 @@ from annotation.tasks.exam.check import Check
 from sync.argilla.annotator import AnnotatorClient
 from sync.argilla.client import connect
 from sync.team import add_team
-
-BLOCKS = blocks_of("exams.md")
 
 
 def check_as_the_team(project: Project) -> None:
@@ -37,26 +35,25 @@ def check_as_the_team(project: Project) -> None:
 @pytest.mark.server
 @pytest.mark.timeout(600)
 def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
-    assert len(BLOCKS) == 4
-    with mexico(tmp_path) as (run, project):
+    with page("exams.md") as blocks, mexico(tmp_path) as (run, project):
         folder = project.folder
-        said = run(BLOCKS[0])
+        said = run(next(blocks))
         assert "3 new questions would come from 5 questions of examen.csv; left out: 2." in said
         assert "exact or natural science" in said
         run("annot up")
         add_team(project, connect(project), [person("mx_1"), person("mx_2")])
-        push, sync, status = BLOCKS[1].splitlines()
+        push, sync, status = next(blocks).splitlines()
         run(push)
         check_as_the_team(project)
         run(sync)
         assert "Examen de muestra" in run(status)
-        said = run(BLOCKS[2])
+        said = run(next(blocks))
         assert "3 questions of 1 exam written" in said
         assert run("annot exams add exams/data/Spanish.parquet").startswith("0 new questions")
         finished_run(folder / "runs" / "my-run", ranked_slates(6), 0.1)
         rows = [json.dumps(row) for row in bbq_rows(4)]
         (folder / "esbbq_age.jsonl").write_text("\n".join(rows), encoding="utf-8")
-        said = run(BLOCKS[3])
+        said = run(next(blocks))
         assert "my-run: exams, asked in the chat template" in said
         assert "esbbq_age, plain: the base is not above chance" in said
     first, *_, third = exam_questions(project.ledger, project.settings)

@@ -29,6 +29,7 @@ from annotation.lineage.erase import erase_person
 from annotation.lineage.files import files_holding
 from annotation.lineage.forget import find_forgettable, forget, plan
 from annotation.lineage.subject import Home
+from annotation.money import committed_usd
 from annotation.project import HOLDS_FORGOTTEN, Project
 from annotation.prompts.add import add_prompts
 from annotation.prompts.change import Which, change_prompts
@@ -302,7 +303,7 @@ def test_of_a_forgotten_prompt_no_new_file_holds_a_byte_and_every_count_is_as_if
     project = chain.project
     answers = [row["text"] for row in project.ledger.rows("select text from candidates where prompt_id = ?", PROMPT.id)]
     assert len(answers) == 4
-    spent = project.ledger.committed_usd()
+    spent = committed_usd(project.ledger)
     forgotten(project, PROMPT.id)
     other = without(chain, tmp_path / "other", prompt=PROMPT.id)
     assert exported(project, tmp_path / "after") == exported(other, tmp_path / "never")
@@ -310,7 +311,7 @@ def test_of_a_forgotten_prompt_no_new_file_holds_a_byte_and_every_count_is_as_if
     assert frozen(project).id == frozen(other).id != chain.snapshot
     assert quotas(project) == quotas(other)
     assert quotas(project)[0].completed == 5
-    assert project.ledger.committed_usd() == spent
+    assert committed_usd(project.ledger) == spent
     assert not [name for name in holding(project.folder, PROMPT.text, *answers) if name.startswith("ledger")]
 
 

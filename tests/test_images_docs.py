@@ -1,11 +1,10 @@
 """The page about pictures, run line by line, with a stand-in for Cohere and simulated people where people rank."""
 
-import re
 from pathlib import Path
 
 import pytest
 from cohere_server import KEY, CohereStandIn
-from doc_pages import DOCS, blocks_of, mexico
+from doc_pages import blocks_of, mexico, page
 from fake_argilla import person
 
 from annotation.drafting import draft
@@ -17,8 +16,7 @@ from sync.argilla.annotator import AnnotatorClient
 from sync.argilla.client import connect
 from sync.team import add_team
 
-BLOCKS = blocks_of("images.md")
-(TABLE,) = re.findall(r"```csv\n(.*?)```", (DOCS / "images.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+(TABLE,) = blocks_of("images.md", "csv")
 PRICES = Path(draft.__file__).with_name("prices.toml").read_text(encoding="utf-8")
 
 
@@ -39,8 +37,7 @@ def rank_as_the_team(project: Project) -> None:
 @pytest.mark.server
 @pytest.mark.timeout(600)
 def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
-    assert len(BLOCKS) == 9
-    with mexico(tmp_path) as (run, project), CohereStandIn() as cohere:
+    with page("images.md") as blocks, mexico(tmp_path) as (run, project), CohereStandIn() as cohere:
         run.environment |= {"CO_API_URL": cohere.url, "CO_API_KEY": KEY}
         settings = project.folder / "annot.toml"
         text = settings.read_text(encoding="utf-8").replace("# candidates = 8", "candidates = 4")
@@ -50,29 +47,29 @@ def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
         )
         faster = PRICES.replace("per_minute = 20", "per_minute = 6000")
         (project.folder / "prices.toml").write_text(faster, encoding="utf-8")
-        said = run(BLOCKS[0])
+        said = run(next(blocks))
         assert "24 new pictures with 24 prompts would come from fotos" in said
-        (project.folder / "fotos.csv").write_text(TABLE, encoding="utf-8")
+        (project.folder / "fotos.csv").write_text(TABLE.text, encoding="utf-8")
         run("cp fotos/tacos.png fotos/mole.jpg; cp fotos/altar.png fotos/ofrenda.jpg")
         assert "Changed what is said of 2 pictures of fotos.csv" in run("annot images add fotos.csv --people none")
         run("rm fotos/*.jpg")
-        said = run(BLOCKS[1])
+        said = run(next(blocks))
         assert "of the 1,000 calls a month" in said
-        assert "2 candidates are new" in run(BLOCKS[2])
+        assert "2 candidates are new" in run(next(blocks))
         assert len(Project.open(project.folder).ledger.candidates()) == 98
-        assert "Would describe 24 pictures, about " in run(BLOCKS[3])
+        assert "Would describe 24 pictures, about " in run(next(blocks))
         run("annot up")
         add_team(project, connect(project), [person("mx_1"), person("mx_2")])
-        run(BLOCKS[4])
+        run(next(blocks))
         rank_as_the_team(project)
-        said = run(BLOCKS[5])
+        said = run(next(blocks))
         assert "48 submitted" in said
         assert len([*(project.folder / "exports" / "images").rglob("*.jpg")]) == 24
-        assert "tiny random model" in run(BLOCKS[6])
-        run(BLOCKS[7])
+        assert "tiny random model" in run(next(blocks))
+        run(next(blocks))
         report = (project.folder / "runs" / "pictures" / "report.md").read_text(encoding="utf-8")
         assert "Whether it looks at the picture" in report
-        run(BLOCKS[8])
+        run(next(blocks))
         given = project.folder / "exports" / "pictures" / "dataset"
         assert (given / "data" / "pictures.parquet").exists()
         assert "CC0-1.0" in (given / "README.md").read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ ORDER = {
             "types",
             "errors",
             "files",
+            "children",
             "json_pointer",
             "packages",
             "screen",
@@ -34,7 +35,9 @@ ORDER = {
             "migrations",
             "ledger_file",
             "ledger",
+            "money",
             "project",
+            "rounds",
             "quota_groups",
             "reading",
         ),
@@ -79,6 +82,8 @@ ORDER = {
             "push",
             "sheets",
             "snapshot",
+            "round_prompts",
+            "rounds",
             "trigger",
             "weights",
             "people",
@@ -90,7 +95,7 @@ ORDER = {
     ),
     "train": (
         *("settings", "run_folder", "statistics", "libraries", "footprint", "models", "data", "engine", "evaluate"),
-        *("release", "report", "dpo", "by_country", "describe", "commands"),
+        *("report", "release", "dpo", "by_country", "describe", "serve", "commands"),
     ),
 }
 """Every file and folder of a package: it imports itself and what stands before it. `sync` and `train` also import

@@ -32,6 +32,7 @@ from annotation.extending.take_in import open_answers
 from annotation.extending.worth import worth
 from annotation.ledger import Response
 from annotation.lineage.erase import erase_prompt
+from annotation.money import committed_usd
 from annotation.project import Project
 from annotation.prompts.change import Which, find_prompts
 from annotation.prompts.proposed import Proposal, proposal_of, proposed_prompts
@@ -99,7 +100,7 @@ def test_what_is_missing_is_proposed_and_counts_only_when_people_accept_it(
     assert only_accepted(project.ledger, project.settings) == before | {prompt.id for prompt in mexican[:4]}
     (brought,) = worth(project)
     assert (brought.calls, brought.proposed, brought.kept, brought.accepted, brought.rejected) == (2, 14, 14, 4, 2)
-    assert brought.usd == pytest.approx(project.ledger.committed_usd())
+    assert brought.usd == pytest.approx(committed_usd(project.ledger))
     assert brought.per_dollar == pytest.approx(4 / brought.usd)
     # What people rejected is missing again, and is asked for in other words.
     assert find_gaps(project).missing == 2
@@ -260,7 +261,7 @@ def test_the_budget_ends_a_run_and_what_was_paid_for_is_taken_in(tmp_path: Path,
     with pytest.raises(BudgetExhausted):
         run(poor)
     assert 0 < len(server.answered) < 15
-    assert poor.ledger.committed_usd() <= most
+    assert committed_usd(poor.ledger) <= most
     assert len(run(replace_budget(poor, 0.0)).kept) >= 8 * len(server.answered) - 8
 
 
@@ -282,10 +283,10 @@ def test_what_was_answered_before_a_crash_is_taken_in_by_the_next_run_for_nothin
     assert len(open_answers(project.ledger)) == 2
     # Other prompts have come meanwhile, so that other questions would be asked.
     project.ledger.add_prompts([Prompt.make(sentence("más"), country="PE", language="es", topic="fiestas")])
-    spent = project.ledger.committed_usd()
+    spent = committed_usd(project.ledger)
     monkeypatch.delenv("CO_API_KEY")
     assert len(run(project).kept) == 14
-    assert (open_answers(project.ledger), project.ledger.committed_usd(), len(server.requests)) == ([], spent, 2)
+    assert (open_answers(project.ledger), committed_usd(project.ledger), len(server.requests)) == ([], spent, 2)
 
 
 def test_an_answer_that_brings_nothing_is_looked_at_once(project: Project, server: CohereStandIn) -> None:
@@ -344,7 +345,7 @@ def test_a_run_killed_at_any_moment_goes_on_and_pays_for_no_question_twice(tmp_p
             assert {item.prompt_id for item in project.ledger.items("prompt_check")} == proposed.keys()
             assert find_gaps(project).cells[0].to_check + find_gaps(project).cells[1].to_check == len(proposed) == 74
             billed = sum(0.0375 * r.billed[0] + 0.15 * r.billed[1] for r in server.answered) / 1e6
-            assert project.ledger.committed_usd() >= billed - 1e-9
+            assert committed_usd(project.ledger) >= billed - 1e-9
     assert killed >= rounds - 1
 
 

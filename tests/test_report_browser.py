@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 from projects import annot
 from report_projects import busy_project
+from round_projects import two_rounds
 from test_browser import browser
 
 from annotation.project import Project
@@ -120,6 +121,20 @@ def test_the_page_asks_for_nothing_and_fits_a_phone_a_laptop_and_paper(
     opened.page.emulate_media()
     opened.page.pdf(path=paper, format="A4")
     assert_nothing_is_cut(opened.page, paper)
+
+
+def test_the_rounds_fit_a_phone_and_a_laptop_in_three_languages(
+    tmp_path: Path, shown: Callable[[Path, int, str], Opened]
+) -> None:
+    project = two_rounds(tmp_path)
+    for language in ("es", "pt", "en"):
+        path = written(project, "--language", language)
+        for width in WIDTHS.values():
+            opened = shown(path, width, "light")
+            assert opened.page.evaluate(TOO_WIDE) == []
+            assert opened.page.locator("section:has(> #rounds) svg").count() == 5
+            assert opened.page.locator("section:has(> #rounds) li").count() == 1
+            opened.keep_picture(f"rounds-{language}-{width}")
 
 
 def letters(text: str) -> str:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from doc_pages import blocks_of, mexico
+from doc_pages import Shell, mexico, page
 from fake_argilla import person
 from finished_runs import finished_run, ranked_slates
 
@@ -20,8 +20,11 @@ from sync.argilla.annotator import AnnotatorClient
 from sync.argilla.client import connect
 from sync.team import add_team
 
-BLOCKS = blocks_of("stereotypes.md")
 TEAM = tuple(f"mx_{number}" for number in range(1, 6))
+SEEGULL = """identity,attribute,stereotype,non_stereotype,unsure,mean_offensive_score
+colombianos,buenos para el baile,3,0,0,0.5
+cubanos,platicadores,2,1,0,-1
+"""
 TEXTS = ("toman mate", "alegres", "madrugadores", "picante", "bailan bien")
 
 
@@ -63,17 +66,17 @@ def answer_as_the_team(project: Project, *, consenting: bool) -> dict[str, int]:
 
 
 @pytest.mark.server
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
-    assert len(BLOCKS) == 5
-    with mexico(tmp_path) as (run, project):
-        assert "4 new stereotypes from 4 rows" in run(BLOCKS[0])
+    words = {"FOLDER": "given", "--for UY --for MX": "--for MX"}
+    with page("stereotypes.md", words) as blocks, mexico(tmp_path) as (run, project):
+        assert "4 new stereotypes from 4 rows" in run(next(blocks))
         add_team(project, connect(project), [person(name) for name in TEAM])
-        push, *rest = BLOCKS[1].splitlines()
+        push, *rest = next(blocks).splitlines()
         run(push)
         assert answer_as_the_team(project, consenting=True) == {"stereotype": 16, "share": 8}
         assert "Consent to see such texts: MX 4." in run("\n".join(rest))
-        add, pairs, push, sync = BLOCKS[2].splitlines()
+        add, pairs, push, sync = next(blocks).splitlines()
         assert "1 shared stereotype taken in" in run(add)
         assert "made of 4 associations" in run(pairs)
         run(push)
@@ -81,8 +84,20 @@ def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
         run(sync)
         assert len(checked_pairs(project.ledger, project.settings)) > 8
         finished_run(project.folder / "runs" / "my-run", ranked_slates(6), 0.1)
-        assert "cannot tell" in run(BLOCKS[3])
-        run(BLOCKS[4])
+        assert "cannot tell" in run(next(blocks))
+        run(next(blocks))
+        (project.folder / "seegull_es_MX.csv").write_text(SEEGULL, encoding="utf-8")
+        assert "2 new stereotypes from 2 rows" in run(next(blocks))
+        run(next(blocks))
+        listed = next(blocks).splitlines()
+        run(listed[0])
+        assert "toman mate" in Shell(project.folder)(listed[1]), "whoever asks for the texts is shown them"
+        assert json.loads(run(listed[2]))
+        run(next(blocks))
+        asking, told = next(blocks).splitlines()
+        run(f"! {asking.partition('#')[0]}")
+        run(told)
+        assert (project.folder / "given" / "README.md").exists()
     assert not [text for text in TEXTS if text in run.printed], "a text was printed that nobody asked for"
     exported = (project.folder / "exports/stereotypes/pairs.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in exported.splitlines()]

@@ -1,8 +1,6 @@
 """The page about teams, run line by line on a small project, with simulated people where people answer."""
 
 import re
-import signal
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import httpx
 import pytest
 from conftest import free_port
 from control_projects import PEOPLE, controllable, ideal
-from doc_pages import BIN, DOCS, Shell, blocks_of
+from doc_pages import DOCS, Shell, down_at_last, page
 
 from annotation.project import Project
 from annotation.tasks import TASKS
@@ -19,7 +17,6 @@ from sync.argilla.annotator import AnnotatorClient
 from sync.argilla.client import connect
 from sync.team import add_team
 
-BLOCKS = blocks_of("team.md")
 TEAM = (
     *PEOPLE,
     *(Person(name, "", "annotator", "MX", ("es",)) for name in ("ana", "ana_01", "ana_02")),
@@ -46,44 +43,31 @@ def said_of(item: Item) -> Judgement:
     return Judgement(seats, {seats[-1][0]: ("offensive",)})
 
 
-def look_live(shell: Shell, command: str) -> None:
-    """The command shows the log-in to somebody who is not logged in, until Ctrl-C."""
-    port = free_port()
-    line = f"exec {command.partition('#')[0].strip()} --port {port}"
-    with subprocess.Popen(["bash", "-c", line], cwd=shell.where, env=shell.environment, stdout=subprocess.PIPE) as live:
-        assert live.stdout is not None
-        assert f":{port}".encode() in live.stdout.readline()
-        assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 401
-        live.send_signal(signal.SIGINT)
-
-
 @pytest.mark.server
 @pytest.mark.timeout(900)
 def test_the_page_works_as_it_is_written(tmp_path: Path) -> None:
-    plan, controls, entry, people, adjudicate, report, serve, contributions, same = BLOCKS
     project = controllable(tmp_path / "p", 130)
     with (project.folder / "annot.toml").open("a", encoding="utf-8") as settings:
         settings.write(f"[argilla]\nport = {free_port()}\n")
     project, run = Project.open(project.folder), Shell(project.folder)
-    try:
+    with page("team.md") as blocks, down_at_last(run):
         run("annot up")
         add_team(project, connect(project), TEAM)
         soon = (datetime.now(UTC) + timedelta(days=100)).date()
-        assert f"to be done by {soon}" in run(re.sub(r"--by \S+", f"--by {soon}", plan))
-        assert "40 control items were made; 0 stood already." in run(controls)
+        assert f"to be done by {soon}" in run(re.sub(r"--by \S+", f"--by {soon}", next(blocks)))
+        assert "40 control items were made; 0 stood already." in run(next(blocks))
         rank_as_the_team(project)
         run("annot sync")
-        assert "items of entry tests were made" in run(entry)
-        assert "What ana answered does not count any more: the same order forty times." in run(people)
-        assert re.search(r"To be decided now: MX: \d+ slates", run(adjudicate))
-        run(report)
+        assert "items of entry tests were made" in run(next(blocks))
+        assert "What ana answered does not count any more: the same order forty times." in run(next(blocks))
+        assert re.search(r"To be decided now: MX: \d+ slates", run(next(blocks)))
+        run(next(blocks))
         assert "Cómo va" in (project.folder / "report.html").read_text(encoding="utf-8")
-        look_live(run, serve)
-        run(contributions)
+        with run.page_of(next(blocks)) as url:
+            assert httpx.get(url).status_code == 401, "who is not logged in is shown nothing"
+        run(next(blocks))
         assert ">ana_01<" in (project.folder / "contributions.html").read_text(encoding="utf-8")
-        assert '"ana_02" counts for itself again.' in run(same)
-    finally:
-        subprocess.run([BIN / "annot", "down", "--project", project.folder], env=run.environment, check=False)
+        assert '"ana_02" counts for itself again.' in run(next(blocks))
 
 
 def test_the_page_begins_with_the_commands_that_it_is_about_and_its_links_lead_somewhere() -> None:
